@@ -1,0 +1,82 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256, in lowercase hex. Decisions hang on digests of content, never on commit ids.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(Box<str>);
+
+impl Digest {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self::from_hash(Sha256::digest(bytes).as_slice())
+    }
+
+    /// The digest of a JSON value in its canonical form: compact, keys sorted (`serde_json`'s map is a BTreeMap here).
+    pub fn of_json(value: &serde_json::Value) -> Self {
+        let mut hasher = Sha256::new();
+        serde_json::to_writer(HashWriter(&mut hasher), value).expect("writing a JSON value to a hasher cannot fail");
+        Self::from_hash(hasher.finalize().as_slice())
+    }
+
+    /// The digest of a sequence of digests and the words between them.
+    pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hasher = Sha256::new();
+        for part in parts {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        Self::from_hash(hasher.finalize().as_slice())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first twelve digits: enough to tell digests apart on a screen.
+    pub fn short(&self) -> &str {
+        &self.0[..self.0.len().min(12)]
+    }
+
+    fn from_hash(hash: &[u8]) -> Self {
+        let mut hex = String::with_capacity(hash.len() * 2);
+        for byte in hash {
+            use fmt::Write;
+            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+        }
+        Self(hex.into())
+    }
+}
+
+impl From<&str> for Digest {
+    /// Takes a digest that was written down before; it is compared, never trusted to be well formed.
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({})", self.short())
+    }
+}
+
+struct HashWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for HashWriter<'_> {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.0.update(buf);
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

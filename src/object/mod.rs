@@ -1,0 +1,21 @@
+//! The words every other room speaks: names of things, files of a revision, manifests and where each came from.
+//!
+//! Nothing here does I/O or decides anything. A [`Tree`] is the files of a revision however they are stored; a
+//! [`Manifest`] is one validated object with its [`Origin`]; a [`Problem`] is something wrong with input, with its
+//! place. Every kind of name has its own type, so that an app is never passed where an environment is wanted.
+
+mod digest;
+mod kinds;
+mod live;
+mod manifest;
+mod name;
+mod problem;
+mod tree;
+
+pub use digest::Digest;
+pub use kinds::{KindInfo, Kinds, Scope};
+pub use live::{APPLIED, Live, MANAGER, Owned};
+pub use manifest::{Desired, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
+pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};
+pub use problem::{Place, Problem, Problems};
+pub use tree::{Blob, Entry, EntryKind, MemoryTree, Tree, TreeError, TreePath};
