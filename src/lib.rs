@@ -13,4 +13,6 @@
 //! (`git cluster`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
+pub mod api;
 pub mod object;
+pub mod plan;
