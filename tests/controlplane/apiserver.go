@@ -74,7 +74,7 @@ func (a *apiServer) arguments() ([]string, error) {
 		"--tls-cert-file=" + p("server.crt"),
 		"--tls-private-key-file=" + p("server.key"),
 		"--service-account-issuer=https://kubernetes.default.svc",
-		"--service-account-key-file=" + p("service-account.key"),
+		"--service-account-key-file=" + p("service-account.pub"),
 		"--service-account-signing-key-file=" + p("service-account.key"),
 		"--requestheader-client-ca-file=" + p("front-proxy-ca.crt"),
 		"--requestheader-allowed-names=front-proxy",

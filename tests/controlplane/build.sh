@@ -31,7 +31,7 @@ if [[ ! -x $binary ]]; then
 			ldflags+=" -X $x.$pair"
 		done
 		# The caller's GOFLAGS must not change what is built (-mod, -tags, -race).
-		GOFLAGS='' GOWORK=off go build -buildvcs=false -trimpath -mod=readonly \
+		GOFLAGS='' GOWORK=off go build -buildvcs=false -mod=readonly \
 			-ldflags "$ldflags" -o "$root/$hash/.building.$$" . >&2
 		mv "$root/$hash/.building.$$" "$binary"
 		for old in "$root"/*/; do

@@ -8,11 +8,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
+	"golang.org/x/sys/unix"
 )
 
 // store is the etcd of this control plane: inside this process, or, with
@@ -111,8 +113,8 @@ func (s *store) openChild(ctx context.Context) error {
 	return errors.New("etcd does not listen")
 }
 
-// close stops etcd, politely for a second and then hard.
-func (s *store) close() {
+// close stops etcd, and gives up waiting for that after a while.
+func (s *store) close(patience time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.child != nil {
@@ -127,16 +129,49 @@ func (s *store) close() {
 		defer close(done)
 		server.Close()
 	}(s.embedded)
-	select {
-	case <-done:
-	case <-time.After(time.Second):
-	}
 	s.embedded = nil
+	// Etcd would wait seconds for its clients, whose watches never end.
+	timeout := time.After(patience)
+	for {
+		select {
+		case <-done:
+			return
+		case <-timeout:
+			return
+		case <-time.After(20 * time.Millisecond):
+			cutConnections(s.clientPort)
+		}
+	}
+}
+
+// cutConnections ends the connections whose server side is in this process, at
+// this port. Where there is no /proc it does nothing.
+func cutConnections(port int) {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		local, err := unix.Getsockname(fd)
+		if err != nil {
+			continue
+		}
+		if address, ok := local.(*unix.SockaddrInet4); !ok || address.Port != port {
+			continue
+		}
+		if _, err := unix.Getpeername(fd); err == nil {
+			_ = unix.Shutdown(fd, unix.SHUT_RDWR)
+		}
+	}
 }
 
 // restart stops etcd and starts it again on the same data and the same ports.
 func (s *store) restart(ctx context.Context) error {
-	s.close()
+	s.close(10 * time.Second)
 	var err error
 	for range 20 {
 		if err = s.open(ctx); err == nil {

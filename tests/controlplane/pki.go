@@ -77,7 +77,15 @@ func newIdentities(dir string) (*identities, error) {
 			return nil, err
 		}
 	}
-	if _, err := p.key("service-account"); err != nil {
+	account, err := p.key("service-account")
+	if err != nil {
+		return nil, err
+	}
+	public, err := x509.MarshalPKIXPublicKey(account.Public())
+	if err != nil {
+		return nil, err
+	}
+	if err := p.writePEM("service-account.pub", "PUBLIC KEY", public); err != nil {
 		return nil, err
 	}
 	return p, p.tokens()

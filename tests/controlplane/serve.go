@@ -221,7 +221,7 @@ func (p *controlPlane) stop() {
 		p.api.close()
 	}
 	if p.store != nil {
-		p.store.close()
+		p.store.close(time.Second)
 	}
 	p.scratch.clean()
 }
