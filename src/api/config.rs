@@ -113,10 +113,7 @@ const fn default_prune_percent() -> u8 {
 
 impl Default for PruneBudget {
     fn default() -> Self {
-        Self {
-            max: default_prune_max(),
-            percent: default_prune_percent(),
-        }
+        Self { max: default_prune_max(), percent: default_prune_percent() }
     }
 }
 
@@ -166,10 +163,7 @@ impl EnvironmentConfig {
             }
             match (&app.path, &app.chart) {
                 (None, None) => {
-                    say(
-                        "",
-                        Problem::new(format!("the app {} has neither `path` nor `chart`", app.name)),
-                    );
+                    say("", Problem::new(format!("the app {} has neither `path` nor `chart`", app.name)));
                 }
                 (Some(_), Some(_)) => {
                     let problem = Problem::new(format!("the app {} has both `path` and `chart`", app.name));
@@ -179,10 +173,7 @@ impl EnvironmentConfig {
                     );
                 }
                 (Some(_), None) if !app.values.is_empty() => {
-                    say(
-                        "/values",
-                        Problem::new("`values` goes with `chart`, and this app has a `path`"),
-                    );
+                    say("/values", Problem::new("`values` goes with `chart`, and this app has a `path`"));
                 }
                 _ => {}
             }
@@ -202,10 +193,7 @@ impl EnvironmentConfig {
         if let Some(cycle) = self.cycle() {
             let names: Vec<&str> = cycle.iter().map(|&n| self.apps[n].name.as_str()).collect();
             let place = format!("/spec/apps/{}/dependsOn", cycle[0]);
-            found.push((
-                place,
-                Problem::new(format!("apps wait for each other: {}", names.join(" → "))),
-            ));
+            found.push((place, Problem::new(format!("apps wait for each other: {}", names.join(" → ")))));
         }
         if self.rollout.timeout.duration().is_zero() {
             found.push((
@@ -214,10 +202,7 @@ impl EnvironmentConfig {
             ));
         }
         if self.rollout.prune.percent > 100 {
-            found.push((
-                "/spec/rollout/prune/percent".into(),
-                Problem::new("a percentage is at most 100"),
-            ));
+            found.push(("/spec/rollout/prune/percent".into(), Problem::new("a percentage is at most 100")));
         }
         found
     }

@@ -72,11 +72,7 @@ impl fmt::Display for Span {
         let (seconds, millis) = (self.0.as_secs(), self.0.subsec_millis());
         let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
         if seconds == 0 {
-            return if millis > 0 {
-                write!(f, "{millis}ms")
-            } else {
-                f.write_str("0s")
-            };
+            return if millis > 0 { write!(f, "{millis}ms") } else { f.write_str("0s") };
         }
         for (value, unit) in [(h, "h"), (m, "m"), (s, "s")] {
             if value > 0 {
@@ -106,14 +102,9 @@ mod tests {
 
     #[test]
     fn spans_read_as_people_write_them() {
-        for (text, seconds) in [
-            ("30s", 30),
-            ("10m", 600),
-            ("72h", 259_200),
-            ("1h30m", 5400),
-            ("0s", 0),
-            ("2d", 172_800),
-        ] {
+        for (text, seconds) in
+            [("30s", 30), ("10m", 600), ("72h", 259_200), ("1h30m", 5400), ("0s", 0), ("2d", 172_800)]
+        {
             assert_eq!(text.parse::<Span>().unwrap().duration().as_secs(), seconds);
         }
         for bad in ["", "10", "m", "1x", "-1s", "1.5h", "99999999999999999h"] {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Action, Plan, Reason, Step, Wanted, WaveOrder};
-use crate::object::{AppName, Digest, ObjectKey, Place};
+use crate::object::{AppName, Digest, Live, ObjectKey, Place};
 
 /// What came of asking the server about a step, without writing.
 #[derive(Clone, Debug)]
@@ -112,6 +112,7 @@ pub struct CheckedStep {
     wanted: Arc<Wanted>,
     action: Action,
     reason: Reason,
+    live: Option<Arc<Live>>,
     proof: Proof,
     force: Vec<Conflict>,
 }
@@ -127,6 +128,16 @@ impl CheckedStep {
 
     pub fn reason(&self) -> &Reason {
         &self.reason
+    }
+
+    /// The step as it was planned, to be asked about again.
+    pub fn planned(&self) -> Step {
+        Step {
+            wanted: self.wanted.clone(),
+            action: self.action.clone(),
+            reason: self.reason.clone(),
+            live: self.live.clone(),
+        }
     }
 
     pub fn proof(&self) -> &Proof {
@@ -202,9 +213,7 @@ pub fn forcible(conflicts: &[Conflict], step: &Step, before: Option<&Wanted>) ->
         Reason::Missing | Reason::BeingDeleted | Reason::NeverApplied => return false,
     };
     let value = before.value();
-    conflicts
-        .iter()
-        .all(|conflict| holds_field(&value, &conflict.field))
+    conflicts.iter().all(|conflict| holds_field(&value, &conflict.field))
 }
 
 /// Whether a value has the field that a path of structured-merge-diff names: `.a.b`, `[name="web"]`, `[="v"]`, `[0]`.
@@ -225,8 +234,7 @@ fn holds_field(value: &Value, path: &str) -> bool {
         }
         let keys: Vec<(&str, Value)> = split_keys(keys);
         let fits = |item: &Value| {
-            keys.iter()
-                .all(|(key, wanted)| item.get(*key).is_none_or(|given| given == wanted))
+            keys.iter().all(|(key, wanted)| item.get(*key).is_none_or(|given| given == wanted))
                 && keys.iter().any(|(key, _)| item.get(*key).is_some())
         };
         return items.iter().any(|item| fits(item) && holds_field(item, rest));
@@ -271,28 +279,16 @@ fn split_keys(text: &str) -> Vec<(&str, Value)> {
 /// One refusal is enough: then nothing of this app is written.
 pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
     assert_eq!(plan.count(), answers.len(), "every step has an answer");
-    let Plan {
-        app, digest, waves, ..
-    } = plan;
+    let Plan { app, digest, waves, .. } = plan;
     let mut answers = answers.into_iter();
     let (mut refusals, mut settled, mut warnings, mut checked) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wave in waves {
         let mut steps = Vec::new();
-        for Step {
-            wanted,
-            action,
-            reason,
-        } in wave.steps
-        {
+        for Step { wanted, action, reason, live } in wave.steps {
             match answers.next() {
                 Some(Answer::Asked(asked)) => {
-                    warnings.extend(
-                        asked
-                            .warnings
-                            .iter()
-                            .map(|text| format!("{}: {text}", wanted.key)),
-                    );
+                    warnings.extend(asked.warnings.iter().map(|text| format!("{}: {text}", wanted.key)));
                     if asked.settled {
                         settled.push(wanted);
                     } else {
@@ -300,6 +296,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                             wanted,
                             action,
                             reason,
+                            live,
                             proof: Proof::Accepted,
                             force: asked.force,
                         });
@@ -310,6 +307,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                         wanted,
                         action,
                         reason,
+                        live,
                         proof: Proof::Conditional { on },
                         force: Vec::new(),
                     });
@@ -319,28 +317,15 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
             }
         }
         if !steps.is_empty() {
-            checked.push(CheckedWave {
-                order: wave.order,
-                steps,
-            });
+            checked.push(CheckedWave { order: wave.order, steps });
         }
     }
     warnings.sort();
     warnings.dedup();
     if refusals.is_empty() {
-        Ok(CheckedPlan {
-            app,
-            digest,
-            waves: checked,
-            settled,
-            warnings,
-        })
+        Ok(CheckedPlan { app, digest, waves: checked, settled, warnings })
     } else {
-        Err(Refused {
-            app,
-            digest,
-            refusals,
-        })
+        Err(Refused { app, digest, refusals })
     }
 }
 
@@ -355,11 +340,7 @@ mod tests {
     use crate::plan::plan;
 
     fn two() -> Plan {
-        let app = wanted(vec![
-            object("v1", "ConfigMap", "a"),
-            object("apps/v1", "Deployment", "b"),
-        ])
-        .unwrap();
+        let app = wanted(vec![object("v1", "ConfigMap", "a"), object("apps/v1", "Deployment", "b")]).unwrap();
         plan(&app, &BTreeMap::new()).unwrap()
     }
 
@@ -367,25 +348,15 @@ mod tests {
     fn one_refusal_refuses_the_app() {
         let plan = two();
         let refusal = Refusal::new(RefusalKind::Invalid, &plan.waves[1].steps[0].wanted, "no");
-        let refused = check(
-            plan,
-            vec![Answer::Asked(Asked::default()), Answer::Refused(refusal)],
-        )
-        .unwrap_err();
+        let refused =
+            check(plan, vec![Answer::Asked(Asked::default()), Answer::Refused(refusal)]).unwrap_err();
         assert_eq!(refused.refusals.len(), 1);
     }
 
     #[test]
     fn what_is_settled_is_not_written() {
-        let settled = Asked {
-            settled: true,
-            ..Asked::default()
-        };
-        let checked = check(
-            two(),
-            vec![Answer::Asked(settled), Answer::Asked(Asked::default())],
-        )
-        .unwrap();
+        let settled = Asked { settled: true, ..Asked::default() };
+        let checked = check(two(), vec![Answer::Asked(settled), Answer::Asked(Asked::default())]).unwrap();
         assert_eq!(checked.waves().len(), 1);
         assert_eq!(checked.settled().len(), 1);
     }
@@ -396,25 +367,10 @@ mod tests {
         before["spec"] = json!({"replicas": 1, "template": {"spec": {"containers": [
             {"name": "web", "image": "w:1", "ports": [{"containerPort": 80}]}]}}});
         let before = wanted(vec![before]).unwrap().objects[0].clone();
-        let now = wanted(vec![object("apps/v1", "Deployment", "b")])
-            .unwrap()
-            .objects[0]
-            .clone();
-        let step = |reason: Reason| Step {
-            wanted: now.clone(),
-            action: Action::Create,
-            reason,
-        };
-        let changed = || Reason::Changed {
-            from: before.digest.clone(),
-            to: now.digest.clone(),
-        };
-        let conflict = |field: &str| {
-            [Conflict {
-                field: field.into(),
-                manager: "kubectl-edit".into(),
-            }]
-        };
+        let now = wanted(vec![object("apps/v1", "Deployment", "b")]).unwrap().objects[0].clone();
+        let step = |reason: Reason| Step { wanted: now.clone(), action: Action::Create, reason, live: None };
+        let changed = || Reason::Changed { from: before.digest.clone(), to: now.digest.clone() };
+        let conflict = |field: &str| [Conflict { field: field.into(), manager: "kubectl-edit".into() }];
         for (field, ours) in [
             (".spec.replicas", true),
             (".spec.paused", false),
@@ -426,19 +382,9 @@ mod tests {
             (".spec.template.spec.containers[name=\"other\"].image", false),
             (".metadata.labels.fairlead.dev/app", true),
         ] {
-            assert_eq!(
-                forcible(&conflict(field), &step(changed()), Some(&before)),
-                ours,
-                "{field}"
-            );
-            assert!(
-                !forcible(&conflict(field), &step(changed()), None),
-                "{field} without memory"
-            );
-            assert!(
-                !forcible(&conflict(field), &step(Reason::NeverApplied), Some(&before)),
-                "{field}"
-            );
+            assert_eq!(forcible(&conflict(field), &step(changed()), Some(&before)), ours, "{field}");
+            assert!(!forcible(&conflict(field), &step(changed()), None), "{field} without memory");
+            assert!(!forcible(&conflict(field), &step(Reason::NeverApplied), Some(&before)), "{field}");
         }
     }
 }

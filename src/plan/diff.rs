@@ -35,34 +35,24 @@ pub enum Reason {
     Drifted { fields: Vec<String> },
 }
 
-pub fn compare(wanted: &Wanted, lookup: &dyn Lookup) -> Change {
-    let Some(live) = lookup.live(&wanted.key) else {
-        return Change::Create(Reason::Missing);
-    };
+pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Change {
+    let Some(live) = live else { return Change::Create(Reason::Missing) };
     if live.deleting {
         return Change::Create(Reason::BeingDeleted);
     }
-    let update = |reason| Change::Update {
-        uid: live.uid.clone(),
-        reason,
-    };
+    let update = |reason| Change::Update { uid: live.uid.clone(), reason };
     match (&live.applied, &live.owned) {
-        _ if lookup.known_settled(wanted, &live) => Change::InSync,
+        _ if lookup.known_settled(wanted, live) => Change::InSync,
         (_, None) => update(Reason::NeverApplied),
-        (Some(applied), Some(_)) if *applied != wanted.digest => update(Reason::Changed {
-            from: applied.clone(),
-            to: wanted.digest.clone(),
-        }),
+        (Some(applied), Some(_)) if *applied != wanted.digest => {
+            update(Reason::Changed { from: applied.clone(), to: wanted.digest.clone() })
+        }
         (applied, Some(_)) => {
-            let mut fields = compare_owned(wanted, &live);
+            let mut fields = compare_owned(wanted, live);
             if applied.is_none() && fields.is_empty() {
                 fields.push(".metadata.annotations".to_owned());
             }
-            if fields.is_empty() {
-                Change::InSync
-            } else {
-                update(Reason::Drifted { fields })
-            }
+            if fields.is_empty() { Change::InSync } else { update(Reason::Drifted { fields }) }
         }
     }
 }
@@ -134,11 +124,7 @@ fn walk(value: &Value, owned: &Map<String, Value>, path: &mut String, missing: &
                 walk_field(name, value, owned, path, missing);
             }
         }
-        Value::Array(items)
-            if owned
-                .keys()
-                .any(|name| name.starts_with("k:") || name.starts_with("v:")) =>
-        {
+        Value::Array(items) if owned.keys().any(|name| name.starts_with("k:") || name.starts_with("v:")) => {
             for (n, item) in items.iter().enumerate() {
                 let length = path.len();
                 path.push_str(&format!("[{n}]"));
@@ -159,9 +145,7 @@ fn owned_item<'a>(item: &Value, owned: &'a Map<String, Value>) -> Option<&'a Val
     owned.iter().find_map(|(name, below)| {
         if let Some(keys) = name.strip_prefix("k:") {
             let keys: Map<String, Value> = serde_json::from_str(keys).ok()?;
-            let fits = keys
-                .iter()
-                .all(|(key, value)| item.get(key).is_none_or(|given| given == value));
+            let fits = keys.iter().all(|(key, value)| item.get(key).is_none_or(|given| given == value));
             let names_one = keys.keys().any(|key| item.get(key).is_some());
             return (fits && names_one).then_some(below);
         }
@@ -229,6 +213,10 @@ mod tests {
         BTreeMap::from([(live.key.clone(), Arc::new(live))])
     }
 
+    fn judged(wanted: &Wanted, store: &BTreeMap<crate::object::ObjectKey, Arc<Live>>) -> Change {
+        compare(wanted, store.get(&wanted.key).map(|live| &**live), store)
+    }
+
     fn first(value: Value) -> Arc<Wanted> {
         wanted(vec![value]).unwrap().objects[0].clone()
     }
@@ -236,7 +224,7 @@ mod tests {
     #[test]
     fn defaults_and_quantities_are_not_drift() {
         let wanted = first(deployment());
-        assert_eq!(compare(&wanted, &live(&wanted, entry())), Change::InSync);
+        assert_eq!(judged(&wanted, &live(&wanted, entry())), Change::InSync);
     }
 
     #[test]
@@ -244,15 +232,8 @@ mod tests {
         let wanted = first(deployment());
         let mut owned = entry();
         owned["f:spec"].as_object_mut().unwrap().remove("f:replicas");
-        let Change::Update { reason, .. } = compare(&wanted, &live(&wanted, owned)) else {
-            panic!()
-        };
-        assert_eq!(
-            reason,
-            Reason::Drifted {
-                fields: vec![".spec.replicas".into()]
-            }
-        );
+        let Change::Update { reason, .. } = judged(&wanted, &live(&wanted, owned)) else { panic!() };
+        assert_eq!(reason, Reason::Drifted { fields: vec![".spec.replicas".into()] });
     }
 
     #[test]
@@ -261,15 +242,8 @@ mod tests {
         let mut owned = entry();
         owned["f:spec"]["f:template"]["f:spec"] =
             json!({"f:containers": {"k:{\"name\":\"other\"}": {".": {}}}});
-        let Change::Update { reason, .. } = compare(&wanted, &live(&wanted, owned)) else {
-            panic!()
-        };
-        assert_eq!(
-            reason,
-            Reason::Drifted {
-                fields: vec![".spec.template.spec.containers[0]".into()]
-            }
-        );
+        let Change::Update { reason, .. } = judged(&wanted, &live(&wanted, owned)) else { panic!() };
+        assert_eq!(reason, Reason::Drifted { fields: vec![".spec.template.spec.containers[0]".into()] });
     }
 
     #[test]
@@ -278,16 +252,8 @@ mod tests {
         let mut changed = deployment();
         changed["spec"]["replicas"] = json!(4);
         let two = first(changed);
-        let Change::Update { reason, .. } = compare(&two, &live(&one, entry())) else {
-            panic!()
-        };
-        assert_eq!(
-            reason,
-            Reason::Changed {
-                from: one.digest.clone(),
-                to: two.digest.clone()
-            }
-        );
+        let Change::Update { reason, .. } = judged(&two, &live(&one, entry())) else { panic!() };
+        assert_eq!(reason, Reason::Changed { from: one.digest.clone(), to: two.digest.clone() });
     }
 
     #[test]
@@ -297,16 +263,7 @@ mod tests {
         let mut bare = (**store.values().next().unwrap()).clone();
         bare.owned = None;
         store.insert(wanted.key.clone(), Arc::new(bare));
-        assert!(matches!(
-            compare(&wanted, &store),
-            Change::Update {
-                reason: Reason::NeverApplied,
-                ..
-            }
-        ));
-        assert_eq!(
-            compare(&wanted, &BTreeMap::new()),
-            Change::Create(Reason::Missing)
-        );
+        assert!(matches!(judged(&wanted, &store), Change::Update { reason: Reason::NeverApplied, .. }));
+        assert_eq!(judged(&wanted, &BTreeMap::new()), Change::Create(Reason::Missing));
     }
 }

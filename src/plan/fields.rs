@@ -12,14 +12,8 @@ pub struct FieldChange {
 }
 
 /// Fields that the server keeps for itself, or that say nothing to people.
-const BOOKKEEPING: &[&str] = &[
-    "managedFields",
-    "resourceVersion",
-    "generation",
-    "uid",
-    "creationTimestamp",
-    "selfLink",
-];
+const BOOKKEEPING: &[&str] =
+    &["managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink"];
 
 /// The fields in which two states of an object differ. Lists of named things are matched by name, not by position.
 pub fn field_changes(before: &Value, after: &Value) -> Vec<FieldChange> {
@@ -50,22 +44,15 @@ fn walk(path: &str, before: Option<&Value>, after: Option<&Value>, found: &mut V
             names.sort();
             names.dedup();
             for name in names {
-                walk(
-                    &format!("{path}.{}", segment(name)),
-                    a.get(name),
-                    b.get(name),
-                    found,
-                );
+                walk(&format!("{path}.{}", segment(name)), a.get(name), b.get(name), found);
             }
         }
         (Some(Value::Array(a)), Some(Value::Array(b))) => walk_list(path, a, b, found),
         // An empty map or list that comes or goes says nothing.
         (Some(gone), None) | (None, Some(gone)) if is_empty(gone) => {}
-        _ => found.push(FieldChange {
-            path: path.to_owned(),
-            before: before.cloned(),
-            after: after.cloned(),
-        }),
+        _ => {
+            found.push(FieldChange { path: path.to_owned(), before: before.cloned(), after: after.cloned() })
+        }
     }
 }
 
@@ -77,11 +64,7 @@ fn walk_list(path: &str, before: &[Value], after: &[Value], found: &mut Vec<Fiel
             }
         } else {
             let (a, b) = (Value::Array(before.to_vec()), Value::Array(after.to_vec()));
-            found.push(FieldChange {
-                path: path.to_owned(),
-                before: Some(a),
-                after: Some(b),
-            });
+            found.push(FieldChange { path: path.to_owned(), before: Some(a), after: Some(b) });
         }
         return;
     };
@@ -89,12 +72,7 @@ fn walk_list(path: &str, before: &[Value], after: &[Value], found: &mut Vec<Fiel
     let count = found.len();
     for item in before {
         let other = find(after, &item[key]).map(|n| &after[n]);
-        walk(
-            &format!("{path}[{}]", plain(&item[key])),
-            Some(item),
-            other,
-            found,
-        );
+        walk(&format!("{path}[{}]", plain(&item[key])), Some(item), other, found);
     }
     for item in after.iter().filter(|item| find(before, &item[key]).is_none()) {
         walk(&format!("{path}[{}]", plain(&item[key])), None, Some(item), found);
@@ -102,46 +80,26 @@ fn walk_list(path: &str, before: &[Value], after: &[Value], found: &mut Vec<Fiel
     if found.len() == count {
         let names = |items: &[Value]| Value::Array(items.iter().map(|item| item[key].clone()).collect());
         let (a, b) = (names(before), names(after));
-        found.push(FieldChange {
-            path: format!("{path} (order)"),
-            before: Some(a),
-            after: Some(b),
-        });
+        found.push(FieldChange { path: format!("{path} (order)"), before: Some(a), after: Some(b) });
     }
 }
 
 /// The field by which people tell the items of a list apart, where every item has it and no two share it.
 fn list_key(before: &[Value], after: &[Value]) -> Option<&'static str> {
-    [
-        "name",
-        "containerPort",
-        "port",
-        "mountPath",
-        "key",
-        "ip",
-        "topologyKey",
-        "type",
-    ]
-    .into_iter()
-    .find(|key| {
-        [before, after].iter().all(|items| {
-            let mut ids: Vec<String> = items.iter().map(|item| plain(&item[key])).collect();
-            ids.sort();
-            let distinct = ids.windows(2).all(|pair| pair[0] != pair[1]);
-            distinct
-                && items
-                    .iter()
-                    .all(|item| item[key].is_string() || item[key].is_number())
-        })
-    })
+    ["name", "containerPort", "port", "mountPath", "key", "ip", "topologyKey", "type"].into_iter().find(
+        |key| {
+            [before, after].iter().all(|items| {
+                let mut ids: Vec<String> = items.iter().map(|item| plain(&item[key])).collect();
+                ids.sort();
+                let distinct = ids.windows(2).all(|pair| pair[0] != pair[1]);
+                distinct && items.iter().all(|item| item[key].is_string() || item[key].is_number())
+            })
+        },
+    )
 }
 
 fn segment(name: &str) -> String {
-    if name.contains(['.', '/']) {
-        format!("[{name}]")
-    } else {
-        name.to_owned()
-    }
+    if name.contains(['.', '/']) { format!("[{name}]") } else { name.to_owned() }
 }
 
 fn plain(value: &Value) -> String {
@@ -168,12 +126,7 @@ mod tests {
             .into_iter()
             .map(|change| {
                 let show = |value: Option<Value>| value.map_or("-".into(), |value| value.to_string());
-                format!(
-                    "{}: {} → {}",
-                    change.path,
-                    show(change.before),
-                    show(change.after)
-                )
+                format!("{}: {} → {}", change.path, show(change.before), show(change.after))
             })
             .collect()
     }
@@ -183,10 +136,7 @@ mod tests {
         let pod = |containers: Value| json!({"spec": {"containers": containers}});
         let before = pod(json!([{"name": "a", "image": "a:1"}, {"name": "b", "image": "b:1"}]));
         let after = pod(json!([{"name": "b", "image": "b:2"}, {"name": "a", "image": "a:1"}]));
-        assert_eq!(
-            shown(before, after),
-            ["".to_owned() + ".spec.containers[b].image: \"b:1\" → \"b:2\""]
-        );
+        assert_eq!(shown(before, after), ["".to_owned() + ".spec.containers[b].image: \"b:1\" → \"b:2\""]);
     }
 
     #[test]

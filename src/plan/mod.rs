@@ -32,6 +32,8 @@ pub struct Step {
     pub wanted: Arc<Wanted>,
     pub action: Action,
     pub reason: Reason,
+    /// What the index holds of the object, where it holds any.
+    pub live: Option<Arc<Live>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,18 +106,18 @@ pub fn plan(app: &WantedApp, live: &dyn Lookup) -> Result<Plan, Problems> {
     let mut steps = Vec::new();
     let mut unchanged = 0;
     for wanted in &app.objects {
-        match compare(wanted, live) {
+        let found = live.live(&wanted.key);
+        match compare(wanted, found.as_deref(), live) {
             Change::InSync => unchanged += 1,
-            Change::Create(reason) => steps.push(Step {
-                wanted: wanted.clone(),
-                action: Action::Create,
-                reason,
-            }),
+            Change::Create(reason) => {
+                steps.push(Step { wanted: wanted.clone(), action: Action::Create, reason, live: None });
+            }
             Change::Update { uid, reason } => {
                 steps.push(Step {
                     wanted: wanted.clone(),
                     action: Action::Update { uid },
                     reason,
+                    live: found,
                 });
             }
         }
@@ -130,16 +132,8 @@ pub fn plan(app: &WantedApp, live: &dyn Lookup) -> Result<Plan, Problems> {
         let order = orders[&step.wanted.key];
         match waves.last_mut() {
             Some(wave) if wave.order == order => wave.steps.push(step),
-            _ => waves.push(Wave {
-                order,
-                steps: vec![step],
-            }),
+            _ => waves.push(Wave { order, steps: vec![step] }),
         }
     }
-    Ok(Plan {
-        app: app.app.clone(),
-        digest: app.digest.clone(),
-        waves,
-        unchanged,
-    })
+    Ok(Plan { app: app.app.clone(), digest: app.digest.clone(), waves, unchanged })
 }

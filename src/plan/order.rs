@@ -91,11 +91,8 @@ fn by_kind(gvk: &Gvk) -> (Stage, u8) {
 
 /// The order of each object of an app. Fails where they wait for each other, or for something that is not there.
 pub fn order(objects: &[Arc<Wanted>]) -> Result<BTreeMap<ObjectKey, WaveOrder>, Problems> {
-    let index: HashMap<&ObjectKey, usize> = objects
-        .iter()
-        .enumerate()
-        .map(|(n, object)| (&object.key, n))
-        .collect();
+    let index: HashMap<&ObjectKey, usize> =
+        objects.iter().enumerate().map(|(n, object)| (&object.key, n)).collect();
     let mut problems = Vec::new();
     let mut after: Vec<Vec<usize>> = vec![Vec::new(); objects.len()];
     for (n, object) in objects.iter().enumerate() {
@@ -116,12 +113,7 @@ pub fn order(objects: &[Arc<Wanted>]) -> Result<BTreeMap<ObjectKey, WaveOrder>, 
         .iter()
         .map(|object| {
             let (stage, rank) = by_kind(&object.gvk);
-            WaveOrder {
-                stage,
-                wave: object.wave,
-                rank,
-                depth: 0,
-            }
+            WaveOrder { stage, wave: object.wave, rank, depth: 0 }
         })
         .collect();
     // 0 not seen, 1 on the path, 2 done. An explicit path, because chains may be as long as the app is large.
@@ -146,10 +138,7 @@ pub fn order(objects: &[Arc<Wanted>]) -> Result<BTreeMap<ObjectKey, WaveOrder>, 
                 }
             } else {
                 for &on in &after[n] {
-                    let at_least = WaveOrder {
-                        depth: orders[on].depth + 1,
-                        ..orders[on]
-                    };
+                    let at_least = WaveOrder { depth: orders[on].depth + 1, ..orders[on] };
                     orders[n] = orders[n].max(at_least);
                 }
                 mark[n] = 2;
@@ -157,19 +146,12 @@ pub fn order(objects: &[Arc<Wanted>]) -> Result<BTreeMap<ObjectKey, WaveOrder>, 
             }
         }
     }
-    Ok(objects
-        .iter()
-        .map(|object| object.key.clone())
-        .zip(orders)
-        .collect())
+    Ok(objects.iter().map(|object| object.key.clone()).zip(orders).collect())
 }
 
 fn cycle(objects: &[Arc<Wanted>], path: &[(usize, usize)], to: usize) -> Problem {
     let start = path.iter().position(|&(n, _)| n == to).unwrap_or(0);
-    let mut names: Vec<String> = path[start..]
-        .iter()
-        .map(|&(n, _)| objects[n].key.to_string())
-        .collect();
+    let mut names: Vec<String> = path[start..].iter().map(|&(n, _)| objects[n].key.to_string()).collect();
     names.push(objects[to].key.to_string());
     let message = format!("objects wait for each other by depends-on: {}", names.join(" → "));
     Problem::at(objects[to].place.clone(), message)
@@ -214,11 +196,7 @@ mod tests {
         let order = names(vec![
             with(object("v1", "ConfigMap", "late"), "fairlead.dev/wave", "2"),
             object("apps/v1", "Deployment", "web"),
-            with(
-                object("apps/v1", "Deployment", "first"),
-                "fairlead.dev/wave",
-                "-1",
-            ),
+            with(object("apps/v1", "Deployment", "first"), "fairlead.dev/wave", "-1"),
             object("v1", "Namespace", "ns"),
         ]);
         assert_eq!(order, ["ns", "first", "web", "late"]);
@@ -231,21 +209,14 @@ mod tests {
             "config.kubernetes.io/depends-on",
             "apps/namespaces/web/Deployment/web",
         );
-        assert_eq!(
-            names(vec![config, object("apps/v1", "Deployment", "web")]),
-            ["web", "config"]
-        );
+        assert_eq!(names(vec![config, object("apps/v1", "Deployment", "web")]), ["web", "config"]);
     }
 
     #[test]
     fn a_circle_is_shown() {
         let on = |name: &str, other: &str| {
             let text = format!("/namespaces/web/ConfigMap/{other}");
-            with(
-                object("v1", "ConfigMap", name),
-                "config.kubernetes.io/depends-on",
-                &text,
-            )
+            with(object("v1", "ConfigMap", name), "config.kubernetes.io/depends-on", &text)
         };
         let app = wanted(vec![on("a", "b"), on("b", "c"), on("c", "a")]).unwrap();
         let shown = order(&app.objects).unwrap_err().to_string();
@@ -271,15 +242,7 @@ mod tests {
             })
             .rev()
             .collect();
-        assert_eq!(
-            order(&wanted(objects).unwrap().objects)
-                .unwrap()
-                .values()
-                .max()
-                .unwrap()
-                .depth,
-            2999
-        );
+        assert_eq!(order(&wanted(objects).unwrap().objects).unwrap().values().max().unwrap().depth, 2999);
     }
 
     #[test]

@@ -27,9 +27,19 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The JSON that is sent.
-    pub fn body(&self) -> &Arc<[u8]> {
+    /// The JSON that is sent where the object is not there yet.
+    pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The same, for the object that bears this uid and no other: the server refuses it for any that bears another.
+    pub fn body_for(&self, uid: &str) -> Vec<u8> {
+        let uid = format!("\"uid\":{},", Value::from(uid));
+        let mut body = Vec::with_capacity(self.body.len() + uid.len());
+        body.extend_from_slice(BODY_START);
+        body.extend_from_slice(uid.as_bytes());
+        body.extend_from_slice(&self.body[BODY_START.len()..]);
+        body
     }
 
     pub fn value(&self) -> Value {
@@ -61,10 +71,7 @@ pub struct Stamp<'a> {
 /// The id of an ApplySet, by the specification: the parent's name, namespace, kind and group, hashed.
 pub fn applyset_id(name: &str, kind: &str, group: &str) -> String {
     let hash = Sha256::digest(format!("{name}..{kind}.{group}"));
-    format!(
-        "applyset-{}-v1",
-        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash)
-    )
+    format!("applyset-{}-v1", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(hash))
 }
 
 /// Makes each object what will be sent. What cannot be sent is named, all of it at once.
@@ -91,11 +98,7 @@ pub fn stamp(desired: &Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedAp
     }
     Problems::check(problems)?;
     // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
-    Ok(WantedApp {
-        app: desired.app.clone(),
-        digest: desired.digest().clone(),
-        objects,
-    })
+    Ok(WantedApp { app: desired.app.clone(), digest: desired.digest().clone(), objects })
 }
 
 fn stamp_one(
@@ -113,11 +116,8 @@ fn stamp_one(
     if &*manifest.gvk().kind == "Secret" && manifest.gvk().group.is_empty() {
         encode_string_data(root);
     }
-    let identity = (
-        manifest.gvk().group.to_string(),
-        manifest.gvk().kind.to_string(),
-        manifest.name().to_owned(),
-    );
+    let identity =
+        (manifest.gvk().group.to_string(), manifest.gvk().kind.to_string(), manifest.name().to_owned());
     if scaled.contains(&identity)
         && let Some(Value::Object(spec)) = root.get_mut("spec")
     {
@@ -126,14 +126,9 @@ fn stamp_one(
     let Some(Value::Object(metadata)) = root.get_mut("metadata") else {
         return Err(Problem::at(place(), "the object has no metadata"));
     };
-    for servers_own in [
-        "creationTimestamp",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-        "uid",
-        "selfLink",
-    ] {
+    for servers_own in
+        ["creationTimestamp", "generation", "managedFields", "resourceVersion", "uid", "selfLink"]
+    {
         metadata.remove(servers_own);
     }
     match scope {
@@ -153,16 +148,9 @@ fn stamp_one(
         }
         _ => {}
     }
-    let namespace = metadata
-        .get("namespace")
-        .and_then(Value::as_str)
-        .map(str::to_owned);
-    let key = ObjectKey::new(
-        &manifest.gvk().group,
-        &manifest.gvk().kind,
-        namespace.as_deref(),
-        manifest.name(),
-    );
+    let namespace = metadata.get("namespace").and_then(Value::as_str).map(str::to_owned);
+    let key =
+        ObjectKey::new(&manifest.gvk().group, &manifest.gvk().kind, namespace.as_deref(), manifest.name());
 
     let labels = child(metadata, "labels");
     labels.insert(stamp.environment_label.into(), stamp.environment.as_str().into());
@@ -174,26 +162,17 @@ fn stamp_one(
     let wave = match annotations.get(stamp.wave_annotation) {
         None => 0,
         Some(Value::String(text)) => text.trim().parse::<i32>().map_err(|_| {
-            let message = format!(
-                "the annotation {} of {key} is not a whole number",
-                stamp.wave_annotation
-            );
+            let message = format!("the annotation {} of {key} is not a whole number", stamp.wave_annotation);
             Problem::at(place(), message).hint("write it as a quoted number, such as \"-1\" or \"2\"")
         })?,
         Some(_) => {
-            let message = format!(
-                "the annotation {} of {key} is not a string",
-                stamp.wave_annotation
-            );
+            let message = format!("the annotation {} of {key} is not a string", stamp.wave_annotation);
             return Err(Problem::at(place(), message).hint("quote the number: annotations are strings"));
         }
     };
     let depends_on = match annotations.get(stamp.depends_on_annotation) {
         Some(Value::String(text)) => parse_depends_on(text).map_err(|part| {
-            let message = format!(
-                "the annotation {} of {key} names {part:?}",
-                stamp.depends_on_annotation
-            );
+            let message = format!("the annotation {} of {key} names {part:?}", stamp.depends_on_annotation);
             Problem::at(place(), message)
                 .hint("write group/namespaces/NAMESPACE/Kind/name or group/Kind/name")
         })?,
@@ -201,18 +180,22 @@ fn stamp_one(
     };
     let digest = Digest::of_json(&value);
     value["metadata"]["annotations"][APPLIED] = json!(digest.as_str());
-    let body = serde_json::to_vec(&value)
-        .expect("a JSON value can be written")
-        .into();
-    Ok(Wanted {
-        key,
-        gvk: manifest.gvk().clone(),
-        place: place(),
-        digest,
-        wave,
-        depends_on,
-        body,
-    })
+    let body = write_body(value).into();
+    Ok(Wanted { key, gvk: manifest.gvk().clone(), place: place(), digest, wave, depends_on, body })
+}
+
+/// Every body starts like this, so that a uid can be put in without reading it again.
+const BODY_START: &[u8] = br#"{"metadata":{"#;
+
+fn write_body(mut value: Value) -> Vec<u8> {
+    let root = value.as_object_mut().expect("a manifest is a map");
+    let metadata = root.remove("metadata").expect("a manifest has metadata");
+    let mut body = br#"{"metadata":"#.to_vec();
+    serde_json::to_writer(&mut body, &metadata).expect("a JSON value can be written");
+    body.push(b',');
+    let rest = serde_json::to_vec(&value).expect("a JSON value can be written");
+    body.extend_from_slice(&rest[1..]); // There is always more: apiVersion and kind.
+    body
 }
 
 fn child<'a>(map: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
@@ -264,11 +247,7 @@ fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, Stri
             let target = &object.value()["spec"]["scaleTargetRef"];
             let api_version = target["apiVersion"].as_str().unwrap_or("apps/v1");
             let gvk = Gvk::from_api_version(api_version, target["kind"].as_str().unwrap_or("Deployment"));
-            Some((
-                gvk.group.to_string(),
-                gvk.kind.to_string(),
-                target["name"].as_str()?.to_owned(),
-            ))
+            Some((gvk.group.to_string(), gvk.kind.to_string(), target["name"].as_str()?.to_owned()))
         })
         .collect()
 }
@@ -280,18 +259,8 @@ fn scopes_of_own_crds(objects: &[Manifest]) -> BTreeMap<(Box<str>, Box<str>), Sc
         .filter(|object| &*object.gvk().kind == "CustomResourceDefinition")
         .filter_map(|object| {
             let spec = &object.value()["spec"];
-            let scope = if spec["scope"] == "Cluster" {
-                Scope::Cluster
-            } else {
-                Scope::Namespaced
-            };
-            Some((
-                (
-                    spec["group"].as_str()?.into(),
-                    spec["names"]["kind"].as_str()?.into(),
-                ),
-                scope,
-            ))
+            let scope = if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
+            Some(((spec["group"].as_str()?.into(), spec["names"]["kind"].as_str()?.into()), scope))
         })
         .collect()
 }
@@ -327,11 +296,7 @@ pub(super) mod tests {
             ("apps", "Deployment", Scope::Namespaced),
             ("autoscaling", "HorizontalPodAutoscaler", Scope::Namespaced),
         ] {
-            let info = KindInfo {
-                plural: kind.to_lowercase() + "s",
-                scope,
-                versions: vec!["v1".into()],
-            };
+            let info = KindInfo { plural: kind.to_lowercase() + "s", scope, versions: vec!["v1".into()] };
             kinds.insert(group, kind, info);
         }
         kinds
@@ -364,13 +329,19 @@ pub(super) mod tests {
 
     #[test]
     fn a_namespaced_object_goes_where_the_environment_is() {
-        let app = wanted(vec![
-            object("v1", "ConfigMap", "a"),
-            object("v1", "Namespace", "web"),
-        ])
-        .unwrap();
+        let app = wanted(vec![object("v1", "ConfigMap", "a"), object("v1", "Namespace", "web")]).unwrap();
         assert_eq!(app.objects[0].key.to_string(), "ConfigMap web/a");
         assert_eq!(app.objects[1].key.to_string(), "Namespace web");
+    }
+
+    #[test]
+    fn a_uid_binds_the_body_to_one_object() {
+        let app = wanted(vec![object("v1", "ConfigMap", "a")]).unwrap();
+        let bound: Value = serde_json::from_slice(&app.objects[0].body_for("u-1")).unwrap();
+        assert_eq!(bound["metadata"]["uid"], "u-1");
+        let mut unbound = bound;
+        unbound["metadata"].as_object_mut().unwrap().remove("uid");
+        assert_eq!(unbound, app.objects[0].value());
     }
 
     #[test]
@@ -398,11 +369,8 @@ pub(super) mod tests {
 
     #[test]
     fn an_object_written_twice_names_both_places() {
-        let problems = wanted(vec![
-            object("v1", "ConfigMap", "a"),
-            object("v1", "ConfigMap", "a"),
-        ])
-        .unwrap_err();
+        let problems =
+            wanted(vec![object("v1", "ConfigMap", "a"), object("v1", "ConfigMap", "a")]).unwrap_err();
         assert_eq!(
             problems.to_string(),
             "base/all.yaml:1: ConfigMap web/a is written twice; the first is at base/all.yaml:1"
@@ -413,21 +381,13 @@ pub(super) mod tests {
     fn a_wave_that_is_not_a_number_is_refused() {
         let mut object = object("v1", "ConfigMap", "a");
         object["metadata"]["annotations"] = json!({"fairlead.dev/wave": "soon"});
-        assert!(
-            wanted(vec![object])
-                .unwrap_err()
-                .to_string()
-                .contains("not a whole number")
-        );
+        assert!(wanted(vec![object]).unwrap_err().to_string().contains("not a whole number"));
     }
 
     #[test]
     fn the_id_is_that_of_the_applyset_specification() {
         // kubectl's own: the hash of "<name>.<namespace>.<kind>.<group>", with an empty namespace for a cluster's object.
         let id = applyset_id("production", "Environment", "fairlead.dev");
-        assert!(
-            id.starts_with("applyset-") && id.ends_with("-v1") && id.len() == 9 + 43 + 3,
-            "{id}"
-        );
+        assert!(id.starts_with("applyset-") && id.ends_with("-v1") && id.len() == 9 + 43 + 3, "{id}");
     }
 }
