@@ -14,7 +14,8 @@
 //! `tests/architecture.rs` holds the table of who may import whom.
 
 pub mod api;
-#[allow(clippy::disallowed_methods)] pub mod cluster;
+#[allow(clippy::disallowed_methods)]
+pub mod cluster;
 pub mod health;
 pub mod object;
 pub mod plan;
