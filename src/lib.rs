@@ -14,3 +14,4 @@
 //! `tests/architecture.rs` holds the table of who may import whom.
 
 pub mod object;
+pub mod yaml;
