@@ -20,3 +20,4 @@ pub mod health;
 pub mod object;
 pub mod plan;
 pub mod rollout;
+pub mod yaml;
