@@ -221,7 +221,11 @@ func (p *controlPlane) stop() {
 		p.api.close()
 	}
 	if p.store != nil {
-		p.store.close(time.Second)
+		patience := time.Second
+		if p.scratch.remove { // nobody needs these data again
+			patience = 300 * time.Millisecond
+		}
+		p.store.close(patience)
 	}
 	p.scratch.clean()
 }
