@@ -19,5 +19,8 @@ pub mod cluster;
 pub mod health;
 pub mod object;
 pub mod plan;
+pub mod policy;
+pub mod redact;
+pub mod report;
 pub mod rollout;
 pub mod yaml;

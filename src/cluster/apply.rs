@@ -48,7 +48,8 @@ pub async fn apply_wave(
     let mut forced = std::collections::BTreeSet::new();
     let mut settled = std::collections::BTreeSet::new();
     let open = wave.steps().iter().filter(|step| matches!(step.proof(), Proof::Conditional { .. }));
-    let asked = stream::iter(open).map(|step| async move { (step, prove_one(session, &step.planned(), identity).await) });
+    let asked = stream::iter(open)
+        .map(|step| async move { (step, prove_one(session, &step.planned(), identity).await) });
     let mut asked = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
     while let Some((step, proven)) = asked.next().await {
         match proven.answer {
@@ -60,7 +61,8 @@ pub async fn apply_wave(
             }
             Answer::Asked(_) => {}
             Answer::NotYet { on } => {
-                let refusal = Refusal::new(RefusalKind::NoNamespace, step.wanted(), format!("still waits for {on}"));
+                let refusal =
+                    Refusal::new(RefusalKind::NoNamespace, step.wanted(), format!("still waits for {on}"));
                 outcome.refused.push(refusal);
             }
             Answer::Refused(refusal) => outcome.refused.push(refusal),
@@ -75,16 +77,17 @@ pub async fn apply_wave(
     }
     outcome.settled = settled.len();
     let halted = AtomicBool::new(false);
-    let writes = stream::iter(wave.steps().iter().filter(|step| !settled.contains(&step.wanted().key))).map(|step| {
-        let halted = &halted;
-        let force = !step.force().is_empty() || forced.contains(&step.wanted().key);
-        async move {
-            if stop.is_cancelled() || halted.load(Ordering::Relaxed) {
-                return None;
+    let writes =
+        stream::iter(wave.steps().iter().filter(|step| !settled.contains(&step.wanted().key))).map(|step| {
+            let halted = &halted;
+            let force = !step.force().is_empty() || forced.contains(&step.wanted().key);
+            async move {
+                if stop.is_cancelled() || halted.load(Ordering::Relaxed) {
+                    return None;
+                }
+                Some(write(session, step, force, identity).await)
             }
-            Some(write(session, step, force, identity).await)
-        }
-    });
+        });
     let mut writes = std::pin::pin!(writes.buffer_unordered(AT_ONCE));
     while let Some(result) = writes.next().await {
         match result {
@@ -120,6 +123,8 @@ async fn write(
     let live = with_type(object, wanted).and_then(|object| Live::read(&object));
     match live {
         Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created }),
-        None => Err(Refusal::new(RefusalKind::Unreachable, wanted, "the API server's answer is not an object")),
+        None => {
+            Err(Refusal::new(RefusalKind::Unreachable, wanted, "the API server's answer is not an object"))
+        }
     }
 }

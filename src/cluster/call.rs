@@ -161,7 +161,9 @@ impl Cluster {
         let config = match &options.kubeconfig {
             Some(path) => {
                 let kubeconfig = Kubeconfig::read_from(path).map_err(ConnectError::Kubeconfig)?;
-                kube::Config::from_custom_kubeconfig(kubeconfig, &chosen).await.map_err(ConnectError::Kubeconfig)?
+                kube::Config::from_custom_kubeconfig(kubeconfig, &chosen)
+                    .await
+                    .map_err(ConnectError::Kubeconfig)?
             }
             None if options.context.is_some() => {
                 kube::Config::from_kubeconfig(&chosen).await.map_err(ConnectError::Kubeconfig)?
@@ -275,7 +277,10 @@ impl Call<'_> {
             .header(CONTENT_TYPE, self.content_type);
         if let Some(identity) = self.identity {
             request = request
-                .header("Impersonate-User", format!("system:serviceaccount:{}:{}", identity.namespace, identity.name))
+                .header(
+                    "Impersonate-User",
+                    format!("system:serviceaccount:{}:{}", identity.namespace, identity.name),
+                )
                 .header("Impersonate-Group", "system:serviceaccounts")
                 .header("Impersonate-Group", format!("system:serviceaccounts:{}", identity.namespace))
                 .header("Impersonate-Group", "system:authenticated");
@@ -312,7 +317,9 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_is_asked_again() {
-        for (status, again) in [(429, true), (500, true), (503, true), (409, false), (422, false), (403, false)] {
+        for (status, again) in
+            [(429, true), (500, true), (503, true), (409, false), (422, false), (403, false)]
+        {
             assert_eq!(may_pass(StatusCode::from_u16(status).unwrap()), again, "{status}");
         }
     }

@@ -67,7 +67,9 @@ pub fn collection(gvk: &Gvk, info: &KindInfo, namespace: Option<&str>) -> String
         group => format!("/apis/{group}/{}", gvk.version),
     };
     match (info.scope, namespace) {
-        (Scope::Namespaced, Some(namespace)) => format!("{root}/namespaces/{}/{}", escape(namespace), info.plural),
+        (Scope::Namespaced, Some(namespace)) => {
+            format!("{root}/namespaces/{}/{}", escape(namespace), info.plural)
+        }
         _ => format!("{root}/{}", info.plural),
     }
 }
@@ -77,7 +79,9 @@ fn escape(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => text.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' => {
+                text.push(char::from(byte))
+            }
             _ => text.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -98,7 +102,8 @@ fn read_groups(list: &Value, kinds: &mut Kinds) {
                     continue; // TokenReviews and their like are questions, not objects.
                 }
                 let scope = if resource["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
-                let mut versions = kinds.get(name, kind).map(|info| info.versions.clone()).unwrap_or_default();
+                let mut versions =
+                    kinds.get(name, kind).map(|info| info.versions.clone()).unwrap_or_default();
                 versions.push(version_name.to_owned());
                 kinds.insert(name, kind, KindInfo { plural: plural.to_owned(), scope, versions });
             }

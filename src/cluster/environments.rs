@@ -58,8 +58,12 @@ impl Environments {
                     None
                 }
                 Ok(watcher::Event::InitDone) => Some(EnvironmentEvent::All(std::mem::take(&mut listing))),
-                Ok(watcher::Event::Apply(environment)) => Some(EnvironmentEvent::Changed(Box::new(environment))),
-                Ok(watcher::Event::Delete(environment)) => Some(EnvironmentEvent::Gone(environment.name_any())),
+                Ok(watcher::Event::Apply(environment)) => {
+                    Some(EnvironmentEvent::Changed(Box::new(environment)))
+                }
+                Ok(watcher::Event::Delete(environment)) => {
+                    Some(EnvironmentEvent::Gone(environment.name_any()))
+                }
                 Err(error) => Some(EnvironmentEvent::Failed(super::call::chain(&error))),
             };
             std::future::ready(told)
@@ -81,7 +85,14 @@ impl Environments {
     }
 
     /// An Event, as `kubectl describe` shows them. Failing to write one is no reason to fail.
-    pub async fn event(&self, environment: &Environment, warning: bool, reason: &str, action: &str, note: &str) {
+    pub async fn event(
+        &self,
+        environment: &Environment,
+        warning: bool,
+        reason: &str,
+        action: &str,
+        note: &str,
+    ) {
         let reference = ObjectReference {
             api_version: Some(Environment::api_version(&()).into()),
             kind: Some(Environment::kind(&()).into()),

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
-use kube::core::metadata::PartialObjectMetaExt as _;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
@@ -136,7 +135,8 @@ impl Index {
     /// The objects that bear an environment's label.
     pub fn of_environment(&self, environment: &str) -> BTreeMap<ObjectKey, Arc<Live>> {
         let state = self.lock();
-        let ours = |record: &&Record| record.live.labels.get(self.selector).is_some_and(|name| name == environment);
+        let ours =
+            |record: &&Record| record.live.labels.get(self.selector).is_some_and(|name| name == environment);
         let records = state.kinds.values().flat_map(|kind| kind.objects.values()).filter(ours);
         records.map(|record| (record.live.key.clone(), record.live.clone())).collect()
     }
@@ -144,7 +144,9 @@ impl Index {
     /// Takes what a write answered, so that the next plan sees it before the watch does.
     pub fn note_write(&self, live: Live) {
         let mut state = self.lock();
-        let Some(kind) = state.kinds.get_mut(&(live.key.group.clone(), live.key.kind.clone())) else { return };
+        let Some(kind) = state.kinds.get_mut(&(live.key.group.clone(), live.key.kind.clone())) else {
+            return;
+        };
         let bodyless = is_bodyless(&live.key.group, &live.key.kind);
         let old = kind.objects.get(&live.key);
         if old.is_some_and(|old| old.live.uid == live.uid && newer(&old.live, &live)) {
@@ -178,9 +180,9 @@ impl Index {
         let client = self.session.cluster.client().clone();
         let config = watcher::Config::default().labels(self.selector).timeout(WATCH_SECONDS);
         if is_bodyless(&gvk.group, &gvk.kind) {
+            // Of this type the API asks for metadata only.
             let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &resource);
-            let api: Api<DynamicObject> = Api::all_with(api.into_client(), &resource);
-            let events = watcher::metadata_watcher(api, config).default_backoff();
+            let events = watcher(api, config).default_backoff();
             let read = |object: PartialObjectMeta<DynamicObject>| {
                 let live = Live::from_meta(gvk.clone(), &object.metadata)?;
                 let status = if live.deleting { Status::Terminating } else { Status::Healthy };
@@ -328,7 +330,14 @@ fn is_bodyless(group: &str, kind: &str) -> bool {
     matches!(
         (group, kind),
         ("", "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints")
-            | ("rbac.authorization.k8s.io" | "scheduling.k8s.io" | "node.k8s.io" | "storage.k8s.io" | "discovery.k8s.io", _)
+            | (
+                "rbac.authorization.k8s.io"
+                    | "scheduling.k8s.io"
+                    | "node.k8s.io"
+                    | "storage.k8s.io"
+                    | "discovery.k8s.io",
+                _
+            )
             | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
             | ("admissionregistration.k8s.io", _)
     )

@@ -13,7 +13,9 @@ use super::discovery::{Session, path};
 use super::refusal::{conflicts, refusal};
 use crate::api::Identity;
 use crate::object::{Kinds, Live, MANAGER, ObjectKey};
-use crate::plan::{Action, Answer, Asked, Change, Plan, Reason, Refusal, RefusalKind, Step, Wanted, compare, forcible};
+use crate::plan::{
+    Action, Answer, Asked, Change, Plan, Reason, Refusal, RefusalKind, Step, Wanted, compare, forcible,
+};
 
 /// As many steps are under way at once as there are connections, and a few to keep them busy.
 pub const AT_ONCE: usize = 12;
@@ -137,10 +139,14 @@ async fn prove_step(
         return Answer::NotYet { on: format!("the namespace {namespace}") }.into();
     }
     if step.reason == Reason::BeingDeleted {
-        return Answer::NotYet { on: format!("the end of the deletion of {}", wanted.key) }.into();
+        let refusal = Refusal::new(RefusalKind::BeingDeleted, wanted, "it is still being deleted");
+        return Answer::Refused(refusal.hint("it is made anew when it is gone; finalizers may hold it"))
+            .into();
     }
     let before_object = match detail {
-        Detail::Objects => session.cluster.send(&Call::get(&path)).await.ok().and_then(|reply| reply.json().ok()),
+        Detail::Objects => {
+            session.cluster.send(&Call::get(&path)).await.ok().and_then(|reply| reply.json().ok())
+        }
         Detail::Metadata => None,
     };
     let accept = if detail == Detail::Objects { JSON } else { METADATA };
@@ -153,7 +159,8 @@ async fn prove_step(
                 return Answer::Refused(refusal(&error, wanted)).into();
             }
             // The index does not know of an object that lost our labels; its own words decide then.
-            let looked = if step.reason == Reason::Missing { look_again(session, &path, step).await } else { None };
+            let looked =
+                if step.reason == Reason::Missing { look_again(session, &path, step).await } else { None };
             let step = looked.as_ref().unwrap_or(step);
             if !forcible(&held, step, before) {
                 return Answer::Refused(refusal(&error, wanted)).into();
@@ -205,7 +212,9 @@ pub fn body(step: &Step) -> Bytes {
 /// does with the rest. Owning a field means that its value is ours, so equal ownership is equal content.
 fn settled(step: &Step, after: &Value) -> bool {
     let (Some(live), Some(after)) = (&step.live, Live::read(after)) else { return false };
-    matches!(step.reason, Reason::Drifted { .. }) && after.owned == live.owned && after.applied == live.applied
+    matches!(step.reason, Reason::Drifted { .. })
+        && after.owned == live.owned
+        && after.applied == live.applied
 }
 
 async fn look_again(session: &Session, path: &str, step: &Step) -> Option<Step> {

@@ -57,6 +57,8 @@ pub enum RefusalKind {
     Conflict,
     UnknownKind,
     NoNamespace,
+    /// An object of that name is still being deleted.
+    BeingDeleted,
     NotGranted,
     TooLarge,
     /// It could not be asked: the server or the way to it failed.

@@ -36,7 +36,9 @@ impl fmt::Display for Waiting {
 pub fn deferred(key: &ObjectKey) -> bool {
     matches!(
         (&*key.group, &*key.kind),
-        ("", "PersistentVolumeClaim" | "Service") | ("networking.k8s.io", "Ingress") | ("policy", "PodDisruptionBudget")
+        ("", "PersistentVolumeClaim" | "Service")
+            | ("networking.k8s.io", "Ingress")
+            | ("policy", "PodDisruptionBudget")
     )
 }
 

@@ -40,7 +40,9 @@ pub struct State {
 #[serde(tag = "phase", rename_all = "camelCase")]
 pub enum Phase {
     /// Wave `wave` is to be written, or is being written.
-    Write { wave: usize },
+    Write {
+        wave: usize,
+    },
     /// Wave `wave` was written; it is not healthy yet.
     Gate {
         wave: usize,
@@ -48,7 +50,10 @@ pub enum Phase {
         #[serde(rename = "failingSince")]
         failing_since: Option<Timestamp>,
     },
-    Halted { wave: usize, why: Halt },
+    Halted {
+        wave: usize,
+        why: Halt,
+    },
     Done,
 }
 
@@ -159,7 +164,11 @@ fn judge(
 
 fn opened(wave: usize, observed: &Observed) -> (Phase, Next) {
     let wave = wave + 1;
-    if wave >= observed.waves.len() { (Phase::Done, Next::Done) } else { (Phase::Write { wave }, Next::Apply { wave }) }
+    if wave >= observed.waves.len() {
+        (Phase::Done, Next::Done)
+    } else {
+        (Phase::Write { wave }, Next::Apply { wave })
+    }
 }
 
 fn halt(wave: usize, why: Halt) -> (Phase, Next) {

@@ -26,11 +26,7 @@ struct Open {
 
 enum Kind {
     List(Vec<Value>),
-    Map {
-        map: Map<String, Value>,
-        key: Key,
-        merges: Vec<Value>,
-    },
+    Map { map: Map<String, Value>, key: Key, merges: Vec<Value> },
 }
 
 /// What the next node of a map is.
@@ -48,10 +44,7 @@ struct Mark {
 
 impl Mark {
     fn of(span: &Span) -> Self {
-        Self {
-            line: number(span.start.line()),
-            column: number(span.start.col() + 1),
-        }
+        Self { line: number(span.start.line()), column: number(span.start.col() + 1) }
     }
 }
 
@@ -68,15 +61,7 @@ pub(super) struct Builder<'a> {
 impl<'a> Builder<'a> {
     pub fn new(path: &'a TreePath, dialect: Dialect, limits: &'a Limits) -> Self {
         let anchors = Anchors::new(limits);
-        Self {
-            path,
-            dialect,
-            limits,
-            anchors,
-            stack: Vec::new(),
-            root: None,
-            spans: Spans::default(),
-        }
+        Self { path, dialect, limits, anchors, stack: Vec::new(), root: None, spans: Spans::default() }
     }
 
     /// The document that just ended, where it had content.
@@ -99,11 +84,7 @@ impl<'a> Builder<'a> {
             Event::Alias(id) => self.alias(id, mark),
             Event::SequenceStart(_, anchor, _) => self.open(Kind::List(Vec::new()), anchor, mark),
             Event::MappingStart(_, anchor, _) => {
-                let kind = Kind::Map {
-                    map: Map::new(),
-                    key: Key::Awaited,
-                    merges: Vec::new(),
-                };
+                let kind = Kind::Map { map: Map::new(), key: Key::Awaited, merges: Vec::new() };
                 self.open(kind, anchor, mark)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(mark),
@@ -198,21 +179,14 @@ impl<'a> Builder<'a> {
     }
 
     fn give_key(&mut self, given: Key) {
-        if let Some(Open {
-            kind: Kind::Map { key, .. },
-            ..
-        }) = self.stack.last_mut()
-        {
+        if let Some(Open { kind: Kind::Map { key, .. }, .. }) = self.stack.last_mut() {
             *key = given;
         }
     }
 
     fn alias(&mut self, id: usize, mark: Mark) -> Read {
         let depth_left = self.limits.depth.saturating_sub(self.stack.len());
-        let value = self
-            .anchors
-            .expand(id, depth_left)
-            .map_err(|refused| self.refused(&refused, mark))?;
+        let value = self.anchors.expand(id, depth_left).map_err(|refused| self.refused(&refused, mark))?;
         if self.awaits_key() {
             let Value::String(text) = value else {
                 let problem = self.problem(mark, "an alias stands for a key that is not text".to_owned());
@@ -306,16 +280,7 @@ impl<'a> Builder<'a> {
     }
 
     fn awaits_key(&self) -> bool {
-        matches!(
-            self.stack.last(),
-            Some(Open {
-                kind: Kind::Map {
-                    key: Key::Awaited,
-                    ..
-                },
-                ..
-            })
-        )
+        matches!(self.stack.last(), Some(Open { kind: Kind::Map { key: Key::Awaited, .. }, .. }))
     }
 
     /// Opens the span of a node that is about to begin: at its key where it has one.
@@ -323,30 +288,19 @@ impl<'a> Builder<'a> {
         let (key, mark) = match self.stack.last().map(|open| &open.kind) {
             None => (0, mark),
             Some(Kind::List(items)) => (number(items.len()), mark),
-            Some(Kind::Map {
-                key: Key::Given(key, at),
-                ..
-            }) => (hash(key), *at),
-            Some(Kind::Map {
-                key: Key::Merge(at), ..
-            }) => (hash("<<"), *at),
-            Some(Kind::Map {
-                key: Key::Awaited, ..
-            }) => (hash(""), mark),
+            Some(Kind::Map { key: Key::Given(key, at), .. }) => (hash(key), *at),
+            Some(Kind::Map { key: Key::Merge(at), .. }) => (hash("<<"), *at),
+            Some(Kind::Map { key: Key::Awaited, .. }) => (hash(""), mark),
         };
         self.spans.open(key, mark.line, mark.column)
     }
 
     fn spend(&mut self, mark: Mark) -> Read {
-        self.anchors
-            .spend(1)
-            .map_err(|refused| self.refused(&refused, mark))
+        self.anchors.spend(1).map_err(|refused| self.refused(&refused, mark))
     }
 
     fn keep(&mut self, anchor: usize, value: &Value, mark: Mark) -> Read {
-        self.anchors
-            .keep(anchor, value)
-            .map_err(|refused| self.refused(&refused, mark))
+        self.anchors.keep(anchor, value).map_err(|refused| self.refused(&refused, mark))
     }
 
     fn refused(&self, refused: &Refused, mark: Mark) -> Problem {
@@ -369,11 +323,7 @@ impl<'a> Builder<'a> {
 
     fn problem(&self, mark: Mark, message: String) -> Problem {
         let path = self.key_path();
-        let message = if path.is_empty() {
-            message
-        } else {
-            format!("{path}: {message}")
-        };
+        let message = if path.is_empty() { message } else { format!("{path}: {message}") };
         Problem::at(self.place(mark), message)
     }
 
@@ -385,10 +335,7 @@ impl<'a> Builder<'a> {
                 Kind::List(items) => {
                     write!(path, "[{}]", items.len()).expect("writing to a String cannot fail");
                 }
-                Kind::Map {
-                    key: Key::Given(key, _),
-                    ..
-                } => {
+                Kind::Map { key: Key::Given(key, _), .. } => {
                     if !path.is_empty() {
                         path.push('.');
                     }

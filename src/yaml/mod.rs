@@ -53,13 +53,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            file_bytes: 8 << 20,
-            documents: 5_000,
-            depth: 100,
-            nodes: 5_000_000,
-            alias_bytes: 32 << 20,
-        }
+        Self { file_bytes: 8 << 20, documents: 5_000, depth: 100, nodes: 5_000_000, alias_bytes: 32 << 20 }
     }
 }
 

@@ -49,14 +49,10 @@ pub fn read(
             let place = Place::at(path.clone(), number(span.start.line()), 1);
             let limit = limits.documents;
             return Err(
-                Problem::at(place, format!("more than {limit} documents in one file")).hint("split it"),
+                Problem::at(place, format!("more than {limit} documents in one file")).hint("split it")
             );
         }
-        documents.push(Document {
-            path: path.clone(),
-            value,
-            spans,
-        });
+        documents.push(Document { path: path.clone(), value, spans });
     }
     Ok(documents)
 }
@@ -89,8 +85,5 @@ fn refused(error: &ScanError, path: &TreePath, limits: &Limits) -> Problem {
 }
 
 pub(super) fn too_deep(place: Place, limits: &Limits) -> Problem {
-    Problem::at(
-        place,
-        format!("lists and maps are nested more than {} deep", limits.depth),
-    )
+    Problem::at(place, format!("lists and maps are nested more than {} deep", limits.depth))
 }
