@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the test bed's binary into the cache, unless it is there already, and
-# prints its path as the only line on stdout.
+# prints its path as the only line on stdout. Beside it is a link named kubectl.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -23,6 +23,7 @@ if [[ ! -x $binary ]]; then
 	if [[ ! -x $binary ]]; then
 		echo "building the control plane (minutes the first time, then seconds)" >&2
 		mkdir -p "$root/$hash"
+		rm -f "$root/$hash"/.building.*
 		x=k8s.io/component-base/version
 		ldflags="-s -w"
 		for pair in gitVersion=v"$kubernetes" gitMajor="${kubernetes%%.*}" \
@@ -33,10 +34,15 @@ if [[ ! -x $binary ]]; then
 		# The caller's GOFLAGS must not change what is built (-mod, -tags, -race).
 		GOFLAGS='' GOWORK=off go build -buildvcs=false -mod=readonly \
 			-ldflags "$ldflags" -o "$root/$hash/.building.$$" . >&2
+		ln -sf controlplane "$root/$hash/kubectl"
 		mv "$root/$hash/.building.$$" "$binary"
+		# Another checkout may be using its own: only what was not used for an hour goes.
 		for old in "$root"/*/; do
-			[[ ${old%/} == "$root/$hash" ]] || rm -rf -- "$old"
+			if [[ -z $(find "$old" -name controlplane -mmin -60) && ${old%/} != "$root/$hash" ]]; then
+				rm -rf -- "$old"
+			fi
 		done
 	fi
 fi
+touch -c "$binary"
 printf '%s\n' "$binary"
