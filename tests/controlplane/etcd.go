@@ -209,7 +209,7 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
-// exists says whether a file can be run.
+// exists says whether there is such a file.
 func exists(file string) bool {
 	info, err := os.Stat(file)
 	return err == nil && !info.IsDir()

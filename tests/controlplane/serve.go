@@ -231,8 +231,8 @@ func (p *controlPlane) stop() {
 }
 
 // waitFor polls quickly until something is true.
-func waitFor(ctx context.Context, what string, true func() bool) error {
-	for !true() {
+func waitFor(ctx context.Context, what string, done func() bool) error {
+	for !done() {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w", what, context.Cause(ctx))
