@@ -13,4 +13,5 @@
 //! (`git cluster`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
+pub mod git;
 pub mod object;

@@ -16,7 +16,8 @@ impl Digest {
     /// The digest of a JSON value in its canonical form: compact, keys sorted (`serde_json`'s map is a BTreeMap here).
     pub fn of_json(value: &serde_json::Value) -> Self {
         let mut hasher = Sha256::new();
-        serde_json::to_writer(HashWriter(&mut hasher), value).expect("writing a JSON value to a hasher cannot fail");
+        serde_json::to_writer(HashWriter(&mut hasher), value)
+            .expect("writing a JSON value to a hasher cannot fail");
         Self::from_hash(hasher.finalize().as_slice())
     }
 

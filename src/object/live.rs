@@ -48,13 +48,20 @@ impl Live {
     pub fn read(object: &Value) -> Option<Self> {
         let metadata = &object["metadata"];
         let gvk = Gvk::from_api_version(object["apiVersion"].as_str()?, object["kind"].as_str()?);
-        let key = ObjectKey::new(&gvk.group, &gvk.kind, metadata["namespace"].as_str(), metadata["name"].as_str()?);
+        let key = ObjectKey::new(
+            &gvk.group,
+            &gvk.kind,
+            metadata["namespace"].as_str(),
+            metadata["name"].as_str()?,
+        );
         let owned = metadata["managedFields"]
             .as_array()
             .into_iter()
             .flatten()
             .find(|entry| {
-                entry["manager"] == MANAGER && entry["operation"] == "Apply" && entry.get("subresource").is_none()
+                entry["manager"] == MANAGER
+                    && entry["operation"] == "Apply"
+                    && entry.get("subresource").is_none()
             })
             .map(|entry| Owned::new(&entry["fieldsV1"]));
         let labels = metadata["labels"].as_object().into_iter().flatten();
@@ -63,7 +70,9 @@ impl Live {
             gvk,
             uid: metadata["uid"].as_str()?.into(),
             resource_version: metadata["resourceVersion"].as_str()?.into(),
-            labels: labels.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect(),
+            labels: labels
+                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
+                .collect(),
             applied: metadata["annotations"][APPLIED].as_str().map(Digest::from),
             owned,
             controller: metadata["ownerReferences"]
@@ -73,7 +82,12 @@ impl Live {
                 .find(|owner| owner["controller"] == true)
                 .map(|owner| {
                     let (kind, name) = (&owner["kind"], &owner["name"]);
-                    format!("{} {}", kind.as_str().unwrap_or_default(), name.as_str().unwrap_or_default()).into()
+                    format!(
+                        "{} {}",
+                        kind.as_str().unwrap_or_default(),
+                        name.as_str().unwrap_or_default()
+                    )
+                    .into()
                 }),
             deleting: metadata.get("deletionTimestamp").is_some(),
         })

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 /// A name that is not one: what was given and what a name may hold.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{what} {given:?} is not a valid name: use lowercase letters, digits and '-', at most {limit} characters")]
+#[error(
+    "{what} {given:?} is not a valid name: use lowercase letters, digits and '-', at most {limit} characters"
+)]
 pub struct InvalidName {
     what: &'static str,
     given: String,
@@ -17,10 +19,20 @@ const NAME_LIMIT: usize = 63;
 fn dns_label(what: &'static str, text: &str) -> Result<Box<str>, InvalidName> {
     let ok = !text.is_empty()
         && text.len() <= NAME_LIMIT
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-');
-    if ok { Ok(text.into()) } else { Err(InvalidName { what, given: text.to_owned(), limit: NAME_LIMIT }) }
+    if ok {
+        Ok(text.into())
+    } else {
+        Err(InvalidName {
+            what,
+            given: text.to_owned(),
+            limit: NAME_LIMIT,
+        })
+    }
 }
 
 macro_rules! label_name {
@@ -114,7 +126,11 @@ pub struct Gvk {
 
 impl Gvk {
     pub fn new(group: &str, version: &str, kind: &str) -> Self {
-        Self { group: group.into(), version: version.into(), kind: kind.into() }
+        Self {
+            group: group.into(),
+            version: version.into(),
+            kind: kind.into(),
+        }
     }
 
     /// Reads `apps/v1` or `v1`.
@@ -126,12 +142,20 @@ impl Gvk {
     }
 
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_string() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// `Deployment.apps`, or `Service` in the core group: how kubectl and ApplySets write a group-kind.
     pub fn group_kind(&self) -> String {
-        if self.group.is_empty() { self.kind.to_string() } else { format!("{}.{}", self.kind, self.group) }
+        if self.group.is_empty() {
+            self.kind.to_string()
+        } else {
+            format!("{}.{}", self.kind, self.group)
+        }
     }
 }
 
@@ -152,7 +176,12 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     pub fn new(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
-        Self { group: group.into(), kind: kind.into(), namespace: namespace.map(Into::into), name: name.into() }
+        Self {
+            group: group.into(),
+            kind: kind.into(),
+            namespace: namespace.map(Into::into),
+            name: name.into(),
+        }
     }
 }
 
@@ -183,7 +212,13 @@ mod tests {
 
     #[test]
     fn keys_read_as_kubectl_writes_them() {
-        assert_eq!(ObjectKey::new("apps", "Deployment", Some("web"), "a").to_string(), "Deployment.apps web/a");
-        assert_eq!(ObjectKey::new("", "Namespace", None, "web").to_string(), "Namespace web");
+        assert_eq!(
+            ObjectKey::new("apps", "Deployment", Some("web"), "a").to_string(),
+            "Deployment.apps web/a"
+        );
+        assert_eq!(
+            ObjectKey::new("", "Namespace", None, "web").to_string(),
+            "Namespace web"
+        );
     }
 }
