@@ -85,14 +85,15 @@ impl<'a> Session<'a> {
         if allowed.is_username() {
             return Cred::username(self.remote.url().user());
         }
+        // Over ssh, which knows no redirects, libgit2 passes the URL as it was given.
+        if self.remote.url().scheme() != Scheme::Ssh && !self.remote.url().same_origin(url) {
+            return Err(self.refuse(Refusal::Redirected));
+        }
         if self.offered.replace(true) {
             return Err(self.refuse(Refusal::Credentials("it does not accept them")));
         }
         match self.remote.credentials() {
             Credentials::Token { username, token } if allowed.is_user_pass_plaintext() => {
-                if !self.remote.url().same_origin(url) {
-                    return Err(self.refuse(Refusal::Redirected));
-                }
                 Cred::userpass_plaintext(username, token)
             }
             Credentials::Ssh {
@@ -192,6 +193,8 @@ impl<'a> Session<'a> {
             (ErrorCode::Timeout, _) => GitError::Timeout { remote },
             (ErrorCode::Auth, _) => GitError::Auth { remote, source },
             (ErrorCode::Certificate, _) | (_, ErrorClass::Ssl) => self.untrusted(source),
+            // How libgit2's HTTP parser says that the connection ended too early.
+            (_, ErrorClass::Http) if message.contains("EOF") => GitError::Transfer { remote, source },
             (_, ErrorClass::Http) => match message.rsplit("status code: ").next() {
                 Some("401" | "403") => GitError::Auth { remote, source },
                 Some("404" | "410") => GitError::NoRepository { remote, source },

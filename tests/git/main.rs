@@ -3,4 +3,6 @@
 mod bed;
 mod cache;
 mod file;
+mod http;
 mod tree;
+mod web;
