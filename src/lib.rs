@@ -16,6 +16,8 @@
 pub mod api;
 #[allow(clippy::disallowed_methods)]
 pub mod cluster;
+#[allow(clippy::disallowed_methods)]
+pub mod git;
 pub mod health;
 pub mod object;
 pub mod plan;
