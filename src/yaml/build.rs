@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use granit_parser::{Event, ScalarStyle, Span, Tag};
+use granit_parser::{Event, ScalarStyle, Span, StructureStyle, Tag};
 use serde_json::{Map, Value};
 
 use super::anchors::{Anchors, Refused};
 use super::read::too_deep;
+use super::refold::refold;
 use super::scalar::{self, Resolved};
 use super::spans::{Spans, hash};
+use super::tags;
 use super::text::number;
 use super::{Dialect, Limits};
 use crate::object::{Place, Problem, TreePath};
@@ -22,11 +24,16 @@ struct Open {
     /// Its own node in the spans.
     span: usize,
     anchor: usize,
+    flow: bool,
 }
 
 enum Kind {
     List(Vec<Value>),
-    Map { map: Map<String, Value>, key: Key, merges: Vec<Value> },
+    Map {
+        map: Map<String, Value>,
+        key: Key,
+        merges: Vec<Map<String, Value>>,
+    },
 }
 
 /// What the next node of a map is.
@@ -44,7 +51,10 @@ struct Mark {
 
 impl Mark {
     fn of(span: &Span) -> Self {
-        Self { line: number(span.start.line()), column: number(span.start.col() + 1) }
+        Self {
+            line: number(span.start.line()),
+            column: number(span.start.col() + 1),
+        }
     }
 }
 
@@ -53,15 +63,29 @@ pub(super) struct Builder<'a> {
     dialect: Dialect,
     limits: &'a Limits,
     anchors: Anchors,
+    /// Bytes of the text, where a block that ends with it lacks its last line break.
+    unended: Option<usize>,
     stack: Vec<Open>,
     root: Option<Value>,
     spans: Spans,
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(path: &'a TreePath, dialect: Dialect, limits: &'a Limits) -> Self {
+    pub fn new(text: &str, path: &'a TreePath, dialect: Dialect, limits: &'a Limits) -> Self {
         let anchors = Anchors::new(limits);
-        Self { path, dialect, limits, anchors, stack: Vec::new(), root: None, spans: Spans::default() }
+        // kubectl reads line by line and supplies what is missing; kustomize does not.
+        let last = text.rsplit('\n').next().unwrap_or_default();
+        let unended = (dialect != Dialect::Kubectl && !last.trim().is_empty()).then_some(text.len());
+        Self {
+            path,
+            dialect,
+            limits,
+            anchors,
+            unended,
+            stack: Vec::new(),
+            root: None,
+            spans: Spans::default(),
+        }
     }
 
     /// The document that just ended, where it had content.
@@ -79,17 +103,37 @@ impl<'a> Builder<'a> {
                 // The parser writes `~` for a node that is not there.
                 let absent = style == ScalarStyle::Plain && span.is_empty();
                 let text = if absent { Cow::Borrowed("") } else { text };
+                let text = self.block(text, style, span);
                 self.scalar(text, style, anchor, tag.as_deref(), mark)
             }
             Event::Alias(id) => self.alias(id, mark),
-            Event::SequenceStart(_, anchor, _) => self.open(Kind::List(Vec::new()), anchor, mark),
-            Event::MappingStart(_, anchor, _) => {
-                let kind = Kind::Map { map: Map::new(), key: Key::Awaited, merges: Vec::new() };
-                self.open(kind, anchor, mark)
+            Event::SequenceStart(style, anchor, _) => self.open(Kind::List(Vec::new()), style, anchor, mark),
+            Event::MappingStart(style, anchor, _) => {
+                let kind = Kind::Map {
+                    map: Map::new(),
+                    key: Key::Awaited,
+                    merges: Vec::new(),
+                };
+                self.open(kind, style, anchor, mark)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(mark),
             _ => Ok(()),
         }
+    }
+
+    /// A block scalar as the tool has it.
+    fn block<'t>(&self, text: Cow<'t, str>, style: ScalarStyle, span: &Span) -> Cow<'t, str> {
+        if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+            return text;
+        }
+        let mut text = text.into_owned();
+        if self.unended.is_some() && span.end.byte_offset() == self.unended && text.ends_with('\n') {
+            text.pop();
+        }
+        if style == ScalarStyle::Folded && self.dialect == Dialect::Kustomize {
+            text = refold(&text);
+        }
+        text.into()
     }
 
     fn scalar(
@@ -100,13 +144,14 @@ impl<'a> Builder<'a> {
         tag: Option<&Tag>,
         mark: Mark,
     ) -> Read {
-        let resolved = self.resolve(&text, style, tag, mark)?;
+        let resolved =
+            tags::resolve(&text, style, tag, self.dialect).map_err(|why| self.problem(mark, why))?;
         if self.awaits_key() {
             if anchor != 0 {
                 let value = self.value(text.clone(), resolved.clone(), mark)?;
                 self.keep(anchor, &value, mark)?;
             }
-            return self.key(text, resolved, mark);
+            return self.key(&text, resolved, mark);
         }
         let value = self.value(text, resolved, mark)?;
         if anchor != 0 {
@@ -118,36 +163,16 @@ impl<'a> Builder<'a> {
         self.put(value, mark)
     }
 
-    fn resolve(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, mark: Mark) -> Read<Resolved> {
-        let implicit = || match style {
-            ScalarStyle::Plain => scalar::resolve(text, self.dialect),
-            _ => Resolved::Text,
-        };
-        let Some(tag) = tag else { return Ok(implicit()) };
-        let Some(name) = tag.suffix_in_namespace("tag:yaml.org,2002:") else {
-            return Ok(implicit());
-        };
-        let wanted: fn(&Resolved) -> bool = match &*name {
-            "str" => return Ok(Resolved::Text),
-            "int" => |found| matches!(found, Resolved::Int(_) | Resolved::Uint(_)),
-            "float" => |found| matches!(found, Resolved::Int(_) | Resolved::Uint(_) | Resolved::Float(_)),
-            "bool" => |found| matches!(found, Resolved::Bool(_)),
-            "null" => |found| matches!(found, Resolved::Null),
-            "timestamp" => |found| matches!(found, Resolved::Time(_)),
-            _ => return Ok(implicit()),
-        };
-        let found = scalar::resolve(text, self.dialect);
-        if wanted(&found) {
-            return Ok(found);
-        }
-        Err(self.problem(mark, format!("the value is not what its tag !!{name} says")))
-    }
-
     fn value(&self, text: Cow<'_, str>, resolved: Resolved, mark: Mark) -> Read<Value> {
+        // Before its second reading kustomize puts quotes around what cannot stand plain between braces.
+        let quoted = self.dialect == Dialect::Kustomize && self.stack.last().is_some_and(|open| open.flow);
         Ok(match resolved {
+            Resolved::Null if quoted && text.is_empty() => Value::String(String::new()),
+            Resolved::Time(_) if quoted && text.contains(':') => Value::String(text.into_owned()),
+            Resolved::Time(time) if self.dialect == Dialect::Kustomize => Value::String(time),
             Resolved::Null => Value::Null,
             Resolved::Bool(truth) => Value::Bool(truth),
-            Resolved::Time(time) if self.dialect == Dialect::Kustomize => Value::String(time),
+            Resolved::Tagged(text) => Value::String(text),
             Resolved::Text | Resolved::Time(_) | Resolved::Merge => Value::String(text.into_owned()),
             number => match scalar::json_number(&number) {
                 Some(number) => number,
@@ -160,47 +185,54 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn key(&mut self, text: Cow<'_, str>, resolved: Resolved, mark: Mark) -> Read {
-        let key = match resolved {
-            Resolved::Merge => Key::Merge(mark),
-            Resolved::Text => Key::Given(text.into_owned(), mark),
-            Resolved::Time(_) if self.dialect != Dialect::Kustomize => Key::Given(text.into_owned(), mark),
-            other => match scalar::key(&other, self.dialect) {
-                Some(key) => Key::Given(key, mark),
-                None => {
-                    let problem = self.problem(mark, "a key here is not text".to_owned());
-                    return Err(problem.hint("put the key in quotes"));
-                }
-            },
-        };
+    fn key(&mut self, text: &str, resolved: Resolved, mark: Mark) -> Read {
         self.spend(mark)?;
-        self.give_key(key);
+        if resolved == Resolved::Merge {
+            self.give_key(Key::Merge(mark));
+            return Ok(());
+        }
+        let Some(key) = scalar::key(resolved, text, self.dialect) else {
+            let problem = self.problem(mark, "a key here is not text".to_owned());
+            return Err(problem.hint("put the key in quotes"));
+        };
+        self.give_key(Key::Given(key, mark));
         Ok(())
     }
 
     fn give_key(&mut self, given: Key) {
-        if let Some(Open { kind: Kind::Map { key, .. }, .. }) = self.stack.last_mut() {
+        if let Some(Open {
+            kind: Kind::Map { key, .. },
+            ..
+        }) = self.stack.last_mut()
+        {
             *key = given;
         }
     }
 
     fn alias(&mut self, id: usize, mark: Mark) -> Read {
         let depth_left = self.limits.depth.saturating_sub(self.stack.len());
-        let value = self.anchors.expand(id, depth_left).map_err(|refused| self.refused(&refused, mark))?;
+        let value = self
+            .anchors
+            .expand(id, depth_left)
+            .map_err(|refused| self.refused(&refused, mark))?;
         if self.awaits_key() {
-            let Value::String(text) = value else {
-                let problem = self.problem(mark, "an alias stands for a key that is not text".to_owned());
-                return Err(problem.hint("write the key out"));
+            let resolved = match &value {
+                Value::String(_) => Resolved::Text,
+                Value::Bool(truth) => Resolved::Bool(*truth),
+                Value::Number(number) => match number.as_i64() {
+                    Some(int) => Resolved::Int(int),
+                    None => number.as_f64().map_or(Resolved::Null, Resolved::Float),
+                },
+                Value::Null | Value::Array(_) | Value::Object(_) => Resolved::Null,
             };
-            self.give_key(Key::Given(text, mark));
-            return Ok(());
+            return self.key(value.as_str().unwrap_or_default(), resolved, mark);
         }
         let span = self.enter(mark);
         self.spans.close(span);
         self.put(value, mark)
     }
 
-    fn open(&mut self, kind: Kind, anchor: usize, mark: Mark) -> Read {
+    fn open(&mut self, kind: Kind, style: StructureStyle, anchor: usize, mark: Mark) -> Read {
         if self.awaits_key() {
             let problem = self.problem(mark, "a list or map cannot be a key".to_owned());
             return Err(problem.hint("if this is a template's {{ … }}, put it in quotes"));
@@ -210,7 +242,13 @@ impl<'a> Builder<'a> {
         }
         self.spend(mark)?;
         let span = self.enter(mark);
-        self.stack.push(Open { kind, span, anchor });
+        let flow = style == StructureStyle::Flow;
+        self.stack.push(Open {
+            kind,
+            span,
+            anchor,
+            flow,
+        });
         Ok(())
     }
 
@@ -223,7 +261,7 @@ impl<'a> Builder<'a> {
             Kind::List(items) => Value::Array(items),
             Kind::Map { mut map, merges, .. } => {
                 // An explicit key wins over a merged one, an earlier merge over a later one.
-                for (key, value) in merges.into_iter().flat_map(into_entries) {
+                for (key, value) in merges.into_iter().flatten() {
                     map.entry(key).or_insert(value);
                 }
                 Value::Object(map)
@@ -250,37 +288,43 @@ impl<'a> Builder<'a> {
         };
         match std::mem::replace(key, Key::Awaited) {
             Key::Awaited => Err(self.problem(mark, "a value has no key".to_owned())),
-            Key::Merge(at) => match value {
-                Value::Object(_) => {
-                    merges.push(value);
-                    Ok(())
-                }
-                Value::Array(items) if items.iter().all(Value::is_object) => {
-                    merges.extend(items);
-                    Ok(())
-                }
-                _ => Err(self.problem(at, "<< takes a map or a list of maps".to_owned())),
+            Key::Merge(at) => match merge(value, map, merges, self.dialect) {
+                Ok(()) => Ok(()),
+                Err(why) => Err(self.problem(at, why.to_owned())),
             },
             Key::Given(key, at) => {
                 use serde_json::map::Entry;
-                match map.entry(key) {
+                let mut entry = match map.entry(key) {
                     Entry::Vacant(entry) => {
                         entry.insert(value);
-                        Ok(())
+                        return Ok(());
                     }
-                    Entry::Occupied(entry) => {
-                        let (key, span) = (entry.key().clone(), parent.span);
-                        let (line, _) = self.spans.first_child(span, hash(&key)).unwrap_or_default();
-                        let message = format!("the key {key:?} is given twice, first in line {line}");
-                        Err(self.problem(at, message).hint("remove one of the two"))
-                    }
+                    Entry::Occupied(entry) => entry,
+                };
+                let first = self.spans.first_child(parent.span, hash(entry.key()));
+                if first == Some((at.line, at.column)) {
+                    // Until now a merge had provided it.
+                    entry.insert(value);
+                    return Ok(());
                 }
+                let (line, _) = first.unwrap_or_default();
+                let message = format!("the key {:?} is given twice, first in line {line}", entry.key());
+                Err(self.problem(at, message).hint("remove one of the two"))
             }
         }
     }
 
     fn awaits_key(&self) -> bool {
-        matches!(self.stack.last(), Some(Open { kind: Kind::Map { key: Key::Awaited, .. }, .. }))
+        matches!(
+            self.stack.last(),
+            Some(Open {
+                kind: Kind::Map {
+                    key: Key::Awaited,
+                    ..
+                },
+                ..
+            })
+        )
     }
 
     /// Opens the span of a node that is about to begin: at its key where it has one.
@@ -288,19 +332,30 @@ impl<'a> Builder<'a> {
         let (key, mark) = match self.stack.last().map(|open| &open.kind) {
             None => (0, mark),
             Some(Kind::List(items)) => (number(items.len()), mark),
-            Some(Kind::Map { key: Key::Given(key, at), .. }) => (hash(key), *at),
-            Some(Kind::Map { key: Key::Merge(at), .. }) => (hash("<<"), *at),
-            Some(Kind::Map { key: Key::Awaited, .. }) => (hash(""), mark),
+            Some(Kind::Map {
+                key: Key::Given(key, at),
+                ..
+            }) => (hash(key), *at),
+            Some(Kind::Map {
+                key: Key::Merge(at), ..
+            }) => (hash("<<"), *at),
+            Some(Kind::Map {
+                key: Key::Awaited, ..
+            }) => (hash(""), mark),
         };
         self.spans.open(key, mark.line, mark.column)
     }
 
     fn spend(&mut self, mark: Mark) -> Read {
-        self.anchors.spend(1).map_err(|refused| self.refused(&refused, mark))
+        self.anchors
+            .spend(1)
+            .map_err(|refused| self.refused(&refused, mark))
     }
 
     fn keep(&mut self, anchor: usize, value: &Value, mark: Mark) -> Read {
-        self.anchors.keep(anchor, value).map_err(|refused| self.refused(&refused, mark))
+        self.anchors
+            .keep(anchor, value)
+            .map_err(|refused| self.refused(&refused, mark))
     }
 
     fn refused(&self, refused: &Refused, mark: Mark) -> Problem {
@@ -323,7 +378,11 @@ impl<'a> Builder<'a> {
 
     fn problem(&self, mark: Mark, message: String) -> Problem {
         let path = self.key_path();
-        let message = if path.is_empty() { message } else { format!("{path}: {message}") };
+        let message = if path.is_empty() {
+            message
+        } else {
+            format!("{path}: {message}")
+        };
         Problem::at(self.place(mark), message)
     }
 
@@ -335,7 +394,10 @@ impl<'a> Builder<'a> {
                 Kind::List(items) => {
                     write!(path, "[{}]", items.len()).expect("writing to a String cannot fail");
                 }
-                Kind::Map { key: Key::Given(key, _), .. } => {
+                Kind::Map {
+                    key: Key::Given(key, _),
+                    ..
+                } => {
                     if !path.is_empty() {
                         path.push('.');
                     }
@@ -348,9 +410,35 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn into_entries(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
+/// Takes in what `<<` brings.
+///
+/// In YAML, and in kustomize, what the map says itself wins. In go-yaml v2, so for kubectl, the later line wins. Of a
+/// list the earlier map wins in both.
+fn merge(
+    value: Value,
+    map: &mut Map<String, Value>,
+    merges: &mut Vec<Map<String, Value>>,
+    dialect: Dialect,
+) -> Result<(), &'static str> {
+    const TAKES: &str = "<< takes a map or a list of maps";
+    let brought = match value {
+        Value::Object(map) => vec![map],
+        Value::Array(items) => items
+            .into_iter()
+            .map(|item| match item {
+                Value::Object(map) => Ok(map),
+                _ => Err(TAKES),
+            })
+            .collect::<Result<_, _>>()?,
+        _ => return Err(TAKES),
+    };
+    if dialect != Dialect::Kustomize {
+        map.extend(brought.into_iter().rev().flatten());
+        return Ok(());
     }
+    if !merges.is_empty() {
+        return Err("<< is given twice; write one with a list");
+    }
+    *merges = brought;
+    Ok(())
 }

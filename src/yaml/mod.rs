@@ -10,8 +10,12 @@
 mod anchors;
 mod build;
 mod read;
+mod refold;
 mod scalar;
 mod spans;
+#[cfg(test)]
+mod table;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod text;

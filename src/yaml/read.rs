@@ -31,7 +31,7 @@ pub fn read(
         flow_nesting_limit: limits.depth + 1,
         block_nesting_limit: limits.depth + 1,
     };
-    let mut builder = Builder::new(path, dialect, limits);
+    let mut builder = Builder::new(text, path, dialect, limits);
     let mut documents = Vec::new();
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| refused(&error, path, limits))?;
