@@ -123,6 +123,7 @@ pub fn render_app(
     config: &EnvironmentConfig,
     app: &AppSpec,
     limits: &render::Limits,
+    cache: &render::Cache,
 ) -> Result<Desired, Problems> {
     let context = RenderContext {
         environment: scope.environment.clone(),
@@ -140,7 +141,7 @@ pub fn render_app(
         },
         (None, None) => return Err(Problem::new(format!("the app {} has neither `path` nor `chart`", app.name)).into()),
     };
-    match render::render(tree, &source, &context, limits)? {
+    match render::render(tree, &source, &context, limits, cache)? {
         Rendered::Done(desired) => Ok(desired),
         Rendered::NeedChart(_) => {
             let problem = Problem::new(format!("the app {} is a chart, and charts are not rendered yet", app.name));
@@ -186,6 +187,7 @@ pub struct Desire {
 #[derive(Default)]
 pub struct Memo {
     apps: BTreeMap<AppName, Remembered>,
+    cache: render::Cache,
 }
 
 struct Remembered {
@@ -223,7 +225,7 @@ pub fn desire(
             continue;
         }
         let recording = Recording { tree, reads: Mutex::default() };
-        let made = render_app(&recording, scope, &config, app, limits)
+        let made = render_app(&recording, scope, &config, app, limits, &memo.cache)
             .and_then(|desired| want(&desired, scope, kinds))
             .map(Arc::new);
         if let Ok(wanted) = &made {

@@ -19,7 +19,7 @@ use super::Context;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::source::{MANY_FAILURES, Seen, Subscription};
-use crate::api::{Environment, EnvironmentStatus, SourceSpec, names};
+use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
 use crate::git::{Credentials, Remote};
 use crate::object::{EnvironmentName, Problems, Revision, TreePath};
 use crate::render;
@@ -189,7 +189,7 @@ impl EnvironmentLoop {
         };
         let scope = self.scope(environment)?;
         let wanted = (revision.clone(), scope);
-        if self.told.as_ref() != Some(&wanted) || self.kinds_may_have_come() {
+        if self.told.as_ref() != Some(&wanted) {
             self.revision = Some(revision.clone());
             match self.desire(&wanted).await? {
                 Ok(desire) => {
@@ -214,11 +214,6 @@ impl EnvironmentLoop {
             driver.watch().await.map_err(|error| trouble("WatchFailed", &error.to_string(), true))?;
         }
         Ok(())
-    }
-
-    /// An object whose kind was unknown is stamped anew once the server may serve it.
-    fn kinds_may_have_come(&self) -> bool {
-        false
     }
 
     async fn follow(&mut self, spec: &SourceSpec) -> Result<(), Trouble> {
@@ -338,7 +333,13 @@ impl EnvironmentLoop {
 
     async fn write_status(&mut self, status: EnvironmentStatus) {
         match self.context.environments.write_status(self.name.as_str(), &status).await {
-            Ok(()) => self.written = status,
+            Ok(()) => {
+                let ready = status.conditions.iter().any(|condition| {
+                    condition.type_ == names::READY && condition.status == ConditionStatus::True
+                });
+                self.context.metrics.ready(self.name.as_str(), ready);
+                self.written = status;
+            }
             Err(error) => {
                 tracing::warn!(environment = %self.name, error = %crate::cluster::chain(&error), "writing the status failed");
             }

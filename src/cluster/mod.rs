@@ -13,8 +13,8 @@ mod prove;
 mod refusal;
 
 pub use apply::{Outcome, WaveOutcome, apply_wave};
-pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply};
+pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
 pub use discovery::Session;
 pub use environments::{EnvironmentEvent, Environments};
-pub use index::{Index, Record};
-pub use prove::{Detail, Proven, prove, prove_one};
+pub use index::{Index, IndexError, Record};
+pub use prove::{Before, Detail, Proven, prove, prove_one};
