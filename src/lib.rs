@@ -17,6 +17,8 @@
 pub mod agent;
 pub mod api;
 #[allow(clippy::disallowed_methods)]
+pub mod cli;
+#[allow(clippy::disallowed_methods)]
 pub mod cluster;
 #[allow(clippy::disallowed_methods)]
 pub mod config;
