@@ -372,7 +372,6 @@ impl App {
             self.rollout = None;
             self.refuse(digest, messages, true, now);
         } else {
-            self.tell(true, "Halted", messages.join("; "));
             rollout.wrote = Some(Wrote::Refused(messages));
         }
     }

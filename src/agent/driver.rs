@@ -2,7 +2,7 @@
 //!
 //! Each app goes its own way; at most one thing is under way for each. The agent's loop and `fairlead apply` drive alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ use super::app::{App, Decision, News, World};
 use super::desired::Desire;
 use crate::api::{AppStatus, Identity};
 use crate::cluster::{Before, Detail, Environments, Index, Session, WaveOutcome, apply_wave, prove};
-use crate::health::pods;
-use crate::object::{AppName, Digest};
+use crate::health::pods::{self, PodProblem};
+use crate::object::{AppName, Digest, Gvk};
 use crate::plan::{Answer, CheckedPlan, Plan, Refused, Wanted, check};
 
 /// What the actions of an environment work with.
@@ -85,10 +85,11 @@ impl Driver {
     }
 
     /// Watches the kinds that the apps want.
-    pub async fn watch(&self) -> Result<(), crate::cluster::IndexError> {
+    pub async fn watch(&mut self) -> Result<(), crate::cluster::IndexError> {
         let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
-        let kinds: std::collections::BTreeSet<_> = objects.map(|object| &object.gvk).collect();
-        self.hands.index.ensure(kinds).await
+        let kinds: BTreeSet<Gvk> = objects.map(|object| object.gvk.clone()).collect();
+        let index = self.hands.index.clone();
+        index.ensure(&kinds).await
     }
 
     /// Asks every app what to do and begins it. Says when to ask again if nothing happens before.
@@ -112,13 +113,11 @@ impl Driver {
                 Decision::Write { plan, wave, stop } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
                     Box::pin(async move {
-                        let index = hands.index.clone();
-                        let note = |written: &crate::cluster::Outcome| index.note_write(written.live.clone());
-                        let outcome =
-                            apply_wave(&hands.session, &plan, wave, hands.identity.as_ref(), &stop, note).await;
+                        let identity = hands.identity.as_ref();
+                        let outcome = apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
                         // A definition that was just written is served now, and what it defines is watched from here on.
-                        let kinds = outcome.written.iter().map(|written| &written.wanted.gvk);
-                        if let Err(error) = hands.index.ensure(kinds).await {
+                        let kinds: BTreeSet<Gvk> = outcome.written.iter().map(|written| written.wanted.gvk.clone()).collect();
+                        if let Err(error) = hands.index.ensure(&kinds).await {
                             tracing::warn!(%error, "a new kind cannot be watched yet");
                         }
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
@@ -210,9 +209,33 @@ async fn explain(hands: &Hands, wanted: &[Arc<Wanted>]) -> Vec<String> {
         let Some(namespace) = &object.key.namespace else { continue };
         let Some(selector) = selector(object) else { continue };
         match hands.environments.pods(namespace, &selector).await {
-            Ok(found) => words.extend(pods::explain(&found).iter().take(PODS_EXPLAINED).map(ToString::to_string)),
+            Ok(found) => {
+                for problem in pods::explain(&found).iter().take(PODS_EXPLAINED) {
+                    words.push(last_words(hands, problem).await);
+                }
+            }
             Err(error) => tracing::warn!(%error, object = %object.key, "its pods cannot be listed"),
         }
+    }
+    words
+}
+
+/// A pod's trouble and the last lines that it wrote, for someone who did not look yet.
+async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
+    let container = problem.container.as_deref().map_or(String::new(), |name| format!(" ({name})"));
+    let mut words = format!("pod {}{container} {}", problem.pod, problem.reason);
+    if problem.restarts > 0 {
+        words.push_str(&format!(", {} restarts", problem.restarts));
+    }
+    if !problem.message.is_empty() {
+        words.push_str(&format!(": {}", problem.message));
+    }
+    let Some(container) = problem.container.as_deref().filter(|_| problem.previous_exit.is_some() || problem.restarts > 0)
+    else {
+        return words;
+    };
+    if let Some(tail) = hands.environments.log_tail(&problem.namespace, &problem.pod, container).await {
+        words.push_str(&format!("; its last words: {tail}"));
     }
     words
 }

@@ -137,9 +137,9 @@ impl EnvironmentLoop {
             }
         };
         let git = async {
-            match &mut self.source {
-                Some((_, source)) if source.seen.changed().await.is_ok() => {}
-                _ => std::future::pending().await,
+            let Some((_, source)) = &mut self.source else { return std::future::pending().await };
+            if source.seen.changed().await.is_err() {
+                std::future::pending().await
             }
         };
         let finished = async {
@@ -210,7 +210,7 @@ impl EnvironmentLoop {
         } else if self.trouble.as_ref().is_some_and(|trouble| trouble.may_pass) {
             self.trouble = None;
         }
-        if let Some((_, driver)) = &self.driver {
+        if let Some((_, driver)) = &mut self.driver {
             driver.watch().await.map_err(|error| trouble("WatchFailed", &error.to_string(), true))?;
         }
         Ok(())
@@ -220,7 +220,7 @@ impl EnvironmentLoop {
         if self.source.as_ref().is_some_and(|(followed, _)| followed == spec) {
             return Ok(());
         }
-        let credentials = self.credentials(spec).await?;
+        let credentials = credentials(&self.context, spec).await?;
         let refused = |error: crate::git::GitError| trouble(error.reason(), &crate::cluster::chain(&error), false);
         let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
         let interval = spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
@@ -228,41 +228,6 @@ impl EnvironmentLoop {
         let source = self.context.sources.follow(&remote, &spec.branch, interval).map_err(refused)?;
         self.source = Some((spec.clone(), source));
         Ok(())
-    }
-
-    async fn credentials(&self, spec: &SourceSpec) -> Result<Credentials, Trouble> {
-        let Some(name) = &spec.secret_ref else { return Ok(Credentials::None) };
-        let namespace = &self.context.namespace;
-        let secret = match self.context.environments.secret(namespace, &name.0).await {
-            Ok(Some(secret)) => secret,
-            Ok(None) => {
-                return Err(trouble("NoCredentials", &format!("there is no Secret {namespace}/{}", name.0), true));
-            }
-            Err(error) => {
-                let why = crate::cluster::chain(&error);
-                return Err(trouble("NoCredentials", &format!("the Secret {namespace}/{} cannot be read: {why}", name.0), true));
-            }
-        };
-        let field = |key: &str| {
-            secret.data.as_ref().and_then(|data| data.get(key)).map(|value| String::from_utf8_lossy(&value.0).into_owned())
-        };
-        if let Some(private_key) = field("identity").or_else(|| field("ssh-privatekey")) {
-            let Some(known_hosts) = field("known_hosts") else {
-                let message = format!("the Secret {namespace}/{} has a key but no known_hosts", name.0);
-                return Err(trouble("NoCredentials", &message, true));
-            };
-            return Ok(Credentials::Ssh { private_key, passphrase: field("passphrase"), known_hosts });
-        }
-        match field("password").or_else(|| field("token")) {
-            Some(token) => {
-                Ok(Credentials::Token { username: field("username").unwrap_or_else(|| "git".to_owned()), token })
-            }
-            None => {
-                let message =
-                    format!("the Secret {namespace}/{} has neither `password` nor `identity` with `known_hosts`", name.0);
-                Err(trouble("NoCredentials", &message, true))
-            }
-        }
     }
 
     fn scope(&self, environment: &Environment) -> Result<Scope, Trouble> {
@@ -343,6 +308,41 @@ impl EnvironmentLoop {
             Err(error) => {
                 tracing::warn!(environment = %self.name, error = %crate::cluster::chain(&error), "writing the status failed");
             }
+        }
+    }
+}
+
+async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials, Trouble> {
+    let Some(name) = &spec.secret_ref else { return Ok(Credentials::None) };
+    let namespace = &context.namespace;
+    let secret = match context.environments.secret(namespace, &name.0).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => {
+            return Err(trouble("NoCredentials", &format!("there is no Secret {namespace}/{}", name.0), true));
+        }
+        Err(error) => {
+            let why = crate::cluster::chain(&error);
+            return Err(trouble("NoCredentials", &format!("the Secret {namespace}/{} cannot be read: {why}", name.0), true));
+        }
+    };
+    let field = |key: &str| {
+        secret.data.as_ref().and_then(|data| data.get(key)).map(|value| String::from_utf8_lossy(&value.0).into_owned())
+    };
+    if let Some(private_key) = field("identity").or_else(|| field("ssh-privatekey")) {
+        let Some(known_hosts) = field("known_hosts") else {
+            let message = format!("the Secret {namespace}/{} has a key but no known_hosts", name.0);
+            return Err(trouble("NoCredentials", &message, true));
+        };
+        return Ok(Credentials::Ssh { private_key, passphrase: field("passphrase"), known_hosts });
+    }
+    match field("password").or_else(|| field("token")) {
+        Some(token) => {
+            Ok(Credentials::Token { username: field("username").unwrap_or_else(|| "git".to_owned()), token })
+        }
+        None => {
+            let message =
+                format!("the Secret {namespace}/{} has neither `password` nor `identity` with `known_hosts`", name.0);
+            Err(trouble("NoCredentials", &message, true))
         }
     }
 }

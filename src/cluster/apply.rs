@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::call::Call;
 use super::discovery::Session;
+use super::index::Index;
 use super::prove::{AT_ONCE, body, prove_one, with_type};
 use super::refusal::refusal;
 use crate::api::Identity;
@@ -37,21 +38,25 @@ pub struct WaveOutcome {
 /// wave is written. `stop` ends it between two requests; one that is under way is finished.
 pub async fn apply_wave(
     session: &Session,
+    index: &Index,
     plan: &CheckedPlan,
     n: usize,
     identity: Option<&Identity>,
     stop: &CancellationToken,
-    mut on_write: impl FnMut(&Outcome),
 ) -> WaveOutcome {
     let mut outcome = WaveOutcome::default();
     let Some(wave) = plan.waves().get(n) else { return outcome };
     let mut forced = std::collections::BTreeSet::new();
     let mut settled = std::collections::BTreeSet::new();
-    let open = wave.steps().iter().filter(|step| matches!(step.proof(), Proof::Conditional { .. }));
-    let asked = stream::iter(open)
-        .map(|step| async move { (step, prove_one(session, &step.planned(), identity).await) });
+    let mut open: Vec<&CheckedStep> = wave.steps().iter().collect();
+    open.retain(|step| matches!(step.proof(), Proof::Conditional { .. }));
+    let asked = stream::iter(0..open.len()).map(|n| {
+        let step = open[n];
+        async move { (n, prove_one(session, &step.planned(), identity).await) }
+    });
     let mut asked = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
-    while let Some((step, proven)) = asked.next().await {
+    while let Some((n, proven)) = asked.next().await {
+        let step = open[n];
         match proven.answer {
             Answer::Asked(answer) if answer.settled => {
                 settled.insert(step.wanted().key.clone());
@@ -77,23 +82,24 @@ pub async fn apply_wave(
     }
     outcome.settled = settled.len();
     let halted = AtomicBool::new(false);
-    let writes =
-        stream::iter(wave.steps().iter().filter(|step| !settled.contains(&step.wanted().key))).map(|step| {
-            let halted = &halted;
-            let force = !step.force().is_empty() || forced.contains(&step.wanted().key);
-            async move {
-                if stop.is_cancelled() || halted.load(Ordering::Relaxed) {
-                    return None;
-                }
-                Some(write(session, step, force, identity).await)
+    let mut steps: Vec<&CheckedStep> = wave.steps().iter().collect();
+    steps.retain(|step| !settled.contains(&step.wanted().key));
+    let writes = stream::iter(0..steps.len()).map(|n| {
+        let (halted, step) = (&halted, steps[n]);
+        let force = !step.force().is_empty() || forced.contains(&step.wanted().key);
+        async move {
+            if stop.is_cancelled() || halted.load(Ordering::Relaxed) {
+                return None;
             }
-        });
+            Some(write(session, step, force, identity).await)
+        }
+    });
     let mut writes = std::pin::pin!(writes.buffer_unordered(AT_ONCE));
     while let Some(result) = writes.next().await {
         match result {
             None => outcome.stopped = stop.is_cancelled(),
             Some(Ok(written)) => {
-                on_write(&written);
+                index.note_write(written.live.clone());
                 outcome.written.push(written);
             }
             Some(Err(refusal)) => {

@@ -2,7 +2,7 @@
 
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, LogParams, Patch, PatchParams};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
@@ -125,7 +125,34 @@ impl Environments {
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace).list(&params).await?;
         Ok(pods.items.iter().filter_map(|pod| serde_json::to_value(pod).ok()).collect())
     }
+
+    /// The last lines of the container that ran before, or of this one where none did.
+    pub async fn log_tail(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        for previous in [true, false] {
+            let params = LogParams {
+                container: Some(container.to_owned()),
+                previous,
+                tail_lines: Some(LOG_LINES),
+                limit_bytes: Some(LOG_BYTES),
+                ..LogParams::default()
+            };
+            let asked = tokio::time::timeout(LOG_TIMEOUT, pods.logs(pod, &params)).await;
+            if let Ok(Ok(text)) = asked
+                && !text.trim().is_empty()
+            {
+                return Some(text.trim().lines().collect::<Vec<_>>().join(" | "));
+            }
+        }
+        None
+    }
 }
+
+/// As much of a log as fits into a status beside everything else.
+const LOG_LINES: i64 = 5;
+const LOG_BYTES: i64 = 1000;
+/// A kubelet that does not answer must not hold up the reason that we have already.
+const LOG_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Characters of an event's note, so that even four-byte ones fit into the API's 1024 bytes.
 const NOTE_LIMIT: usize = 250;

@@ -3,7 +3,7 @@
 //! Kept of each object is what decisions need ([`Live`] and its health), not the object. Kinds whose health says nothing
 //! are watched as metadata only, so that the data of ConfigMaps and Secrets never comes here.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -87,7 +87,7 @@ impl Index {
     }
 
     /// Watches these kinds from now on, and waits until each was listed once. A kind that is not served holds nothing.
-    pub async fn ensure(&self, kinds: impl IntoIterator<Item = &Gvk>) -> Result<(), IndexError> {
+    pub async fn ensure(&self, kinds: &BTreeSet<Gvk>) -> Result<(), IndexError> {
         let mut waits = Vec::new();
         for gvk in kinds {
             let Some(info) = self.session.kinds().get(&gvk.group, &gvk.kind).cloned() else { continue };

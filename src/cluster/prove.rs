@@ -59,8 +59,9 @@ pub async fn prove(
         kinds = session.refresh().await?;
     }
     let coming = Coming::of(plan);
-    let asked = stream::iter(plan.steps().enumerate()).map(|(n, step)| {
-        let (kinds, coming) = (&kinds, &coming);
+    let steps: Vec<&Step> = plan.steps().collect();
+    let asked = stream::iter(0..steps.len()).map(|n| {
+        let (kinds, coming, step) = (&kinds, &coming, steps[n]);
         async move {
             let known = before.get(&step.wanted.key).map(|wanted| &**wanted);
             (n, prove_step(session, kinds, coming, step, identity, known, detail).await)
