@@ -11,9 +11,8 @@ use super::store::{Store, Usage};
 use super::{Cause, CommitInfo, GitError, GitTree, Remote};
 use crate::object::Revision;
 
-/// How long a fetch may overrun its deadline before it is left to itself: libgit2 looks up at least this often, unless the
-/// disk under it hangs.
-const OVERRUN: Duration = Duration::from_secs(60);
+/// A server that left objects out makes each new cache look damaged as well; fetching it anew more often does not help.
+const HEAL_PAUSE: Duration = Duration::from_secs(600);
 
 /// Fetches left to themselves, at most. Each holds a thread.
 const MAX_STUCK: u32 = 3;
@@ -27,6 +26,9 @@ pub struct Limits {
     pub packs: usize,
     /// Bytes in the cache, or twice what one revision takes if that is more.
     pub cache_bytes: u64,
+    /// How long a fetch may overrun its deadline before it is left to itself and another may start. libgit2 looks up more
+    /// often than the default, unless a server feeds it a byte at a time or the disk under it hangs.
+    pub overrun: Duration,
 }
 
 impl Default for Limits {
@@ -35,6 +37,7 @@ impl Default for Limits {
             fetch_bytes: 1 << 30,
             packs: 24,
             cache_bytes: 64 << 20,
+            overrun: Duration::from_secs(60),
         }
     }
 }
@@ -54,9 +57,7 @@ pub struct Fetched {
 }
 
 /// A remote's newest revisions, kept in a bare repository.
-pub struct Mirror(Arc<Inner>);
-
-struct Inner {
+pub struct Mirror {
     remote: Remote,
     limits: Limits,
     store: Store,
@@ -72,6 +73,8 @@ struct State {
     newest: u64,
     /// Broken transfers in a row. One is the server's fault; two may be ours, if what a delta builds on is damaged here.
     broken: u32,
+    /// When the cache was last given up because it could not be read.
+    healed: Option<Instant>,
     next: Option<Batch>,
     worker: Option<Worker>,
     stuck: u32,
@@ -109,32 +112,33 @@ impl Mirror {
             previous: None,
             newest,
             broken: 0,
+            healed: None,
             next: None,
             worker: None,
             stuck: 0,
         };
-        Ok(Self(Arc::new(Inner {
+        Ok(Self {
             remote,
             limits,
             store,
             state: Mutex::new(state),
             ended: Condvar::new(),
-        })))
+        })
     }
 
     pub fn remote(&self) -> &Remote {
-        &self.0.remote
+        &self.remote
     }
 
     pub(super) fn folder(&self) -> &Path {
-        self.0.store.folder()
+        self.store.folder()
     }
 
     /// Looks at the remote, fetches what moved of `branches`, and says where each is now. Blocks, until `deadline` at most.
     ///
     /// Requests that come while a fetch runs wait for the next one and share it. A branch that the remote does not have
     /// is an error of those who asked for it, and of nobody else.
-    pub fn fetch(&self, branches: &[&str], deadline: Instant) -> Result<Fetched, GitError> {
+    pub fn fetch(self: &Arc<Self>, branches: &[&str], deadline: Instant) -> Result<Fetched, GitError> {
         for branch in branches {
             if !git2::Reference::is_valid_name(&format!("refs/heads/{branch}")) || branch.starts_with('-') {
                 return Err(GitError::BadBranch {
@@ -143,14 +147,13 @@ impl Mirror {
             }
         }
         let outcome = self.join(branches, deadline)?;
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.state);
         while outcome.get().is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(GitError::Timeout { remote: self.shown() });
             }
             state = self
-                .0
                 .ended
                 .wait_timeout(state, left)
                 .map_or_else(|error| error.into_inner().0, |(state, _)| state);
@@ -185,7 +188,7 @@ impl Mirror {
 
     fn find<T>(&self, revision: &Revision, read: impl Fn(&Arc<Objects>) -> Option<T>) -> Result<T, GitError> {
         let (current, previous) = {
-            let state = lock(&self.0.state);
+            let state = lock(&self.state);
             (
                 state
                     .current
@@ -202,12 +205,12 @@ impl Mirror {
     }
 
     fn shown(&self) -> String {
-        self.0.remote.url().to_string()
+        self.remote.url().to_string()
     }
 
     /// Adds a request to the batch that starts next, and sees to it that somebody works.
-    fn join(&self, branches: &[&str], deadline: Instant) -> Result<Outcome, GitError> {
-        let mut state = lock(&self.0.state);
+    fn join(self: &Arc<Self>, branches: &[&str], deadline: Instant) -> Result<Outcome, GitError> {
+        let mut state = lock(&self.state);
         let batch = state.next.get_or_insert_with(|| Batch {
             wanted: BTreeSet::new(),
             deadline,
@@ -219,7 +222,7 @@ impl Mirror {
         batch.deadline = batch.deadline.max(deadline);
         let (outcome, deadline) = (batch.outcome.clone(), batch.deadline);
         match state.worker {
-            Some(worker) if Instant::now() < worker.deadline + OVERRUN => return Ok(outcome),
+            Some(worker) if Instant::now() < worker.deadline + self.limits.overrun => return Ok(outcome),
             Some(_) if state.stuck == MAX_STUCK => return Ok(outcome),
             Some(_) => state.stuck += 1,
             None => {}
@@ -228,10 +231,10 @@ impl Mirror {
             id: fastrand::u64(..),
             deadline,
         };
-        let inner = self.0.clone();
+        let mirror = self.clone();
         let spawned = std::thread::Builder::new()
             .name("git fetch".to_owned())
-            .spawn(move || inner.work(worker.id));
+            .spawn(move || mirror.work(worker.id));
         if let Err(error) = spawned {
             state.next = None;
             return Err(GitError::Fetch {
@@ -251,7 +254,7 @@ impl Generation {
     }
 }
 
-impl Inner {
+impl Mirror {
     /// Runs batches until none waits, or until this worker was given up.
     fn work(&self, id: u64) {
         loop {
@@ -286,8 +289,7 @@ impl Inner {
     }
 
     fn run(&self, batch: &Batch, id: u64) -> Result<Seen, GitError> {
-        let current = lock(&self.state).current.clone();
-        let Some(current) = current.filter(|generation| !generation.objects.is_damaged()) else {
+        let Some(current) = self.usable() else {
             return self.rebuild(batch, id);
         };
         let result = self.sync(&current.objects, batch);
@@ -311,6 +313,18 @@ impl Inner {
             Err(GitError::Transfer { .. }) if broken == 2 => self.rebuild(batch, id),
             Err(error) => Err(error),
         }
+    }
+
+    /// The current generation, unless it is to be fetched anew.
+    fn usable(&self) -> Option<Generation> {
+        let mut state = lock(&self.state);
+        let current = state.current.clone()?;
+        let healed_lately = state.healed.is_some_and(|healed| healed.elapsed() < HEAL_PAUSE);
+        if !current.objects.is_damaged() || healed_lately {
+            return Some(current);
+        }
+        state.healed = Some(Instant::now());
+        None
     }
 
     fn sync(&self, objects: &Objects, batch: &Batch) -> Result<Seen, GitError> {

@@ -86,7 +86,13 @@ impl Remotes {
 
     /// Writes the hosts of all remotes where libgit2 looks for the kinds of keys to ask for. See [`library::home`].
     fn prefer_known_hosts<'a>(&self, remotes: impl Iterator<Item = &'a Remote>) -> Result<(), GitError> {
-        let folder = library::home(&self.cache.join("ssh-home")).join(".ssh");
+        fs::create_dir_all(&self.cache).map_err(|error| disk_error(&self.cache, &error))?;
+        let home = library::home(&self.cache.join("ssh-home"));
+        if !home.parent().is_some_and(Path::exists) {
+            // The cache of another `Remotes`, which came first and is gone.
+            return Ok(());
+        }
+        let folder = home.join(".ssh");
         let mut lines = String::new();
         for remote in remotes {
             if let Credentials::Ssh { known_hosts, .. } = remote.credentials() {

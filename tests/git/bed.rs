@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairlead::git::{Credentials, Fetched, GitError, Limits, Mirror, Remote, Remotes};
@@ -139,12 +140,22 @@ impl Cache {
         Self { folder, remotes }
     }
 
-    pub fn mirror(&self, url: &str) -> std::sync::Arc<Mirror> {
+    pub fn mirror(&self, url: &str) -> Arc<Mirror> {
         self.mirror_as(url, Credentials::None)
     }
 
-    pub fn mirror_as(&self, url: &str, credentials: Credentials) -> std::sync::Arc<Mirror> {
+    pub fn mirror_as(&self, url: &str, credentials: Credentials) -> Arc<Mirror> {
         self.remotes.get(&Remote::new(url, credentials).unwrap()).unwrap()
+    }
+
+    /// Waits until the last user of every mirror has let go; a fetch lets go a moment after it was answered.
+    pub fn wait_until_closed(&self) {
+        for remote in std::fs::read_dir(self.folder.path()).unwrap().flatten() {
+            let Ok(lock) = std::fs::File::open(remote.path().join("lock")) else {
+                continue;
+            };
+            lock.lock().unwrap();
+        }
     }
 
     /// The generations on disk, of all remotes.
@@ -166,11 +177,11 @@ pub fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-pub fn fetch(mirror: &Mirror, branch: &str) -> Result<Fetched, GitError> {
+pub fn fetch(mirror: &Arc<Mirror>, branch: &str) -> Result<Fetched, GitError> {
     mirror.fetch(&[branch], soon())
 }
 
-pub fn revision(mirror: &Mirror, branch: &str) -> Revision {
+pub fn revision(mirror: &Arc<Mirror>, branch: &str) -> Revision {
     fetch(mirror, branch).unwrap().revisions.remove(branch).unwrap()
 }
 

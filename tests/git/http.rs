@@ -274,6 +274,41 @@ fn a_silent_server_costs_the_deadline_and_no_more() {
 }
 
 #[test]
+fn a_fetch_that_hangs_is_left_to_itself_and_another_takes_its_place() {
+    let (origin, first) = Origin::with_one_commit();
+    let silence = Some(Duration::from_secs(5));
+    let web = Web::start(
+        origin.folder.path(),
+        Manners {
+            silence,
+            ..Manners::default()
+        },
+    );
+    let cache = Cache::with(Limits {
+        overrun: Duration::from_millis(100),
+        ..Limits::default()
+    });
+    let mirror = cache.mirror(&web.url());
+    let start = Instant::now();
+    assert!(
+        mirror
+            .fetch(&["main"], start + Duration::from_millis(100))
+            .is_err()
+    );
+    std::thread::sleep(Duration::from_millis(150));
+    web.change(|manners| manners.silence = None);
+    assert_eq!(revision(&mirror, "main"), first);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+    std::thread::sleep(Duration::from_secs(6).saturating_sub(start.elapsed()));
+    assert_eq!(
+        fetch(&mirror, "main").unwrap().news,
+        News::Unchanged,
+        "the late one changed nothing"
+    );
+    assert_eq!(cache.generations().len(), 1);
+}
+
+#[test]
 fn a_fetch_over_the_limit_is_ended() {
     let (origin, _) = Origin::with_one_commit();
     let noise: String = (0..2_000_000).map(|_| fastrand::alphanumeric()).collect();

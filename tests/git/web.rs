@@ -148,6 +148,7 @@ impl Answer {
 
 impl State {
     fn connection(&self, stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
         let tls = self.manners.lock().unwrap().tls.clone();
         let stream: Box<dyn Stream> = match tls {
             Some(config) => {
@@ -168,9 +169,8 @@ impl State {
                 answer.head,
                 answer.body.len()
             );
-            stream.get_mut().write_all(head.as_bytes())?;
             let body = &answer.body[..answer.cut.unwrap_or(answer.body.len()).min(answer.body.len())];
-            stream.get_mut().write_all(body)?;
+            stream.get_mut().write_all(&[head.as_bytes(), body].concat())?;
             stream.get_mut().flush()?;
             self.sent.fetch_add(head.len() + body.len(), Ordering::SeqCst);
             if answer.cut.is_some() {
