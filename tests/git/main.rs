@@ -4,5 +4,6 @@ mod bed;
 mod cache;
 mod file;
 mod http;
+mod ssh;
 mod tree;
 mod web;
