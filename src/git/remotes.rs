@@ -43,7 +43,8 @@ impl Remotes {
         if remote.url().scheme() == Scheme::Ssh {
             self.prefer_known_hosts(mirrors.keys().chain([remote]))?;
         }
-        let mirror = Arc::new(self.open(remote)?);
+        let live: Vec<Arc<Mirror>> = mirrors.values().filter_map(Weak::upgrade).collect();
+        let mirror = Arc::new(self.open(remote, &live)?);
         mirrors.insert(remote.clone(), Arc::downgrade(&mirror));
         Ok(mirror)
     }
@@ -66,7 +67,8 @@ impl Remotes {
         Ok(())
     }
 
-    fn open(&self, remote: &Remote) -> Result<Mirror, GitError> {
+    /// Opens the first folder of this URL that nobody uses.
+    fn open(&self, remote: &Remote, live: &[Arc<Mirror>]) -> Result<Mirror, GitError> {
         let name = Digest::of(remote.url().to_string().as_bytes());
         let mut result = Err(GitError::CacheBusy {
             folder: self.cache.join(name.as_str()),
@@ -76,6 +78,9 @@ impl Remotes {
                 0 => self.cache.join(name.as_str()),
                 slot => self.cache.join(format!("{name}-{slot}")),
             };
+            if live.iter().any(|mirror| mirror.folder() == folder) {
+                continue;
+            }
             result = Mirror::open(remote.clone(), &folder, self.limits);
             if !matches!(result, Err(GitError::CacheBusy { .. })) {
                 return result;
@@ -87,12 +92,11 @@ impl Remotes {
     /// Writes the hosts of all remotes where libgit2 looks for the kinds of keys to ask for. See [`library::home`].
     fn prefer_known_hosts<'a>(&self, remotes: impl Iterator<Item = &'a Remote>) -> Result<(), GitError> {
         fs::create_dir_all(&self.cache).map_err(|error| disk_error(&self.cache, &error))?;
-        let home = library::home(&self.cache.join("ssh-home"));
-        if !home.parent().is_some_and(Path::exists) {
-            // The cache of another `Remotes`, which came first and is gone.
+        let own = self.cache.join("ssh-home");
+        if library::home(&own) != own {
+            // Another `Remotes` came first; the file is its own, and what it lacks is only a preference.
             return Ok(());
         }
-        let folder = home.join(".ssh");
         let mut lines = String::new();
         for remote in remotes {
             if let Credentials::Ssh { known_hosts, .. } = remote.credentials() {
@@ -100,6 +104,7 @@ impl Remotes {
                 lines.push('\n');
             }
         }
+        let folder = own.join(".ssh");
         let write = || {
             fs::create_dir_all(&folder)?;
             fs::write(folder.join("known_hosts.new"), &lines)?;

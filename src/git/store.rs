@@ -8,6 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use git2::{Oid, Repository, RepositoryInitOptions};
 
@@ -17,6 +18,10 @@ use super::objects::Objects;
 use super::{Cause, GitError};
 
 const COMPLETE: &str = "complete";
+
+/// A lock that was let go can seem held for a moment: a process that is being started has a copy of it until it runs.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// A mirror's folder, held by this process.
 pub(super) struct Store {
@@ -36,16 +41,21 @@ impl Store {
         let fail = |error: io::Error| disk_error(folder, &error);
         fs::create_dir_all(folder).map_err(fail)?;
         let lock = File::create(folder.join("lock")).map_err(fail)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                folder: folder.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(GitError::CacheBusy {
-                folder: folder.to_owned(),
-            }),
-            Err(TryLockError::Error(error)) => Err(fail(error)),
+        for _ in 0..LOCK_TRIES {
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        folder: folder.to_owned(),
+                        _lock: lock,
+                    });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(fail(error)),
+            }
         }
+        Err(GitError::CacheBusy {
+            folder: folder.to_owned(),
+        })
     }
 
     pub fn folder(&self) -> &Path {

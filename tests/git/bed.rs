@@ -150,11 +150,18 @@ impl Cache {
 
     /// Waits until the last user of every mirror has let go; a fetch lets go a moment after it was answered.
     pub fn wait_until_closed(&self) {
-        for remote in std::fs::read_dir(self.folder.path()).unwrap().flatten() {
+        let end = Instant::now() + Duration::from_secs(10);
+        for remote in std::fs::read_dir(self.folder.path())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
             let Ok(lock) = std::fs::File::open(remote.path().join("lock")) else {
                 continue;
             };
-            lock.lock().unwrap();
+            while lock.try_lock().is_err() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
     }
 
@@ -170,6 +177,12 @@ impl Cache {
         }
         found.sort();
         found
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.wait_until_closed();
     }
 }
 

@@ -4,6 +4,7 @@ mod bed;
 mod cache;
 mod file;
 mod http;
+mod links;
 mod ssh;
 mod tree;
 mod web;

@@ -387,3 +387,23 @@ fn a_revision_is_named_as_git_names_it() {
         Err(GitError::NotARepository { .. })
     ));
 }
+
+#[test]
+fn a_linked_worktree_is_a_repository_too() {
+    let (origin, first) = Origin::with_one_commit();
+    git(
+        &origin.work(),
+        &["worktree", "add", "--quiet", "--detach", "../linked"],
+    );
+    let linked = origin.folder.path().join("linked");
+    let local = Local::open(&linked).unwrap();
+    assert_eq!(
+        local.root().canonicalize().unwrap(),
+        linked.canonicalize().unwrap()
+    );
+    assert_eq!(local.revision(None).unwrap(), first);
+    assert_eq!(
+        read(&local.tree(None).unwrap(), "base/web.yaml"),
+        "kind: Service\n"
+    );
+}
