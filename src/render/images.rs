@@ -1,0 +1,149 @@
+//! `images`: other names, tags and digests, wherever an image stands.
+
+use regex::Regex;
+
+use super::fields::{FieldSpec, Make, NotThere, visit};
+use super::kustomization::{At, Image, Kustomization};
+use super::layer::{Build, Layer};
+use super::node::{Node, Text};
+use crate::object::Problem;
+
+struct Rule<'a> {
+    image: &'a At<Image>,
+    name: Regex,
+}
+
+pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &mut Layer) {
+    let fields = layer.fields.clone();
+    apply(build, &kustomization.images, &fields.images, layer);
+}
+
+pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldSpec], layer: &mut Layer) {
+    let mut rules = Vec::new();
+    for image in images {
+        if !image.it.tag_suffix.is_empty() && image.it.new_tag.is_empty() && image.it.digest.is_empty() {
+            let message = "`tagSuffix` is not supported: kustomize adds it twice to some images and drops digests";
+            build.found.push(Problem::at(image.place.clone(), message).hint("write the whole tag as `newTag`"));
+            continue;
+        }
+        // The name is a regular expression; where it is none, nothing fits it.
+        let pattern = format!(
+            "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$",
+            image.it.name
+        );
+        match Regex::new(&pattern) {
+            Ok(name) => rules.push(Rule { image, name }),
+            Err(_) => build.note(&image.place, "the image's name is a regular expression that is not one: it fits no image"),
+        }
+    }
+    if rules.is_empty() {
+        return;
+    }
+    for object in &mut layer.objects {
+        if object.kind() == "CustomResourceDefinition" {
+            continue;
+        }
+        let mut touched = vec![false; rules.len()];
+        let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
+        for (nth, rule) in rules.iter().enumerate() {
+            let mut result = containers(&mut object.node, rule, &mut touched[nth]);
+            for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
+                let mut set = |node: &mut Node| put(node, rule, &mut touched[nth]);
+                result = result.and_then(|()| visit(&mut object.node, &spec.path, spec.create, Make::Nothing, &mut set));
+            }
+            if let Err(NotThere(message)) = result {
+                let message = format!("{message} (setting images of {kind} {})", object.name());
+                build.found.push(Problem::at(object.origin.place.clone(), message));
+                break;
+            }
+        }
+        for (rule, _) in rules.iter().zip(touched).filter(|(_, touched)| *touched) {
+            object.touch("images", &rule.image.place);
+        }
+    }
+}
+
+/// Whatever is called `containers` or `initContainers`, at any depth, of any kind.
+fn containers(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotThere> {
+    match node {
+        Node::List(items) => items.iter_mut().try_for_each(|item| containers(item, rule, touched)),
+        Node::Map(map) => map.iter_mut().try_for_each(|(key, value)| {
+            if value.is_scalar() {
+                return Ok(());
+            }
+            containers(value, rule, touched)?;
+            let Node::List(items) = value else { return Ok(()) };
+            if !matches!(key.as_str(), "containers" | "initContainers") {
+                return Ok(());
+            }
+            items.iter_mut().try_for_each(|item| match item {
+                Node::Map(map) => map.get_mut("image").map_or(Ok(()), |image| put(image, rule, touched)),
+                item if item.is_null() => Ok(()),
+                item => Err(NotThere(format!("an item of {key} is {}, not a map", item.what()))),
+            })
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn put(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotThere> {
+    if node.is_null() {
+        return Ok(());
+    }
+    let Some(value) = node.scalar() else {
+        return Err(NotThere(format!("an image is {}, not text", node.what())));
+    };
+    if !rule.name.is_match(&value) {
+        return Ok(());
+    }
+    let image = &rule.image.it;
+    let (name, tag, digest) = split(&value);
+    let name = if image.new_name.is_empty() { name } else { &image.new_name };
+    let (tag, digest) = match (image.new_tag.as_str(), image.digest.as_str()) {
+        ("", "") => (tag, digest),
+        (tag, digest) => (tag, digest),
+    };
+    let mut text = name.to_owned();
+    for (sign, part) in [(':', tag), ('@', digest)] {
+        if !part.is_empty() {
+            text.push(sign);
+            text.push_str(part);
+        }
+    }
+    *touched |= text != value;
+    let quoted = matches!(node, Node::Text(Text { quoted: true, .. }));
+    *node = Node::Text(Text { value: text, quoted });
+    Ok(())
+}
+
+/// Name, tag and digest. A port before the first slash is part of the name.
+fn split(image: &str) -> (&str, &str, &str) {
+    let from = image.find('/').filter(|at| *at > 0).unwrap_or(0);
+    let find = |sign| image[from..].find(sign).map(|at| at + from);
+    match (find(':'), find('@')) {
+        (None, None) => (image, "", ""),
+        (colon, Some(at)) if colon.is_none_or(|colon| at < colon) => (&image[..at], "", &image[at + 1..]),
+        (Some(colon), Some(at)) => (&image[..colon], &image[colon + 1..at], &image[at + 1..]),
+        (Some(colon), None) => (&image[..colon], &image[colon + 1..], ""),
+        (None, Some(at)) => (&image[..at], "", &image[at + 1..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn awkward_images_are_taken_apart() {
+        for (image, parts) in [
+            ("nginx", ("nginx", "", "")),
+            ("nginx:1.2", ("nginx", "1.2", "")),
+            ("host:5000/nginx", ("host:5000/nginx", "", "")),
+            ("host:5000/a/nginx:1", ("host:5000/a/nginx", "1", "")),
+            ("nginx@sha256:abc", ("nginx", "", "sha256:abc")),
+            ("host:5000/nginx:1@sha256:abc", ("host:5000/nginx", "1", "sha256:abc")),
+        ] {
+            assert_eq!(split(image), parts, "{image}");
+        }
+    }
+}

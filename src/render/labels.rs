@@ -1,0 +1,84 @@
+//! `labels`, `commonLabels`, `commonAnnotations`.
+
+use super::fields::{Conflict, FieldSpec, Make, NotThere, add, add_all, visit};
+use super::kustomization::{At, Kustomization, Labels};
+use super::layer::{Build, Layer};
+use super::node::{Node, Text};
+use crate::object::{Place, Problem};
+
+pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &mut Layer) {
+    let fields = layer.fields.clone();
+    for labels in &kustomization.labels {
+        match fields_of(&labels.it, &fields) {
+            Ok(specs) => apply(build, "labels", &labels.place, &labels.it.pairs, &specs, layer),
+            Err(Conflict(path)) => {
+                let message = format!("`fields` and the default rules contradict each other in `create` of {path}");
+                build.found.push(Problem::at(labels.place.clone(), message));
+            }
+        }
+    }
+    if let Some(At { place, it }) = &kustomization.common_labels {
+        apply(build, "labels", place, it, &fields.common_labels, layer);
+    }
+    if let Some(At { place, it }) = &kustomization.common_annotations {
+        apply(build, "annotations", place, it, &fields.common_annotations, layer);
+    }
+}
+
+fn fields_of(labels: &Labels, fields: &super::fields::Fields) -> Result<Vec<FieldSpec>, Conflict> {
+    let mut specs = labels.fields.clone();
+    add_all(&mut specs, &fields.labels)?;
+    if labels.selectors {
+        add_all(&mut specs, &fields.common_labels)?;
+        return Ok(specs);
+    }
+    if labels.templates {
+        add_all(&mut specs, &fields.template_labels)?;
+    }
+    if labels.volume_claim_templates {
+        add_all(&mut specs, &fields.volume_claim_template_labels)?;
+    }
+    add(&mut specs, FieldSpec::new("metadata/labels", true))?;
+    Ok(specs)
+}
+
+pub(crate) fn apply(
+    build: &mut Build<'_>,
+    by: &'static str,
+    place: &Place,
+    pairs: &[(String, String)],
+    specs: &[FieldSpec],
+    layer: &mut Layer,
+) {
+    if pairs.is_empty() {
+        return;
+    }
+    for object in &mut layer.objects {
+        let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
+        for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
+            let set = visit(&mut object.node, &spec.path, spec.create, Make::Map, &mut |node| put(node, pairs));
+            if let Err(NotThere(message)) = set {
+                let message = format!("{message} (setting {by} of {kind} {})", object.name());
+                build.found.push(Problem::at(object.origin.place.clone(), message));
+            }
+        }
+        object.touch(by, place);
+    }
+}
+
+fn put(node: &mut Node, pairs: &[(String, String)]) -> Result<(), NotThere> {
+    if node.is_null() {
+        return Ok(());
+    }
+    let what = node.what();
+    let Some(map) = node.as_map_mut() else { return Err(NotThere(format!("there is {what} instead of a map"))) };
+    for (key, value) in pairs {
+        let quoted = match map.get(key) {
+            Some(Node::Text(text)) => text.quoted,
+            Some(_) => false,
+            None => matches!(Node::text(value.clone()), Node::Text(Text { quoted: true, .. })),
+        };
+        map.insert(key.clone(), Node::Text(Text { value: value.clone(), quoted }));
+    }
+    Ok(())
+}

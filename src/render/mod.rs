@@ -1,0 +1,157 @@
+//! Tree → objects: a folder's overlays as kustomize renders them, or a plain folder's manifests.
+//!
+//! kustomize 5.8.2 is the judge of the output, value for value. Where its output could not be applied (it drops,
+//! doubles or leaves something that no API server takes) we refuse and say what to write instead; `docs/overlays.md`
+//! lists each such choice. Everything that is wrong is told at once, each with its file and line.
+//!
+//! A layer ([`layer`]) is one kustomization: it gathers its resources, layers below it included, then runs its
+//! transformers in kustomize's order. Names are followed, variables resolved and the output sorted once, at the top.
+
+mod cache;
+mod configurations;
+mod cursor;
+mod fields;
+mod finish;
+mod folder;
+mod generators;
+mod hash;
+mod id;
+mod images;
+mod json_patch;
+mod kustomization;
+mod labels;
+mod layer;
+mod load;
+mod names;
+mod namespace;
+mod node;
+mod order;
+mod patches;
+mod plugins;
+mod references;
+mod replacement;
+mod replicas;
+mod resource;
+mod schema;
+mod selector;
+mod source;
+mod strategic;
+mod strategic_ports;
+mod vars;
+
+pub use cache::Cache;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::object::{
+    Desired, Manifest, Note, ObjectKey, Place, Problem, Problems, RenderContext, Tree, TreePath,
+};
+use crate::yaml;
+
+/// What an app is rendered from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AppSource {
+    Folder(TreePath),
+    Chart { chart: TreePath, values: Vec<TreePath> },
+}
+
+/// A chart that helm must render before this can go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChartRequest {
+    pub chart: TreePath,
+    pub values: Vec<TreePath>,
+    pub release: String,
+    pub namespace: Option<String>,
+}
+
+#[derive(Debug)]
+pub enum Rendered {
+    Done(Desired),
+    NeedChart(ChartRequest),
+}
+
+/// What a render may cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub yaml: yaml::Limits,
+    /// Objects of one app. The largest apps in the wild have a few thousand.
+    pub objects: usize,
+    /// Bytes of one object as JSON. An API server refuses above 1.5 MiB (etcd's limit for one request).
+    pub object_bytes: usize,
+    /// Bytes of all objects of an app as JSON.
+    pub total_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { yaml: yaml::Limits::default(), objects: 50_000, object_bytes: 1_500_000, total_bytes: 512 << 20 }
+    }
+}
+
+/// Renders an app as the agent does: all that is wrong is found, objects are unique by key and of a size that a server
+/// takes; namespaces stay as they are written.
+pub fn render(
+    tree: &dyn Tree,
+    source: &AppSource,
+    context: &RenderContext,
+    limits: &Limits,
+    cache: &Cache,
+) -> Result<Rendered, Problems> {
+    let folder = match source {
+        AppSource::Folder(folder) => folder,
+        AppSource::Chart { chart, values } => {
+            return Ok(Rendered::NeedChart(ChartRequest {
+                chart: chart.clone(),
+                values: values.clone(),
+                release: context.app.as_str().to_owned(),
+                namespace: None,
+            }));
+        }
+    };
+    let (objects, notes) = build_with(tree, folder, limits, cache)?;
+    let mut found = Vec::new();
+    check(&objects, limits, &mut found);
+    Problems::check(found)?;
+    Ok(Rendered::Done(Desired::new(context.app.clone(), objects, notes)))
+}
+
+/// Renders a folder as `kustomize build` takes it; a folder without a kustomization is all its manifests.
+pub fn build(tree: &dyn Tree, folder: &TreePath, limits: &Limits) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
+    build_with(tree, folder, limits, &Cache::new())
+}
+
+/// [`build`] with what earlier builds have parsed.
+pub fn build_with(
+    tree: &dyn Tree,
+    folder: &TreePath,
+    limits: &Limits,
+    cache: &Cache,
+) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
+    let files = load::Files { tree, limits, cache, quotes: HashSet::new() };
+    match files.kustomization(folder)? {
+        Some(_) => finish::overlay(files, folder),
+        None => folder::plain(&files, folder),
+    }
+}
+
+fn check(objects: &[Manifest], limits: &Limits, found: &mut Vec<Problem>) {
+    let mut seen: HashMap<ObjectKey, &Place> = HashMap::with_capacity(objects.len());
+    let mut total = 0_usize;
+    for object in objects {
+        let place = &object.origin.place;
+        if let Some(first) = seen.insert(object.key(), place) {
+            let message = format!("{} is there twice: first at {first}", object.key());
+            found.push(Problem::at(place.clone(), message).hint("remove one of the two"));
+        }
+        let size = serde_json::to_vec(object.value()).map_or(0, |bytes| bytes.len());
+        total = total.saturating_add(size);
+        if size > limits.object_bytes {
+            let message =
+                format!("{} is {size} bytes, and the limit is {}", object.key(), limits.object_bytes);
+            found.push(Problem::at(place.clone(), message).hint("no API server takes it; split it"));
+        }
+    }
+    if total > limits.total_bytes {
+        found.push(Problem::new(format!("all objects are {total} bytes, and the limit is {}", limits.total_bytes)));
+    }
+}

@@ -1,0 +1,254 @@
+//! The values that overlays work on: JSON, and what JSON forgets of a scalar.
+//!
+//! kustomize edits the YAML tree, not the values in it, and that shows: a `5` put over a quoted string becomes `"5"`,
+//! over a plain one `5`; an annotation `1.10` is the text `1.10`. So text knows whether it was quoted, and a scalar
+//! that is written in another way than JSON would write it keeps its own text.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Number, Value};
+
+pub(crate) type Map = BTreeMap<String, Node>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Node {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(Text),
+    List(Vec<Node>),
+    Map(Map),
+    /// A null, boolean or number that is not written as JSON writes it: `True`, `0644`, `1.10`, nothing at all.
+    Odd(Box<Odd>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Odd {
+    pub value: Value,
+    pub text: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Text {
+    pub value: String,
+    /// Whether it stands in quotes or in a block: then what is put over it stays text.
+    pub quoted: bool,
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Node {
+    pub fn text(value: impl Into<String>) -> Self {
+        let value = value.into();
+        let quoted = needs_quotes(&value);
+        Self::Text(Text { value, quoted })
+    }
+
+    pub fn quoted(value: impl Into<String>) -> Self {
+        Self::Text(Text { value: value.into(), quoted: true })
+    }
+
+    pub fn is_null(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Odd(odd) => odd.value.is_null(),
+            _ => false,
+        }
+    }
+
+    /// Null, an empty map or an empty list.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Map(map) => map.is_empty(),
+            Self::List(list) => list.is_empty(),
+            other => other.is_null(),
+        }
+    }
+
+    pub fn is_scalar(&self) -> bool {
+        !matches!(self, Self::List(_) | Self::Map(_))
+    }
+
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(&text.value),
+            _ => None,
+        }
+    }
+
+    pub fn as_map(&self) -> Option<&Map> {
+        match self {
+            Self::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    pub fn as_map_mut(&mut self) -> Option<&mut Map> {
+        match self {
+            Self::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    pub fn as_list(&self) -> Option<&[Node]> {
+        match self {
+            Self::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.as_map()?.get(key)
+    }
+
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.as_map_mut()?.get_mut(key)
+    }
+
+    /// A scalar as it is written; `None` for lists and maps.
+    pub fn scalar(&self) -> Option<String> {
+        Some(match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Number(number) => go_number(number),
+            Self::Text(text) => text.value.clone(),
+            Self::Odd(odd) => odd.text.clone(),
+            Self::List(_) | Self::Map(_) => return None,
+        })
+    }
+
+    /// What the tree's tools call the kind of a value, for messages.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+            Self::Text(_) => "text",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Null => "null",
+            Self::Odd(odd) if odd.value.is_null() => "null",
+            Self::Odd(odd) if odd.value.is_boolean() => "a boolean",
+            Self::Odd(_) => "a number",
+        }
+    }
+
+    pub fn into_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Number(number) => Value::Number(number),
+            Self::Text(text) => Value::String(text.value),
+            Self::List(list) => Value::Array(list.into_iter().map(Self::into_value).collect()),
+            Self::Map(map) => Value::Object(map.into_iter().map(|(key, value)| (key, value.into_value())).collect()),
+            Self::Odd(odd) => odd.value,
+        }
+    }
+
+    pub fn to_value(&self) -> Value {
+        self.clone().into_value()
+    }
+}
+
+impl From<Value> for Node {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(value),
+            Value::Number(number) => Self::Number(number),
+            Value::String(text) => Self::text(text),
+            Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
+            Value::Object(map) => Self::Map(map.into_iter().map(|(key, value)| (key, Self::from(value))).collect()),
+        }
+    }
+}
+
+/// A number as Go writes it: a float without a fraction has none.
+pub(crate) fn go_number(number: &Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e21 => format!("{float:.0}"),
+        _ => number.to_string(),
+    }
+}
+
+/// Whether text would be read as something else if it stood without quotes: then it must have stood in some.
+pub(crate) fn needs_quotes(text: &str) -> bool {
+    let Some(first) = text.bytes().next() else { return true };
+    // Whoever writes several lines, or spaces at the ends, has used a block or quotes.
+    if text.contains('\n') || text.starts_with(' ') || text.ends_with(' ') || text.ends_with(':') {
+        return true;
+    }
+    if text.contains(": ") || text.contains(" #") {
+        return true;
+    }
+    match first {
+        b'&' | b'*' | b'!' | b'|' | b'>' | b'\'' | b'"' | b'%' | b'@' | b'`' | b'{' | b'}' | b'[' | b']' | b','
+        | b'#' => true,
+        b'-' | b'?' if text.len() == 1 || text.as_bytes()[1] == b' ' => true,
+        b'0'..=b'9' | b'+' | b'-' | b'.' => looks_numeric(text),
+        _ => is_word(text),
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    matches!(
+        text,
+        "~" | "null" | "Null" | "NULL" | "true" | "True" | "TRUE" | "false" | "False" | "FALSE" | "<<" | "="
+    )
+}
+
+/// Words that older YAML takes for booleans: kustomize writes them in quotes where it writes them anew.
+pub(crate) fn is_old_boolean(text: &str) -> bool {
+    matches!(
+        text,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF"
+    )
+}
+
+fn looks_numeric(text: &str) -> bool {
+    let plain = text.replace('_', "");
+    let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(&plain);
+    let digits = |text: &str, radix| !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
+    let prefixed = |prefix: [&str; 2], radix| {
+        prefix.iter().any(|prefix| unsigned.strip_prefix(prefix).is_some_and(|rest| digits(rest, radix)))
+    };
+    matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN")
+        || prefixed(["0x", "0X"], 16)
+        || prefixed(["0o", "0O"], 8)
+        || prefixed(["0b", "0B"], 2)
+        || (unsigned.bytes().any(|byte| byte.is_ascii_digit())
+            && unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+            && (unsigned.parse::<f64>().is_ok() || looks_like_date(text)))
+}
+
+/// `2026-11-21`: kustomize reads a bare one as a time.
+fn looks_like_date(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    parts.len() == 3 && parts[0].len() == 4 && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_survive_the_way_there_and_back() {
+        let value = json!({"a": [1, 1.5, true, null, "x"], "b": {"c": "5"}});
+        assert_eq!(Node::from(value.clone()).into_value(), value);
+    }
+
+    #[test]
+    fn text_that_would_be_read_otherwise_was_quoted() {
+        for text in ["", "5", "1.5", "1e3", "0x1F", "true", "null", "~", "- a", "a: b", "two\nlines", "2026-11-21"] {
+            assert!(needs_quotes(text), "{text:?}");
+        }
+        for text in ["a", "yes", "v1.2", "10.0.0.1", "1Gi", "http://x:80/y", "-x", "a-b"] {
+            assert!(!needs_quotes(text), "{text:?}");
+        }
+    }
+}
