@@ -33,12 +33,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            fetch_bytes: 1 << 30,
-            packs: 24,
-            cache_bytes: 64 << 20,
-            overrun: Duration::from_secs(60),
-        }
+        Self { fetch_bytes: 1 << 30, packs: 24, cache_bytes: 64 << 20, overrun: Duration::from_secs(60) }
     }
 }
 
@@ -117,13 +112,7 @@ impl Mirror {
             worker: None,
             stuck: 0,
         };
-        Ok(Self {
-            remote,
-            limits,
-            store,
-            state: Mutex::new(state),
-            ended: Condvar::new(),
-        })
+        Ok(Self { remote, limits, store, state: Mutex::new(state), ended: Condvar::new() })
     }
 
     pub fn remote(&self) -> &Remote {
@@ -141,9 +130,7 @@ impl Mirror {
     pub fn fetch(self: &Arc<Self>, branches: &[&str], deadline: Instant) -> Result<Fetched, GitError> {
         for branch in branches {
             if !git2::Reference::is_valid_name(&format!("refs/heads/{branch}")) || branch.starts_with('-') {
-                return Err(GitError::BadBranch {
-                    branch: (*branch).to_owned(),
-                });
+                return Err(GitError::BadBranch { branch: (*branch).to_owned() });
             }
         }
         let outcome = self.join(branches, deadline)?;
@@ -165,16 +152,10 @@ impl Mirror {
         };
         let find = |branch: &&str| match seen.heads.get(*branch) {
             Some(Some(id)) => Ok(((*branch).to_owned(), Revision::new(id.to_string()))),
-            _ => Err(GitError::BranchGone {
-                remote: self.shown(),
-                branch: (*branch).to_owned(),
-            }),
+            _ => Err(GitError::BranchGone { remote: self.shown(), branch: (*branch).to_owned() }),
         };
         let news = if seen.moved { News::Moved } else { News::Unchanged };
-        Ok(Fetched {
-            revisions: branches.iter().map(find).collect::<Result<_, _>>()?,
-            news,
-        })
+        Ok(Fetched { revisions: branches.iter().map(find).collect::<Result<_, _>>()?, news })
     }
 
     /// The files of a revision that was fetched.
@@ -189,19 +170,10 @@ impl Mirror {
     fn find<T>(&self, revision: &Revision, read: impl Fn(&Arc<Objects>) -> Option<T>) -> Result<T, GitError> {
         let (current, previous) = {
             let state = lock(&self.state);
-            (
-                state
-                    .current
-                    .as_ref()
-                    .map(|generation| generation.objects.clone()),
-                state.previous.clone(),
-            )
+            (state.current.as_ref().map(|generation| generation.objects.clone()), state.previous.clone())
         };
         let found = current.iter().chain(&previous).find_map(read);
-        found.ok_or_else(|| GitError::RevisionGone {
-            remote: self.shown(),
-            revision: revision.clone(),
-        })
+        found.ok_or_else(|| GitError::RevisionGone { remote: self.shown(), revision: revision.clone() })
     }
 
     fn shown(&self) -> String {
@@ -216,9 +188,7 @@ impl Mirror {
             deadline,
             outcome: Outcome::default(),
         });
-        batch
-            .wanted
-            .extend(branches.iter().map(|branch| (*branch).to_owned()));
+        batch.wanted.extend(branches.iter().map(|branch| (*branch).to_owned()));
         batch.deadline = batch.deadline.max(deadline);
         let (outcome, deadline) = (batch.outcome.clone(), batch.deadline);
         match state.worker {
@@ -227,20 +197,13 @@ impl Mirror {
             Some(_) => state.stuck += 1,
             None => {}
         }
-        let worker = Worker {
-            id: fastrand::u64(..),
-            deadline,
-        };
+        let worker = Worker { id: fastrand::u64(..), deadline };
         let mirror = self.clone();
-        let spawned = std::thread::Builder::new()
-            .name("git fetch".to_owned())
-            .spawn(move || mirror.work(worker.id));
+        let spawned =
+            std::thread::Builder::new().name("git fetch".to_owned()).spawn(move || mirror.work(worker.id));
         if let Err(error) = spawned {
             state.next = None;
-            return Err(GitError::Fetch {
-                remote: self.shown(),
-                source: Cause(error.to_string()),
-            });
+            return Err(GitError::Fetch { remote: self.shown(), source: Cause(error.to_string()) });
         }
         state.worker = Some(worker);
         Ok(outcome)
@@ -267,18 +230,12 @@ impl Mirror {
                 state.worker = None;
                 return;
             };
-            state.worker = Some(Worker {
-                id,
-                deadline: batch.deadline,
-            });
+            state.worker = Some(Worker { id, deadline: batch.deadline });
             drop(state);
             let run = std::panic::AssertUnwindSafe(|| self.run(&batch, id));
             let result = std::panic::catch_unwind(run).unwrap_or_else(|_| {
                 let source = Cause("the fetch panicked; this is a bug".to_owned());
-                Err(GitError::Fetch {
-                    remote: self.remote.url().to_string(),
-                    source,
-                })
+                Err(GitError::Fetch { remote: self.remote.url().to_string(), source })
             });
             // Under the lock, so that nobody looks before and waits after.
             let state = lock(&self.state);
@@ -295,11 +252,8 @@ impl Mirror {
         let result = self.sync(&current.objects, batch);
         let broken = {
             let mut state = lock(&self.state);
-            state.broken = if matches!(result, Err(GitError::Transfer { .. })) {
-                state.broken + 1
-            } else {
-                0
-            };
+            state.broken =
+                if matches!(result, Err(GitError::Transfer { .. })) { state.broken + 1 } else { 0 };
             state.broken
         };
         match result {
@@ -330,21 +284,12 @@ impl Mirror {
     fn sync(&self, objects: &Objects, batch: &Batch) -> Result<Seen, GitError> {
         let mut result = None;
         let opened = objects.with(|repo| {
-            result = Some(sync(
-                repo,
-                &self.remote,
-                &batch.wanted,
-                batch.deadline,
-                self.limits.fetch_bytes,
-            ));
+            result = Some(sync(repo, &self.remote, &batch.wanted, batch.deadline, self.limits.fetch_bytes));
             Ok(())
         });
         let unopened = |error: git2::Error| {
             let source = Cause(error.message().to_owned());
-            GitError::Cache {
-                folder: objects.folder().to_owned(),
-                source,
-            }
+            GitError::Cache { folder: objects.folder().to_owned(), source }
         };
         opened.map_err(unopened)?;
         result.unwrap_or_else(|| Err(unopened(git2::Error::from_str("it was not opened"))))

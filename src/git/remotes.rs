@@ -26,11 +26,7 @@ pub struct Remotes {
 impl Remotes {
     /// `cache` is a folder of our own; what is in it can be lost at any time.
     pub fn new(cache: &Path, limits: Limits) -> Self {
-        Self {
-            cache: cache.to_owned(),
-            limits,
-            mirrors: Mutex::default(),
-        }
+        Self { cache: cache.to_owned(), limits, mirrors: Mutex::default() }
     }
 
     /// The mirror of a remote, opened if nobody has it yet. It is closed when the last one lets go.
@@ -70,9 +66,7 @@ impl Remotes {
     /// Opens the first folder of this URL that nobody uses.
     fn open(&self, remote: &Remote, live: &[Arc<Mirror>]) -> Result<Mirror, GitError> {
         let name = Digest::of(remote.url().to_string().as_bytes());
-        let mut result = Err(GitError::CacheBusy {
-            folder: self.cache.join(name.as_str()),
-        });
+        let mut result = Err(GitError::CacheBusy { folder: self.cache.join(name.as_str()) });
         for slot in 0..SLOTS {
             let folder = match slot {
                 0 => self.cache.join(name.as_str()),

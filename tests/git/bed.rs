@@ -16,31 +16,18 @@ pub fn git_command(folder: &Path) -> Command {
         .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
-        .envs([
-            ("GIT_AUTHOR_NAME", "Ada"),
-            ("GIT_AUTHOR_EMAIL", "ada@example.org"),
-        ])
-        .envs([
-            ("GIT_COMMITTER_NAME", "Ada"),
-            ("GIT_COMMITTER_EMAIL", "ada@example.org"),
-        ]);
+        .envs([("GIT_AUTHOR_NAME", "Ada"), ("GIT_AUTHOR_EMAIL", "ada@example.org")])
+        .envs([("GIT_COMMITTER_NAME", "Ada"), ("GIT_COMMITTER_EMAIL", "ada@example.org")]);
     command
 }
 
 pub fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = git_command(folder)
-        .args(arguments)
-        .output()
-        .expect("git is installed");
+    let output = git_command(folder).args(arguments).output().expect("git is installed");
     succeeded(&output, arguments)
 }
 
 fn succeeded(output: &Output, arguments: &[&str]) -> String {
-    assert!(
-        output.status.success(),
-        "git {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -51,17 +38,9 @@ pub struct Origin {
 
 impl Origin {
     pub fn new() -> Self {
-        let origin = Self {
-            folder: TempDir::new().unwrap(),
-        };
-        git(
-            origin.folder.path(),
-            &["init", "--quiet", "--bare", "--initial-branch=main", "infra.git"],
-        );
-        git(
-            origin.folder.path(),
-            &["init", "--quiet", "--initial-branch=main", "work"],
-        );
+        let origin = Self { folder: TempDir::new().unwrap() };
+        git(origin.folder.path(), &["init", "--quiet", "--bare", "--initial-branch=main", "infra.git"]);
+        git(origin.folder.path(), &["init", "--quiet", "--initial-branch=main", "work"]);
         git(&origin.work(), &["remote", "add", "origin", "../infra.git"]);
         origin
     }
@@ -87,26 +66,8 @@ impl Origin {
     /// Commits all that is in the working copy and pushes it, by force.
     pub fn push(&self, branch: &str) -> Revision {
         git(&self.work(), &["add", "--all"]);
-        git(
-            &self.work(),
-            &[
-                "commit",
-                "--quiet",
-                "--allow-empty",
-                "--message",
-                "A change\n\nand why",
-            ],
-        );
-        git(
-            &self.work(),
-            &[
-                "push",
-                "--quiet",
-                "--force",
-                "origin",
-                &format!("HEAD:refs/heads/{branch}"),
-            ],
-        );
+        git(&self.work(), &["commit", "--quiet", "--allow-empty", "--message", "A change\n\nand why"]);
+        git(&self.work(), &["push", "--quiet", "--force", "origin", &format!("HEAD:refs/heads/{branch}")]);
         self.head()
     }
 
@@ -151,11 +112,7 @@ impl Cache {
     /// Waits until the last user of every mirror has let go; a fetch lets go a moment after it was answered.
     pub fn wait_until_closed(&self) {
         let end = Instant::now() + Duration::from_secs(10);
-        for remote in std::fs::read_dir(self.folder.path())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for remote in std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
             let Ok(lock) = std::fs::File::open(remote.path().join("lock")) else {
                 continue;
             };
@@ -171,8 +128,7 @@ impl Cache {
         for remote in std::fs::read_dir(self.folder.path()).unwrap().flatten() {
             let entries = std::fs::read_dir(remote.path()).into_iter().flatten().flatten();
             found.extend(entries.map(|entry| entry.path()).filter(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with("g-"))
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("g-"))
             }));
         }
         found.sort();

@@ -24,9 +24,7 @@ fn bytes_below(folder: &Path) -> u64 {
 }
 
 fn packs(generation: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(generation.join("objects/pack"))
-        .unwrap()
-        .flatten();
+    let entries = std::fs::read_dir(generation.join("objects/pack")).unwrap().flatten();
     entries
         .map(|entry| entry.path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "pack"))
@@ -48,13 +46,8 @@ fn a_restart_keeps_what_was_fetched() {
     revision(&cache.mirror(&origin.url()), "main");
     cache.wait_until_closed();
     let again = Remotes::new(cache.folder.path(), Limits::default());
-    let mirror = again
-        .get(&Remote::new(&origin.url(), Credentials::None).unwrap())
-        .unwrap();
-    assert_eq!(
-        read(&mirror.tree(&first).unwrap(), "base/web.yaml"),
-        "kind: Service\n"
-    );
+    let mirror = again.get(&Remote::new(&origin.url(), Credentials::None).unwrap()).unwrap();
+    assert_eq!(read(&mirror.tree(&first).unwrap(), "base/web.yaml"), "kind: Service\n");
     assert_eq!(fetch(&mirror, "main").unwrap().news, News::Unchanged);
 }
 
@@ -84,10 +77,7 @@ fn five_hundred_pushes_leave_a_bounded_cache() {
         origin.push("main");
         let web = over_http.then(|| Web::start(origin.folder.path(), Manners::default()));
         let url = web.as_ref().map_or(origin.url(), Web::url);
-        let cache = Cache::with(Limits {
-            packs: limit,
-            ..Limits::default()
-        });
+        let cache = Cache::with(Limits { packs: limit, ..Limits::default() });
         let mirror = cache.mirror(&url);
         revision(&mirror, "main");
         // Commits by plumbing: a porcelain commit and push take 20 times as long.
@@ -121,13 +111,8 @@ fn five_hundred_pushes_leave_a_bounded_cache() {
             .unwrap();
             let tree = mirror.tree(&revision(&mirror, "main")).unwrap();
             assert_eq!(read(&tree, &format!("base/{}.yaml", n % 100)), format!("{n:010}"));
-            most_packs = most_packs.max(
-                cache
-                    .generations()
-                    .iter()
-                    .map(|generation| packs(generation).len())
-                    .sum(),
-            );
+            most_packs =
+                most_packs.max(cache.generations().iter().map(|generation| packs(generation).len()).sum());
             most_bytes = most_bytes.max(bytes_below(cache.folder.path()));
             if n == 3 * limit {
                 most_early = most_bytes;
@@ -142,39 +127,25 @@ fn five_hundred_pushes_leave_a_bounded_cache() {
         assert!(cache.generations().len() <= 2);
         let generation = cache.generations().pop().unwrap();
         let shallow = std::fs::read_to_string(generation.join("shallow")).unwrap_or_default();
-        assert!(
-            shallow.lines().count() <= limit + 2,
-            "{} shallow roots",
-            shallow.lines().count()
-        );
+        assert!(shallow.lines().count() <= limit + 2, "{} shallow roots", shallow.lines().count());
     }
 }
 
 #[test]
 fn an_old_generation_stays_for_those_who_read_it_and_goes_with_them() {
     let (origin, first) = Origin::with_one_commit();
-    let cache = Cache::with(Limits {
-        packs: 1,
-        ..Limits::default()
-    });
+    let cache = Cache::with(Limits { packs: 1, ..Limits::default() });
     let mirror = cache.mirror(&origin.url());
     let old = mirror.tree(&revision(&mirror, "main")).unwrap();
     for n in 0..6 {
         origin.write("base/web.yaml", &n.to_string());
         let pushed = origin.push("main");
-        assert_eq!(
-            read(&mirror.tree(&revision(&mirror, "main")).unwrap(), "base/web.yaml"),
-            n.to_string()
-        );
+        assert_eq!(read(&mirror.tree(&revision(&mirror, "main")).unwrap(), "base/web.yaml"), n.to_string());
         assert_eq!(mirror.commit_info(&pushed).unwrap().subject, "A change");
     }
     assert_eq!(old.revision(), &first);
     assert_eq!(read(&old, "base/web.yaml"), "kind: Service\n");
-    assert_eq!(
-        cache.generations().len(),
-        3,
-        "the current, the one before, and the one that is read"
-    );
+    assert_eq!(cache.generations().len(), 3, "the current, the one before, and the one that is read");
     drop(old);
     assert_eq!(cache.generations().len(), 2);
 }
@@ -201,12 +172,8 @@ fn a_damaged_cache_is_thrown_away_and_fetched_anew() {
         ("the packs are gone", |generation| {
             std::fs::remove_dir_all(generation.join("objects/pack")).unwrap()
         }),
-        ("HEAD is rubbish", |generation| {
-            std::fs::write(generation.join("HEAD"), "rubbish").unwrap()
-        }),
-        ("the config is rubbish", |generation| {
-            std::fs::write(generation.join("config"), "[[[").unwrap()
-        }),
+        ("HEAD is rubbish", |generation| std::fs::write(generation.join("HEAD"), "rubbish").unwrap()),
+        ("the config is rubbish", |generation| std::fs::write(generation.join("config"), "[[[").unwrap()),
         ("a ref is rubbish", |generation| {
             std::fs::write(generation.join("refs/heads/main"), "rubbish").unwrap()
         }),
@@ -253,9 +220,7 @@ fn a_second_process_gets_a_folder_of_its_own() {
     let mirror = cache.mirror(&origin.url());
     revision(&mirror, "main");
     let second = Remotes::new(cache.folder.path(), Limits::default());
-    let other = second
-        .get(&Remote::new(&origin.url(), Credentials::None).unwrap())
-        .unwrap();
+    let other = second.get(&Remote::new(&origin.url(), Credentials::None).unwrap()).unwrap();
     assert_eq!(revision(&other, "main"), first);
     assert_eq!(cache.generations().len(), 2);
 }
@@ -291,11 +256,7 @@ fn a_full_disk_is_named_and_passes() {
             .env("FAIRLEAD_TEST_DISK", disk.path())
             .output()
             .expect("unshare is installed");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return;
     };
     let (origin, first) = Origin::with_one_commit();
@@ -303,9 +264,7 @@ fn a_full_disk_is_named_and_passes() {
     for url in [origin.url(), web.url()] {
         let folder = Path::new(&small).join("cache");
         let remotes = Remotes::new(&folder, Limits::default());
-        let mirror = remotes
-            .get(&Remote::new(&url, Credentials::None).unwrap())
-            .unwrap();
+        let mirror = remotes.get(&Remote::new(&url, Credentials::None).unwrap()).unwrap();
         git(&origin.work(), &["reset", "--quiet", "--hard", first.as_str()]);
         origin.push("main");
         let small_one = revision(&mirror, "main");
@@ -313,15 +272,8 @@ fn a_full_disk_is_named_and_passes() {
         origin.write("noise", &noise);
         origin.push("main");
         let error = fetch(&mirror, "main").unwrap_err();
-        assert!(
-            matches!(error, GitError::DiskFull { .. }),
-            "{url}: {}",
-            chain(&error)
-        );
-        assert_eq!(
-            read(&mirror.tree(&small_one).unwrap(), "base/web.yaml"),
-            "kind: Service\n"
-        );
+        assert!(matches!(error, GitError::DiskFull { .. }), "{url}: {}", chain(&error));
+        assert_eq!(read(&mirror.tree(&small_one).unwrap(), "base/web.yaml"), "kind: Service\n");
         git(&origin.work(), &["reset", "--quiet", "--hard", first.as_str()]);
         origin.write("y", "1");
         let next = origin.push("main");

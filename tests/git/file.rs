@@ -75,10 +75,7 @@ fn follow_rewrites(origin: &Origin, first: &Revision, url: &str) {
     let second = origin.push("main");
     assert_eq!(revision(&mirror, "main"), second);
     git(&origin.work(), &["reset", "--quiet", "--hard", first.as_str()]);
-    git(
-        &origin.work(),
-        &["push", "--quiet", "--force", "origin", "HEAD:main"],
-    );
+    git(&origin.work(), &["push", "--quiet", "--force", "origin", "HEAD:main"]);
     assert_eq!(&revision(&mirror, "main"), first, "pushed back");
     git(&origin.work(), &["checkout", "--quiet", "--orphan", "fresh"]);
     origin.write("b", "2");
@@ -102,15 +99,8 @@ fn delete_and_recreate(origin: &Origin, first: &Revision, url: &str) {
     let before = mirror.tree(&revision(&mirror, "main")).unwrap();
     git(&origin.bare(), &["update-ref", "-d", "refs/heads/main"]);
     let error = fetch(&mirror, "main").unwrap_err();
-    assert!(
-        matches!(&error, GitError::BranchGone { branch, .. } if branch == "main"),
-        "{error}"
-    );
-    assert_eq!(
-        read(&before, "base/web.yaml"),
-        "kind: Service\n",
-        "what was read before stays readable"
-    );
+    assert!(matches!(&error, GitError::BranchGone { branch, .. } if branch == "main"), "{error}");
+    assert_eq!(read(&before, "base/web.yaml"), "kind: Service\n", "what was read before stays readable");
     git(&origin.bare(), &["update-ref", "refs/heads/main", first.as_str()]);
     assert_eq!(&revision(&mirror, "main"), first);
 }
@@ -120,15 +110,9 @@ fn a_missing_branch_harms_only_those_who_want_it() {
     let (origin, first) = Origin::with_one_commit();
     let cache = Cache::new();
     let mirror = cache.mirror(&origin.url());
-    assert!(matches!(
-        fetch(&mirror, "nowhere"),
-        Err(GitError::BranchGone { .. })
-    ));
+    assert!(matches!(fetch(&mirror, "nowhere"), Err(GitError::BranchGone { .. })));
     assert_eq!(revision(&mirror, "main"), first);
-    assert!(matches!(
-        mirror.fetch(&["main", "nowhere"], soon()),
-        Err(GitError::BranchGone { .. })
-    ));
+    assert!(matches!(mirror.fetch(&["main", "nowhere"], soon()), Err(GitError::BranchGone { .. })));
 }
 
 #[test]
@@ -148,21 +132,14 @@ fn an_empty_tree_is_not_an_error_and_not_a_missing_branch() {
 fn an_empty_repository_has_no_branch() {
     let origin = Origin::new();
     let cache = Cache::new();
-    assert!(matches!(
-        fetch(&cache.mirror(&origin.url()), "main"),
-        Err(GitError::BranchGone { .. })
-    ));
+    assert!(matches!(fetch(&cache.mirror(&origin.url()), "main"), Err(GitError::BranchGone { .. })));
 }
 
 #[test]
 fn a_remote_that_is_not_there_is_named_without_its_userinfo() {
     let cache = Cache::new();
     let error = fetch(&cache.mirror("file:///nowhere/infra.git"), "main").unwrap_err();
-    assert!(
-        matches!(error, GitError::NoRepository { .. }),
-        "{}",
-        chain(&error)
-    );
+    assert!(matches!(error, GitError::NoRepository { .. }), "{}", chain(&error));
     let error = fetch(&cache.mirror("http://bot:s3cret@127.0.0.1:1/x.git"), "main").unwrap_err();
     assert!(matches!(error, GitError::Unreachable { .. }), "{}", chain(&error));
     assert!(!chain(&error).contains("s3cret") && !format!("{error:?}").contains("s3cret"));
@@ -174,19 +151,14 @@ fn names_that_no_branch_can_have_are_refused() {
     let cache = Cache::new();
     for name in ["", "a b", "a..b", "-x", "a:b", "+a", "a*", "x.lock", "/a"] {
         let error = fetch(&cache.mirror(&origin.url()), name).unwrap_err();
-        assert!(
-            matches!(error, GitError::BadBranch { .. }) || name == "+a",
-            "{name:?}: {error}"
-        );
+        assert!(matches!(error, GitError::BadBranch { .. }) || name == "+a", "{name:?}: {error}");
     }
 }
 
 #[test]
 fn a_remote_with_20000_refs_is_polled_at_the_price_of_one() {
     let (origin, first) = Origin::with_one_commit();
-    let packed: String = (0..20_000)
-        .map(|n| format!("{first} refs/pull/{n}/head\n"))
-        .collect();
+    let packed: String = (0..20_000).map(|n| format!("{first} refs/pull/{n}/head\n")).collect();
     std::fs::write(
         origin.bare().join("packed-refs"),
         format!("# pack-refs with: peeled fully-peeled sorted \n{packed}"),
@@ -200,11 +172,7 @@ fn a_remote_with_20000_refs_is_polled_at_the_price_of_one() {
     for _ in 0..10 {
         assert_eq!(fetch(&mirror, "main").unwrap().news, News::Unchanged);
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(2),
-        "ten polls took {:?}",
-        start.elapsed()
-    );
+    assert!(start.elapsed() < Duration::from_secs(2), "ten polls took {:?}", start.elapsed());
     // libgit2 has no protocol v2, so over http the server lists them all; they must not cost more than their bytes.
     let web = Web::start(origin.folder.path(), Manners::default());
     let mirror = cache.mirror(&web.url());
@@ -212,19 +180,13 @@ fn a_remote_with_20000_refs_is_polled_at_the_price_of_one() {
     web.reset();
     assert_eq!(fetch(&mirror, "main").unwrap().news, News::Unchanged);
     assert!(web.sent() < 2_000_000, "a poll took {} bytes", web.sent());
-    assert_eq!(
-        git(&cache.generations()[0], &["for-each-ref", "--format=%(refname)"]),
-        "refs/heads/main"
-    );
+    assert_eq!(git(&cache.generations()[0], &["for-each-ref", "--format=%(refname)"]), "refs/heads/main");
 }
 
 #[test]
 fn a_deadline_that_has_passed_is_a_timeout() {
     let (origin, _) = Origin::with_one_commit();
     let cache = Cache::new();
-    let error = cache
-        .mirror(&origin.url())
-        .fetch(&["main"], Instant::now())
-        .unwrap_err();
+    let error = cache.mirror(&origin.url()).fetch(&["main"], Instant::now()).unwrap_err();
     assert!(matches!(error, GitError::Timeout { .. }), "{error}");
 }

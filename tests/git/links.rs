@@ -16,11 +16,7 @@ fn links() -> impl Strategy<Value = Vec<(String, String)>> {
         .prop_map(|(absolute, parts)| format!("{}{}", if absolute { "/" } else { "" }, parts.join("/")));
     let folder = prop::sample::select(vec!["", "a/", "a/b/", "c/"]);
     prop::collection::vec((folder, text), 1..5).prop_map(|links| {
-        links
-            .into_iter()
-            .enumerate()
-            .map(|(n, (folder, text))| (format!("{folder}l{n}"), text))
-            .collect()
+        links.into_iter().enumerate().map(|(n, (folder, text))| (format!("{folder}l{n}"), text)).collect()
     })
 }
 

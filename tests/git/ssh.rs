@@ -21,11 +21,7 @@ impl Sshd {
     /// Starts a server with one host key of each kind.
     fn start(kinds: &[&str]) -> Self {
         let program = Path::new("/usr/sbin/sshd");
-        assert!(
-            program.exists(),
-            "these tests need {}: install openssh-server",
-            program.display()
-        );
+        assert!(program.exists(), "these tests need {}: install openssh-server", program.display());
         let folder = TempDir::new().unwrap();
         keygen(folder.path(), "user", "ed25519", "");
         keygen(folder.path(), "locked", "ed25519", "pass phrase");
@@ -37,30 +33,15 @@ impl Sshd {
         let keys =
             ["user.pub", "locked.pub"].map(|file| std::fs::read_to_string(folder.path().join(file)).unwrap());
         std::fs::write(folder.path().join("authorized"), keys.concat()).unwrap();
-        config.push_str(&format!(
-            "AuthorizedKeysFile {}/authorized\n",
-            folder.path().display()
-        ));
+        config.push_str(&format!("AuthorizedKeysFile {}/authorized\n", folder.path().display()));
         std::fs::write(folder.path().join("config"), config).unwrap();
         // Debian's sshd wants this folder when root starts it; the service makes it at boot.
         let _ = std::fs::create_dir_all("/run/sshd");
         // The port is free when it is chosen, and taken a moment later; another try makes that certain enough.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0")
-                .unwrap()
-                .local_addr()
-                .unwrap()
-                .port();
+            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let mut child = Command::new(program)
-                .args([
-                    "-D",
-                    "-e",
-                    "-o",
-                    "ListenAddress=127.0.0.1",
-                    "-p",
-                    &port.to_string(),
-                    "-f",
-                ])
+                .args(["-D", "-e", "-o", "ListenAddress=127.0.0.1", "-p", &port.to_string(), "-f"])
                 .arg(folder.path().join("config"))
                 .stderr(Stdio::null())
                 .spawn()
@@ -80,12 +61,7 @@ impl Sshd {
 
     fn url(&self, origin: &Origin) -> String {
         let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
-        format!(
-            "ssh://{}@127.0.0.1:{}{}",
-            user.trim(),
-            self.port,
-            origin.bare().display()
-        )
+        format!("ssh://{}@127.0.0.1:{}{}", user.trim(), self.port, origin.bare().display())
     }
 
     fn file(&self, name: &str) -> String {
@@ -98,11 +74,7 @@ impl Sshd {
     }
 
     fn login(&self, known_hosts: String) -> Credentials {
-        Credentials::Ssh {
-            private_key: self.file("user"),
-            passphrase: None,
-            known_hosts,
-        }
+        Credentials::Ssh { private_key: self.file("user"), passphrase: None, known_hosts }
     }
 }
 
@@ -119,11 +91,7 @@ fn keygen(folder: &Path, name: &str, kind: &str, passphrase: &str) {
         .args(["-q", "-t", kind, "-N", passphrase, "-C", "test", "-f", name])
         .output()
         .expect("ssh-keygen is installed with openssh-client");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -149,10 +117,7 @@ fn a_key_with_a_passphrase_opens_and_a_wrong_one_does_not() {
         passphrase: Some(passphrase.to_owned()),
         known_hosts: sshd.line("ed25519"),
     };
-    assert_eq!(
-        revision(&cache.mirror_as(&sshd.url(&origin), login("pass phrase")), "main"),
-        first
-    );
+    assert_eq!(revision(&cache.mirror_as(&sshd.url(&origin), login("pass phrase")), "main"), first);
     let error = fetch(&cache.mirror_as(&sshd.url(&origin), login("wr0ng")), "main").unwrap_err();
     assert!(matches!(error, GitError::Auth { .. }), "{}", chain(&error));
     assert!(!chain(&error).contains("wr0ng"));
@@ -170,11 +135,7 @@ fn a_host_that_is_not_known_is_refused() {
         format!("other.example {key}"),
         format!("@revoked {}", sshd.line("ed25519")),
     ] {
-        let error = fetch(
-            &cache.mirror_as(&sshd.url(&origin), sshd.login(known_hosts)),
-            "main",
-        )
-        .unwrap_err();
+        let error = fetch(&cache.mirror_as(&sshd.url(&origin), sshd.login(known_hosts)), "main").unwrap_err();
         assert!(matches!(error, GitError::HostKey { .. }), "{}", chain(&error));
     }
     let error = fetch(&cache.mirror(&sshd.url(&origin)), "main").unwrap_err();
@@ -187,16 +148,9 @@ fn a_host_that_shows_another_key_is_refused() {
     let sshd = Sshd::start(&["ed25519"]);
     let cache = Cache::new();
     // The user's key stands in for the host's: a key of the same kind, but not this host's.
-    let error = fetch(
-        &cache.mirror_as(&sshd.url(&origin), sshd.login(sshd.line("user"))),
-        "main",
-    )
-    .unwrap_err();
-    assert!(
-        chain(&error).contains("another ssh-ed25519 key"),
-        "{}",
-        chain(&error)
-    );
+    let error =
+        fetch(&cache.mirror_as(&sshd.url(&origin), sshd.login(sshd.line("user"))), "main").unwrap_err();
+    assert!(chain(&error).contains("another ssh-ed25519 key"), "{}", chain(&error));
 }
 
 #[test]
@@ -205,21 +159,11 @@ fn a_hashed_name_is_known() {
     let sshd = Sshd::start(&["ed25519"]);
     let file = sshd.folder.path().join("known");
     std::fs::write(&file, sshd.line("ed25519")).unwrap();
-    let hashed = Command::new("ssh-keygen")
-        .args(["-q", "-H", "-f"])
-        .arg(&file)
-        .output()
-        .unwrap();
+    let hashed = Command::new("ssh-keygen").args(["-q", "-H", "-f"]).arg(&file).output().unwrap();
     assert!(hashed.status.success());
     let known_hosts = std::fs::read_to_string(&file).unwrap();
     assert!(known_hosts.starts_with("|1|"));
-    assert_eq!(
-        revision(
-            &Cache::new().mirror_as(&sshd.url(&origin), sshd.login(known_hosts)),
-            "main"
-        ),
-        first
-    );
+    assert_eq!(revision(&Cache::new().mirror_as(&sshd.url(&origin), sshd.login(known_hosts)), "main"), first);
 }
 
 #[test]
@@ -228,18 +172,11 @@ fn a_key_that_the_server_does_not_take_is_an_auth_error() {
     let sshd = Sshd::start(&["ed25519"]);
     let cache = Cache::new();
     for private_key in [sshd.file("ed25519"), "rubbish".to_owned()] {
-        let login = Credentials::Ssh {
-            private_key,
-            passphrase: None,
-            known_hosts: sshd.line("ed25519"),
-        };
+        let login = Credentials::Ssh { private_key, passphrase: None, known_hosts: sshd.line("ed25519") };
         let error = fetch(&cache.mirror_as(&sshd.url(&origin), login), "main").unwrap_err();
         assert!(matches!(error, GitError::Auth { .. }), "{}", chain(&error));
     }
-    let token = Credentials::Token {
-        username: "bot".to_owned(),
-        token: "t0ken".to_owned(),
-    };
+    let token = Credentials::Token { username: "bot".to_owned(), token: "t0ken".to_owned() };
     let error = fetch(&cache.mirror_as(&sshd.url(&origin), token), "main").unwrap_err();
     assert!(matches!(error, GitError::HostKey { .. }), "{}", chain(&error));
 }
@@ -249,16 +186,8 @@ fn a_folder_that_is_no_repository_is_an_error() {
     let (origin, _) = Origin::with_one_commit();
     let sshd = Sshd::start(&["ed25519"]);
     let url = sshd.url(&origin).replace("infra.git", "none.git");
-    let error = fetch(
-        &Cache::new().mirror_as(&url, sshd.login(sshd.line("ed25519"))),
-        "main",
-    )
-    .unwrap_err();
-    assert!(
-        matches!(error, GitError::Transfer { .. } | GitError::NoRepository { .. }),
-        "{}",
-        chain(&error)
-    );
+    let error = fetch(&Cache::new().mirror_as(&url, sshd.login(sshd.line("ed25519"))), "main").unwrap_err();
+    assert!(matches!(error, GitError::Transfer { .. } | GitError::NoRepository { .. }), "{}", chain(&error));
 }
 
 /// Where libgit2 looks for the kinds of keys to ask for is set once for a process, so this test runs in its own.
@@ -272,11 +201,7 @@ fn a_server_is_asked_for_the_kind_of_key_that_is_known() {
             .env("FAIRLEAD_TEST_ALONE", "1")
             .output()
             .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         return;
     }
     let (origin, first) = Origin::with_one_commit();
@@ -286,9 +211,7 @@ fn a_server_is_asked_for_the_kind_of_key_that_is_known() {
         let remote = Remote::new(&sshd.url(&origin), sshd.login(sshd.line(kind))).unwrap();
         let fetched = fetch(&cache.remotes.get(&remote).unwrap(), "main");
         assert_eq!(
-            fetched
-                .unwrap_or_else(|error| panic!("{kind}: {}", chain(&error)))
-                .revisions["main"],
+            fetched.unwrap_or_else(|error| panic!("{kind}: {}", chain(&error))).revisions["main"],
             first
         );
     }
