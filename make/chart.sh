@@ -13,8 +13,7 @@ source make/controlplane.sh
 
 chart=charts/fairlead
 crd=$chart/crds/environments.yaml
-cargo build --locked --quiet
-fairlead=$CARGO_TARGET_DIR/debug/fairlead
+build_fairlead
 
 if [[ ${1:-} == write ]]; then
 	"$fairlead" crd >"$crd"

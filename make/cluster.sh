@@ -8,8 +8,7 @@ source make/tools.sh
 # shellcheck source=make/controlplane.sh
 source make/controlplane.sh
 
-cargo build --locked --quiet
-fairlead=$CARGO_TARGET_DIR/debug/fairlead
+build_fairlead
 
 trap stop_controlplane EXIT
 trap 'exit 130' INT

@@ -125,6 +125,14 @@ need() {
 	done
 }
 
+# build_fairlead builds the program, with progress on a terminal, and sets `fairlead`.
+build_fairlead() {
+	local quiet=()
+	[[ -t 2 ]] || quiet=(--quiet)
+	cargo build --locked "${quiet[@]}"
+	fairlead=$CARGO_TARGET_DIR/debug/fairlead
+}
+
 # Called as a command, it takes the names of such tools.
 if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
 	need "$@"
