@@ -67,11 +67,23 @@ pub struct News {
 /// What is to be done for an app now.
 pub enum Decision {
     /// Nothing until something changes, or until then.
-    Rest { until: Option<Timestamp> },
-    Prove { plan: Plan, before: Arc<Before>, stop: CancellationToken },
-    Write { plan: Arc<CheckedPlan>, wave: usize, stop: CancellationToken },
+    Rest {
+        until: Option<Timestamp>,
+    },
+    Prove {
+        plan: Plan,
+        before: Arc<Before>,
+        stop: CancellationToken,
+    },
+    Write {
+        plan: Arc<CheckedPlan>,
+        wave: usize,
+        stop: CancellationToken,
+    },
     /// Look at the pods of what a gate halted on.
-    Explain { wanted: Vec<Arc<Wanted>> },
+    Explain {
+        wanted: Vec<Arc<Wanted>>,
+    },
 }
 
 /// What an app is told when it decides.
@@ -242,8 +254,12 @@ impl App {
     fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
         let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
         let health = |key: &ObjectKey| world.index.health(key);
-        let observed =
-            Observed { waves: &rollout.waves, health: &health, wrote: rollout.wrote.take(), timeout: self.timeout };
+        let observed = Observed {
+            waves: &rollout.waves,
+            health: &health,
+            wrote: rollout.wrote.take(),
+            timeout: self.timeout,
+        };
         let (state, next) = rollout::step(rollout.state.clone(), &observed, world.now);
         rollout.state = state;
         self.waiting = None;
@@ -272,7 +288,9 @@ impl App {
                 if !first {
                     return Decision::Rest { until: None };
                 }
-                let find = |waiting: &Waiting| wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
+                let find = |waiting: &Waiting| {
+                    wanted.objects.iter().find(|object| object.key == waiting.key).cloned()
+                };
                 Decision::Explain { wanted: on.iter().filter_map(find).collect() }
             }
             Next::Done => {
@@ -282,7 +300,9 @@ impl App {
                 self.rollout = None;
                 self.effective = Some(wanted.digest.clone());
                 if !drift {
-                    let note = format!("{} runs, {wrote} objects written", wanted.digest.short());
+                    let words =
+                        if wrote == 1 { "1 object was".to_owned() } else { format!("{wrote} objects were") };
+                    let note = format!("{} runs and is healthy; {words} written", wanted.digest.short());
                     self.tell(false, "RolledOut", note);
                 }
                 Decision::Rest { until: Some(world.now) }
@@ -291,7 +311,13 @@ impl App {
     }
 
     /// Takes the answer to a proof.
-    pub fn proved(&mut self, digest: &Digest, result: Result<CheckedPlan, Refused>, index: &Index, now: Timestamp) {
+    pub fn proved(
+        &mut self,
+        digest: &Digest,
+        result: Result<CheckedPlan, Refused>,
+        index: &Index,
+        now: Timestamp,
+    ) {
         self.busy = None;
         if self.digest() != Some(digest) {
             return; // It was of an older revision.
@@ -308,7 +334,10 @@ impl App {
                     return; // All of it is settled, and the next look will see so.
                 }
                 self.announce(&plan);
-                let waves = plan.waves().iter().map(|wave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect());
+                let waves = plan
+                    .waves()
+                    .iter()
+                    .map(|wave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect());
                 self.rollout = Some(Rollout {
                     state: State::start(digest.clone()),
                     waves: waves.collect(),
@@ -335,9 +364,14 @@ impl App {
         self.busy = None;
         let pause = FIRST_RETRY.saturating_mul(1 << self.attempts.min(10)).min(LAST_RETRY);
         self.attempts += 1;
-        let retry_at = may_pass.then(|| now + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_mins(5)));
+        let retry_at =
+            may_pass.then(|| now + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_mins(5)));
         if self.refused.as_ref().is_none_or(|before| before.messages != messages) {
-            let more = if messages.len() > 1 { format!(" (and {} more)", messages.len() - 1) } else { String::new() };
+            let more = if messages.len() > 1 {
+                format!(" (and {} more)", messages.len() - 1)
+            } else {
+                String::new()
+            };
             let first = messages.first().cloned().unwrap_or_default();
             self.tell(true, "Refused", format!("nothing was written: {first}{more}"));
         }
@@ -367,7 +401,9 @@ impl App {
         }
         let messages: Vec<String> = outcome.refused.iter().map(ToString::to_string).collect();
         // The world changed under the plan, or could not be reached: a new plan starts from what is live by then.
-        let passing = |kind| matches!(kind, RefusalKind::Unreachable | RefusalKind::Conflict | RefusalKind::BeingDeleted);
+        let passing = |kind| {
+            matches!(kind, RefusalKind::Unreachable | RefusalKind::Conflict | RefusalKind::BeingDeleted)
+        };
         if outcome.refused.iter().all(|refusal| passing(refusal.kind)) {
             self.rollout = None;
             self.refuse(digest, messages, true, now);
@@ -386,18 +422,25 @@ impl App {
     }
 
     fn announce(&mut self, plan: &CheckedPlan) {
-        let drifted: Vec<String> = plan
-            .steps()
-            .filter_map(|step| match step.reason() {
-                Reason::Drifted { fields } => Some(format!("{} {}", step.wanted().key, fields.join(", "))),
-                _ => None,
-            })
-            .collect();
-        let steps = plan.steps().count();
-        if drifted.len() == steps {
-            self.tell(true, "Drifted", format!("someone else changed {}; it is put back", drifted.join("; ")));
+        let (steps, waves) = (plan.steps().count(), plan.waves().len());
+        if self.effective.as_ref() == Some(plan.digest()) {
+            // Git did not change, so someone else did.
+            let changed = plan.steps().map(|step| match step.reason() {
+                Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
+                Reason::Missing => format!("{} (gone)", step.wanted().key),
+                _ => step.wanted().key.to_string(),
+            });
+            let note = format!("someone else changed {}; it is put back", some(changed));
+            self.tell(true, "Drifted", note);
         } else {
-            let note = format!("{} begins: {steps} objects in {} waves", plan.digest().short(), plan.waves().len());
+            let plural =
+                |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+            let note = format!(
+                "{} begins: {} in {}",
+                plan.digest().short(),
+                plural(steps, "object"),
+                plural(waves, "wave")
+            );
             self.tell(false, "RolloutStarted", note);
         }
     }
@@ -406,7 +449,8 @@ impl App {
         if plan.unchanged == self.in_sync.len() && plan.is_empty() {
             return;
         }
-        let changing: std::collections::HashSet<&ObjectKey> = plan.steps().map(|step| &step.wanted.key).collect();
+        let changing: std::collections::HashSet<&ObjectKey> =
+            plan.steps().map(|step| &step.wanted.key).collect();
         self.in_sync.clear();
         for object in wanted.objects.iter().filter(|object| !changing.contains(&object.key)) {
             if let Some(live) = index.live(&object.key) {
@@ -435,7 +479,10 @@ impl App {
             desired: self.digest().cloned(),
             effective: self.effective.clone(),
             quarantined: None,
-            objects: self.wanted.as_ref().map_or(0, |wanted| u32::try_from(wanted.objects.len()).unwrap_or(u32::MAX)),
+            objects: self
+                .wanted
+                .as_ref()
+                .map_or(0, |wanted| u32::try_from(wanted.objects.len()).unwrap_or(u32::MAX)),
             wave,
             waiting_on,
             message,

@@ -144,6 +144,7 @@ pub struct AppStatus {
     #[schemars(with = "Option<String>")]
     pub quarantined: Option<Digest>,
     #[serde(default)]
+    #[schemars(with = "i64")]
     pub objects: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<WaveStatus>,
@@ -193,7 +194,9 @@ impl AppPhase {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WaveStatus {
+    #[schemars(with = "i64")]
     pub current: u32,
+    #[schemars(with = "i64")]
     pub of: u32,
 }
 

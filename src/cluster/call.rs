@@ -208,7 +208,7 @@ impl Cluster {
                 Ok(reply) if reply.status.is_success() => return Ok(reply),
                 Ok(reply) => {
                     let body = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
-                    let again = may_pass(reply.status);
+                    let again = may_pass(reply.status, &body);
                     let error = CallError::Refused { status: reply.status, body };
                     if !again {
                         return Err(error);
@@ -256,8 +256,20 @@ impl Cluster {
 }
 
 /// Whether the same call may be answered otherwise in a moment.
-fn may_pass(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 429 | 500 | 502 | 503 | 504)
+fn may_pass(status: StatusCode, body: &Value) -> bool {
+    match status.as_u16() {
+        500 => !is_unreadable_patch(body),
+        status => matches!(status, 429 | 502 | 503 | 504),
+    }
+}
+
+/// The API server answers 500 where the applied object does not fit the schema (kubernetes#104219), as often as it is
+/// asked. It is the object that is wrong.
+pub fn is_unreadable_patch(body: &Value) -> bool {
+    let message = body["message"].as_str().unwrap_or_default();
+    ["failed to create typed patch object", "field not declared in schema", "failed to convert new object"]
+        .iter()
+        .any(|phrase| message.contains(phrase))
 }
 
 /// `299 - "text"` carries the text.
@@ -317,10 +329,14 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_is_asked_again() {
+        let nothing = Value::Null;
         for (status, again) in
             [(429, true), (500, true), (503, true), (409, false), (422, false), (403, false)]
         {
-            assert_eq!(may_pass(StatusCode::from_u16(status).unwrap()), again, "{status}");
+            assert_eq!(may_pass(StatusCode::from_u16(status).unwrap(), &nothing), again, "{status}");
         }
+        let message = "failed to create typed patch object (x): .spec.y: field not declared in schema";
+        let body = serde_json::json!({"message": message});
+        assert!(!may_pass(StatusCode::INTERNAL_SERVER_ERROR, &body));
     }
 }

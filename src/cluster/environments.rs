@@ -1,9 +1,14 @@
 //! The Environments of the cluster: watched, and answered with status and events.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
-use kube::api::{Api, ListParams, LogParams, Patch, PatchParams};
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::{Api, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
@@ -26,14 +31,14 @@ pub enum EnvironmentEvent {
 pub struct Environments {
     api: Api<Environment>,
     client: kube::Client,
-    recorder: Recorder,
+    instance: Arc<str>,
+    said: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Environments {
     pub fn new(cluster: &Cluster, instance: &str) -> Self {
         let client = cluster.client().clone();
-        let reporter = Reporter { controller: "fairlead".into(), instance: Some(instance.into()) };
-        Self { api: Api::all(client.clone()), recorder: Recorder::new(client.clone(), reporter), client }
+        Self { api: Api::all(client.clone()), client, instance: instance.into(), said: Arc::default() }
     }
 
     pub async fn get(&self, name: &str) -> Result<Option<Environment>, kube::Error> {
@@ -85,6 +90,8 @@ impl Environments {
     }
 
     /// An Event, as `kubectl describe` shows them. Failing to write one is no reason to fail.
+    ///
+    /// Not kube's `Recorder`: that one counts up the first of a reason, and so would show the first note for ever.
     pub async fn event(
         &self,
         environment: &Environment,
@@ -93,25 +100,50 @@ impl Environments {
         action: &str,
         note: &str,
     ) {
-        let reference = ObjectReference {
-            api_version: Some(Environment::api_version(&()).into()),
-            kind: Some(Environment::kind(&()).into()),
-            name: Some(environment.name_any()),
-            uid: environment.uid(),
-            ..ObjectReference::default()
-        };
         // The API takes at most 1024 bytes; a longer note would lose the whole event.
         let note: String = note.chars().take(NOTE_LIMIT).collect();
+        if self.said_lately(format!("{}\n{reason}\n{note}", environment.name_any())) {
+            return;
+        }
+        let now = MicroTime(jiff::Timestamp::now());
         let event = Event {
-            type_: if warning { EventType::Warning } else { EventType::Normal },
-            reason: reason.to_owned(),
+            metadata: ObjectMeta {
+                name: Some(format!("{}.{:016x}", environment.name_any(), fastrand::u64(..))),
+                namespace: Some(EVENT_NAMESPACE.to_owned()),
+                ..ObjectMeta::default()
+            },
+            event_time: Some(now),
+            type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
+            reason: Some(reason.to_owned()),
+            action: Some(action.to_owned()),
             note: Some(note),
-            action: action.to_owned(),
-            secondary: None,
+            reporting_controller: Some("fairlead".to_owned()),
+            reporting_instance: Some(self.instance.to_string()),
+            regarding: Some(ObjectReference {
+                api_version: Some(Environment::api_version(&()).into()),
+                kind: Some(Environment::kind(&()).into()),
+                name: Some(environment.name_any()),
+                uid: environment.uid(),
+                ..ObjectReference::default()
+            }),
+            ..Event::default()
         };
-        if let Err(error) = self.recorder.publish(&event, &reference).await {
+        let api = Api::<Event>::namespaced(self.client.clone(), EVENT_NAMESPACE);
+        if let Err(error) = api.create(&PostParams::default(), &event).await {
             tracing::warn!(error = %super::call::chain(&error), reason, "writing an event failed");
         }
+    }
+
+    /// Whether the same was said a moment ago: something that repeats itself must not fill the cluster.
+    fn said_lately(&self, what: String) -> bool {
+        let Ok(mut said) = self.said.lock() else { return false };
+        let now = Instant::now();
+        said.retain(|_, at| now.duration_since(*at) < EVENT_REPEATS);
+        if said.contains_key(&what) {
+            return true;
+        }
+        said.insert(what, now);
+        false
     }
 
     /// The values of a Secret in the agent's own namespace.
@@ -152,8 +184,12 @@ impl Environments {
 const LOG_LINES: i64 = 5;
 const LOG_BYTES: i64 = 1000;
 /// A kubelet that does not answer must not hold up the reason that we have already.
-const LOG_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Where the events of cluster-scoped objects are: `kubectl describe` looks for them there.
+const EVENT_NAMESPACE: &str = "default";
+/// The same event is written again after this long at the earliest.
+const EVENT_REPEATS: Duration = Duration::from_secs(300);
 /// Characters of an event's note, so that even four-byte ones fit into the API's 1024 bytes.
 const NOTE_LIMIT: usize = 250;
 /// Enough pods to say why a workload is not healthy.

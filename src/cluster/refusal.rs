@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::call::{CallError, chain};
+use super::call::{CallError, chain, is_unreadable_patch};
 use crate::plan::{Conflict, Refusal, RefusalKind, Wanted};
 
 /// The fields that others hold, where the answer is a conflict of field managers.
@@ -72,6 +72,7 @@ pub fn refusal(error: &CallError, wanted: &Wanted) -> Refusal {
         413 => Refusal::new(RefusalKind::TooLarge, wanted, message),
         422 if is_immutable(body, &message) => Refusal::new(RefusalKind::Immutable, wanted, message)
             .hint("the field cannot change: give the object a new name, or delete it first"),
+        500 if is_unreadable_patch(body) => Refusal::new(RefusalKind::Invalid, wanted, message),
         status if status >= 500 || status == 429 => Refusal::new(RefusalKind::Unreachable, wanted, message),
         _ => Refusal::new(RefusalKind::Invalid, wanted, message),
     }
