@@ -9,6 +9,8 @@
 
 mod anchors;
 mod build;
+#[cfg(test)]
+mod properties;
 mod read;
 mod refold;
 mod scalar;

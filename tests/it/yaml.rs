@@ -25,14 +25,7 @@ struct Tools {
 
 #[test]
 fn the_table_of_yaml_readings_is_what_the_tools_say() {
-    let (Ok(kustomize), Ok(kubectl)) = (
-        std::env::var("FAIRLEAD_KUSTOMIZE"),
-        std::env::var("FAIRLEAD_KUBECTL"),
-    ) else {
-        eprintln!("skipped: FAIRLEAD_KUSTOMIZE and FAIRLEAD_KUBECTL name no tools");
-        return;
-    };
-    let tools = Tools { kustomize, kubectl };
+    let Some(tools) = Tools::named() else { return };
     let all = cases();
     let found = Mutex::new(BTreeMap::new());
     let (asked, into) = (&tools, &found);
@@ -71,7 +64,145 @@ fn the_table_of_yaml_readings_is_what_the_tools_say() {
     );
 }
 
+/// Text made of what YAML readers stumble over; the same on every run.
+fn awkward_texts(count: usize) -> Vec<String> {
+    const PIECES: [&str; 60] = [
+        "a",
+        "b",
+        " ",
+        " ",
+        "  ",
+        "\n",
+        "\n",
+        "\n\n",
+        "\t",
+        "-",
+        "- ",
+        "--",
+        "---",
+        ":",
+        ": ",
+        "#",
+        " #",
+        "'",
+        "\"",
+        "\\",
+        "|",
+        ">",
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        "&a",
+        "*a",
+        "!",
+        "!!",
+        "%",
+        "@",
+        "`",
+        "?",
+        "? ",
+        "=",
+        "<<",
+        "~",
+        "0",
+        "1",
+        "08",
+        "0x",
+        "0o",
+        "_",
+        ".",
+        "e",
+        "+",
+        "yes",
+        "on",
+        "null",
+        "true",
+        "2020-01-01",
+        "T00:00:00Z",
+        ".inf",
+        "\r",
+        "é",
+        "🎉",
+        "\u{85}",
+        "\u{FEFF}",
+    ];
+    let mut random = fastrand::Rng::with_seed(20_261_121);
+    (0..count)
+        .map(|_| {
+            (0..random.usize(0..7))
+                .map(|_| PIECES[random.usize(0..PIECES.len())])
+                .collect()
+        })
+        .collect()
+}
+
+#[test]
+fn kubectl_and_kustomize_read_what_we_write() {
+    let Some(tools) = Tools::named() else { return };
+    let texts = awkward_texts(3_000);
+    let written = fairlead::yaml::write(&object_of(&texts));
+    agrees("kubectl", &texts, tools.kubectl(&written));
+
+    // kustomize passes objects on as JSON to its YAML reader: there a bare U+0085 breaks the line and `<<` merges.
+    let clean: Vec<String> = texts
+        .into_iter()
+        .filter(|text| text != "<<" && !text.contains(['\u{85}', '\u{FEFF}']))
+        .collect();
+    let written = fairlead::yaml::write(&object_of(&clean));
+    let layer = ("kustomization.yaml", "resources: [object.yaml]");
+    agrees(
+        "kustomize",
+        &clean,
+        tools.kustomize(&[("object.yaml", &written), layer]),
+    );
+}
+
+fn object_of(texts: &[String]) -> Value {
+    let keys: serde_json::Map<_, _> = texts
+        .iter()
+        .enumerate()
+        .map(|(at, text)| (text.clone(), json!(at)))
+        .collect();
+    let nested: Vec<Value> = texts
+        .chunks(3)
+        .map(|chunk| json!([[chunk], {"a": chunk[0], "b": {"c": chunk.last()}}]))
+        .collect();
+    let numbers = json!([0, -1, 1.5, 1e-7, 1e300, i64::MAX]);
+    let spec = json!({"texts": texts, "keys": keys, "nested": nested, "numbers": numbers});
+    json!({"apiVersion": "example.com/v1", "kind": "Foo", "metadata": {"name": "a"}, "spec": spec})
+}
+
+fn agrees(tool: &str, texts: &[String], read: Reading) {
+    let read = read.unwrap_or_else(|| panic!("{tool} refused what we wrote"));
+    let found = read["spec"]["texts"].as_array().unwrap();
+    let differ: Vec<_> = texts
+        .iter()
+        .zip(found)
+        .filter(|(text, found)| text != found)
+        .collect();
+    assert!(differ.is_empty(), "{tool} reads otherwise: {differ:#?}");
+    assert!(
+        read["spec"] == object_of(texts)["spec"],
+        "{tool} reads keys or nested values otherwise"
+    );
+}
+
 impl Tools {
+    fn named() -> Option<Self> {
+        match (
+            std::env::var("FAIRLEAD_KUSTOMIZE"),
+            std::env::var("FAIRLEAD_KUBECTL"),
+        ) {
+            (Ok(kustomize), Ok(kubectl)) => Some(Self { kustomize, kubectl }),
+            _ => {
+                eprintln!("skipped: FAIRLEAD_KUSTOMIZE and FAIRLEAD_KUBECTL name no tools");
+                None
+            }
+        }
+    }
+
     fn ask(&self, case: &Case) -> Value {
         let object = format!("{HEADER}{}", case.body);
         let mut row = json!({});
