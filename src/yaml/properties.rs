@@ -73,9 +73,7 @@ fn text() -> impl Strategy<Value = String> {
 
 fn value() -> impl Strategy<Value = Value> {
     let float = any::<f64>().prop_filter_map("a float that is no integer", |float| {
-        (float.is_finite() && float.fract() != 0.0)
-            .then(|| Number::from_f64(float))
-            .flatten()
+        (float.is_finite() && float.fract() != 0.0).then(|| Number::from_f64(float)).flatten()
     });
     let leaf = prop_oneof![
         Just(Value::Null),

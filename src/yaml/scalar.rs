@@ -65,18 +65,11 @@ fn word(text: &str, dialect: Dialect) -> Option<Resolved> {
 /// Go's ParseFloat on what begins with a point: an underscore may stand between two digits.
 fn point(text: &str) -> Resolved {
     let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
-    if !text
-        .match_indices('_')
-        .all(|(at, _)| digit(at - 1) && digit(at + 1))
-    {
+    if !text.match_indices('_').all(|(at, _)| digit(at - 1) && digit(at + 1)) {
         return Resolved::Text;
     }
     let plain = text.replace('_', "");
-    if is_float(plain.as_bytes()) {
-        float(&plain)
-    } else {
-        Resolved::Text
-    }
+    if is_float(plain.as_bytes()) { float(&plain) } else { Resolved::Text }
 }
 
 fn number_or_time(text: &str) -> Resolved {
@@ -93,11 +86,7 @@ fn number_or_time(text: &str) -> Resolved {
     if let Some(int) = integer(plain) {
         return int;
     }
-    if is_float(plain.as_bytes()) {
-        float(plain)
-    } else {
-        Resolved::Text
-    }
+    if is_float(plain.as_bytes()) { float(plain) } else { Resolved::Text }
 }
 
 /// Go's `ParseInt(text, 0, 64)`, then `ParseUint`: the base by its prefix, a bare leading zero means octal.
@@ -223,9 +212,7 @@ pub(super) fn timestamp(text: &str) -> Option<String> {
     {
         let count = rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         // Nanoseconds: Go cuts what follows the ninth digit.
-        let kept = std::str::from_utf8(&rest[1..=count.min(9)])
-            .ok()?
-            .trim_end_matches('0');
+        let kept = std::str::from_utf8(&rest[1..=count.min(9)]).ok()?.trim_end_matches('0');
         if !kept.is_empty() {
             time.push('.');
             time.push_str(kept);
@@ -252,14 +239,8 @@ pub(super) fn timestamp(text: &str) -> Option<String> {
 }
 
 fn one_or_two(rest: &mut &[u8]) -> Option<u32> {
-    let count = rest
-        .iter()
-        .take(2)
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let value = rest[..count]
-        .iter()
-        .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    let count = rest.iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
+    let value = rest[..count].iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
     *rest = &rest[count..];
     (count > 0).then_some(value)
 }
@@ -305,9 +286,5 @@ fn shortest(float: f32) -> String {
     if (-4..6).contains(&exponent) {
         return float.to_string();
     }
-    format!(
-        "{digits}e{}{:02}",
-        if exponent < 0 { '-' } else { '+' },
-        exponent.abs()
-    )
+    format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }

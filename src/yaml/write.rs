@@ -101,9 +101,7 @@ fn is_block(text: &str) -> bool {
     text.contains('\n')
         && !text.starts_with(char::is_whitespace)
         && !text.ends_with("\n\n")
-        && text
-            .lines()
-            .all(|line| line.is_empty() || !line.trim().is_empty())
+        && text.lines().all(|line| line.is_empty() || !line.trim().is_empty())
         && text.chars().all(|c| c == '\n' || c == '\t' || is_printable(c))
 }
 
@@ -141,9 +139,7 @@ fn is_plain(text: &str) -> bool {
         _ => false,
     };
     begins
-        && bytes
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || b" -_./:=+@,%()#$;~^*&!?".contains(&byte))
+        && bytes.iter().all(|&byte| byte.is_ascii_alphanumeric() || b" -_./:=+@,%()#$;~^*&!?".contains(&byte))
         && !text.ends_with([' ', ':'])
         && !text.contains(": ")
         && !text.contains(" #")
@@ -162,9 +158,7 @@ fn is_word(text: &str) -> bool {
 /// Numbers of any reader, times and dates, `12:30` in base 60, `0b-1`.
 fn is_like_a_number(text: &str) -> bool {
     text.as_bytes()[0].is_ascii_digit()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_hexdigit() || b"_.:+-xXoOtTzZ ".contains(&byte))
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit() || b"_.:+-xXoOtTzZ ".contains(&byte))
 }
 
 /// What every reader takes as it stands: no control, no line break of YAML 1.1, no mark that is eaten.
