@@ -14,4 +14,5 @@
 //! `tests/architecture.rs` holds the table of who may import whom.
 
 pub mod object;
+pub mod schema;
 pub mod yaml;
