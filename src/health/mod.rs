@@ -23,7 +23,7 @@ mod verdict;
 use serde_json::Value;
 
 pub use report::{Verdict, report, report_with};
-pub use rules::{Rule, RuleError, Rules};
+pub use rules::{Rule, RuleError, RuleProblem, Rules};
 pub use verdict::{Health, Status};
 
 use read::text;
