@@ -120,6 +120,12 @@ impl Rules {
         &SHIPPED
     }
 
+    #[cfg(test)]
+    pub(super) fn groups(&self) -> std::collections::BTreeSet<&str> {
+        let patterns = self.patterns.iter().map(|(group, _, _)| group.as_str());
+        self.exact.keys().map(|(group, _)| group.as_str()).chain(patterns).collect()
+    }
+
     fn add(&mut self, rule: &Rule, compiled: Compiled) {
         let compiled = Arc::new(compiled);
         for kind in rule.kind.split(',').map(str::trim) {

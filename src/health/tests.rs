@@ -64,6 +64,17 @@ fn every_fixture_lies_in_the_folder_of_its_kind() {
 }
 
 #[test]
+fn every_shipped_rule_has_fixtures() {
+    let fixtures = fixtures();
+    let groups: Vec<_> =
+        fixtures.iter().map(|(_, object)| text(&object["apiVersion"]).split('/').next().unwrap()).collect();
+    for group in Rules::shipped().groups() {
+        let end = group.trim_start_matches('*');
+        assert!(groups.iter().any(|known| known.ends_with(end)), "no fixture for {group}");
+    }
+}
+
+#[test]
 fn whatever_is_being_deleted_is_terminating() {
     for (path, mut object) in fixtures() {
         object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");

@@ -33,7 +33,7 @@ const END: &str = "Complete Completed Finished Done Initialized Promoted Success
 const BAD: &str = "NotReady PartiallyReady Invalid InvalidSpec InvalidRequest Denied Failed Failure Failing Error \
     ErrorOccurred Degraded Stalled Unhealthy Aborted Conflicted Dangling NoPodsMatched Terminal ACK.Terminal \
     ReplicaFailure FailureTarget Misconfigured Fallback Unavailable Unrecoverable Blocked Inconsistent OutOfSync \
-    Rejected Errored TimedOut HasErrors NoMatchingInstance InternalError SpecError SubmissionError";
+    Rejected Errored TimedOut HasErrors NoMatchingInstance InternalError Evicted SpecError SubmissionError";
 
 const WAY: &str = "Progressing Reconciling Updating Upgrading Issuing Creating Provisioning Pending Installing \
     Initializing RollingOut ScalingUp ScalingDown Deploying Waiting Restarting Processing Migrating Restoring Rolling \
@@ -103,7 +103,13 @@ pub fn counts_beside_ready(kind: &str) -> bool {
 pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
     let (kind, reason) = (condition.kind(), condition.reason());
     let failing = is_failing(reason) || (reason.is_empty() && is_failing(condition.message()));
-    let unfinished = if is_waiting(reason) { Status::Progressing } else { Status::Failed };
+    let unfinished = match condition.severity() {
+        // Cluster API and Azure write how bad it is: all but an error may pass.
+        "Error" => Status::Failed,
+        "Info" | "Warning" => Status::Progressing,
+        _ if is_waiting(reason) => Status::Progressing,
+        _ => Status::Failed,
+    };
     // Some write a word of their own instead of False, such as "Degraded".
     let is_false = condition.is_false() || classify(condition.status()) == Some(Status::Failed);
     let polarity = polarity(kind);
@@ -112,6 +118,8 @@ pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
             Polarity::Neutral => None,
             Polarity::Good | Polarity::Part if step && kind == "Running" => Some(Status::Progressing),
             Polarity::End if kind == "Created" => (!step).then_some(Status::Healthy),
+            // "Finished" says that it ended; its reason may say how.
+            Polarity::End if failing => Some(Status::Failed),
             Polarity::Good | Polarity::End | Polarity::Part => Some(Status::Healthy),
             Polarity::Bad => Some(unfinished),
             Polarity::Still => Some(Status::Suspended),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::polarity::{Polarity, counts_beside_ready, polarity, read};
-use super::words::classify;
+use super::words::{classify, is_failing};
 use crate::health::Status;
 use crate::health::read::{Condition, conditions, conditions_of, is_empty, number, text};
 
@@ -45,16 +45,33 @@ fn from_conditions(object: &Value, step: bool) -> Vec<Signal> {
     // "Ready" is the operator's own sum of its parts; without it, every name that is known to be good is one.
     let has_ready = all.iter().any(|condition| condition.kind().eq_ignore_ascii_case("ready"));
     let has_sum = has_ready || all.iter().any(|condition| polarity(condition.kind()) == Polarity::Good);
+    // "Not ready" beside "installing" is no failure, unless it gives one as its reason.
+    let under_way = all.iter().any(|condition| {
+        polarity(condition.kind()) == Polarity::Way && read(*condition, step) == Some(Status::Progressing)
+    });
+    let is_sum = |condition: &Condition<'_>| match has_ready {
+        true => condition.kind().eq_ignore_ascii_case("ready"),
+        false => polarity(condition.kind()) == Polarity::Good,
+    };
+    let sum_holds = all.iter().any(|condition| is_sum(condition) && condition.is_true());
     let mut signals = Vec::new();
     for condition in all {
+        let Some(mut read) = read(condition, step) else { continue };
+        let failing = is_failing(condition.reason());
         let counts = match polarity(condition.kind()) {
             Polarity::Good => !has_ready || counts_beside_ready(condition.kind()),
             Polarity::End => !has_ready,
-            Polarity::Part => !has_sum,
+            // Where the sum does not hold, a part that failed says why.
+            Polarity::Part => !has_sum || (!sum_holds && failing && read == Status::Failed),
             _ => true,
         };
-        signals
-            .extend(read(condition, step).filter(|_| counts).map(|status| signal(object, condition, status)));
+        if !counts {
+            continue;
+        }
+        if read == Status::Failed && under_way && !failing && polarity(condition.kind()) == Polarity::Good {
+            read = Status::Progressing;
+        }
+        signals.push(signal(object, condition, read));
     }
     // Some keep the word of each of several parties apart, as an OpenShift Route does.
     for entry in object["status"]["ingress"].as_array().into_iter().flatten() {
@@ -82,7 +99,7 @@ fn one_word(text: &str) -> String {
 const SUMMARIES: &str = "phase state health status currentState currentStatus currentPhase updateStatus \
     lastOperationStatus clusterStatus syncStatus result deploymentStatus jobStatus jobDeploymentStatus compliant \
     applicationState connectorState installStatus overallStatus reconcileStatus PostgresClusterStatus robustness \
-    serviceStatus provisioningState lifecycleState certificateStatus tenantStatus operationalState";
+    serviceStatus operationalStatus provisioning provisioningState lifecycleState certificateStatus tenantStatus operationalState";
 
 /// Fields that explain such a word.
 const EXPLANATIONS: &str = "message reason phaseReason phaseMessage stateMessage failureReason error errorMessage statusMessage description";
@@ -144,14 +161,27 @@ fn from_booleans(status: &Value) -> Option<Signal> {
 
 fn from_counts(object: &Value) -> Option<Signal> {
     let status = &object["status"];
+    // `2/3`, as OpenTelemetry's collectors and several others write it.
+    let fraction = [&status["scale"]["statusReplicas"], &status["ready"], &status["readyReplicas"]];
+    let fraction = fraction.into_iter().find_map(|value| {
+        let (ready, wanted) = text(value).split_once('/')?;
+        Some((ready.trim().parse::<i64>().ok()?, wanted.trim().parse::<i64>().ok()?))
+    });
+    if let Some((ready, wanted)) = fraction {
+        return Some(count_of(ready, wanted));
+    }
     let fields = ["availableReplicas", "readyReplicas", "replicasReady", "readyNodes"];
     let ready = fields.into_iter().find_map(|field| number(&status[field]))?;
     let wanted = number(&object["spec"]["replicas"]).or_else(|| number(&status["replicas"]))?;
+    Some(count_of(ready, wanted))
+}
+
+fn count_of(ready: i64, wanted: i64) -> Signal {
     let message = format!("{ready} of {wanted} replicas are ready");
-    Some(match ready >= wanted {
+    match ready >= wanted {
         true => Signal { status: Status::Healthy, reason: "Ready".to_owned(), message },
         false => Signal { status: Status::Progressing, reason: "NotReady".to_owned(), message },
-    })
+    }
 }
 
 /// An error that the operator wrote down beside its state.

@@ -11,7 +11,7 @@ const FAILED: &str = "fail failed failure failures failing error errors errored 
     aborted expired timeout timedout misconfigured noncompliant violated conflict conflicted unauthorized \
     forbidden exceeded evicted unknownhost impaired unreachable revoked critical refused oom oomkilled \
     terminatedwitherror incompatible illegal malformed unsupported unsatisfiable cancelled canceled inaccessible \
-    faulted errd err undeployable";
+    faulted err undeployable missing mismatch stuck bad wrong incorrect unexpected duplicate undefined nonexistent";
 
 /// Good words that say the opposite with one of these before them.
 const NOT: &str = "not no non never un isnt cannot unable couldnt in";
@@ -19,7 +19,7 @@ const NOT: &str = "not no non never un isnt cannot unable couldnt in";
 const UNDER_WAY: &str = "pending progress inprogress progressing queued scheduled yellow wait started unavailable inactive \
     unready notready accepted submitted unbound retry rollback init transitioning unsynced partial partially \
     recovery maintenance requested uninitialized outofsync stale unfinished incomplete requeued delayed \
-    preparation inqueue awaiting uninstalled expanding";
+    preparation inqueue awaiting uninstalled expanding startup";
 
 const STILL: &str = "paused suspended stopped hibernated disabled halted shutdown powereddown poweredoff hibernating deactivated \
     parked frozen";
@@ -30,6 +30,9 @@ const GOOD: &str = "running ready active healthy succeeded success successful su
     current approved issued configured updated uptodate serving listening good synchronized insync \
     joined registered resolved merged passed verified released published works working clean optimal steady \
     initialized true yes";
+
+/// Words that end as what is under way does, and are none of it.
+const NOUNS: &str = "nothing string during binding bindings setting existing networking warning billing pricing mapping routing ring";
 
 /// Whether a word stands in a list of words.
 pub fn among(list: &str, word: &str) -> bool {
@@ -50,14 +53,14 @@ pub fn classify(word: &str) -> Option<Status> {
     if whole == "unknown" {
         return Some(Status::Unknown);
     }
+    if matches!(&*whole, "missing" | "notfound" | "absent") {
+        return Some(Status::Missing);
+    }
     if whole == "new" {
         return Some(Status::Progressing);
     }
     if is(FAILED, &whole) {
         return Some(Status::Failed);
-    }
-    if matches!(&*whole, "missing" | "notfound" | "absent") {
-        return Some(Status::Missing);
     }
     let negated = |at: usize| at > 0 && is("not no non without never zero", &parts[at - 1]);
     if parts.iter().enumerate().any(|(at, part)| is(FAILED, part) && !negated(at)) {
@@ -82,7 +85,11 @@ pub fn classify(word: &str) -> Option<Status> {
     }
     if parts.iter().any(|part| {
         is(UNDER_WAY, part)
-            || (part.ends_with("ing") && part.len() > 4 && !is(GOOD, part) && !is(STILL, part))
+            || (part.ends_with("ing")
+                && part.len() > 4
+                && !is(GOOD, part)
+                && !is(STILL, part)
+                && !is(NOUNS, part))
     }) {
         return Some(Status::Progressing);
     }
@@ -149,6 +156,7 @@ mod tests {
             ("PartiallyFailed", Failed),
             ("NotFound", Status::Missing),
             ("SecretNotFound", Failed),
+            ("RevisionMissing", Failed),
             ("IN_PROGRESS", Progressing),
             ("InProgress", Progressing),
             ("NotReady", Progressing),
