@@ -33,7 +33,7 @@ const END: &str = "Complete Completed Finished Done Initialized Promoted Success
 const BAD: &str = "NotReady PartiallyReady Invalid InvalidSpec InvalidRequest Denied Failed Failure Failing Error \
     ErrorOccurred Degraded Stalled Unhealthy Aborted Conflicted Dangling NoPodsMatched Terminal ACK.Terminal \
     ReplicaFailure FailureTarget Misconfigured Fallback Unavailable Unrecoverable Blocked Inconsistent OutOfSync \
-    Rejected Errored TimedOut HasErrors NoMatchingInstance InternalError Evicted SpecError SubmissionError";
+    Rejected Errored TimedOut HasErrors NoMatchingInstance InternalError Evicted Irreconcilable SpecError SubmissionError";
 
 const WAY: &str = "Progressing Reconciling Updating Upgrading Issuing Creating Provisioning Pending Installing \
     Initializing RollingOut ScalingUp ScalingDown Deploying Waiting Restarting Processing Migrating Restoring Rolling \
@@ -46,8 +46,9 @@ const NEUTRAL: &str = "Warning Deprecated Drifted Consolidatable Expired Upgrade
     LowConfidence ParametersGenerated Remediating Empty Released TestSuccess ManagedBy Terminating Info NoWarnings \
     FetchingHistory CheckpointingEnabled ACK.Advisory ACK.LateInitialized ACK.IAMRoleSelected";
 
-const GOOD_ENDINGS: &str = "Ready Available Succeeded Healthy Synced Synchronized Valid Applied Installed Deployed \
-    Configured Resolved Accepted Provisioned Created Reconciled Active Success";
+/// Endings of parts that are either refused or taken, rather than slow to come.
+const VERDICT_ENDINGS: &str =
+    "Synced Synchronized Valid Applied Accepted Resolved Succeeded Success Configured Reconciled Active";
 
 const BAD_ENDINGS: &str = "Failed Failure Failures Error Errors Errored Degraded Unhealthy Stalled Missing Invalid \
     Unreachable Exceeded Violated Conflict Conflicts Unavailable Lost Rejected";
@@ -86,9 +87,8 @@ pub fn polarity(kind: &str) -> Polarity {
     Polarity::Part
 }
 
-/// Whether it is bad news of a part, rather than a part that has not come yet.
-fn is_good_by_ending(kind: &str) -> bool {
-    GOOD_ENDINGS.split_ascii_whitespace().any(|end| kind.ends_with(end))
+fn is_a_verdict(kind: &str) -> bool {
+    VERDICT_ENDINGS.split_ascii_whitespace().any(|end| kind.ends_with(end))
 }
 
 /// Good conditions that count even where there is a Ready: the sum of the parts is not always drawn in time.
@@ -116,6 +116,10 @@ pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
     if condition.is_true() {
         return match polarity {
             Polarity::Neutral => None,
+            // Operators written in Ansible: "Running" is their own work, until its reason is "Successful".
+            Polarity::Good if kind == "Running" && condition.message() == "Running reconciliation" => {
+                Some(Status::Progressing)
+            }
             Polarity::Good | Polarity::Part if step && kind == "Running" => Some(Status::Progressing),
             Polarity::End if kind == "Created" => (!step).then_some(Status::Healthy),
             // "Finished" says that it ended; its reason may say how.
@@ -134,7 +138,7 @@ pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
         return match polarity {
             Polarity::Good if step && kind == "Running" => failing.then_some(Status::Failed),
             Polarity::Good => Some(unfinished),
-            Polarity::Part if is_good_by_ending(kind) => Some(unfinished),
+            Polarity::Part if is_a_verdict(kind) => Some(unfinished),
             Polarity::End | Polarity::Part => {
                 Some(if failing { Status::Failed } else { Status::Progressing })
             }

@@ -1,12 +1,12 @@
 //! One CEL expression over an object: compiled once, bounded in size, and in the steps that it may take on an object.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use cel::common::ast::{EntryExpr, Expr};
 use cel::objects::Map;
 use cel::parser::PrattParser;
-use cel::{Context, ExecutionError, IdedExpr, Value as Cel};
+use cel::{Context, Env, ExecutionError, IdedExpr, Value as Cel};
 use serde_json::Value;
 
 use crate::health::read::conditions;
@@ -163,7 +163,8 @@ impl Input {
 }
 
 fn context(object: &Value) -> Context<'static, 'static> {
-    let mut context = Context::default();
+    static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+    let mut context = Context::with_env(Arc::clone(&STANDARD));
     // A missing part reads as an empty map, so that `has(status.phase)` is false rather than an error.
     let part = |value: &Value| {
         if value.is_object() { to_cel(value) } else { to_cel(&Value::Object(Default::default())) }

@@ -30,6 +30,7 @@ pub const FILES: &[(&str, &str)] = files![
     "install.istio.io",
     "k8s.mariadb.com",
     "keda.sh",
+    "keycloak.org",
     "kubevirt.io",
     "minio.min.io",
     "networking.gke.io",
