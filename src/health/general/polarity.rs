@@ -40,7 +40,7 @@ const WAY: &str = "Progressing Reconciling Updating Upgrading Issuing Creating P
     RollingUpdate ReconcilePending InProgress Deleting UpgradeInProgress RebalancePending Starting Configuring \
     RolloutProgressing InstallPlanPending";
 
-const STILL: &str = "Paused Suspended ReconciliationPaused Hibernated Hibernating Stopped Disrupting";
+const STILL: &str = "Paused Suspended ReconciliationPaused Hibernated Hibernating Stopped Disrupting Ignored";
 
 const NEUTRAL: &str = "Warning Deprecated Drifted Consolidatable Expired Upgradeable Recommended DisruptionAllowed \
     LowConfidence ParametersGenerated Remediating Empty Released TestSuccess ManagedBy Terminating Info NoWarnings \

@@ -41,10 +41,12 @@ pub fn among(list: &str, word: &str) -> bool {
 
 /// The verdict of one word, or none where it is not known.
 pub fn classify(word: &str) -> Option<Status> {
-    let parts = parts(word);
-    if parts.is_empty() || parts.len() > 24 {
+    let mut parts = parts(word);
+    if parts.is_empty() {
         return None;
     }
+    // A whole sentence says what it has to say at its begin: `ERROR, the secret …`.
+    parts.truncate(12);
     let is = |list: &str, part: &str| among(list, part);
     let whole: String = parts.concat();
     if is(STILL, &whole) {
