@@ -11,9 +11,10 @@ mod words;
 use serde_json::Value;
 
 use super::kinds::is_built_in;
-use super::read::{is_empty, number, text, unobserved};
+use super::read::{conditions, is_empty, number, text, unobserved};
 use super::{Health, Status};
-use signals::{Signal, gather};
+use polarity::{Polarity, polarity, read};
+use signals::{Signal, gather, one_word};
 
 pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
     if let Some(health) = asked_to_stand_still(object) {
@@ -40,6 +41,14 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
         }
         _ => Health::unknown("NotUnderstood", "its status has no condition, phase or state that can be read"),
     }
+}
+
+/// A condition that says outright that something failed, whatever else the object says.
+pub fn objection(object: &Value) -> Option<Health> {
+    let failed = conditions(object)
+        .find(|condition| condition.is_true() && polarity(condition.kind()) == Polarity::Bad)?;
+    let waiting = read(failed, false) != Some(Status::Failed);
+    (!waiting && !failed.is_stale(object)).then(|| Health::failed(one_word(&failed.why()), failed.words()))
 }
 
 /// The sentence that goes with a verdict that a rule came to.

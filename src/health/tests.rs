@@ -94,6 +94,25 @@ fn an_object_that_its_controller_has_not_seen_is_never_healthy() {
 }
 
 #[test]
+fn what_says_that_it_failed_is_never_healthy() {
+    for (path, mut object) in fixtures() {
+        let group = text(&object["apiVersion"]).split_once('/').map_or("", |(group, _)| group);
+        let suits = !kinds::is_built_in(group) && kinds::judge(group, text(&object["kind"])).is_none();
+        if !suits || !object["status"].is_object() {
+            continue;
+        }
+        for said in ["Failed", "Degraded", "Stalled", "ErrorOccurred", "ReleaseFailed"] {
+            let failure = json!({"type": said, "status": "True", "reason": "DiskFull"});
+            match object["status"]["conditions"].as_array_mut() {
+                Some(conditions) => conditions.insert(0, failure),
+                None => object["status"]["conditions"] = json!([failure]),
+            }
+            assert_ne!(assess(&object).status, Status::Healthy, "{said}: {}", path.display());
+        }
+    }
+}
+
+#[test]
 fn an_absent_object_is_missing() {
     assert_eq!(assess(&Value::Null).status, Status::Missing);
 }

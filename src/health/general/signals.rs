@@ -91,7 +91,7 @@ fn signal(object: &Value, condition: Condition<'_>, status: Status) -> Signal {
     Signal { status, reason: one_word(&condition.why()), message: condition.words() }
 }
 
-fn one_word(text: &str) -> String {
+pub fn one_word(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace()).take(80).collect()
 }
 
