@@ -10,7 +10,7 @@ mod words;
 
 use serde_json::Value;
 
-use super::kinds::is_built_in;
+use super::kinds::{is_built_in, judge_by_parties};
 use super::read::{conditions, is_empty, number, text, unobserved};
 use super::{Health, Status};
 use polarity::{Polarity, polarity, read};
@@ -26,6 +26,9 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
     let status = &object["status"];
     if is_empty(status) {
         return without_status(group, kind);
+    }
+    if let Some(health) = judge_by_parties(object) {
+        return objection(object).unwrap_or(health);
     }
     // Of equally grave ones the first: conditions explain themselves better than a phase does.
     let gravest = gather(object, kind).into_iter().rev().max_by_key(|signal| gravity(signal.status));

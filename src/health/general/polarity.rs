@@ -55,6 +55,10 @@ const BAD_ENDINGS: &str = "Failed Failure Failures Error Errors Errored Degraded
 
 const WAY_ENDINGS: &str = "InProgress Pending Progressing Updating Upgrading Reconciling";
 
+/// What goes on as long as all is well.
+const LASTING: &str = "Running Serving Archiving Replicating Listening Streaming Monitoring Working Networking Routing \
+    Advertising Existing Polling Watching Scaling";
+
 const STILL_ENDINGS: &str = "Paused Suspended PausingOrPaused";
 
 pub fn polarity(kind: &str) -> Polarity {
@@ -78,7 +82,7 @@ pub fn polarity(kind: &str) -> Polarity {
             Polarity::Bad
         };
     }
-    if ends(WAY_ENDINGS) {
+    if ends(WAY_ENDINGS) || (kind.ends_with("ing") && !ends(LASTING)) {
         return Polarity::Way;
     }
     if ends(STILL_ENDINGS) {
@@ -163,6 +167,8 @@ mod tests {
             ("InstallPlanFailed", Polarity::Bad),
             ("NoFailures", Polarity::Neutral),
             ("Reconciling", Polarity::Way),
+            ("BundleUnpacking", Polarity::Way),
+            ("ContinuousArchiving", Polarity::Part),
             ("PipelinePausingOrPaused", Polarity::Still),
             ("RemoteSynced", Polarity::Part),
             ("Completed", Polarity::End),

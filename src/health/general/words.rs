@@ -26,7 +26,7 @@ const STILL: &str = "paused suspended stopped hibernated disabled halted shutdow
 
 const GOOD: &str = "running ready active healthy succeeded success successful successfully completed complete done bound \
     available deployed established installed provisioned ok okay synced online operational enabled green valid \
-    validated created exists finished applied reconciled normal stable connected up attached executed compliant \
+    validated created exists finished processed applied reconciled normal stable connected up attached executed compliant \
     current approved issued configured updated uptodate serving listening good synchronized insync \
     joined registered resolved merged passed verified released published works working clean optimal steady \
     initialized true yes";

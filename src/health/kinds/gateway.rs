@@ -17,6 +17,15 @@ pub fn judge(kind: &str) -> Option<fn(&Value) -> Health> {
     })
 }
 
+/// The same for kinds of other groups that write their status in this form, as policies and meshes do.
+pub fn judge_other(object: &Value) -> Option<Health> {
+    let status = &object["status"];
+    if status["parents"].is_array() {
+        return Some(settle(object, parties(object, "parents")));
+    }
+    status["ancestors"].is_array().then(|| policy(object))
+}
+
 type Party<'a> = (&'a str, Vec<Condition<'a>>);
 
 fn gateway(object: &Value) -> Health {

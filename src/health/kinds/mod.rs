@@ -59,6 +59,8 @@ pub(super) fn judge(group: &str, kind: &str) -> Option<fn(&Value) -> Health> {
     })
 }
 
+pub(super) use gateway::judge_other as judge_by_parties;
+
 /// The groups that the API server itself serves. Their kinds without a rule above are data: being there is all.
 pub(super) fn is_built_in(group: &str) -> bool {
     const OTHERS: [&str; 15] = [
