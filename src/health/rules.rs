@@ -12,7 +12,7 @@ mod shipped;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use expression::BadExpression;
@@ -22,7 +22,7 @@ use super::read::{text, unobserved};
 use super::{Health, Status};
 
 /// What a team writes under `rollout.health`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// `*` at its begin stands for any group that ends so: `*.crossplane.io`.

@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 use super::*;
 
 fn fixtures() -> Vec<(PathBuf, Value)> {
+    static FIXTURES: std::sync::OnceLock<Vec<(PathBuf, Value)>> = std::sync::OnceLock::new();
+    FIXTURES.get_or_init(read_fixtures).clone()
+}
+
+fn read_fixtures() -> Vec<(PathBuf, Value)> {
     fn walk(folder: &Path, found: &mut Vec<(PathBuf, Value)>) {
         let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
@@ -103,11 +108,13 @@ fn what_says_that_it_failed_is_never_healthy() {
         }
         for said in ["Failed", "Degraded", "Stalled", "ErrorOccurred", "ReleaseFailed"] {
             let failure = json!({"type": said, "status": "True", "reason": "DiskFull"});
+            let had = object["status"]["conditions"].clone();
             match object["status"]["conditions"].as_array_mut() {
                 Some(conditions) => conditions.insert(0, failure),
                 None => object["status"]["conditions"] = json!([failure]),
             }
             assert_ne!(assess(&object).status, Status::Healthy, "{said}: {}", path.display());
+            object["status"]["conditions"] = had;
         }
     }
 }
