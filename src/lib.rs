@@ -15,4 +15,5 @@
 
 pub mod object;
 pub mod render;
+pub mod schema;
 pub mod yaml;

@@ -32,11 +32,7 @@ pub(super) struct Anchors {
 
 impl Anchors {
     pub fn new(limits: &Limits) -> Self {
-        Self {
-            known: HashMap::new(),
-            nodes_left: limits.nodes,
-            bytes_left: limits.alias_bytes,
-        }
+        Self { known: HashMap::new(), nodes_left: limits.nodes, bytes_left: limits.alias_bytes }
     }
 
     /// Anchors do not outlive their document.
@@ -55,15 +51,7 @@ impl Anchors {
         let (mut nodes, mut bytes) = (0, 0);
         let depth = measure(value, &mut nodes, &mut bytes);
         self.pay(nodes, bytes)?;
-        self.known.insert(
-            id,
-            Anchored {
-                value: value.clone(),
-                nodes,
-                bytes,
-                depth,
-            },
-        );
+        self.known.insert(id, Anchored { value: value.clone(), nodes, bytes, depth });
         Ok(())
     }
 
@@ -94,20 +82,10 @@ fn measure(value: &Value, nodes: &mut usize, bytes: &mut usize) -> usize {
             *bytes += text.len();
             0
         }
-        Value::Array(items) => {
-            1 + items
-                .iter()
-                .map(|item| measure(item, nodes, bytes))
-                .max()
-                .unwrap_or(0)
-        }
+        Value::Array(items) => 1 + items.iter().map(|item| measure(item, nodes, bytes)).max().unwrap_or(0),
         Value::Object(map) => {
             *bytes += map.keys().map(String::len).sum::<usize>();
-            1 + map
-                .values()
-                .map(|value| measure(value, nodes, bytes))
-                .max()
-                .unwrap_or(0)
+            1 + map.values().map(|value| measure(value, nodes, bytes)).max().unwrap_or(0)
         }
         _ => 0,
     }

@@ -3,16 +3,17 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use granit_parser::{Event, ScalarStyle, Span, Tag};
+use granit_parser::{Event, ScalarStyle, Span, StructureStyle};
 use serde_json::{Map, Value};
 
 use super::anchors::{Anchors, Refused};
+use super::merge::{self, Waiting};
+use super::node::{self, KeyText, Scalar, Unfit};
 use super::read::too_deep;
-use super::scalar::{self, Resolved};
 use super::spans::{Spans, hash};
 use super::text::number;
-use super::{Dialect, Limits};
-use crate::object::{Place, Problem, TreePath};
+use super::{Dialect, Limits, ambiguous};
+use crate::object::{Note, Place, Problem, TreePath};
 
 type Read<T = ()> = Result<T, Problem>;
 
@@ -22,15 +23,12 @@ struct Open {
     /// Its own node in the spans.
     span: usize,
     anchor: usize,
+    flow: bool,
 }
 
 enum Kind {
     List(Vec<Value>),
-    Map {
-        map: Map<String, Value>,
-        key: Key,
-        merges: Vec<Value>,
-    },
+    Map { map: Map<String, Value>, key: Key, waiting: Waiting },
 }
 
 /// What the next node of a map is.
@@ -48,10 +46,7 @@ struct Mark {
 
 impl Mark {
     fn of(span: &Span) -> Self {
-        Self {
-            line: number(span.start.line()),
-            column: number(span.start.col() + 1),
-        }
+        Self { line: number(span.start.line()), column: number(span.start.col() + 1) }
     }
 }
 
@@ -60,23 +55,40 @@ pub(super) struct Builder<'a> {
     dialect: Dialect,
     limits: &'a Limits,
     anchors: Anchors,
+    /// Bytes of the text, where a block that ends with it lacks its last line break.
+    unended: Option<usize>,
     stack: Vec<Open>,
     root: Option<Value>,
     spans: Spans,
+    /// What kustomize and kubectl read differently, where that is asked for.
+    notes: Option<Vec<Note>>,
 }
 
 impl<'a> Builder<'a> {
-    pub fn new(path: &'a TreePath, dialect: Dialect, limits: &'a Limits) -> Self {
+    pub fn new(text: &str, path: &'a TreePath, dialect: Dialect, limits: &'a Limits) -> Self {
         let anchors = Anchors::new(limits);
+        let last = text.rsplit('\n').next().unwrap_or_default();
+        let unended = (!last.trim().is_empty()).then_some(text.len());
         Self {
             path,
             dialect,
             limits,
             anchors,
+            unended,
             stack: Vec::new(),
             root: None,
             spans: Spans::default(),
+            notes: None,
         }
+    }
+
+    /// Looks for what kustomize and kubectl read differently, too.
+    pub fn watch(&mut self) {
+        self.notes = Some(Vec::new());
+    }
+
+    pub fn notes(self) -> Vec<Note> {
+        self.notes.unwrap_or_default()
     }
 
     /// The document that just ended, where it had content.
@@ -94,139 +106,74 @@ impl<'a> Builder<'a> {
                 // The parser writes `~` for a node that is not there.
                 let absent = style == ScalarStyle::Plain && span.is_empty();
                 let text = if absent { Cow::Borrowed("") } else { text };
-                self.scalar(text, style, anchor, tag.as_deref(), mark)
+                let unended = self.unended.is_some() && span.end.byte_offset() == self.unended;
+                let flow = self.stack.last().is_some_and(|open| open.flow);
+                self.scalar(Scalar { text, style, tag: tag.as_deref(), flow, unended }, anchor, mark)
             }
             Event::Alias(id) => self.alias(id, mark),
-            Event::SequenceStart(_, anchor, _) => self.open(Kind::List(Vec::new()), anchor, mark),
-            Event::MappingStart(_, anchor, _) => {
-                let kind = Kind::Map {
-                    map: Map::new(),
-                    key: Key::Awaited,
-                    merges: Vec::new(),
-                };
-                self.open(kind, anchor, mark)
+            Event::SequenceStart(style, anchor, _) => self.open(Kind::List(Vec::new()), style, anchor, mark),
+            Event::MappingStart(style, anchor, _) => {
+                let kind = Kind::Map { map: Map::new(), key: Key::Awaited, waiting: Waiting::new() };
+                self.open(kind, style, anchor, mark)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(mark),
             _ => Ok(()),
         }
     }
 
-    fn scalar(
-        &mut self,
-        text: Cow<'_, str>,
-        style: ScalarStyle,
-        anchor: usize,
-        tag: Option<&Tag>,
-        mark: Mark,
-    ) -> Read {
-        let resolved = self.resolve(&text, style, tag, mark)?;
+    fn scalar(&mut self, scalar: Scalar<'_>, anchor: usize, mark: Mark) -> Read {
+        self.spend(mark)?;
         if self.awaits_key() {
             if anchor != 0 {
-                let value = self.value(text.clone(), resolved.clone(), mark)?;
+                let value = scalar.clone().value(self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
                 self.keep(anchor, &value, mark)?;
             }
-            return self.key(text, resolved, mark);
+            if self.notes.is_some() {
+                self.note(ambiguous::key(&scalar), mark);
+            }
+            let key = scalar.key(self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
+            self.give_key(key, mark);
+            return Ok(());
         }
-        let value = self.value(text, resolved, mark)?;
+        if self.notes.is_some() {
+            let at = match self.stack.last().map(|open| &open.kind) {
+                Some(Kind::Map { key: Key::Given(_, at), .. }) => *at,
+                _ => mark,
+            };
+            self.note(ambiguous::value(&scalar), at);
+        }
+        let value = scalar.value(self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
         if anchor != 0 {
             self.keep(anchor, &value, mark)?;
         }
         let span = self.enter(mark);
-        self.spend(mark)?;
         self.spans.close(span);
-        self.put(value, mark)
+        self.put(value)
     }
 
-    fn resolve(&self, text: &str, style: ScalarStyle, tag: Option<&Tag>, mark: Mark) -> Read<Resolved> {
-        let implicit = || match style {
-            ScalarStyle::Plain => scalar::resolve(text, self.dialect),
-            _ => Resolved::Text,
-        };
-        let Some(tag) = tag else { return Ok(implicit()) };
-        let Some(name) = tag.suffix_in_namespace("tag:yaml.org,2002:") else {
-            return Ok(implicit());
-        };
-        let wanted: fn(&Resolved) -> bool = match &*name {
-            "str" => return Ok(Resolved::Text),
-            "int" => |found| matches!(found, Resolved::Int(_) | Resolved::Uint(_)),
-            "float" => |found| matches!(found, Resolved::Int(_) | Resolved::Uint(_) | Resolved::Float(_)),
-            "bool" => |found| matches!(found, Resolved::Bool(_)),
-            "null" => |found| matches!(found, Resolved::Null),
-            "timestamp" => |found| matches!(found, Resolved::Time(_)),
-            _ => return Ok(implicit()),
-        };
-        let found = scalar::resolve(text, self.dialect);
-        if wanted(&found) {
-            return Ok(found);
-        }
-        Err(self.problem(mark, format!("the value is not what its tag !!{name} says")))
-    }
-
-    fn value(&self, text: Cow<'_, str>, resolved: Resolved, mark: Mark) -> Read<Value> {
-        Ok(match resolved {
-            Resolved::Null => Value::Null,
-            Resolved::Bool(truth) => Value::Bool(truth),
-            Resolved::Time(time) if self.dialect == Dialect::Kustomize => Value::String(time),
-            Resolved::Text | Resolved::Time(_) | Resolved::Merge => Value::String(text.into_owned()),
-            number => match scalar::json_number(&number) {
-                Some(number) => number,
-                None => {
-                    return Err(self
-                        .problem(mark, "infinity and not-a-number have no place in JSON".to_owned())
-                        .hint("put the value in quotes if it is text"));
-                }
-            },
-        })
-    }
-
-    fn key(&mut self, text: Cow<'_, str>, resolved: Resolved, mark: Mark) -> Read {
-        let key = match resolved {
-            Resolved::Merge => Key::Merge(mark),
-            Resolved::Text => Key::Given(text.into_owned(), mark),
-            Resolved::Time(_) if self.dialect != Dialect::Kustomize => Key::Given(text.into_owned(), mark),
-            other => match scalar::key(&other, self.dialect) {
-                Some(key) => Key::Given(key, mark),
-                None => {
-                    let problem = self.problem(mark, "a key here is not text".to_owned());
-                    return Err(problem.hint("put the key in quotes"));
-                }
-            },
-        };
-        self.spend(mark)?;
-        self.give_key(key);
-        Ok(())
-    }
-
-    fn give_key(&mut self, given: Key) {
-        if let Some(Open {
-            kind: Kind::Map { key, .. },
-            ..
-        }) = self.stack.last_mut()
-        {
-            *key = given;
+    fn give_key(&mut self, given: KeyText, mark: Mark) {
+        if let Some(Open { kind: Kind::Map { key, .. }, .. }) = self.stack.last_mut() {
+            *key = match given {
+                KeyText::Text(text) => Key::Given(text, mark),
+                KeyText::Merge => Key::Merge(mark),
+            };
         }
     }
 
     fn alias(&mut self, id: usize, mark: Mark) -> Read {
         let depth_left = self.limits.depth.saturating_sub(self.stack.len());
-        let value = self
-            .anchors
-            .expand(id, depth_left)
-            .map_err(|refused| self.refused(&refused, mark))?;
+        let value = self.anchors.expand(id, depth_left).map_err(|refused| self.refused(&refused, mark))?;
         if self.awaits_key() {
-            let Value::String(text) = value else {
-                let problem = self.problem(mark, "an alias stands for a key that is not text".to_owned());
-                return Err(problem.hint("write the key out"));
-            };
-            self.give_key(Key::Given(text, mark));
+            let key = node::alias_key(&value, self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
+            self.give_key(key, mark);
             return Ok(());
         }
         let span = self.enter(mark);
         self.spans.close(span);
-        self.put(value, mark)
+        self.put(value)
     }
 
-    fn open(&mut self, kind: Kind, anchor: usize, mark: Mark) -> Read {
+    fn open(&mut self, kind: Kind, style: StructureStyle, anchor: usize, mark: Mark) -> Read {
         if self.awaits_key() {
             let problem = self.problem(mark, "a list or map cannot be a key".to_owned());
             return Err(problem.hint("if this is a template's {{ … }}, put it in quotes"));
@@ -236,7 +183,8 @@ impl<'a> Builder<'a> {
         }
         self.spend(mark)?;
         let span = self.enter(mark);
-        self.stack.push(Open { kind, span, anchor });
+        let flow = style == StructureStyle::Flow;
+        self.stack.push(Open { kind, span, anchor, flow });
         Ok(())
     }
 
@@ -247,75 +195,63 @@ impl<'a> Builder<'a> {
         self.spans.close(open.span);
         let value = match open.kind {
             Kind::List(items) => Value::Array(items),
-            Kind::Map { mut map, merges, .. } => {
-                // An explicit key wins over a merged one, an earlier merge over a later one.
-                for (key, value) in merges.into_iter().flat_map(into_entries) {
-                    map.entry(key).or_insert(value);
-                }
+            Kind::Map { mut map, waiting, .. } => {
+                merge::finish(&mut map, waiting);
                 Value::Object(map)
             }
         };
         if open.anchor != 0 {
             self.keep(open.anchor, &value, mark)?;
         }
-        self.put(value, mark)
+        self.put(value)
     }
 
     /// Puts a finished node where its parent awaits it.
-    fn put(&mut self, value: Value, mark: Mark) -> Read {
+    fn put(&mut self, value: Value) -> Read {
         let Some(parent) = self.stack.last_mut() else {
             self.root = Some(value);
             return Ok(());
         };
-        let (map, key, merges) = match &mut parent.kind {
+        let (map, key, waiting) = match &mut parent.kind {
             Kind::List(items) => {
                 items.push(value);
                 return Ok(());
             }
-            Kind::Map { map, key, merges } => (map, key, merges),
+            Kind::Map { map, key, waiting } => (map, key, waiting),
         };
         match std::mem::replace(key, Key::Awaited) {
-            Key::Awaited => Err(self.problem(mark, "a value has no key".to_owned())),
-            Key::Merge(at) => match value {
-                Value::Object(_) => {
-                    merges.push(value);
-                    Ok(())
-                }
-                Value::Array(items) if items.iter().all(Value::is_object) => {
-                    merges.extend(items);
-                    Ok(())
-                }
-                _ => Err(self.problem(at, "<< takes a map or a list of maps".to_owned())),
-            },
+            // The parser gives every key its node and every value its key.
+            Key::Awaited => Ok(()),
+            Key::Merge(at) => {
+                let noted = self.notes.is_some() && merge::depends_on_order(&value, map);
+                let merged = merge::merge(value, map, waiting, self.dialect);
+                self.note(noted.then_some(ambiguous::MERGE), at);
+                merged.map_err(|unfit| self.unfit(unfit, at))
+            }
             Key::Given(key, at) => {
                 use serde_json::map::Entry;
-                match map.entry(key) {
+                let mut entry = match map.entry(key) {
                     Entry::Vacant(entry) => {
                         entry.insert(value);
-                        Ok(())
+                        return Ok(());
                     }
-                    Entry::Occupied(entry) => {
-                        let (key, span) = (entry.key().clone(), parent.span);
-                        let (line, _) = self.spans.first_child(span, hash(&key)).unwrap_or_default();
-                        let message = format!("the key {key:?} is given twice, first in line {line}");
-                        Err(self.problem(at, message).hint("remove one of the two"))
-                    }
+                    Entry::Occupied(entry) => entry,
+                };
+                let first = self.spans.first_child(parent.span, hash(entry.key()));
+                if first == Some((at.line, at.column)) {
+                    // Until now a merge had provided it.
+                    entry.insert(value);
+                    return Ok(());
                 }
+                let (line, _) = first.unwrap_or_default();
+                let message = format!("the key {:?} is given twice, first in line {line}", entry.key());
+                Err(self.problem(at, message).hint("remove one of the two"))
             }
         }
     }
 
     fn awaits_key(&self) -> bool {
-        matches!(
-            self.stack.last(),
-            Some(Open {
-                kind: Kind::Map {
-                    key: Key::Awaited,
-                    ..
-                },
-                ..
-            })
-        )
+        matches!(self.stack.last(), Some(Open { kind: Kind::Map { key: Key::Awaited, .. }, .. }))
     }
 
     /// Opens the span of a node that is about to begin: at its key where it has one.
@@ -323,30 +259,19 @@ impl<'a> Builder<'a> {
         let (key, mark) = match self.stack.last().map(|open| &open.kind) {
             None => (0, mark),
             Some(Kind::List(items)) => (number(items.len()), mark),
-            Some(Kind::Map {
-                key: Key::Given(key, at),
-                ..
-            }) => (hash(key), *at),
-            Some(Kind::Map {
-                key: Key::Merge(at), ..
-            }) => (hash("<<"), *at),
-            Some(Kind::Map {
-                key: Key::Awaited, ..
-            }) => (hash(""), mark),
+            Some(Kind::Map { key: Key::Given(key, at), .. }) => (hash(key), *at),
+            Some(Kind::Map { key: Key::Merge(at), .. }) => (hash("<<"), *at),
+            Some(Kind::Map { key: Key::Awaited, .. }) => (hash(""), mark),
         };
         self.spans.open(key, mark.line, mark.column)
     }
 
     fn spend(&mut self, mark: Mark) -> Read {
-        self.anchors
-            .spend(1)
-            .map_err(|refused| self.refused(&refused, mark))
+        self.anchors.spend(1).map_err(|refused| self.refused(&refused, mark))
     }
 
     fn keep(&mut self, anchor: usize, value: &Value, mark: Mark) -> Read {
-        self.anchors
-            .keep(anchor, value)
-            .map_err(|refused| self.refused(&refused, mark))
+        self.anchors.keep(anchor, value).map_err(|refused| self.refused(&refused, mark))
     }
 
     fn refused(&self, refused: &Refused, mark: Mark) -> Problem {
@@ -363,17 +288,27 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn unfit(&self, unfit: Unfit, mark: Mark) -> Problem {
+        let problem = self.problem(mark, unfit.message);
+        match unfit.hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
+    }
+
+    fn note(&mut self, message: Option<impl Into<String>>, mark: Mark) {
+        let (Some(message), Some(_)) = (message, &self.notes) else { return };
+        let Problem { place, message, .. } = self.problem(mark, message.into());
+        self.notes.get_or_insert_default().push(Note { place, message });
+    }
+
     fn place(&self, mark: Mark) -> Place {
         Place::at(self.path.clone(), mark.line, mark.column)
     }
 
     fn problem(&self, mark: Mark, message: String) -> Problem {
         let path = self.key_path();
-        let message = if path.is_empty() {
-            message
-        } else {
-            format!("{path}: {message}")
-        };
+        let message = if path.is_empty() { message } else { format!("{path}: {message}") };
         Problem::at(self.place(mark), message)
     }
 
@@ -385,10 +320,7 @@ impl<'a> Builder<'a> {
                 Kind::List(items) => {
                     write!(path, "[{}]", items.len()).expect("writing to a String cannot fail");
                 }
-                Kind::Map {
-                    key: Key::Given(key, _),
-                    ..
-                } => {
+                Kind::Map { key: Key::Given(key, _), .. } => {
                     if !path.is_empty() {
                         path.push('.');
                     }
@@ -398,12 +330,5 @@ impl<'a> Builder<'a> {
             }
         }
         path
-    }
-}
-
-fn into_entries(value: Value) -> Map<String, Value> {
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
     }
 }

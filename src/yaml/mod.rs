@@ -7,11 +7,20 @@
 //! Events come from `granit-parser`; what they mean is decided here, because no crate resolves scalars as go-yaml does.
 //! A [`crate::object::Problem`] from here names a place and a key path, never a value: the file may hold secrets.
 
+mod ambiguous;
 mod anchors;
 mod build;
+mod merge;
+mod node;
+#[cfg(test)]
+mod properties;
 mod read;
+mod refold;
 mod scalar;
 mod spans;
+#[cfg(test)]
+mod table;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -22,7 +31,7 @@ use serde_json::Value;
 use crate::object::{Place, TreePath};
 use spans::Spans;
 
-pub use read::read;
+pub use read::{ambiguous, read};
 pub use write::{write, write_all};
 
 /// Whose reading of YAML applies.
@@ -53,13 +62,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            file_bytes: 8 << 20,
-            documents: 5_000,
-            depth: 100,
-            nodes: 5_000_000,
-            alias_bytes: 32 << 20,
-        }
+        Self { file_bytes: 8 << 20, documents: 5_000, depth: 100, nodes: 5_000_000, alias_bytes: 32 << 20 }
     }
 }
 

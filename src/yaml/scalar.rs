@@ -20,6 +20,8 @@ pub(super) enum Resolved {
     Time(String),
     /// `<<`, as a key.
     Merge,
+    /// Text by a tag that says nothing to go-yaml, or by `!!binary`. Kustomize takes no such key.
+    Tagged(String),
     Text,
 }
 
@@ -36,8 +38,7 @@ pub(super) fn resolve(text: &str, dialect: Dialect) -> Resolved {
         b'.' => match text {
             ".nan" | ".NaN" | ".NAN" => Resolved::Float(f64::NAN),
             ".inf" | ".Inf" | ".INF" => Resolved::Float(f64::INFINITY),
-            _ if is_float(text.as_bytes()) => float(text),
-            _ => Resolved::Text,
+            _ => point(text),
         },
         b'+' | b'-' | b'0'..=b'9' => match text {
             "+.inf" | "+.Inf" | "+.INF" => Resolved::Float(f64::INFINITY),
@@ -61,6 +62,16 @@ fn word(text: &str, dialect: Dialect) -> Option<Resolved> {
     })
 }
 
+/// Go's ParseFloat on what begins with a point: an underscore may stand between two digits.
+fn point(text: &str) -> Resolved {
+    let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
+    if !text.match_indices('_').all(|(at, _)| digit(at - 1) && digit(at + 1)) {
+        return Resolved::Text;
+    }
+    let plain = text.replace('_', "");
+    if is_float(plain.as_bytes()) { float(&plain) } else { Resolved::Text }
+}
+
 fn number_or_time(text: &str) -> Resolved {
     if let Some(time) = timestamp(text) {
         return Resolved::Time(time);
@@ -75,11 +86,7 @@ fn number_or_time(text: &str) -> Resolved {
     if let Some(int) = integer(plain) {
         return int;
     }
-    if is_float(plain.as_bytes()) {
-        float(plain)
-    } else {
-        Resolved::Text
-    }
+    if is_float(plain.as_bytes()) { float(plain) } else { Resolved::Text }
 }
 
 /// Go's `ParseInt(text, 0, 64)`, then `ParseUint`: the base by its prefix, a bare leading zero means octal.
@@ -147,18 +154,24 @@ fn float(text: &str) -> Resolved {
     }
 }
 
-/// A number as it stands after a passage through Go's JSON: whole floats are integers, what exceeds `i64` is a float.
+/// A number as it stands after a passage through Go's JSON: what exceeds `i64` is a float, and a whole float is an
+/// integer where its shortest digits, filled up with zeros, fit one.
 pub(super) fn json_number(resolved: &Resolved) -> Option<Value> {
-    /// 2^63: the first float that no `i64` holds.
-    const I64_END: f64 = 9_223_372_036_854_775_808.0;
     let float = match *resolved {
         Resolved::Int(int) => return Some(int.into()),
         Resolved::Uint(uint) => uint as f64,
         Resolved::Float(float) => float,
         _ => return None,
     };
-    if float.fract() == 0.0 && (-I64_END..I64_END).contains(&float) {
-        return Some((float as i64).into());
+    if float == 0.0 {
+        // Minus zero too.
+        return Some(0.into());
+    }
+    if float.fract() == 0.0
+        && float.abs() < 1e19
+        && let Ok(int) = float.to_string().parse::<i64>()
+    {
+        return Some(int.into());
     }
     Number::from_f64(float).map(Value::Number)
 }
@@ -199,9 +212,7 @@ pub(super) fn timestamp(text: &str) -> Option<String> {
     {
         let count = rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         // Nanoseconds: Go cuts what follows the ninth digit.
-        let kept = std::str::from_utf8(&rest[1..=count.min(9)])
-            .ok()?
-            .trim_end_matches('0');
+        let kept = std::str::from_utf8(&rest[1..=count.min(9)]).ok()?.trim_end_matches('0');
         if !kept.is_empty() {
             time.push('.');
             time.push_str(kept);
@@ -228,14 +239,8 @@ pub(super) fn timestamp(text: &str) -> Option<String> {
 }
 
 fn one_or_two(rest: &mut &[u8]) -> Option<u32> {
-    let count = rest
-        .iter()
-        .take(2)
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
-    let value = rest[..count]
-        .iter()
-        .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    let count = rest.iter().take(2).take_while(|byte| byte.is_ascii_digit()).count();
+    let value = rest[..count].iter().fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
     *rest = &rest[count..];
     (count > 0).then_some(value)
 }
@@ -256,30 +261,30 @@ fn days_in(year: u32, month: u32) -> u32 {
 }
 
 /// The text of a key that was not written as text, where the tool gives it one. Kustomize refuses such keys.
-pub(super) fn key(resolved: &Resolved, dialect: Dialect) -> Option<String> {
-    if dialect == Dialect::Kustomize {
-        return None;
-    }
-    match *resolved {
+pub(super) fn key(resolved: Resolved, text: &str, dialect: Dialect) -> Option<String> {
+    match resolved {
+        Resolved::Text => Some(text.to_owned()),
+        _ if dialect == Dialect::Kustomize => None,
+        Resolved::Time(_) => Some(text.to_owned()),
+        Resolved::Tagged(text) => Some(text),
         Resolved::Bool(truth) => Some(truth.to_string()),
         Resolved::Int(int) => Some(int.to_string()),
+        Resolved::Float(float) if float.is_nan() => Some(".nan".to_owned()),
+        Resolved::Float(f64::INFINITY) => Some(".inf".to_owned()),
+        Resolved::Float(f64::NEG_INFINITY) => Some("-.inf".to_owned()),
         // sigs.k8s.io/yaml formats keys in single precision.
-        Resolved::Float(float) if float.is_finite() => Some(shortest(float as f32)),
-        _ => None,
+        Resolved::Float(float) => Some(shortest(float as f32)),
+        Resolved::Null | Resolved::Uint(_) | Resolved::Merge => None,
     }
 }
 
-/// Go's `FormatFloat(float, 'g', -1, 32)`: the fewest digits that read back, exponents below -4 and from 21 on.
+/// Go's `FormatFloat(float, 'g', -1, 32)`: the fewest digits that read back, with an exponent below -4 and from 6 on.
 fn shortest(float: f32) -> String {
     let scientific = format!("{float:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if (-4..21).contains(&exponent) {
+    if (-4..6).contains(&exponent) {
         return float.to_string();
     }
-    format!(
-        "{digits}e{}{:02}",
-        if exponent < 0 { '-' } else { '+' },
-        exponent.abs()
-    )
+    format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }

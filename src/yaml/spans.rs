@@ -18,12 +18,7 @@ pub(super) struct Spans(Vec<Node>);
 impl Spans {
     /// Enters a node whose subtree follows; [`Spans::close`] ends it.
     pub fn open(&mut self, key: u32, line: u32, column: u32) -> usize {
-        self.0.push(Node {
-            key,
-            size: 1,
-            line,
-            column,
-        });
+        self.0.push(Node { key, size: 1, line, column });
         self.0.len() - 1
     }
 
@@ -81,7 +76,6 @@ impl Spans {
 
 /// FNV-1a with the top bit set, so that no key is taken for a list's index.
 pub(super) fn hash(key: &str) -> u32 {
-    key.bytes().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    }) | 1 << 31
+    key.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+        | 1 << 31
 }

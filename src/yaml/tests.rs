@@ -46,10 +46,7 @@ fn a_merged_key_stands_where_the_merge_stands() {
 #[test]
 fn a_key_given_twice_names_both_places() {
     let problem = refused("a:\n  b: hidden\n  c: 1\n  b: hidden\n");
-    assert_eq!(
-        problem,
-        "a.yaml:4: a: the key \"b\" is given twice, first in line 2 (remove one of the two)"
-    );
+    assert_eq!(problem, "a.yaml:4: a: the key \"b\" is given twice, first in line 2 (remove one of the two)");
 }
 
 #[test]
@@ -61,19 +58,13 @@ fn documents_without_content_are_left_out() {
 
 #[test]
 fn what_is_not_utf8_text_is_refused() {
-    let problem = |bytes: &[u8]| {
-        read(bytes, &path(), Dialect::Kubectl, &Limits::default())
-            .unwrap_err()
-            .to_string()
-    };
+    let problem =
+        |bytes: &[u8]| read(bytes, &path(), Dialect::Kubectl, &Limits::default()).unwrap_err().to_string();
     assert!(problem(b"\xFF\xFEa\0:\0").contains("UTF-16"));
     assert!(problem(b"a\0:\0").contains("UTF-16"));
     assert!(problem(b"a: 1\nb: \xFF\xFF\n").starts_with("a.yaml:2: this file is not UTF-8"));
     assert!(problem(b"a: 1\nb: \x07\n").starts_with("a.yaml:2: a control character"));
-    assert_eq!(
-        one("\u{FEFF}a: 1\r\nb: 2\r\n", Dialect::Kubectl),
-        json!({"a": 1, "b": 2})
-    );
+    assert_eq!(one("\u{FEFF}a: 1\r\nb: 2\r\n", Dialect::Kubectl), json!({"a": 1, "b": 2}));
 }
 
 #[test]
@@ -82,9 +73,7 @@ fn depth_is_refused_without_stack() {
         "[".repeat(20_000),
         "{a: ".repeat(20_000),
         "- ".repeat(20_000),
-        (0..1_000)
-            .map(|n| format!("{}a:\n", " ".repeat(n)))
-            .collect::<String>(),
+        (0..1_000).map(|n| format!("{}a:\n", " ".repeat(n))).collect::<String>(),
         "[{a: ".repeat(20_000) + &"}]".repeat(20_000),
     ] {
         let problem = refused(&text);
@@ -99,11 +88,7 @@ fn aliases_cannot_explode() {
         bomb += &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", "));
     }
     assert!(refused(&bomb).contains("aliases"), "{}", refused(&bomb));
-    let long = format!(
-        "a: &a {}\nb: [{}]\n",
-        "x".repeat(1 << 20),
-        vec!["*a"; 1000].join(", ")
-    );
+    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(1 << 20), vec!["*a"; 1000].join(", "));
     assert!(refused(&long).contains("aliases"));
     let chain: String = (1..200).map(|n| format!("a{n}: &a{n} [*a{}]\n", n - 1)).collect();
     assert!(refused(&format!("a0: &a0 []\n{chain}")).contains("nested more than"));
@@ -113,28 +98,11 @@ fn aliases_cannot_explode() {
 
 #[test]
 fn limits_hold() {
-    let limits = Limits {
-        file_bytes: 10,
-        documents: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { file_bytes: 10, documents: 2, ..Limits::default() };
     let read = |text: &str| read(text.as_bytes(), &path(), Dialect::Kubectl, &limits);
-    assert!(
-        read("aaaaaaaaaaaaaaa")
-            .unwrap_err()
-            .to_string()
-            .contains("15 bytes; the limit is 10")
-    );
-    let limits = Limits {
-        documents: 2,
-        ..Limits::default()
-    };
-    let three = super::read(
-        b"a: 1\n---\nb: 1\n---\nc: 1\n",
-        &path(),
-        Dialect::Kubectl,
-        &limits,
-    );
+    assert!(read("aaaaaaaaaaaaaaa").unwrap_err().to_string().contains("15 bytes; the limit is 10"));
+    let limits = Limits { documents: 2, ..Limits::default() };
+    let three = super::read(b"a: 1\n---\nb: 1\n---\nc: 1\n", &path(), Dialect::Kubectl, &limits);
     assert!(three.unwrap_err().to_string().contains("more than 2 documents"));
 }
 
@@ -162,4 +130,90 @@ fn a_problem_never_quotes_a_value() {
             }
         }
     }
+}
+
+#[test]
+fn what_the_tools_read_differently_is_named() {
+    let text = "\
+a: yes
+b: [1, 0o14, hidden]
+c: 2020-01-01
+d: {e: , f: 1}
+n: hidden
+1: hidden
+g: >
+  hidden
+    hidden
+h: &h {x: 1}
+i:
+  x: 2
+  <<: *h
+k: 'yes'
+l: |
+  hidden";
+    let notes = ambiguous(text.as_bytes(), &path(), &Limits::default()).unwrap();
+    let notes: Vec<String> =
+        notes.iter().map(|note| format!("{}: {}", note.place.as_ref().unwrap(), note.message)).collect();
+    assert_eq!(
+        notes,
+        [
+            "a.yaml:1: a: kustomize reads text here, kubectl a boolean; write true or false for a boolean, or put it \
+             in quotes for text",
+            "a.yaml:3: c: kustomize turns this date into a time, kubectl leaves it as it is; put it in quotes",
+            "a.yaml:4: d.e: kustomize reads empty text here, kubectl null; write null, or \"\" for empty text",
+            "a.yaml:5: kubectl reads this key as another word; put it in quotes",
+            "a.yaml:6: kustomize refuses this key, which is not text; put it in quotes",
+            "a.yaml:7: g: kustomize reads other line breaks in this folded block than kubectl; write it as a literal \
+             block (|)",
+            "a.yaml:13: i: what << brings here wins over earlier keys for kubectl, and loses to them for kustomize; \
+             write << first",
+            "a.yaml:15: l: kustomize and kubectl read different text here; end the file with a line break",
+        ]
+    );
+}
+
+#[test]
+fn yaml_is_written_as_people_write_it() {
+    let value = json!({
+        "args": ["--a=b", "-c", "x: y", "it's", "\"q\""],
+        "empty": {"list": [], "map": {}, "none": null, "text": ""},
+        "nested": [[1, [2]], {"a": 1, "b": [true]}],
+        "script": "#!/bin/sh\n\necho hi\n",
+        "words": ["yes", "12", "1.2.3", "v1.2", "2020-01-01", "a:b", "10.0.0.1", "é", "a\tb", "trailing "],
+    });
+    let wanted = "\
+args:
+- --a=b
+- -c
+- \"x: y\"
+- \"it's\"
+- '\"q\"'
+empty:
+  list: []
+  map: {}
+  none: null
+  text: \"\"
+nested:
+- - 1
+  - - 2
+- a: 1
+  b:
+  - true
+script: |
+  #!/bin/sh
+
+  echo hi
+words:
+- \"yes\"
+- \"12\"
+- \"1.2.3\"
+- v1.2
+- \"2020-01-01\"
+- a:b
+- \"10.0.0.1\"
+- \"é\"
+- \"a\\tb\"
+- \"trailing \"
+";
+    assert_eq!(write(&value), wanted);
 }

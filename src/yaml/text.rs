@@ -10,18 +10,10 @@ pub(super) fn decode<'a>(bytes: &'a [u8], path: &TreePath) -> Result<&'a str, Pr
     }
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        Problem::at(
-            place(bytes, error.valid_up_to(), path),
-            "this file is not UTF-8 text",
-        )
-        .hint("save it as UTF-8")
+        Problem::at(place(bytes, error.valid_up_to(), path), "this file is not UTF-8 text")
+            .hint("save it as UTF-8")
     })?;
-    match text
-        .as_bytes()
-        .iter()
-        .enumerate()
-        .find(|&(at, &byte)| is_control(bytes, at, byte))
-    {
+    match text.as_bytes().iter().enumerate().find(|&(at, &byte)| is_control(bytes, at, byte)) {
         None => Ok(text),
         Some((at, byte)) => Err(Problem::at(
             place(bytes, at, path),
@@ -33,10 +25,8 @@ pub(super) fn decode<'a>(bytes: &'a [u8], path: &TreePath) -> Result<&'a str, Pr
 
 /// A byte order mark, or a NUL among the first two characters: text in one of the wide encodings.
 fn is_wide(bytes: &[u8]) -> bool {
-    matches!(
-        bytes,
-        [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] | [0, 0, 0xFE, 0xFF, ..]
-    ) || bytes.iter().take(4).any(|&byte| byte == 0) && bytes.len() > 1
+    matches!(bytes, [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] | [0, 0, 0xFE, 0xFF, ..])
+        || bytes.iter().take(4).any(|&byte| byte == 0) && bytes.len() > 1
 }
 
 /// What go-yaml's reader refuses: C0 but tab and line ends, DEL, C1 but NEL, and the two non-characters of the BMP.
