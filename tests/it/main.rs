@@ -1,2 +1,4 @@
+#![allow(clippy::disallowed_methods, reason = "tests start programs, read files and clocks")]
+
 mod schema;
 mod yaml;
