@@ -36,6 +36,7 @@ pub mod redact;
 pub mod render;
 pub mod report;
 pub mod rollout;
+pub mod schema;
 #[allow(clippy::disallowed_methods)]
 pub mod telemetry;
 pub mod yaml;

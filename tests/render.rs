@@ -44,3 +44,36 @@ fn the_judge_still_says_what_is_checked_in() {
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
+
+/// Random trees until `FAIRLEAD_TREES` of them (300 unless told) were tried. A failure names its seed.
+#[test]
+fn random_trees_render_as_the_judge_says() {
+    let Ok(kustomize) = std::env::var("FAIRLEAD_KUSTOMIZE") else { return };
+    let number = |name: &str, default: u64| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default);
+    let (first, count) = (number("FAIRLEAD_SEED", 1), number("FAIRLEAD_TREES", 300));
+    let (mut agree, mut refuse, mut failures) = (0, 0, Vec::new());
+    for seed in first..first + count {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let files = support::random::Tree::new(&mut rng).files;
+        let root = tempfile::tempdir().expect("a scratch folder");
+        for (path, text) in &files {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder is made");
+            std::fs::write(path, text).expect("a file is written");
+        }
+        let (mine, theirs) = (ours(root.path(), "overlay"), judge(&kustomize, root.path(), "overlay"));
+        match compare(&mine, &theirs) {
+            Ok(()) if matches!(theirs, Verdict::Objects(_)) => agree += 1,
+            Ok(()) => {
+                refuse += 1;
+                if let (Ok(_), Verdict::Refused(why)) = (std::env::var("FAIRLEAD_WHY"), &theirs) {
+                    println!("seed {seed} is refused: {}", why.trim());
+                }
+            }
+            Err(difference) => failures.push(format!("seed {seed}: {difference}")),
+        }
+    }
+    println!("{agree} trees agree, {refuse} are refused by both, {} differ", failures.len());
+    let shown: Vec<&str> = failures.iter().map(String::as_str).take(40).collect();
+    assert!(failures.is_empty(), "{} of {count} trees differ:\n{}", failures.len(), shown.join("\n"));
+}

@@ -62,11 +62,9 @@ pub(super) fn copy(
     let mut failure = None;
     let done = pack.foreach(|bytes| {
         written += bytes.len() as u64;
-        let result = go_on(written).and_then(|()| {
-            writer
-                .write_all(bytes)
-                .map_err(|error| git2::Error::from_str(&error.to_string()))
-        });
+        // The writer says only that it failed; libgit2 knows why.
+        let result =
+            go_on(written).and_then(|()| writer.write_all(bytes).map_err(|_| git2::Error::last_error(-1)));
         failure = result.err();
         failure.is_none()
     });

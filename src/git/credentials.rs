@@ -11,11 +11,7 @@ pub enum Credentials {
     /// For https and http: a token, or a password. Sent to the remote's own host only, and only when it asks.
     Token { username: String, token: String },
     /// For ssh: a private key in PEM, and the hosts that are trusted, as `known_hosts` lists them.
-    Ssh {
-        private_key: String,
-        passphrase: Option<String>,
-        known_hosts: String,
-    },
+    Ssh { private_key: String, passphrase: Option<String>, known_hosts: String },
 }
 
 impl fmt::Debug for Credentials {
@@ -42,29 +38,20 @@ impl Remote {
         let (parsed, info) = RemoteUrl::parse(url)?;
         let credentials = match (credentials, info) {
             // `https://TOKEN@host/` is a common way to write a token that needs no name.
-            (Credentials::None, Some(info)) if info.password.is_empty() => Credentials::Token {
-                username: "git".to_owned(),
-                token: info.username,
-            },
-            (Credentials::None, Some(info)) => Credentials::Token {
-                username: info.username,
-                token: info.password,
-            },
+            (Credentials::None, Some(info)) if info.password.is_empty() => {
+                Credentials::Token { username: "git".to_owned(), token: info.username }
+            }
+            (Credentials::None, Some(info)) => {
+                Credentials::Token { username: info.username, token: info.password }
+            }
             (credentials, _) => credentials,
         };
         if matches!(&credentials, Credentials::Token { username, token } if username.contains(':') || token.is_empty())
         {
             let why = "its token is empty, or its username holds a ':'".to_owned();
-            return Err(GitError::BadUrl {
-                remote: redacted(url),
-                why,
-            });
+            return Err(GitError::BadUrl { remote: redacted(url), why });
         }
-        Ok(Self {
-            url: parsed,
-            credentials,
-            ca: None,
-        })
+        Ok(Self { url: parsed, credentials, ca: None })
     }
 
     /// Trusts certificates that lead to one of these (PEM), instead of those that the system trusts.

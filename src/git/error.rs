@@ -51,11 +51,7 @@ pub enum GitError {
     #[error("{} is not a git repository", folder.display())]
     NotARepository { folder: PathBuf, source: Cause },
     #[error("{rev:?} names no commit of {}", folder.display())]
-    BadRevision {
-        folder: PathBuf,
-        rev: String,
-        source: Cause,
-    },
+    BadRevision { folder: PathBuf, rev: String, source: Cause },
     #[error("cannot fetch from {remote}")]
     Fetch { remote: String, source: Cause },
 }

@@ -68,10 +68,8 @@ fn sync_smart(
     }
     let moved = moved(repo, &heads);
     if !moved.is_empty() {
-        let specs: Vec<String> = moved
-            .iter()
-            .map(|(branch, _)| format!("+refs/heads/{branch}:refs/heads/{branch}"))
-            .collect();
+        let specs: Vec<String> =
+            moved.iter().map(|(branch, _)| format!("+refs/heads/{branch}:refs/heads/{branch}")).collect();
         let mut options = FetchOptions::new();
         options
             .depth(depth)
@@ -84,10 +82,7 @@ fn sync_smart(
     // A server may keep the connection open for as long as it likes; nothing more is asked of it.
     drop(connection);
     keep(repo, &moved, &gone)?;
-    Ok(Seen {
-        heads,
-        moved: !moved.is_empty(),
-    })
+    Ok(Seen { heads, moved: !moved.is_empty() })
 }
 
 /// A remote on this machine's disk. Only the refs that are wanted are read, however many there are.
@@ -101,21 +96,16 @@ fn sync_folder(
     let shown = || remote.url().to_string();
     let transfer = |error: Error| match session.explain(&error, repo.path()) {
         // The other database is as likely the one that cannot be read, and a cache is only given up on its own fault.
-        GitError::Cache { source, .. } | GitError::Fetch { source, .. } => GitError::Transfer {
-            remote: shown(),
-            source,
-        },
+        GitError::Cache { source, .. } | GitError::Fetch { source, .. } => {
+            GitError::Transfer { remote: shown(), source }
+        }
         error => error,
     };
     let source = objects::open(path).map_err(|error| match error.code() {
-        ErrorCode::NotFound => GitError::NoRepository {
-            remote: shown(),
-            source: Cause(error.message().to_owned()),
-        },
-        _ => GitError::Unreachable {
-            remote: shown(),
-            source: Cause(error.message().to_owned()),
-        },
+        ErrorCode::NotFound => {
+            GitError::NoRepository { remote: shown(), source: Cause(error.message().to_owned()) }
+        }
+        _ => GitError::Unreachable { remote: shown(), source: Cause(error.message().to_owned()) },
     })?;
     let head = |branch: &str| match source.find_reference(&format!("refs/heads/{branch}")) {
         Ok(reference) => reference.peel_to_commit().map(|commit| Some(commit.id())),
@@ -123,18 +113,11 @@ fn sync_folder(
         Err(error) => Err(error),
     };
     let look = || -> Result<_, Error> {
-        let heads: BTreeMap<String, Option<Oid>> = wanted
-            .iter()
-            .map(|branch| Ok((branch.clone(), head(branch)?)))
-            .collect::<Result<_, Error>>()?;
+        let heads: BTreeMap<String, Option<Oid>> =
+            wanted.iter().map(|branch| Ok((branch.clone(), head(branch)?))).collect::<Result<_, Error>>()?;
         let mut gone = held(repo)?;
         gone.retain(|branch| !wanted.contains(branch) && matches!(head(branch), Ok(None)));
-        gone.extend(
-            heads
-                .iter()
-                .filter(|(_, id)| id.is_none())
-                .map(|(branch, _)| branch.clone()),
-        );
+        gone.extend(heads.iter().filter(|(_, id)| id.is_none()).map(|(branch, _)| branch.clone()));
         Ok((heads, gone))
     };
     let (heads, gone) = look().map_err(transfer)?;
@@ -142,10 +125,7 @@ fn sync_folder(
     let tips: Vec<Oid> = moved.iter().map(|(_, id)| *id).collect();
     copy(&source, repo, &tips, &|bytes| session.go_on(bytes)).map_err(transfer)?;
     keep(repo, &moved, &gone).map_err(|error| session.explain(&error, repo.path()))?;
-    Ok(Seen {
-        heads,
-        moved: !moved.is_empty(),
-    })
+    Ok(Seen { heads, moved: !moved.is_empty() })
 }
 
 /// The branches that the cache holds.
@@ -161,8 +141,7 @@ pub(super) fn held(repo: &Repository) -> Result<BTreeSet<String>, Error> {
 
 fn moved(repo: &Repository, heads: &BTreeMap<String, Option<Oid>>) -> Vec<(String, Oid)> {
     let is_held = |branch: &str, id: Oid| {
-        repo.refname_to_id(&format!("refs/heads/{branch}"))
-            .is_ok_and(|held| held == id)
+        repo.refname_to_id(&format!("refs/heads/{branch}")).is_ok_and(|held| held == id)
             && repo.find_commit(id).and_then(|commit| commit.tree()).is_ok()
     };
     heads
@@ -180,15 +159,13 @@ fn keep(repo: &Repository, moved: &[(String, Oid)], gone: &BTreeSet<String>) -> 
         }
     }
     for (branch, id) in moved {
-        repo.find_commit(*id)
-            .and_then(|commit| commit.tree())
-            .map_err(|error| {
-                Error::new(
-                    ErrorCode::GenericError,
-                    git2::ErrorClass::Indexer,
-                    format!("the server left out {id}: {}", error.message()),
-                )
-            })?;
+        repo.find_commit(*id).and_then(|commit| commit.tree()).map_err(|error| {
+            Error::new(
+                ErrorCode::GenericError,
+                git2::ErrorClass::Indexer,
+                format!("the server left out {id}: {}", error.message()),
+            )
+        })?;
         repo.reference(&format!("refs/heads/{branch}"), *id, true, "fetched")?;
     }
     Ok(())

@@ -30,11 +30,7 @@ impl FolderTree {
         if !root.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Self(Links(Disk {
-            root,
-            ids: Mutex::default(),
-            nonce: fastrand::u64(..),
-        })))
+        Ok(Self(Links(Disk { root, ids: Mutex::default(), nonce: fastrand::u64(..) })))
     }
 }
 
@@ -50,10 +46,7 @@ impl Tree for FolderTree {
     fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {
         let blob = self.0.read(path, limit)?;
         // The id of what was read, not of what is there by now.
-        Ok(Blob {
-            id: Digest::of(&blob.bytes),
-            ..blob
-        })
+        Ok(Blob { id: Digest::of(&blob.bytes), ..blob })
     }
 }
 
@@ -88,9 +81,7 @@ impl Disk {
 
     fn hash_file(&self, path: &TreePath) -> Result<Digest, TreeError> {
         let place = self.place(path);
-        let link = fs::symlink_metadata(&place)
-            .map_err(|error| unreadable(path, &error))?
-            .is_symlink();
+        let link = fs::symlink_metadata(&place).map_err(|error| unreadable(path, &error))?.is_symlink();
         let bytes = match link {
             true => fs::read_link(&place).map(|text| text.as_os_str().as_bytes().to_vec()),
             false => fs::read(&place),
@@ -119,10 +110,7 @@ impl Disk {
                     if budget.files == 0 || budget.bytes < size {
                         return Ok(None);
                     }
-                    *budget = Budget {
-                        files: budget.files - 1,
-                        bytes: budget.bytes - size,
-                    };
+                    *budget = Budget { files: budget.files - 1, bytes: budget.bytes - size };
                     self.kept(&below, || self.hash_file(&below))?
                 }
                 ChildKind::Folder => match self.hash_folder(&below, depth + 1, budget)? {
@@ -160,16 +148,8 @@ impl Source for Disk {
             };
             let name = entry.file_name();
             children.push(match name.to_str() {
-                Some(name) => Child {
-                    name: name.into(),
-                    kind,
-                    key: (),
-                },
-                None => Child {
-                    name: name.to_string_lossy().into(),
-                    kind: ChildKind::BadName,
-                    key: (),
-                },
+                Some(name) => Child { name: name.into(), kind, key: () },
+                None => Child { name: name.to_string_lossy().into(), kind: ChildKind::BadName, key: () },
             });
         }
         children.sort_by(|a, b| {
@@ -184,40 +164,23 @@ impl Source for Disk {
         let fail = |error: io::Error| unreadable(path, &error);
         let facts = fs::symlink_metadata(&place).map_err(fail)?;
         if facts.is_symlink() {
-            return Ok(fs::read_link(&place)
-                .map_err(fail)?
-                .into_os_string()
-                .as_bytes()
-                .to_vec());
+            return Ok(fs::read_link(&place).map_err(fail)?.into_os_string().as_bytes().to_vec());
         }
         if facts.len() > limit {
-            return Err(TreeError::TooLarge {
-                path: path.clone(),
-                size: facts.len(),
-                limit,
-            });
+            return Err(TreeError::TooLarge { path: path.clone(), size: facts.len(), limit });
         }
         let mut bytes = Vec::with_capacity(facts.len() as usize);
-        fs::File::open(&place)
-            .map_err(fail)?
-            .take(limit + 1)
-            .read_to_end(&mut bytes)
-            .map_err(fail)?;
+        fs::File::open(&place).map_err(fail)?.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
         match bytes.len() as u64 {
-            size if size > limit => Err(TreeError::TooLarge {
-                path: path.clone(),
-                size,
-                limit,
-            }),
+            size if size > limit => Err(TreeError::TooLarge { path: path.clone(), size, limit }),
             _ => Ok(bytes),
         }
     }
 
     fn file_id(&self, path: &TreePath, _: &()) -> Result<Digest, TreeError> {
         self.kept(path, || {
-            let size = fs::symlink_metadata(self.place(path))
-                .map_err(|error| unreadable(path, &error))?
-                .len();
+            let size =
+                fs::symlink_metadata(self.place(path)).map_err(|error| unreadable(path, &error))?.len();
             match size <= HASHED_BYTES {
                 true => self.hash_file(path),
                 false => Ok(self.own_id(path)),
@@ -227,13 +190,8 @@ impl Source for Disk {
 
     fn folder_id(&self, path: &TreePath, _: &()) -> Result<Digest, TreeError> {
         self.kept(path, || {
-            let mut budget = Budget {
-                files: HASHED_FILES,
-                bytes: HASHED_BYTES,
-            };
-            Ok(self
-                .hash_folder(path, 0, &mut budget)?
-                .unwrap_or_else(|| self.own_id(path)))
+            let mut budget = Budget { files: HASHED_FILES, bytes: HASHED_BYTES };
+            Ok(self.hash_folder(path, 0, &mut budget)?.unwrap_or_else(|| self.own_id(path)))
         })
     }
 }
@@ -245,8 +203,5 @@ impl Disk {
 }
 
 fn unreadable(path: &TreePath, error: &io::Error) -> TreeError {
-    TreeError::Unreadable {
-        path: path.clone(),
-        why: error.kind().to_string(),
-    }
+    TreeError::Unreadable { path: path.clone(), why: error.kind().to_string() }
 }

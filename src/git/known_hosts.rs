@@ -21,11 +21,7 @@ pub(super) enum Verdict {
 pub(super) fn judge(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Verdict {
     // Names are listed bare for port 22, and as [host]:port for others.
     let host = host.to_ascii_lowercase();
-    let name = if port == 22 {
-        host.clone()
-    } else {
-        format!("[{host}]:{port}")
-    };
+    let name = if port == 22 { host.clone() } else { format!("[{host}]:{port}") };
     let mut kinds = Vec::new();
     let mut known = false;
     for line in known_hosts.lines() {
@@ -56,9 +52,7 @@ pub(super) fn judge(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Ver
 /// Whether the first field of a line names this host: a hashed name, or patterns of which one fits and no negated one.
 fn names(field: &str, name: &str) -> bool {
     if let Some(hashed) = field.strip_prefix("|1|") {
-        return hashed
-            .split_once('|')
-            .is_some_and(|(salt, hash)| hashes_to(salt, hash, name));
+        return hashed.split_once('|').is_some_and(|(salt, hash)| hashes_to(salt, hash, name));
     }
     let mut found = false;
     for pattern in field.split(',') {
@@ -131,19 +125,13 @@ mod tests {
         assert_eq!(judged(&lines, "10.0.0.1", 22), Verdict::Known);
         assert_eq!(judged(&lines, "git.example", 2222), Verdict::Unknown);
         assert_eq!(judged(&lines, "other.example", 22), Verdict::Unknown);
-        assert_eq!(
-            judged(&line("[git.example]:2222"), "git.example", 2222),
-            Verdict::Known
-        );
+        assert_eq!(judged(&line("[git.example]:2222"), "git.example", 2222), Verdict::Known);
     }
 
     #[test]
     fn another_key_of_a_listed_host_is_refused() {
         let kinds = vec!["ssh-ed25519".to_owned()];
-        assert_eq!(
-            judge(&line("git.example"), "git.example", 22, b"another"),
-            Verdict::Differs { kinds }
-        );
+        assert_eq!(judge(&line("git.example"), "git.example", 22, b"another"), Verdict::Differs { kinds });
     }
 
     #[test]
@@ -154,24 +142,15 @@ mod tests {
 
     #[test]
     fn an_authority_trusts_nobody_here() {
-        assert_eq!(
-            judged(&format!("@cert-authority {}", line("*")), "git.example", 22),
-            Verdict::Unknown
-        );
+        assert_eq!(judged(&format!("@cert-authority {}", line("*")), "git.example", 22), Verdict::Unknown);
     }
 
     #[test]
     fn patterns_and_their_negations_count() {
         assert_eq!(judged(&line("*.example"), "git.example", 22), Verdict::Known);
         assert_eq!(judged(&line("g?t.*"), "git.example", 22), Verdict::Known);
-        assert_eq!(
-            judged(&line("*.example,!git.example"), "git.example", 22),
-            Verdict::Unknown
-        );
-        assert_eq!(
-            judged(&line("*.example"), "git.example.evil", 22),
-            Verdict::Unknown
-        );
+        assert_eq!(judged(&line("*.example,!git.example"), "git.example", 22), Verdict::Unknown);
+        assert_eq!(judged(&line("*.example"), "git.example.evil", 22), Verdict::Unknown);
     }
 
     #[test]
@@ -179,11 +158,7 @@ mod tests {
         let salt = b"0123456789abcdefghij";
         let mut mac = Hmac::<Sha1>::new_from_slice(salt).unwrap();
         mac.update(b"[git.example]:2222");
-        let hosts = format!(
-            "|1|{}|{}",
-            BASE64.encode(salt),
-            BASE64.encode(mac.finalize().into_bytes())
-        );
+        let hosts = format!("|1|{}|{}", BASE64.encode(salt), BASE64.encode(mac.finalize().into_bytes()));
         assert_eq!(judged(&line(&hosts), "git.example", 2222), Verdict::Known);
         assert_eq!(judged(&line(&hosts), "git.example", 22), Verdict::Unknown);
     }
@@ -199,10 +174,7 @@ mod tests {
             "|1|x|y ssh-rsa AAAA",
             "@revoked",
         ] {
-            assert!(
-                !matches!(judged(text, "git.example", 22), Verdict::Known),
-                "{text:?}"
-            );
+            assert!(!matches!(judged(text, "git.example", 22), Verdict::Known), "{text:?}");
         }
     }
 }

@@ -24,12 +24,9 @@ pub(super) fn ready() {
         // here first, and nothing else in the process uses it.
         unsafe {
             // `url.*.insteadOf`, proxies and credential helpers of whoever runs us must not decide where we fetch from.
-            for level in [
-                ConfigLevel::System,
-                ConfigLevel::Global,
-                ConfigLevel::XDG,
-                ConfigLevel::ProgramData,
-            ] {
+            for level in
+                [ConfigLevel::System, ConfigLevel::Global, ConfigLevel::XDG, ConfigLevel::ProgramData]
+            {
                 let _ = opts::set_search_path(level, "");
             }
             // Who owns a repository matters to those who run its hooks; we read objects only.

@@ -79,11 +79,7 @@ impl<K> From<TreeError> for Stop<K> {
 
 impl<S: Source> Links<S> {
     fn root(&self) -> Arc<Folder<S::Key>> {
-        Arc::new(Folder {
-            path: TreePath::root(),
-            key: self.0.root(),
-            above: None,
-        })
+        Arc::new(Folder { path: TreePath::root(), key: self.0.root(), above: None })
     }
 
     fn resolve(&self, path: &TreePath, from: &mut Vec<TreePath>) -> Result<Node<S::Key>, Stop<S::Key>> {
@@ -97,10 +93,7 @@ impl<S: Source> Links<S> {
         names: &str,
         from: &mut Vec<TreePath>,
     ) -> Result<Node<S::Key>, Stop<S::Key>> {
-        let names: Vec<&str> = names
-            .split('/')
-            .filter(|name| !matches!(*name, "" | "."))
-            .collect();
+        let names: Vec<&str> = names.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
         for (part, name) in names.iter().enumerate() {
             if *name == ".." {
                 // Only the text of a link holds these; climbing out of the tree is caught by the caller as a bad link.
@@ -114,20 +107,14 @@ impl<S: Source> Links<S> {
             };
             let last = part + 1 == names.len();
             let node = self.follow(&here, child, from).map_err(|stop| match stop {
-                Stop::Missing | Stop::BadLink { .. } => Stop::BadLink {
-                    part,
-                    link: child.key.clone(),
-                },
+                Stop::Missing | Stop::BadLink { .. } => Stop::BadLink { part, link: child.key.clone() },
                 error => error,
             })?;
             match node {
                 Node::Folder(folder) => here = folder,
                 node if last => return Ok(node),
                 Node::Submodule(..) => {
-                    return Err(TreeError::Submodule {
-                        path: here.path.child(name),
-                    }
-                    .into());
+                    return Err(TreeError::Submodule { path: here.path.child(name) }.into());
                 }
                 _ => return Err(Stop::Missing),
             }
@@ -149,11 +136,7 @@ impl<S: Source> Links<S> {
             ChildKind::BadName => return Ok(Node::BadName),
             ChildKind::Folder => {
                 let above = Some(folder.clone());
-                return Ok(Node::Folder(Arc::new(Folder {
-                    path,
-                    key: child.key.clone(),
-                    above,
-                })));
+                return Ok(Node::Folder(Arc::new(Folder { path, key: child.key.clone(), above })));
             }
             ChildKind::Link => {}
         }
@@ -189,28 +172,17 @@ impl<S: Source> Links<S> {
             Node::File(path, key) => (EntryKind::File, self.0.file_id(path, key)?),
             Node::Submodule(path, key) => {
                 let commit = self.0.file_id(path, key)?;
-                (
-                    EntryKind::Submodule,
-                    Digest::of_parts(["submodule", commit.as_str()]),
-                )
+                (EntryKind::Submodule, Digest::of_parts(["submodule", commit.as_str()]))
             }
             Node::BadName => (EntryKind::BadName, Digest::of_parts(["bad name", name])),
         };
-        Ok(Entry {
-            name: name.to_owned(),
-            kind,
-            id,
-        })
+        Ok(Entry { name: name.to_owned(), kind, id })
     }
 
     fn bad_link(&self, name: &str, path: &TreePath, link: &S::Key) -> Result<Entry, TreeError> {
         let text = self.0.file_id(path, link)?;
         let id = Digest::of_parts(["bad link", text.as_str()]);
-        Ok(Entry {
-            name: name.to_owned(),
-            kind: EntryKind::BadLink,
-            id,
-        })
+        Ok(Entry { name: name.to_owned(), kind: EntryKind::BadLink, id })
     }
 
     fn fail(&self, path: &TreePath, stop: Stop<S::Key>) -> TreeError {
@@ -237,10 +209,7 @@ impl<S: Source> Tree for Links<S> {
 
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {
         let mut from = Vec::new();
-        let here = match self
-            .resolve(folder, &mut from)
-            .map_err(|stop| self.fail(folder, stop))?
-        {
+        let here = match self.resolve(folder, &mut from).map_err(|stop| self.fail(folder, stop))? {
             Node::Folder(here) => here,
             Node::File(..) => return Err(TreeError::NotAFolder { path: folder.clone() }),
             Node::Submodule(..) => return Err(TreeError::Submodule { path: folder.clone() }),
@@ -256,24 +225,16 @@ impl<S: Source> Tree for Links<S> {
     }
 
     fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {
-        match self
-            .resolve(path, &mut Vec::new())
-            .map_err(|stop| self.fail(path, stop))?
-        {
+        match self.resolve(path, &mut Vec::new()).map_err(|stop| self.fail(path, stop))? {
             Node::File(real, key) => {
                 let bytes = self.0.read(&real, &key, limit).map_err(|error| match error {
                     // The user knows the file by the path that was asked for.
-                    TreeError::TooLarge { size, limit, .. } => TreeError::TooLarge {
-                        path: path.clone(),
-                        size,
-                        limit,
-                    },
+                    TreeError::TooLarge { size, limit, .. } => {
+                        TreeError::TooLarge { path: path.clone(), size, limit }
+                    }
                     error => error,
                 })?;
-                Ok(Blob {
-                    id: self.0.file_id(&real, &key)?,
-                    bytes: bytes.into(),
-                })
+                Ok(Blob { id: self.0.file_id(&real, &key)?, bytes: bytes.into() })
             }
             Node::Folder(_) => Err(TreeError::NotAFile { path: path.clone() }),
             Node::Submodule(..) => Err(TreeError::Submodule { path: path.clone() }),

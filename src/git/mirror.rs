@@ -11,9 +11,8 @@ use super::store::{Store, Usage};
 use super::{Cause, CommitInfo, GitError, GitTree, Remote};
 use crate::object::Revision;
 
-/// How long a fetch may overrun its deadline before it is left to itself: libgit2 looks up at least this often, unless the
-/// disk under it hangs.
-const OVERRUN: Duration = Duration::from_secs(60);
+/// A server that left objects out makes each new cache look damaged as well; fetching it anew more often does not help.
+const HEAL_PAUSE: Duration = Duration::from_secs(600);
 
 /// Fetches left to themselves, at most. Each holds a thread.
 const MAX_STUCK: u32 = 3;
@@ -27,15 +26,14 @@ pub struct Limits {
     pub packs: usize,
     /// Bytes in the cache, or twice what one revision takes if that is more.
     pub cache_bytes: u64,
+    /// How long a fetch may overrun its deadline before it is left to itself and another may start. libgit2 looks up more
+    /// often than the default, unless a server feeds it a byte at a time or the disk under it hangs.
+    pub overrun: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            fetch_bytes: 1 << 30,
-            packs: 24,
-            cache_bytes: 64 << 20,
-        }
+        Self { fetch_bytes: 1 << 30, packs: 24, cache_bytes: 64 << 20, overrun: Duration::from_secs(60) }
     }
 }
 
@@ -54,9 +52,7 @@ pub struct Fetched {
 }
 
 /// A remote's newest revisions, kept in a bare repository.
-pub struct Mirror(Arc<Inner>);
-
-struct Inner {
+pub struct Mirror {
     remote: Remote,
     limits: Limits,
     store: Store,
@@ -72,6 +68,8 @@ struct State {
     newest: u64,
     /// Broken transfers in a row. One is the server's fault; two may be ours, if what a delta builds on is damaged here.
     broken: u32,
+    /// When the cache was last given up because it could not be read.
+    healed: Option<Instant>,
     next: Option<Batch>,
     worker: Option<Worker>,
     stuck: u32,
@@ -109,48 +107,40 @@ impl Mirror {
             previous: None,
             newest,
             broken: 0,
+            healed: None,
             next: None,
             worker: None,
             stuck: 0,
         };
-        Ok(Self(Arc::new(Inner {
-            remote,
-            limits,
-            store,
-            state: Mutex::new(state),
-            ended: Condvar::new(),
-        })))
+        Ok(Self { remote, limits, store, state: Mutex::new(state), ended: Condvar::new() })
     }
 
     pub fn remote(&self) -> &Remote {
-        &self.0.remote
+        &self.remote
     }
 
     pub(super) fn folder(&self) -> &Path {
-        self.0.store.folder()
+        self.store.folder()
     }
 
     /// Looks at the remote, fetches what moved of `branches`, and says where each is now. Blocks, until `deadline` at most.
     ///
     /// Requests that come while a fetch runs wait for the next one and share it. A branch that the remote does not have
     /// is an error of those who asked for it, and of nobody else.
-    pub fn fetch(&self, branches: &[&str], deadline: Instant) -> Result<Fetched, GitError> {
+    pub fn fetch(self: &Arc<Self>, branches: &[&str], deadline: Instant) -> Result<Fetched, GitError> {
         for branch in branches {
             if !git2::Reference::is_valid_name(&format!("refs/heads/{branch}")) || branch.starts_with('-') {
-                return Err(GitError::BadBranch {
-                    branch: (*branch).to_owned(),
-                });
+                return Err(GitError::BadBranch { branch: (*branch).to_owned() });
             }
         }
         let outcome = self.join(branches, deadline)?;
-        let mut state = lock(&self.0.state);
+        let mut state = lock(&self.state);
         while outcome.get().is_none() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(GitError::Timeout { remote: self.shown() });
             }
             state = self
-                .0
                 .ended
                 .wait_timeout(state, left)
                 .map_or_else(|error| error.into_inner().0, |(state, _)| state);
@@ -162,16 +152,10 @@ impl Mirror {
         };
         let find = |branch: &&str| match seen.heads.get(*branch) {
             Some(Some(id)) => Ok(((*branch).to_owned(), Revision::new(id.to_string()))),
-            _ => Err(GitError::BranchGone {
-                remote: self.shown(),
-                branch: (*branch).to_owned(),
-            }),
+            _ => Err(GitError::BranchGone { remote: self.shown(), branch: (*branch).to_owned() }),
         };
         let news = if seen.moved { News::Moved } else { News::Unchanged };
-        Ok(Fetched {
-            revisions: branches.iter().map(find).collect::<Result<_, _>>()?,
-            news,
-        })
+        Ok(Fetched { revisions: branches.iter().map(find).collect::<Result<_, _>>()?, news })
     }
 
     /// The files of a revision that was fetched.
@@ -185,59 +169,41 @@ impl Mirror {
 
     fn find<T>(&self, revision: &Revision, read: impl Fn(&Arc<Objects>) -> Option<T>) -> Result<T, GitError> {
         let (current, previous) = {
-            let state = lock(&self.0.state);
-            (
-                state
-                    .current
-                    .as_ref()
-                    .map(|generation| generation.objects.clone()),
-                state.previous.clone(),
-            )
+            let state = lock(&self.state);
+            (state.current.as_ref().map(|generation| generation.objects.clone()), state.previous.clone())
         };
         let found = current.iter().chain(&previous).find_map(read);
-        found.ok_or_else(|| GitError::RevisionGone {
-            remote: self.shown(),
-            revision: revision.clone(),
-        })
+        found.ok_or_else(|| GitError::RevisionGone { remote: self.shown(), revision: revision.clone() })
     }
 
     fn shown(&self) -> String {
-        self.0.remote.url().to_string()
+        self.remote.url().to_string()
     }
 
     /// Adds a request to the batch that starts next, and sees to it that somebody works.
-    fn join(&self, branches: &[&str], deadline: Instant) -> Result<Outcome, GitError> {
-        let mut state = lock(&self.0.state);
+    fn join(self: &Arc<Self>, branches: &[&str], deadline: Instant) -> Result<Outcome, GitError> {
+        let mut state = lock(&self.state);
         let batch = state.next.get_or_insert_with(|| Batch {
             wanted: BTreeSet::new(),
             deadline,
             outcome: Outcome::default(),
         });
-        batch
-            .wanted
-            .extend(branches.iter().map(|branch| (*branch).to_owned()));
+        batch.wanted.extend(branches.iter().map(|branch| (*branch).to_owned()));
         batch.deadline = batch.deadline.max(deadline);
         let (outcome, deadline) = (batch.outcome.clone(), batch.deadline);
         match state.worker {
-            Some(worker) if Instant::now() < worker.deadline + OVERRUN => return Ok(outcome),
+            Some(worker) if Instant::now() < worker.deadline + self.limits.overrun => return Ok(outcome),
             Some(_) if state.stuck == MAX_STUCK => return Ok(outcome),
             Some(_) => state.stuck += 1,
             None => {}
         }
-        let worker = Worker {
-            id: fastrand::u64(..),
-            deadline,
-        };
-        let inner = self.0.clone();
-        let spawned = std::thread::Builder::new()
-            .name("git fetch".to_owned())
-            .spawn(move || inner.work(worker.id));
+        let worker = Worker { id: fastrand::u64(..), deadline };
+        let mirror = self.clone();
+        let spawned =
+            std::thread::Builder::new().name("git fetch".to_owned()).spawn(move || mirror.work(worker.id));
         if let Err(error) = spawned {
             state.next = None;
-            return Err(GitError::Fetch {
-                remote: self.shown(),
-                source: Cause(error.to_string()),
-            });
+            return Err(GitError::Fetch { remote: self.shown(), source: Cause(error.to_string()) });
         }
         state.worker = Some(worker);
         Ok(outcome)
@@ -251,7 +217,7 @@ impl Generation {
     }
 }
 
-impl Inner {
+impl Mirror {
     /// Runs batches until none waits, or until this worker was given up.
     fn work(&self, id: u64) {
         loop {
@@ -264,18 +230,12 @@ impl Inner {
                 state.worker = None;
                 return;
             };
-            state.worker = Some(Worker {
-                id,
-                deadline: batch.deadline,
-            });
+            state.worker = Some(Worker { id, deadline: batch.deadline });
             drop(state);
             let run = std::panic::AssertUnwindSafe(|| self.run(&batch, id));
             let result = std::panic::catch_unwind(run).unwrap_or_else(|_| {
                 let source = Cause("the fetch panicked; this is a bug".to_owned());
-                Err(GitError::Fetch {
-                    remote: self.remote.url().to_string(),
-                    source,
-                })
+                Err(GitError::Fetch { remote: self.remote.url().to_string(), source })
             });
             // Under the lock, so that nobody looks before and waits after.
             let state = lock(&self.state);
@@ -286,18 +246,14 @@ impl Inner {
     }
 
     fn run(&self, batch: &Batch, id: u64) -> Result<Seen, GitError> {
-        let current = lock(&self.state).current.clone();
-        let Some(current) = current.filter(|generation| !generation.objects.is_damaged()) else {
+        let Some(current) = self.usable() else {
             return self.rebuild(batch, id);
         };
         let result = self.sync(&current.objects, batch);
         let broken = {
             let mut state = lock(&self.state);
-            state.broken = if matches!(result, Err(GitError::Transfer { .. })) {
-                state.broken + 1
-            } else {
-                0
-            };
+            state.broken =
+                if matches!(result, Err(GitError::Transfer { .. })) { state.broken + 1 } else { 0 };
             state.broken
         };
         match result {
@@ -313,24 +269,27 @@ impl Inner {
         }
     }
 
+    /// The current generation, unless it is to be fetched anew.
+    fn usable(&self) -> Option<Generation> {
+        let mut state = lock(&self.state);
+        let current = state.current.clone()?;
+        let healed_lately = state.healed.is_some_and(|healed| healed.elapsed() < HEAL_PAUSE);
+        if !current.objects.is_damaged() || healed_lately {
+            return Some(current);
+        }
+        state.healed = Some(Instant::now());
+        None
+    }
+
     fn sync(&self, objects: &Objects, batch: &Batch) -> Result<Seen, GitError> {
         let mut result = None;
         let opened = objects.with(|repo| {
-            result = Some(sync(
-                repo,
-                &self.remote,
-                &batch.wanted,
-                batch.deadline,
-                self.limits.fetch_bytes,
-            ));
+            result = Some(sync(repo, &self.remote, &batch.wanted, batch.deadline, self.limits.fetch_bytes));
             Ok(())
         });
         let unopened = |error: git2::Error| {
             let source = Cause(error.message().to_owned());
-            GitError::Cache {
-                folder: objects.folder().to_owned(),
-                source,
-            }
+            GitError::Cache { folder: objects.folder().to_owned(), source }
         };
         opened.map_err(unopened)?;
         result.unwrap_or_else(|| Err(unopened(git2::Error::from_str("it was not opened"))))

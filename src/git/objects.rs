@@ -103,10 +103,7 @@ impl Objects {
     ) -> Result<T, TreeError> {
         self.with(work).map_err(|error| {
             self.damaged.store(true, Ordering::Relaxed);
-            TreeError::Unreadable {
-                path: path.clone(),
-                why: error.message().to_owned(),
-            }
+            TreeError::Unreadable { path: path.clone(), why: error.message().to_owned() }
         })
     }
 
@@ -117,17 +114,10 @@ impl Objects {
         let (size, _) = self.must(path, |repo| repo.odb()?.read_header(id))?;
         if size > MAX_FOLDER_BYTES {
             let (size, limit) = (size as u64, MAX_FOLDER_BYTES as u64);
-            return Err(TreeError::TooLarge {
-                path: path.clone(),
-                size,
-                limit,
-            });
+            return Err(TreeError::TooLarge { path: path.clone(), size, limit });
         }
         let children = self.must(path, |repo| Ok(children_of(&repo.find_tree(id)?)))?;
-        let parsed = Parsed {
-            children,
-            links_below: None,
-        };
+        let parsed = Parsed { children, links_below: None };
         let mut all = lock(&self.parsed);
         if all.names + parsed.children.len() > CACHED_NAMES {
             *all = Folders::default();
@@ -203,11 +193,7 @@ impl Source for Snapshot {
             }
             Ok(Ok(odb.read(*key)?.data().to_vec()))
         })?;
-        read.map_err(|size| TreeError::TooLarge {
-            path: path.clone(),
-            size,
-            limit,
-        })
+        read.map_err(|size| TreeError::TooLarge { path: path.clone(), size, limit })
     }
 
     fn file_id(&self, _: &TreePath, key: &Oid) -> Result<Digest, TreeError> {
@@ -230,10 +216,8 @@ fn id_of(id: Oid) -> Digest {
 }
 
 fn children_of(tree: &git2::Tree<'_>) -> Arc<[Child<Oid>]> {
-    let mut children: Vec<Child<Oid>> = tree
-        .iter()
-        .map(|entry| child_of(entry.name_bytes(), entry.filemode(), entry.id()))
-        .collect();
+    let mut children: Vec<Child<Oid>> =
+        tree.iter().map(|entry| child_of(entry.name_bytes(), entry.filemode(), entry.id())).collect();
     // Git sorts a folder as if its name ended in '/'. A hostile tree may hold a name twice: a good one goes first.
     children.sort_by(|a, b| {
         (&a.name, a.kind == ChildKind::BadName).cmp(&(&b.name, b.kind == ChildKind::BadName))
@@ -256,33 +240,17 @@ fn child_of(name: &[u8], mode: i32, key: Oid) -> Child<Oid> {
                 || name.contains(['/', '\0'])
                 || name.eq_ignore_ascii_case(".git") =>
         {
-            Child {
-                name: name.replace(['/', '\0'], "\u{fffd}").into(),
-                kind: ChildKind::BadName,
-                key,
-            }
+            Child { name: name.replace(['/', '\0'], "\u{fffd}").into(), kind: ChildKind::BadName, key }
         }
-        Ok(name) => Child {
-            name: name.into(),
-            kind,
-            key,
-        },
-        Err(_) => Child {
-            name: String::from_utf8_lossy(name).into(),
-            kind: ChildKind::BadName,
-            key,
-        },
+        Ok(name) => Child { name: name.into(), kind, key },
+        Err(_) => Child { name: String::from_utf8_lossy(name).into(), kind: ChildKind::BadName, key },
     }
 }
 
 /// Opens exactly this folder: libgit2 would otherwise look for a repository above it.
 pub(super) fn open(folder: &Path) -> Result<Repository, git2::Error> {
     super::library::ready();
-    Repository::open_ext(
-        folder,
-        RepositoryOpenFlags::NO_SEARCH,
-        std::iter::empty::<&Path>(),
-    )
+    Repository::open_ext(folder, RepositoryOpenFlags::NO_SEARCH, std::iter::empty::<&Path>())
 }
 
 /// A panic while a lock was held leaves plain caches and lists behind, which stay usable.

@@ -13,11 +13,7 @@ pub struct Poll {
 
 impl Poll {
     pub fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            jitter: 0.1,
-            cap: interval.max(Duration::from_secs(300)),
-        }
+        Self { interval, jitter: 0.1, cap: interval.max(Duration::from_secs(300)) }
     }
 
     /// The delay until the next poll, after `failures` in a row. `random` is in 0..1.
@@ -25,11 +21,7 @@ impl Poll {
         // 2^20 intervals pass any cap; more doublings would only overflow.
         let doubled = self.interval.saturating_mul(1 << failures.min(20));
         let delay = doubled.min(self.cap.max(self.interval));
-        let random = if random.is_finite() {
-            random.clamp(0.0, 1.0)
-        } else {
-            0.5
-        };
+        let random = if random.is_finite() { random.clamp(0.0, 1.0) } else { 0.5 };
         delay.mul_f64(1.0 + self.jitter.clamp(0.0, 1.0) * (2.0 * random - 1.0))
     }
 }
@@ -38,11 +30,7 @@ impl Poll {
 mod tests {
     use super::*;
 
-    const POLL: Poll = Poll {
-        interval: Duration::from_secs(10),
-        jitter: 0.1,
-        cap: Duration::from_secs(300),
-    };
+    const POLL: Poll = Poll { interval: Duration::from_secs(10), jitter: 0.1, cap: Duration::from_secs(300) };
 
     #[test]
     fn jitter_stays_in_its_share_of_the_interval() {
@@ -53,19 +41,14 @@ mod tests {
 
     #[test]
     fn failures_double_the_delay_up_to_the_cap() {
-        let seconds: Vec<u64> = (0..8)
-            .map(|failures| POLL.delay(failures, 0.5).as_secs())
-            .collect();
+        let seconds: Vec<u64> = (0..8).map(|failures| POLL.delay(failures, 0.5).as_secs()).collect();
         assert_eq!(seconds, [10, 20, 40, 80, 160, 300, 300, 300]);
         assert_eq!(POLL.delay(u32::MAX, 0.5).as_secs(), 300);
     }
 
     #[test]
     fn an_interval_over_the_cap_is_kept() {
-        let slow = Poll {
-            interval: Duration::from_secs(600),
-            ..POLL
-        };
+        let slow = Poll { interval: Duration::from_secs(600), ..POLL };
         assert_eq!(slow.delay(0, 0.5).as_secs(), 600);
         assert_eq!(slow.delay(9, 0.5).as_secs(), 600);
     }

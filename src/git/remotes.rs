@@ -26,11 +26,7 @@ pub struct Remotes {
 impl Remotes {
     /// `cache` is a folder of our own; what is in it can be lost at any time.
     pub fn new(cache: &Path, limits: Limits) -> Self {
-        Self {
-            cache: cache.to_owned(),
-            limits,
-            mirrors: Mutex::default(),
-        }
+        Self { cache: cache.to_owned(), limits, mirrors: Mutex::default() }
     }
 
     /// The mirror of a remote, opened if nobody has it yet. It is closed when the last one lets go.
@@ -43,7 +39,8 @@ impl Remotes {
         if remote.url().scheme() == Scheme::Ssh {
             self.prefer_known_hosts(mirrors.keys().chain([remote]))?;
         }
-        let mirror = Arc::new(self.open(remote)?);
+        let live: Vec<Arc<Mirror>> = mirrors.values().filter_map(Weak::upgrade).collect();
+        let mirror = Arc::new(self.open(remote, &live)?);
         mirrors.insert(remote.clone(), Arc::downgrade(&mirror));
         Ok(mirror)
     }
@@ -66,16 +63,18 @@ impl Remotes {
         Ok(())
     }
 
-    fn open(&self, remote: &Remote) -> Result<Mirror, GitError> {
+    /// Opens the first folder of this URL that nobody uses.
+    fn open(&self, remote: &Remote, live: &[Arc<Mirror>]) -> Result<Mirror, GitError> {
         let name = Digest::of(remote.url().to_string().as_bytes());
-        let mut result = Err(GitError::CacheBusy {
-            folder: self.cache.join(name.as_str()),
-        });
+        let mut result = Err(GitError::CacheBusy { folder: self.cache.join(name.as_str()) });
         for slot in 0..SLOTS {
             let folder = match slot {
                 0 => self.cache.join(name.as_str()),
                 slot => self.cache.join(format!("{name}-{slot}")),
             };
+            if live.iter().any(|mirror| mirror.folder() == folder) {
+                continue;
+            }
             result = Mirror::open(remote.clone(), &folder, self.limits);
             if !matches!(result, Err(GitError::CacheBusy { .. })) {
                 return result;
@@ -86,7 +85,12 @@ impl Remotes {
 
     /// Writes the hosts of all remotes where libgit2 looks for the kinds of keys to ask for. See [`library::home`].
     fn prefer_known_hosts<'a>(&self, remotes: impl Iterator<Item = &'a Remote>) -> Result<(), GitError> {
-        let folder = library::home(&self.cache.join("ssh-home")).join(".ssh");
+        fs::create_dir_all(&self.cache).map_err(|error| disk_error(&self.cache, &error))?;
+        let own = self.cache.join("ssh-home");
+        if library::home(&own) != own {
+            // Another `Remotes` came first; the file is its own, and what it lacks is only a preference.
+            return Ok(());
+        }
         let mut lines = String::new();
         for remote in remotes {
             if let Credentials::Ssh { known_hosts, .. } = remote.credentials() {
@@ -94,6 +98,7 @@ impl Remotes {
                 lines.push('\n');
             }
         }
+        let folder = own.join(".ssh");
         let write = || {
             fs::create_dir_all(&folder)?;
             fs::write(folder.join("known_hosts.new"), &lines)?;

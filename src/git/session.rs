@@ -35,13 +35,7 @@ pub(super) struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub fn new(remote: &'a Remote, deadline: Instant, limit: u64) -> Self {
-        Self {
-            remote,
-            deadline,
-            limit,
-            offered: Cell::new(false),
-            refusal: RefCell::new(None),
-        }
+        Self { remote, deadline, limit, offered: Cell::new(false), refusal: RefCell::new(None) }
     }
 
     /// Whether to go on after `bytes` were received.
@@ -59,17 +53,16 @@ impl<'a> Session<'a> {
         let mut callbacks = RemoteCallbacks::new();
         callbacks
             .credentials(|url, user, allowed| self.credentials(url, user, allowed))
-            .certificate_check(
-                |certificate, _| match (certificate.as_hostkey(), certificate.as_x509()) {
-                    (Some(key), _) => {
-                        self.check_host_key(key.hostkey(), key.hostkey_type().map(|kind| kind.name()))
-                    }
-                    (_, Some(certificate)) => self.check_certificate(certificate.data()),
-                    _ => Err(self.refuse(Refusal::Untrusted(
-                        "it showed neither a key nor a certificate".to_owned(),
-                    ))),
-                },
-            )
+            .certificate_check(|certificate, _| match (certificate.as_hostkey(), certificate.as_x509()) {
+                (Some(key), _) => {
+                    self.check_host_key(key.hostkey(), key.hostkey_type().map(|kind| kind.name()))
+                }
+                (_, Some(certificate)) => self.check_certificate(certificate.data()),
+                _ => {
+                    Err(self
+                        .refuse(Refusal::Untrusted("it showed neither a key nor a certificate".to_owned())))
+                }
+            })
             .sideband_progress(|_| self.go_on(0).is_ok())
             .transfer_progress(|progress| self.go_on(progress.received_bytes() as u64).is_ok());
         callbacks
@@ -96,20 +89,19 @@ impl<'a> Session<'a> {
             Credentials::Token { username, token } if allowed.is_user_pass_plaintext() => {
                 Cred::userpass_plaintext(username, token)
             }
-            Credentials::Ssh {
-                private_key,
-                passphrase,
-                ..
-            } if allowed.is_ssh_memory() || allowed.is_ssh_key() => {
+            Credentials::Ssh { private_key, passphrase, .. }
+                if allowed.is_ssh_memory() || allowed.is_ssh_key() =>
+            {
                 let user = user.unwrap_or(self.remote.url().user());
                 Cred::ssh_key_from_memory(user, None, private_key, passphrase.as_deref())
             }
-            Credentials::None => Err(self.refuse(Refusal::Credentials(
-                "it asks for credentials, and none are given",
-            ))),
-            _ => Err(self.refuse(Refusal::Credentials(
-                "it asks for credentials of another kind than those given",
-            ))),
+            Credentials::None => {
+                Err(self.refuse(Refusal::Credentials("it asks for credentials, and none are given")))
+            }
+            _ => {
+                Err(self
+                    .refuse(Refusal::Credentials("it asks for credentials of another kind than those given")))
+            }
         }
     }
 
@@ -162,16 +154,10 @@ impl<'a> Session<'a> {
         match self.refusal.borrow().clone() {
             Some(Refusal::Deadline) => return GitError::Timeout { remote },
             Some(Refusal::TooLarge) => {
-                return GitError::TooLarge {
-                    remote,
-                    limit: self.limit,
-                };
+                return GitError::TooLarge { remote, limit: self.limit };
             }
             Some(Refusal::Credentials(why)) => {
-                return GitError::Auth {
-                    remote,
-                    source: Cause(why.to_owned()),
-                };
+                return GitError::Auth { remote, source: Cause(why.to_owned()) };
             }
             Some(Refusal::Redirected) => {
                 let source = Cause("it asked for credentials there; they are for this host only".to_owned());
@@ -181,10 +167,7 @@ impl<'a> Session<'a> {
             None => {}
         }
         if message.contains("No space left on device") || message.contains("Disk quota exceeded") {
-            return GitError::DiskFull {
-                folder: cache.to_owned(),
-                source,
-            };
+            return GitError::DiskFull { folder: cache.to_owned(), source };
         }
         if message.contains("cannot redirect from") {
             return GitError::Redirected { remote, source };
@@ -219,10 +202,7 @@ impl<'a> Session<'a> {
                 | ErrorClass::Object
                 | ErrorClass::Tree
                 | ErrorClass::Config,
-            ) => GitError::Cache {
-                folder: cache.to_owned(),
-                source,
-            },
+            ) => GitError::Cache { folder: cache.to_owned(), source },
             _ => GitError::Fetch { remote, source },
         }
     }

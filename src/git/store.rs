@@ -8,6 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use git2::{Oid, Repository, RepositoryInitOptions};
 
@@ -17,6 +18,10 @@ use super::objects::Objects;
 use super::{Cause, GitError};
 
 const COMPLETE: &str = "complete";
+
+/// A lock that was let go can seem held for a moment: a process that is being started has a copy of it until it runs.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// A mirror's folder, held by this process.
 pub(super) struct Store {
@@ -36,16 +41,16 @@ impl Store {
         let fail = |error: io::Error| disk_error(folder, &error);
         fs::create_dir_all(folder).map_err(fail)?;
         let lock = File::create(folder.join("lock")).map_err(fail)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                folder: folder.to_owned(),
-                _lock: lock,
-            }),
-            Err(TryLockError::WouldBlock) => Err(GitError::CacheBusy {
-                folder: folder.to_owned(),
-            }),
-            Err(TryLockError::Error(error)) => Err(fail(error)),
+        for _ in 0..LOCK_TRIES {
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Self { folder: folder.to_owned(), _lock: lock });
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(fail(error)),
+            }
         }
+        Err(GitError::CacheBusy { folder: folder.to_owned() })
     }
 
     pub fn folder(&self) -> &Path {
@@ -57,15 +62,11 @@ impl Store {
         let mut numbers: Vec<u64> = self.generations().collect();
         numbers.sort_unstable();
         let newest = numbers.last().copied().unwrap_or(0);
-        let complete = numbers
-            .iter()
-            .rev()
-            .find(|number| self.place(**number).join(COMPLETE).exists())
-            .copied();
+        let complete =
+            numbers.iter().rev().find(|number| self.place(**number).join(COMPLETE).exists()).copied();
         let latest = complete.and_then(|number| Some((number, Objects::open(&self.place(number)).ok()?)));
-        for number in numbers
-            .into_iter()
-            .filter(|number| latest.as_ref().is_none_or(|(kept, _)| kept != number))
+        for number in
+            numbers.into_iter().filter(|number| latest.as_ref().is_none_or(|(kept, _)| kept != number))
         {
             // One that cannot be removed costs disk, not correctness.
             let _ = fs::remove_dir_all(self.place(number));
@@ -135,14 +136,8 @@ impl Store {
     fn error(&self, error: &git2::Error) -> GitError {
         let source = Cause(error.message().to_owned());
         match error.message().contains("No space left on device") {
-            true => GitError::DiskFull {
-                folder: self.folder.clone(),
-                source,
-            },
-            false => GitError::Cache {
-                folder: self.folder.clone(),
-                source,
-            },
+            true => GitError::DiskFull { folder: self.folder.clone(), source },
+            false => GitError::Cache { folder: self.folder.clone(), source },
         }
     }
 }
@@ -151,18 +146,9 @@ impl Usage {
     /// Counts all in the pack folder: an interrupted fetch leaves half a pack there, which counts too.
     pub fn of(objects: &Objects) -> Self {
         let mut usage = Self { packs: 0, bytes: 0 };
-        for entry in fs::read_dir(objects.folder().join("objects/pack"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for entry in fs::read_dir(objects.folder().join("objects/pack")).into_iter().flatten().flatten() {
             usage.bytes += entry.metadata().map_or(0, |facts| facts.len());
-            usage.packs += usize::from(
-                entry
-                    .path()
-                    .extension()
-                    .is_none_or(|extension| extension != "idx"),
-            );
+            usage.packs += usize::from(entry.path().extension().is_none_or(|extension| extension != "idx"));
         }
         usage
     }

@@ -31,16 +31,8 @@ impl GitTree {
     /// `None` where the database does not hold the commit.
     pub(super) fn open(objects: &Arc<Objects>, revision: &Revision) -> Option<Self> {
         let commit = Oid::from_str(revision.as_str()).ok()?;
-        let root = objects
-            .with(|repo| Ok(repo.find_commit(commit)?.tree_id()))
-            .ok()?;
-        Some(Self {
-            links: Links(Snapshot {
-                objects: objects.clone(),
-                root,
-            }),
-            revision: revision.clone(),
-        })
+        let root = objects.with(|repo| Ok(repo.find_commit(commit)?.tree_id())).ok()?;
+        Some(Self { links: Links(Snapshot { objects: objects.clone(), root }), revision: revision.clone() })
     }
 
     pub fn revision(&self) -> &Revision {
@@ -60,10 +52,7 @@ impl CommitInfo {
             let commit = repo.find_commit(id)?;
             let author = commit.author();
             let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
-            let subject = message
-                .lines()
-                .find(|line| !line.trim().is_empty())
-                .unwrap_or_default();
+            let subject = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
             Ok(Self {
                 author: printable(&String::from_utf8_lossy(author.name_bytes())),
                 email: printable(&String::from_utf8_lossy(author.email_bytes())),
@@ -91,9 +80,5 @@ impl Tree for GitTree {
 
 /// Anyone who can push writes these words, and they end on terminals.
 fn printable(text: &str) -> String {
-    text.trim()
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(SUBJECT_CHARS)
-        .collect()
+    text.trim().chars().filter(|c| !c.is_control()).take(SUBJECT_CHARS).collect()
 }

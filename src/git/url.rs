@@ -34,20 +34,14 @@ impl RemoteUrl {
     ///
     /// Credentials in an http URL are handed back apart, so that they follow the same rules as others.
     pub(super) fn parse(text: &str) -> Result<(Self, Option<UserInfo>), GitError> {
-        let bad = |why: &str| GitError::BadUrl {
-            remote: redacted(text),
-            why: why.to_owned(),
-        };
+        let bad = |why: &str| GitError::BadUrl { remote: redacted(text), why: why.to_owned() };
         if text.is_empty() {
             return Err(bad("it is empty"));
         }
         if text.starts_with('-') {
             return Err(bad("it starts with '-'"));
         }
-        if text
-            .chars()
-            .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
-        {
+        if text.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return Err(bad("it holds a space, a backslash or a control character"));
         }
         let Some((scheme, rest)) = text.split_once("://") else {
@@ -59,10 +53,7 @@ impl RemoteUrl {
             "ssh" => Scheme::Ssh,
             "file" => Scheme::File,
             other => {
-                return Err(GitError::Scheme {
-                    remote: redacted(text),
-                    scheme: other.to_owned(),
-                });
+                return Err(GitError::Scheme { remote: redacted(text), scheme: other.to_owned() });
             }
         };
         if rest.contains(['?', '#']) {
@@ -81,25 +72,13 @@ impl RemoteUrl {
                 return Err(bad("a file URL names no host: write file:///path"));
             }
             return Ok((
-                Self {
-                    scheme,
-                    user: None,
-                    host: String::new(),
-                    port: None,
-                    path: unescape(path),
-                },
+                Self { scheme, user: None, host: String::new(), port: None, path: unescape(path) },
                 None,
             ));
         }
         let (host, port) = split_port(host).ok_or_else(|| bad("its port is not a number"))?;
         check_host(host).map_err(bad)?;
-        let mut url = Self {
-            scheme,
-            user: None,
-            host: host.to_owned(),
-            port,
-            path: path.to_owned(),
-        };
+        let mut url = Self { scheme, user: None, host: host.to_owned(), port, path: path.to_owned() };
         let Some(userinfo) = userinfo else {
             return Ok((url, None));
         };
@@ -118,26 +97,18 @@ impl RemoteUrl {
     }
 
     fn parse_scp(text: &str) -> Result<Self, GitError> {
-        let bad = |why: &str| GitError::BadUrl {
-            remote: redacted(text),
-            why: why.to_owned(),
-        };
-        if let Some((helper, _)) = text
-            .split_once("::")
-            .filter(|(helper, _)| !helper.contains(['/', '[', '@']))
+        let bad = |why: &str| GitError::BadUrl { remote: redacted(text), why: why.to_owned() };
+        if let Some((helper, _)) =
+            text.split_once("::").filter(|(helper, _)| !helper.contains(['/', '[', '@']))
         {
-            return Err(GitError::Scheme {
-                remote: redacted(text),
-                scheme: helper.to_owned(),
-            });
+            return Err(GitError::Scheme { remote: redacted(text), scheme: helper.to_owned() });
         }
         let (login, path) = text
             .split_once(':')
             .filter(|(login, path)| !login.contains('/') && !path.is_empty())
             .ok_or_else(|| bad("it names no scheme; a folder is written file:///path"))?;
-        let (user, host) = login
-            .rsplit_once('@')
-            .ok_or_else(|| bad("write user@host:path, or ssh://host/path"))?;
+        let (user, host) =
+            login.rsplit_once('@').ok_or_else(|| bad("write user@host:path, or ssh://host/path"))?;
         check_user(user).map_err(bad)?;
         check_host(host).map_err(bad)?;
         check_ssh_path(path).map_err(bad)?;
@@ -233,11 +204,7 @@ pub fn redacted(url: &str) -> String {
     };
     let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
     let rest = rest.split(['?', '#']).next().unwrap_or_default();
-    let shown = rest
-        .chars()
-        .filter(|c| !c.is_control())
-        .take(300)
-        .collect::<String>();
+    let shown = rest.chars().filter(|c| !c.is_control()).take(300).collect::<String>();
     format!("{scheme}{shown}")
 }
 
@@ -247,16 +214,9 @@ pub(super) fn redact_text(text: &str) -> String {
         .map(|word| match word.contains("://") || word.contains('@') {
             true => {
                 let start = word.find(|c: char| c.is_ascii_alphanumeric()).unwrap_or(0);
-                let end = word
-                    .trim_end_matches(|c: char| c.is_whitespace() || "'\".,:;)".contains(c))
-                    .len();
+                let end = word.trim_end_matches(|c: char| c.is_whitespace() || "'\".,:;)".contains(c)).len();
                 match start < end {
-                    true => format!(
-                        "{}{}{}",
-                        &word[..start],
-                        redacted(&word[start..end]),
-                        &word[end..]
-                    ),
+                    true => format!("{}{}{}", &word[..start], redacted(&word[start..end]), &word[end..]),
                     false => word.to_owned(),
                 }
             }
@@ -279,12 +239,8 @@ fn split_port(host: &str) -> Option<(&str, Option<u16>)> {
 fn check_host(host: &str) -> Result<(), &'static str> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let ok = match bare {
-        Some(address) => address
-            .bytes()
-            .all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.'),
-        None => host
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
+        Some(address) => address.bytes().all(|b| b.is_ascii_hexdigit() || b == b':' || b == b'.'),
+        None => host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_')),
     };
     match (host.is_empty(), host.starts_with('-'), ok) {
         (true, ..) => Err("it names no host"),
@@ -295,25 +251,15 @@ fn check_host(host: &str) -> Result<(), &'static str> {
 }
 
 fn check_user(user: &str) -> Result<(), &'static str> {
-    let ok = user
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    if user.is_empty() || user.starts_with('-') || !ok {
-        Err("its user is not a user name")
-    } else {
-        Ok(())
-    }
+    let ok = user.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if user.is_empty() || user.starts_with('-') || !ok { Err("its user is not a user name") } else { Ok(()) }
 }
 
 /// The server's shell sees this path; libgit2 quotes it, and we do not give it an option to mistake it for.
 fn check_ssh_path(path: &str) -> Result<(), &'static str> {
     let ok =
         !path.starts_with('-') && !path.starts_with("/-") && !path.contains(['\'', '`', '$', ';', '|', '&']);
-    if ok {
-        Ok(())
-    } else {
-        Err("its path starts with '-' or holds a character that a shell would read")
-    }
+    if ok { Ok(()) } else { Err("its path starts with '-' or holds a character that a shell would read") }
 }
 
 fn unescape(text: &str) -> String {
@@ -347,18 +293,9 @@ mod tests {
     fn the_schemes_of_the_allow_list_are_taken() {
         for (text, shown) in [
             ("https://git.example/infra.git", "https://git.example/infra.git"),
-            (
-                "http://git.example:8080/infra.git",
-                "http://git.example:8080/infra.git",
-            ),
-            (
-                "ssh://git@git.example:2222/infra.git",
-                "ssh://git.example:2222/infra.git",
-            ),
-            (
-                "git@git.example:team/infra.git",
-                "ssh://git.example/team/infra.git",
-            ),
+            ("http://git.example:8080/infra.git", "http://git.example:8080/infra.git"),
+            ("ssh://git@git.example:2222/infra.git", "ssh://git.example:2222/infra.git"),
+            ("git@git.example:team/infra.git", "ssh://git.example/team/infra.git"),
             ("https://[::1]:8443/infra.git", "https://[::1]:8443/infra.git"),
             ("file:///srv/git/infra.git", "file:///srv/git/infra.git"),
         ] {
@@ -426,10 +363,7 @@ mod tests {
             assert!(!redacted(url).contains("s3cret"), "{}", redacted(url));
             assert!(redacted(url).contains("git.example"));
             let text = redact_text(&format!("cannot read '{url}': no such thing"));
-            assert!(
-                !text.contains("s3cret") && text.ends_with(": no such thing"),
-                "{text}"
-            );
+            assert!(!text.contains("s3cret") && text.ends_with(": no such thing"), "{text}");
         }
     }
 
@@ -437,11 +371,9 @@ mod tests {
     fn another_port_is_another_origin() {
         let url = parse("http://git.example:8080/x").unwrap();
         assert!(url.same_origin("http://git.example:8080/y"));
-        for other in [
-            "http://git.example:8081/x",
-            "https://git.example:8080/x",
-            "http://other.example:8080/x",
-        ] {
+        for other in
+            ["http://git.example:8081/x", "https://git.example:8080/x", "http://other.example:8080/x"]
+        {
             assert!(!url.same_origin(other));
         }
     }

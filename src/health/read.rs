@@ -40,6 +40,11 @@ impl<'a> Condition<'a> {
         text(&self.value["message"])
     }
 
+    /// `Error`, `Warning` or `Info`, where the operator tells them apart.
+    pub fn severity(self) -> &'a str {
+        text(&self.value["severity"])
+    }
+
     /// The reason, or the condition's own name where it gives none.
     pub fn why(self) -> String {
         if self.reason().is_empty() { self.kind().to_owned() } else { self.reason().to_owned() }

@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 use super::*;
 
 fn fixtures() -> Vec<(PathBuf, Value)> {
+    static FIXTURES: std::sync::OnceLock<Vec<(PathBuf, Value)>> = std::sync::OnceLock::new();
+    FIXTURES.get_or_init(read_fixtures).clone()
+}
+
+fn read_fixtures() -> Vec<(PathBuf, Value)> {
     fn walk(folder: &Path, found: &mut Vec<(PathBuf, Value)>) {
         let mut entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
         entries.sort();
@@ -64,6 +69,17 @@ fn every_fixture_lies_in_the_folder_of_its_kind() {
 }
 
 #[test]
+fn every_shipped_rule_has_fixtures() {
+    let fixtures = fixtures();
+    let groups: Vec<_> =
+        fixtures.iter().map(|(_, object)| text(&object["apiVersion"]).split('/').next().unwrap()).collect();
+    for group in Rules::shipped().groups() {
+        let end = group.trim_start_matches('*');
+        assert!(groups.iter().any(|known| known.ends_with(end)), "no fixture for {group}");
+    }
+}
+
+#[test]
 fn whatever_is_being_deleted_is_terminating() {
     for (path, mut object) in fixtures() {
         object["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
@@ -79,6 +95,27 @@ fn an_object_that_its_controller_has_not_seen_is_never_healthy() {
         }
         object["metadata"]["generation"] = json!(1_000_000);
         assert_ne!(assess(&object).status, Status::Healthy, "{}", path.display());
+    }
+}
+
+#[test]
+fn what_says_that_it_failed_is_never_healthy() {
+    for (path, mut object) in fixtures() {
+        let group = text(&object["apiVersion"]).split_once('/').map_or("", |(group, _)| group);
+        let suits = !kinds::is_built_in(group) && kinds::judge(group, text(&object["kind"])).is_none();
+        if !suits || !object["status"].is_object() {
+            continue;
+        }
+        for said in ["Failed", "Degraded", "Stalled", "ErrorOccurred", "ReleaseFailed"] {
+            let failure = json!({"type": said, "status": "True", "reason": "DiskFull"});
+            let had = object["status"]["conditions"].clone();
+            match object["status"]["conditions"].as_array_mut() {
+                Some(conditions) => conditions.insert(0, failure),
+                None => object["status"]["conditions"] = json!([failure]),
+            }
+            assert_ne!(assess(&object).status, Status::Healthy, "{said}: {}", path.display());
+            object["status"]["conditions"] = had;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::layer::{Build, Layer};
 use super::load::Files;
 use super::resource::Resource;
-use super::{hash, order, references};
+use super::{hash, order, references, vars};
 use crate::object::{Manifest, Note, Place, Problem, Problems, TreePath};
 
 /// Renders a folder that has a kustomization. Where a patch puts a number over text, the file of the object is read
@@ -33,6 +33,7 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<Vec<Manifest>, Probl
     }
     let fields = layer.fields.clone();
     references::follow(build, &fields, &mut layer.objects);
+    vars::resolve(build, &layer.vars, &fields, &mut layer.objects);
     let manifests = out(build, layer);
     match build.found.is_empty() {
         true => Ok(manifests),

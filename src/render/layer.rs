@@ -269,6 +269,8 @@ impl<'a> Build<'a> {
     }
 
     fn mark_origin(&mut self, _folder: &TreePath, _path: &str, _objects: &mut [Resource]) {}
+
+    pub fn mark_generated(&self, _object: &mut Resource, _by: &str) {}
 }
 
 /// Where each object of a list is, by the name it has now.

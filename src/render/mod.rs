@@ -27,6 +27,7 @@ mod namespace;
 mod node;
 mod order;
 mod patches;
+mod paths;
 mod plugins;
 mod references;
 mod replacement;

@@ -48,6 +48,13 @@ impl Node {
         Self::Text(Text { value, quoted })
     }
 
+    /// Text as kustomize writes it where a field is new: in quotes where it would be read as something else.
+    pub fn fresh(value: impl Into<String>) -> Self {
+        let value = value.into();
+        let quoted = is_old_boolean(&value) || (!value.is_empty() && !value.contains('\n') && needs_quotes(&value));
+        Self::Text(Text { value, quoted })
+    }
+
     pub fn quoted(value: impl Into<String>) -> Self {
         Self::Text(Text { value: value.into(), quoted: true })
     }

@@ -120,8 +120,10 @@ impl<'a> Merger<'a> {
                 Node::Text(text) => Some(text.quoted),
                 _ => None,
             };
+            // A null of the object stays where the patch says nothing about it; a null of the patch deletes.
+            let may_be_null = value.is_null() && change.is_none();
             let result = self.within(&key, |this| this.merge(Some(value), change, below))?;
-            if let Some(result) = result.filter(|result| !result.is_null() || quoted.is_none()) {
+            if let Some(result) = result.filter(|result| !result.is_null() || may_be_null) {
                 merged.insert(key, self.put_over(quoted, result));
             }
         }

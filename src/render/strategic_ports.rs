@@ -35,11 +35,14 @@ pub(super) fn merge<'a>(
     if used.is_empty() && !all.is_empty() {
         return Err(merger.lost_item());
     }
-    let (mut dest, before): (Vec<Option<Node>>, Vec<Keys>) =
-        (dest.iter().cloned().map(Some).collect(), dest.iter().map(|item| tuple(item, keys)).collect());
+    if all.iter().any(|values| used.iter().all(|&at| values[at].is_empty())) {
+        return Err(merger.lost_item());
+    }
+    let before: Vec<Keys> = dest.iter().map(|item| tuple(item, keys)).collect();
+    let mut dest: Vec<Option<Node>> = dest.into_iter().map(Some).collect();
     let mut deleted: Vec<usize> = Vec::new();
-    let mut merged_at: Vec<usize> = Vec::new();
-    let mut added: Vec<Node> = Vec::new();
+    // What was merged, in the order of the patch and then of the object; with the place in the object where it has one.
+    let mut merged: Vec<(Option<usize>, Node)> = Vec::new();
     for (nth, values) in all.iter().enumerate() {
         if all[..nth].contains(values) {
             continue;
@@ -49,11 +52,9 @@ pub(super) fn merge<'a>(
         let at = dest.iter().position(|item| item.as_ref().is_some_and(fits));
         let change = patch.iter().find(|item| fits(item)).cloned();
         let original = at.and_then(|at| dest[at].take());
-        let existed = original.is_some();
-        match (merger.merge_item(original, change, schema)?.filter(|item| !item.is_empty()), at) {
-            (None, Some(at)) => deleted.push(at),
-            (None, None) => {}
-            (Some(mut item), at) => {
+        match merger.merge_item(original, change, schema)?.filter(|item| !item.is_empty()) {
+            None => deleted.extend(at),
+            Some(mut item) => {
                 for &key in &used {
                     if let Some(map) = item.as_map_mut() {
                         if !map.contains_key(&keys[key]) && !values[key].is_empty() {
@@ -61,39 +62,16 @@ pub(super) fn merge<'a>(
                         }
                     }
                 }
-                match at {
-                    Some(at) if existed => {
-                        dest[at] = Some(item);
-                        merged_at.push(at);
-                    }
-                    _ => added.push(item),
-                }
+                merged.push((at, item));
             }
         }
     }
-    finish(merger, Sides { dest, before, patch, keys, used, deleted }, added)
-}
-
-struct Sides<'k> {
-    dest: Vec<Option<Node>>,
-    before: Vec<Keys>,
-    patch: Vec<Node>,
-    keys: &'k [String],
-    used: Vec<usize>,
-    deleted: Vec<usize>,
-}
-
-/// New items first, then those of the object in its order; where one takes away another, that is a loss.
-fn finish(merger: &Merger<'_>, sides: Sides<'_>, added: Vec<Node>) -> Result<Vec<Node>, Fault> {
-    let Sides { dest, before, patch, keys, used, deleted } = sides;
-    let mut result = added;
-    for item in dest.into_iter().flatten() {
-        // An item that leaves out a key takes away all that agree with it in the others.
-        let given: Vec<&String> = used.iter().map(|&at| &keys[at]).filter(|key| item.get(key).is_some()).collect();
-        let same = |other: &Node| given.iter().all(|key| key_text(other, key) == key_text(&item, key));
-        result.retain(|other| !same(other));
-        result.push(item);
-    }
+    let result = if used.len() == 1 {
+        // One key that counts: as in any other list, the patch's items first.
+        merged.into_iter().map(|(_, item)| item).chain(dest.into_iter().flatten()).collect()
+    } else {
+        in_the_objects_order(merged, dest, keys, &used)
+    };
     let kept = |wanted: &Keys| {
         result.iter().any(|item| {
             let have = tuple(item, keys);
@@ -112,6 +90,30 @@ fn finish(merger: &Merger<'_>, sides: Sides<'_>, added: Vec<Node>) -> Result<Vec
         return Err(merger.lost_item());
     }
     Ok(result)
+}
+
+/// New items first, then those of the object in its order. One that leaves a key out takes the place of all that agree
+/// with it in the others.
+fn in_the_objects_order(
+    merged: Vec<(Option<usize>, Node)>,
+    mut dest: Vec<Option<Node>>,
+    keys: &[String],
+    used: &[usize],
+) -> Vec<Node> {
+    let mut result = Vec::new();
+    for (at, item) in merged {
+        match at {
+            Some(at) => dest[at] = Some(item),
+            None => result.push(item),
+        }
+    }
+    for item in dest.into_iter().flatten() {
+        let given: Vec<&String> = used.iter().map(|&at| &keys[at]).filter(|key| item.get(key).is_some()).collect();
+        let same = |other: &Node| given.iter().all(|key| key_text(other, key) == key_text(&item, key));
+        result.retain(|other| !same(other));
+        result.push(item);
+    }
+    result
 }
 
 fn tuple(item: &Node, keys: &[String]) -> Keys {

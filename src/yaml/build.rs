@@ -3,18 +3,17 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use granit_parser::{Event, ScalarStyle, Span, StructureStyle, Tag};
+use granit_parser::{Event, ScalarStyle, Span, StructureStyle};
 use serde_json::{Map, Value};
 
 use super::anchors::{Anchors, Refused};
+use super::merge::{self, Waiting};
+use super::node::{self, KeyText, Scalar, Unfit};
 use super::read::too_deep;
-use super::refold::refold;
-use super::scalar::{self, Resolved};
 use super::spans::{Spans, hash};
-use super::tags;
 use super::text::number;
-use super::{Dialect, Limits};
-use crate::object::{Place, Problem, TreePath};
+use super::{Dialect, Limits, ambiguous};
+use crate::object::{Note, Place, Problem, TreePath};
 
 type Read<T = ()> = Result<T, Problem>;
 
@@ -29,11 +28,7 @@ struct Open {
 
 enum Kind {
     List(Vec<Value>),
-    Map {
-        map: Map<String, Value>,
-        key: Key,
-        merges: Vec<Map<String, Value>>,
-    },
+    Map { map: Map<String, Value>, key: Key, waiting: Waiting },
 }
 
 /// What the next node of a map is.
@@ -51,10 +46,7 @@ struct Mark {
 
 impl Mark {
     fn of(span: &Span) -> Self {
-        Self {
-            line: number(span.start.line()),
-            column: number(span.start.col() + 1),
-        }
+        Self { line: number(span.start.line()), column: number(span.start.col() + 1) }
     }
 }
 
@@ -68,14 +60,15 @@ pub(super) struct Builder<'a> {
     stack: Vec<Open>,
     root: Option<Value>,
     spans: Spans,
+    /// What kustomize and kubectl read differently, where that is asked for.
+    notes: Option<Vec<Note>>,
 }
 
 impl<'a> Builder<'a> {
     pub fn new(text: &str, path: &'a TreePath, dialect: Dialect, limits: &'a Limits) -> Self {
         let anchors = Anchors::new(limits);
-        // kubectl reads line by line and supplies what is missing; kustomize does not.
         let last = text.rsplit('\n').next().unwrap_or_default();
-        let unended = (dialect != Dialect::Kubectl && !last.trim().is_empty()).then_some(text.len());
+        let unended = (!last.trim().is_empty()).then_some(text.len());
         Self {
             path,
             dialect,
@@ -85,7 +78,17 @@ impl<'a> Builder<'a> {
             stack: Vec::new(),
             root: None,
             spans: Spans::default(),
+            notes: None,
         }
+    }
+
+    /// Looks for what kustomize and kubectl read differently, too.
+    pub fn watch(&mut self) {
+        self.notes = Some(Vec::new());
+    }
+
+    pub fn notes(self) -> Vec<Note> {
+        self.notes.unwrap_or_default()
     }
 
     /// The document that just ended, where it had content.
@@ -103,17 +106,14 @@ impl<'a> Builder<'a> {
                 // The parser writes `~` for a node that is not there.
                 let absent = style == ScalarStyle::Plain && span.is_empty();
                 let text = if absent { Cow::Borrowed("") } else { text };
-                let text = self.block(text, style, span);
-                self.scalar(text, style, anchor, tag.as_deref(), mark)
+                let unended = self.unended.is_some() && span.end.byte_offset() == self.unended;
+                let flow = self.stack.last().is_some_and(|open| open.flow);
+                self.scalar(Scalar { text, style, tag: tag.as_deref(), flow, unended }, anchor, mark)
             }
             Event::Alias(id) => self.alias(id, mark),
             Event::SequenceStart(style, anchor, _) => self.open(Kind::List(Vec::new()), style, anchor, mark),
             Event::MappingStart(style, anchor, _) => {
-                let kind = Kind::Map {
-                    map: Map::new(),
-                    key: Key::Awaited,
-                    merges: Vec::new(),
-                };
+                let kind = Kind::Map { map: Map::new(), key: Key::Awaited, waiting: Waiting::new() };
                 self.open(kind, style, anchor, mark)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(mark),
@@ -121,115 +121,56 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A block scalar as the tool has it.
-    fn block<'t>(&self, text: Cow<'t, str>, style: ScalarStyle, span: &Span) -> Cow<'t, str> {
-        if !matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            return text;
-        }
-        let mut text = text.into_owned();
-        if self.unended.is_some() && span.end.byte_offset() == self.unended && text.ends_with('\n') {
-            text.pop();
-        }
-        if style == ScalarStyle::Folded && self.dialect == Dialect::Kustomize {
-            text = refold(&text);
-        }
-        text.into()
-    }
-
-    fn scalar(
-        &mut self,
-        text: Cow<'_, str>,
-        style: ScalarStyle,
-        anchor: usize,
-        tag: Option<&Tag>,
-        mark: Mark,
-    ) -> Read {
-        let resolved =
-            tags::resolve(&text, style, tag, self.dialect).map_err(|why| self.problem(mark, why))?;
+    fn scalar(&mut self, scalar: Scalar<'_>, anchor: usize, mark: Mark) -> Read {
+        self.spend(mark)?;
         if self.awaits_key() {
             if anchor != 0 {
-                let value = self.value(text.clone(), resolved.clone(), mark)?;
+                let value = scalar.clone().value(self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
                 self.keep(anchor, &value, mark)?;
             }
-            return self.key(&text, resolved, mark);
+            if self.notes.is_some() {
+                self.note(ambiguous::key(&scalar), mark);
+            }
+            let key = scalar.key(self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
+            self.give_key(key, mark);
+            return Ok(());
         }
-        let value = self.value(text, resolved, mark)?;
+        if self.notes.is_some() {
+            let at = match self.stack.last().map(|open| &open.kind) {
+                Some(Kind::Map { key: Key::Given(_, at), .. }) => *at,
+                _ => mark,
+            };
+            self.note(ambiguous::value(&scalar), at);
+        }
+        let value = scalar.value(self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
         if anchor != 0 {
             self.keep(anchor, &value, mark)?;
         }
         let span = self.enter(mark);
-        self.spend(mark)?;
         self.spans.close(span);
-        self.put(value, mark)
+        self.put(value)
     }
 
-    fn value(&self, text: Cow<'_, str>, resolved: Resolved, mark: Mark) -> Read<Value> {
-        // Before its second reading kustomize puts quotes around what cannot stand plain between braces.
-        let quoted = self.dialect == Dialect::Kustomize && self.stack.last().is_some_and(|open| open.flow);
-        Ok(match resolved {
-            Resolved::Null if quoted && text.is_empty() => Value::String(String::new()),
-            Resolved::Time(_) if quoted && text.contains(':') => Value::String(text.into_owned()),
-            Resolved::Time(time) if self.dialect == Dialect::Kustomize => Value::String(time),
-            Resolved::Null => Value::Null,
-            Resolved::Bool(truth) => Value::Bool(truth),
-            Resolved::Tagged(text) => Value::String(text),
-            Resolved::Text | Resolved::Time(_) | Resolved::Merge => Value::String(text.into_owned()),
-            number => match scalar::json_number(&number) {
-                Some(number) => number,
-                None => {
-                    return Err(self
-                        .problem(mark, "infinity and not-a-number have no place in JSON".to_owned())
-                        .hint("put the value in quotes if it is text"));
-                }
-            },
-        })
-    }
-
-    fn key(&mut self, text: &str, resolved: Resolved, mark: Mark) -> Read {
-        self.spend(mark)?;
-        if resolved == Resolved::Merge {
-            self.give_key(Key::Merge(mark));
-            return Ok(());
-        }
-        let Some(key) = scalar::key(resolved, text, self.dialect) else {
-            let problem = self.problem(mark, "a key here is not text".to_owned());
-            return Err(problem.hint("put the key in quotes"));
-        };
-        self.give_key(Key::Given(key, mark));
-        Ok(())
-    }
-
-    fn give_key(&mut self, given: Key) {
-        if let Some(Open {
-            kind: Kind::Map { key, .. },
-            ..
-        }) = self.stack.last_mut()
-        {
-            *key = given;
+    fn give_key(&mut self, given: KeyText, mark: Mark) {
+        if let Some(Open { kind: Kind::Map { key, .. }, .. }) = self.stack.last_mut() {
+            *key = match given {
+                KeyText::Text(text) => Key::Given(text, mark),
+                KeyText::Merge => Key::Merge(mark),
+            };
         }
     }
 
     fn alias(&mut self, id: usize, mark: Mark) -> Read {
         let depth_left = self.limits.depth.saturating_sub(self.stack.len());
-        let value = self
-            .anchors
-            .expand(id, depth_left)
-            .map_err(|refused| self.refused(&refused, mark))?;
+        let value = self.anchors.expand(id, depth_left).map_err(|refused| self.refused(&refused, mark))?;
         if self.awaits_key() {
-            let resolved = match &value {
-                Value::String(_) => Resolved::Text,
-                Value::Bool(truth) => Resolved::Bool(*truth),
-                Value::Number(number) => match number.as_i64() {
-                    Some(int) => Resolved::Int(int),
-                    None => number.as_f64().map_or(Resolved::Null, Resolved::Float),
-                },
-                Value::Null | Value::Array(_) | Value::Object(_) => Resolved::Null,
-            };
-            return self.key(value.as_str().unwrap_or_default(), resolved, mark);
+            let key = node::alias_key(&value, self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
+            self.give_key(key, mark);
+            return Ok(());
         }
         let span = self.enter(mark);
         self.spans.close(span);
-        self.put(value, mark)
+        self.put(value)
     }
 
     fn open(&mut self, kind: Kind, style: StructureStyle, anchor: usize, mark: Mark) -> Read {
@@ -243,12 +184,7 @@ impl<'a> Builder<'a> {
         self.spend(mark)?;
         let span = self.enter(mark);
         let flow = style == StructureStyle::Flow;
-        self.stack.push(Open {
-            kind,
-            span,
-            anchor,
-            flow,
-        });
+        self.stack.push(Open { kind, span, anchor, flow });
         Ok(())
     }
 
@@ -259,39 +195,39 @@ impl<'a> Builder<'a> {
         self.spans.close(open.span);
         let value = match open.kind {
             Kind::List(items) => Value::Array(items),
-            Kind::Map { mut map, merges, .. } => {
-                // An explicit key wins over a merged one, an earlier merge over a later one.
-                for (key, value) in merges.into_iter().flatten() {
-                    map.entry(key).or_insert(value);
-                }
+            Kind::Map { mut map, waiting, .. } => {
+                merge::finish(&mut map, waiting);
                 Value::Object(map)
             }
         };
         if open.anchor != 0 {
             self.keep(open.anchor, &value, mark)?;
         }
-        self.put(value, mark)
+        self.put(value)
     }
 
     /// Puts a finished node where its parent awaits it.
-    fn put(&mut self, value: Value, mark: Mark) -> Read {
+    fn put(&mut self, value: Value) -> Read {
         let Some(parent) = self.stack.last_mut() else {
             self.root = Some(value);
             return Ok(());
         };
-        let (map, key, merges) = match &mut parent.kind {
+        let (map, key, waiting) = match &mut parent.kind {
             Kind::List(items) => {
                 items.push(value);
                 return Ok(());
             }
-            Kind::Map { map, key, merges } => (map, key, merges),
+            Kind::Map { map, key, waiting } => (map, key, waiting),
         };
         match std::mem::replace(key, Key::Awaited) {
-            Key::Awaited => Err(self.problem(mark, "a value has no key".to_owned())),
-            Key::Merge(at) => match merge(value, map, merges, self.dialect) {
-                Ok(()) => Ok(()),
-                Err(why) => Err(self.problem(at, why.to_owned())),
-            },
+            // The parser gives every key its node and every value its key.
+            Key::Awaited => Ok(()),
+            Key::Merge(at) => {
+                let noted = self.notes.is_some() && merge::depends_on_order(&value, map);
+                let merged = merge::merge(value, map, waiting, self.dialect);
+                self.note(noted.then_some(ambiguous::MERGE), at);
+                merged.map_err(|unfit| self.unfit(unfit, at))
+            }
             Key::Given(key, at) => {
                 use serde_json::map::Entry;
                 let mut entry = match map.entry(key) {
@@ -315,16 +251,7 @@ impl<'a> Builder<'a> {
     }
 
     fn awaits_key(&self) -> bool {
-        matches!(
-            self.stack.last(),
-            Some(Open {
-                kind: Kind::Map {
-                    key: Key::Awaited,
-                    ..
-                },
-                ..
-            })
-        )
+        matches!(self.stack.last(), Some(Open { kind: Kind::Map { key: Key::Awaited, .. }, .. }))
     }
 
     /// Opens the span of a node that is about to begin: at its key where it has one.
@@ -332,30 +259,19 @@ impl<'a> Builder<'a> {
         let (key, mark) = match self.stack.last().map(|open| &open.kind) {
             None => (0, mark),
             Some(Kind::List(items)) => (number(items.len()), mark),
-            Some(Kind::Map {
-                key: Key::Given(key, at),
-                ..
-            }) => (hash(key), *at),
-            Some(Kind::Map {
-                key: Key::Merge(at), ..
-            }) => (hash("<<"), *at),
-            Some(Kind::Map {
-                key: Key::Awaited, ..
-            }) => (hash(""), mark),
+            Some(Kind::Map { key: Key::Given(key, at), .. }) => (hash(key), *at),
+            Some(Kind::Map { key: Key::Merge(at), .. }) => (hash("<<"), *at),
+            Some(Kind::Map { key: Key::Awaited, .. }) => (hash(""), mark),
         };
         self.spans.open(key, mark.line, mark.column)
     }
 
     fn spend(&mut self, mark: Mark) -> Read {
-        self.anchors
-            .spend(1)
-            .map_err(|refused| self.refused(&refused, mark))
+        self.anchors.spend(1).map_err(|refused| self.refused(&refused, mark))
     }
 
     fn keep(&mut self, anchor: usize, value: &Value, mark: Mark) -> Read {
-        self.anchors
-            .keep(anchor, value)
-            .map_err(|refused| self.refused(&refused, mark))
+        self.anchors.keep(anchor, value).map_err(|refused| self.refused(&refused, mark))
     }
 
     fn refused(&self, refused: &Refused, mark: Mark) -> Problem {
@@ -372,17 +288,27 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn unfit(&self, unfit: Unfit, mark: Mark) -> Problem {
+        let problem = self.problem(mark, unfit.message);
+        match unfit.hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
+    }
+
+    fn note(&mut self, message: Option<impl Into<String>>, mark: Mark) {
+        let (Some(message), Some(_)) = (message, &self.notes) else { return };
+        let Problem { place, message, .. } = self.problem(mark, message.into());
+        self.notes.get_or_insert_default().push(Note { place, message });
+    }
+
     fn place(&self, mark: Mark) -> Place {
         Place::at(self.path.clone(), mark.line, mark.column)
     }
 
     fn problem(&self, mark: Mark, message: String) -> Problem {
         let path = self.key_path();
-        let message = if path.is_empty() {
-            message
-        } else {
-            format!("{path}: {message}")
-        };
+        let message = if path.is_empty() { message } else { format!("{path}: {message}") };
         Problem::at(self.place(mark), message)
     }
 
@@ -394,10 +320,7 @@ impl<'a> Builder<'a> {
                 Kind::List(items) => {
                     write!(path, "[{}]", items.len()).expect("writing to a String cannot fail");
                 }
-                Kind::Map {
-                    key: Key::Given(key, _),
-                    ..
-                } => {
+                Kind::Map { key: Key::Given(key, _), .. } => {
                     if !path.is_empty() {
                         path.push('.');
                     }
@@ -408,37 +331,4 @@ impl<'a> Builder<'a> {
         }
         path
     }
-}
-
-/// Takes in what `<<` brings.
-///
-/// In YAML, and in kustomize, what the map says itself wins. In go-yaml v2, so for kubectl, the later line wins. Of a
-/// list the earlier map wins in both.
-fn merge(
-    value: Value,
-    map: &mut Map<String, Value>,
-    merges: &mut Vec<Map<String, Value>>,
-    dialect: Dialect,
-) -> Result<(), &'static str> {
-    const TAKES: &str = "<< takes a map or a list of maps";
-    let brought = match value {
-        Value::Object(map) => vec![map],
-        Value::Array(items) => items
-            .into_iter()
-            .map(|item| match item {
-                Value::Object(map) => Ok(map),
-                _ => Err(TAKES),
-            })
-            .collect::<Result<_, _>>()?,
-        _ => return Err(TAKES),
-    };
-    if dialect != Dialect::Kustomize {
-        map.extend(brought.into_iter().rev().flatten());
-        return Ok(());
-    }
-    if !merges.is_empty() {
-        return Err("<< is given twice; write one with a list");
-    }
-    *merges = brought;
-    Ok(())
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::build::Builder;
 use super::text::{decode, number};
 use super::{Dialect, Document, Limits};
-use crate::object::{Place, Problem, TreePath};
+use crate::object::{Note, Place, Problem, TreePath};
 
 /// Reads all documents of a file. Documents without content are left out.
 pub fn read(
@@ -15,46 +15,65 @@ pub fn read(
     dialect: Dialect,
     limits: &Limits,
 ) -> Result<Vec<Document>, Problem> {
-    let size = bytes.len() as u64;
-    if size > limits.file_bytes {
-        let limit = limits.file_bytes;
-        return Err(Problem::at(
-            Place::file(path.clone()),
-            format!("this file holds {size} bytes; the limit is {limit}"),
-        )
-        .hint("split it"));
+    let text = text_of(bytes, path, limits)?;
+    let mut documents = Vec::new();
+    let builder = Builder::new(text, path, dialect, limits);
+    build(text, path, limits, builder, |document| documents.push(document))?;
+    Ok(documents)
+}
+
+/// Names what kustomize and kubectl would read differently in this file, with its place and how to write it instead.
+pub fn ambiguous(bytes: &[u8], path: &TreePath, limits: &Limits) -> Result<Vec<Note>, Problem> {
+    let text = text_of(bytes, path, limits)?;
+    let mut builder = Builder::new(text, path, Dialect::Kubectl, limits);
+    builder.watch();
+    Ok(build(text, path, limits, builder, drop)?.notes())
+}
+
+fn text_of<'a>(bytes: &'a [u8], path: &TreePath, limits: &Limits) -> Result<&'a str, Problem> {
+    let (size, limit) = (bytes.len() as u64, limits.file_bytes);
+    if size > limit {
+        let message = format!("this file holds {size} bytes; the limit is {limit}");
+        return Err(Problem::at(Place::file(path.clone()), message).hint("split it"));
     }
-    let text = decode(bytes, path)?;
+    decode(bytes, path)
+}
+
+fn build<'a>(
+    text: &str,
+    path: &TreePath,
+    limits: &Limits,
+    mut builder: Builder<'a>,
+    mut take: impl FnMut(Document),
+) -> Result<Builder<'a>, Problem> {
     let options = granit_parser::options! {
         emit_comments: false,
         // One more than ours, so that the message is ours wherever the parser gets that far.
         flow_nesting_limit: limits.depth + 1,
         block_nesting_limit: limits.depth + 1,
     };
-    let mut builder = Builder::new(text, path, dialect, limits);
-    let mut documents = Vec::new();
+    let mut count = 0;
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| refused(&error, path, limits))?;
         if !matches!(event, Event::DocumentEnd) {
             builder.event(event, &span)?;
             continue;
         }
-        let Some((value, spans)) = builder.finish() else {
-            continue;
-        };
+        let Some((value, spans)) = builder.finish() else { continue };
         if value == Value::Null {
             continue;
         }
-        if documents.len() == limits.documents {
+        count += 1;
+        if count > limits.documents {
             let place = Place::at(path.clone(), number(span.start.line()), 1);
             let limit = limits.documents;
             return Err(
                 Problem::at(place, format!("more than {limit} documents in one file")).hint("split it")
             );
         }
-        documents.push(Document { path: path.clone(), value, spans });
+        take(Document { path: path.clone(), value, spans });
     }
-    Ok(documents)
+    Ok(builder)
 }
 
 /// The parser's message never quotes more than a bracket; the few kinds that would are reworded.

@@ -5,11 +5,7 @@
 
 /// The text of a folded block after that passage.
 pub(super) fn refold(text: &str) -> String {
-    if stays_block(text) {
-        parse(&emit(text), text)
-    } else {
-        text.to_owned()
-    }
+    if stays_block(text) { parse(&emit(text), text) } else { text.to_owned() }
 }
 
 /// Whether go-yaml writes it as a block again; anything else goes into double quotes, unharmed.

@@ -65,18 +65,11 @@ fn word(text: &str, dialect: Dialect) -> Option<Resolved> {
 /// Go's ParseFloat on what begins with a point: an underscore may stand between two digits.
 fn point(text: &str) -> Resolved {
     let digit = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_digit);
-    if !text
-        .match_indices('_')
-        .all(|(at, _)| digit(at - 1) && digit(at + 1))
-    {
+    if !text.match_indices('_').all(|(at, _)| digit(at - 1) && digit(at + 1)) {
         return Resolved::Text;
     }
     let plain = text.replace('_', "");
-    if is_float(plain.as_bytes()) {
-        float(&plain)
-    } else {
-        Resolved::Text
-    }
+    if is_float(plain.as_bytes()) { float(&plain) } else { Resolved::Text }
 }
 
 fn number_or_time(text: &str) -> Resolved {

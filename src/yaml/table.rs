@@ -43,10 +43,7 @@ fn as_kubernetes_reads(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_u64() && !number.is_i64() => json!(number.as_f64()),
         Value::Array(items) => items.into_iter().map(as_kubernetes_reads).collect(),
-        Value::Object(map) => map
-            .into_iter()
-            .map(|(key, value)| (key, as_kubernetes_reads(value)))
-            .collect(),
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, as_kubernetes_reads(value))).collect(),
         other => other,
     }
 }
@@ -75,11 +72,6 @@ fn we_read_yaml_as_kubectl_and_kustomize_do() {
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{agree} agree, {} differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{agree} agree, {} differ:\n{}", wrong.len(), wrong.join("\n"));
     assert!(stale.is_empty(), "these agree by now: {stale:#?}");
 }

@@ -9,10 +9,8 @@ use super::Dialect;
 use super::scalar::{self, Resolved};
 
 /// Go's `StdEncoding`: padding is required, the bits under it may be anything.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
-);
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// Resolves a scalar, or says why its tag does not fit it. The message holds nothing of the text.
 pub(super) fn resolve(
@@ -46,11 +44,7 @@ pub(super) fn resolve(
         _ => return Ok(Resolved::Tagged(text.to_owned())),
     };
     let found = scalar::resolve(text, dialect);
-    if fits(&found) {
-        Ok(found)
-    } else {
-        Err(format!("the value is not what its tag !!{name} says"))
-    }
+    if fits(&found) { Ok(found) } else { Err(format!("the value is not what its tag !!{name} says")) }
 }
 
 /// Decoded, as go-yaml does it; what is not UTF-8 then becomes U+FFFD, as in Go's JSON.

@@ -131,3 +131,129 @@ fn a_problem_never_quotes_a_value() {
         }
     }
 }
+
+#[test]
+fn what_the_tools_read_differently_is_named() {
+    let text = "\
+a: yes
+b: [1, 0o14, hidden]
+c: 2020-01-01
+d: {e: , f: 1}
+n: hidden
+1: hidden
+g: >
+  hidden
+    hidden
+h: &h {x: 1}
+i:
+  x: 2
+  <<: *h
+k: 'yes'
+l: |
+  hidden";
+    let notes = ambiguous(text.as_bytes(), &path(), &Limits::default()).unwrap();
+    let notes: Vec<String> =
+        notes.iter().map(|note| format!("{}: {}", note.place.as_ref().unwrap(), note.message)).collect();
+    assert_eq!(
+        notes,
+        [
+            "a.yaml:1: a: kustomize reads text here, kubectl a boolean; write true or false for a boolean, or put it \
+             in quotes for text",
+            "a.yaml:3: c: kustomize turns this date into a time, kubectl leaves it as it is; put it in quotes",
+            "a.yaml:4: d.e: kustomize reads empty text here, kubectl null; write null, or \"\" for empty text",
+            "a.yaml:5: kubectl reads this key as another word; put it in quotes",
+            "a.yaml:6: kustomize refuses this key, which is not text; put it in quotes",
+            "a.yaml:7: g: kustomize reads other line breaks in this folded block than kubectl; write it as a literal \
+             block (|)",
+            "a.yaml:13: i: what << brings here wins over earlier keys for kubectl, and loses to them for kustomize; \
+             write << first",
+            "a.yaml:15: l: kustomize and kubectl read different text here; end the file with a line break",
+        ]
+    );
+}
+
+#[test]
+fn yaml_is_written_as_people_write_it() {
+    let value = json!({
+        "args": ["--a=b", "-c", "x: y", "it's", "\"q\""],
+        "empty": {"list": [], "map": {}, "none": null, "text": ""},
+        "nested": [[1, [2]], {"a": 1, "b": [true]}],
+        "script": "#!/bin/sh\n\necho hi\n",
+        "words": ["yes", "12", "1.2.3", "v1.2", "2020-01-01", "a:b", "10.0.0.1", "é", "a\tb", "trailing "],
+    });
+    let wanted = "\
+args:
+- --a=b
+- -c
+- \"x: y\"
+- \"it's\"
+- '\"q\"'
+empty:
+  list: []
+  map: {}
+  none: null
+  text: \"\"
+nested:
+- - 1
+  - - 2
+- a: 1
+  b:
+  - true
+script: |
+  #!/bin/sh
+
+  echo hi
+words:
+- \"yes\"
+- \"12\"
+- \"1.2.3\"
+- v1.2
+- \"2020-01-01\"
+- a:b
+- \"10.0.0.1\"
+- \"é\"
+- \"a\\tb\"
+- \"trailing \"
+";
+    assert_eq!(write(&value), wanted);
+}
+
+#[test]
+fn a_stream_is_read_to_its_end() {
+    let names = |text: &str| -> Vec<Value> {
+        docs(text, Dialect::Kubectl)
+            .unwrap_or_else(|problem| panic!("{text:?}: {problem}"))
+            .into_iter()
+            .map(Document::into_value)
+            .collect()
+    };
+    let two = [json!({"a": 1}), json!({"b": 2})];
+    for text in [
+        "a: 1\n---\nb: 2\n",
+        "--- # one\na: 1\n--- # two\nb: 2\n",
+        "--- {a: 1}\n--- {b: 2}\n",
+        "---\n---\na: 1\n---\n# nothing\n---\nb: 2\n---\n",
+        "a: 1\n...\nb: 2\n...\n",
+        "a: 1\n...\n---\nb: 2",
+        "\u{FEFF}%YAML 1.1\n---\na: 1\n...\n%YAML 1.2\n---\nb: 2\n",
+        "a: 1\r\n---\r\nb: 2\r\n",
+        "---\na: &x 1\n---\nb: &x 2\n",
+    ] {
+        assert_eq!(names(text), two, "{text:?}");
+    }
+    assert!(refused("a: &x 1\n---\nb: *x\n").starts_with("a.yaml:3"), "an anchor ends with its document");
+    assert!(
+        refused("a: 1\n--- \nb: 2\nb: 3\n")
+            .contains("a.yaml:4: the key \"b\" is given twice, first in line 3")
+    );
+}
+
+#[test]
+fn a_last_block_without_its_line_break_is_as_the_tool_has_it() {
+    let text = "a: |\n  one\n---\nb: |\n  two";
+    let second = |dialect| docs(text, dialect).unwrap().remove(1).into_value();
+    assert_eq!(second(Dialect::Kubectl), json!({"b": "two\n"}));
+    assert_eq!(second(Dialect::Kustomize), json!({"b": "two"}));
+    assert_eq!(one("a: |\n  one\n  ", Dialect::Kustomize), json!({"a": "one\n"}));
+    assert_eq!(one("a: |\n  one\n# c", Dialect::Kustomize), json!({"a": "one\n"}));
+}

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairlead::git::{Credentials, Fetched, GitError, Limits, Mirror, Remote, Remotes};
@@ -15,31 +16,18 @@ pub fn git_command(folder: &Path) -> Command {
         .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
-        .envs([
-            ("GIT_AUTHOR_NAME", "Ada"),
-            ("GIT_AUTHOR_EMAIL", "ada@example.org"),
-        ])
-        .envs([
-            ("GIT_COMMITTER_NAME", "Ada"),
-            ("GIT_COMMITTER_EMAIL", "ada@example.org"),
-        ]);
+        .envs([("GIT_AUTHOR_NAME", "Ada"), ("GIT_AUTHOR_EMAIL", "ada@example.org")])
+        .envs([("GIT_COMMITTER_NAME", "Ada"), ("GIT_COMMITTER_EMAIL", "ada@example.org")]);
     command
 }
 
 pub fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = git_command(folder)
-        .args(arguments)
-        .output()
-        .expect("git is installed");
+    let output = git_command(folder).args(arguments).output().expect("git is installed");
     succeeded(&output, arguments)
 }
 
 fn succeeded(output: &Output, arguments: &[&str]) -> String {
-    assert!(
-        output.status.success(),
-        "git {arguments:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
@@ -50,17 +38,9 @@ pub struct Origin {
 
 impl Origin {
     pub fn new() -> Self {
-        let origin = Self {
-            folder: TempDir::new().unwrap(),
-        };
-        git(
-            origin.folder.path(),
-            &["init", "--quiet", "--bare", "--initial-branch=main", "infra.git"],
-        );
-        git(
-            origin.folder.path(),
-            &["init", "--quiet", "--initial-branch=main", "work"],
-        );
+        let origin = Self { folder: TempDir::new().unwrap() };
+        git(origin.folder.path(), &["init", "--quiet", "--bare", "--initial-branch=main", "infra.git"]);
+        git(origin.folder.path(), &["init", "--quiet", "--initial-branch=main", "work"]);
         git(&origin.work(), &["remote", "add", "origin", "../infra.git"]);
         origin
     }
@@ -86,26 +66,8 @@ impl Origin {
     /// Commits all that is in the working copy and pushes it, by force.
     pub fn push(&self, branch: &str) -> Revision {
         git(&self.work(), &["add", "--all"]);
-        git(
-            &self.work(),
-            &[
-                "commit",
-                "--quiet",
-                "--allow-empty",
-                "--message",
-                "A change\n\nand why",
-            ],
-        );
-        git(
-            &self.work(),
-            &[
-                "push",
-                "--quiet",
-                "--force",
-                "origin",
-                &format!("HEAD:refs/heads/{branch}"),
-            ],
-        );
+        git(&self.work(), &["commit", "--quiet", "--allow-empty", "--message", "A change\n\nand why"]);
+        git(&self.work(), &["push", "--quiet", "--force", "origin", &format!("HEAD:refs/heads/{branch}")]);
         self.head()
     }
 
@@ -139,12 +101,25 @@ impl Cache {
         Self { folder, remotes }
     }
 
-    pub fn mirror(&self, url: &str) -> std::sync::Arc<Mirror> {
+    pub fn mirror(&self, url: &str) -> Arc<Mirror> {
         self.mirror_as(url, Credentials::None)
     }
 
-    pub fn mirror_as(&self, url: &str, credentials: Credentials) -> std::sync::Arc<Mirror> {
+    pub fn mirror_as(&self, url: &str, credentials: Credentials) -> Arc<Mirror> {
         self.remotes.get(&Remote::new(url, credentials).unwrap()).unwrap()
+    }
+
+    /// Waits until the last user of every mirror has let go; a fetch lets go a moment after it was answered.
+    pub fn wait_until_closed(&self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        for remote in std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
+            let Ok(lock) = std::fs::File::open(remote.path().join("lock")) else {
+                continue;
+            };
+            while lock.try_lock().is_err() && Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
     }
 
     /// The generations on disk, of all remotes.
@@ -153,8 +128,7 @@ impl Cache {
         for remote in std::fs::read_dir(self.folder.path()).unwrap().flatten() {
             let entries = std::fs::read_dir(remote.path()).into_iter().flatten().flatten();
             found.extend(entries.map(|entry| entry.path()).filter(|path| {
-                path.file_name()
-                    .is_some_and(|name| name.to_string_lossy().starts_with("g-"))
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("g-"))
             }));
         }
         found.sort();
@@ -162,15 +136,21 @@ impl Cache {
     }
 }
 
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.wait_until_closed();
+    }
+}
+
 pub fn soon() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
-pub fn fetch(mirror: &Mirror, branch: &str) -> Result<Fetched, GitError> {
+pub fn fetch(mirror: &Arc<Mirror>, branch: &str) -> Result<Fetched, GitError> {
     mirror.fetch(&[branch], soon())
 }
 
-pub fn revision(mirror: &Mirror, branch: &str) -> Revision {
+pub fn revision(mirror: &Arc<Mirror>, branch: &str) -> Revision {
     fetch(mirror, branch).unwrap().revisions.remove(branch).unwrap()
 }
 

@@ -78,20 +78,12 @@ impl Web {
                 });
             }
         });
-        Self {
-            address,
-            state,
-            thread: Some(thread),
-        }
+        Self { address, state, thread: Some(thread) }
     }
 
     pub fn url(&self) -> String {
         let tls = self.state.manners.lock().unwrap().tls.is_some();
-        format!(
-            "{}://127.0.0.1:{}/infra.git",
-            if tls { "https" } else { "http" },
-            self.port()
-        )
+        format!("{}://127.0.0.1:{}/infra.git", if tls { "https" } else { "http" }, self.port())
     }
 
     pub fn port(&self) -> u16 {
@@ -138,16 +130,13 @@ struct Answer {
 
 impl Answer {
     fn plain(status: &str, header: &str) -> Self {
-        Self {
-            head: format!("{status}\r\n{header}"),
-            body: Vec::new(),
-            cut: None,
-        }
+        Self { head: format!("{status}\r\n{header}"), body: Vec::new(), cut: None }
     }
 }
 
 impl State {
     fn connection(&self, stream: TcpStream) -> std::io::Result<()> {
+        stream.set_nodelay(true)?;
         let tls = self.manners.lock().unwrap().tls.clone();
         let stream: Box<dyn Stream> = match tls {
             Some(config) => {
@@ -163,14 +152,9 @@ impl State {
             let answer = self.answer(&method, &target, &body, authorized.as_deref());
             let silence = self.manners.lock().unwrap().silence;
             silence.into_iter().for_each(std::thread::sleep);
-            let head = format!(
-                "HTTP/1.1 {}Content-Length: {}\r\n\r\n",
-                answer.head,
-                answer.body.len()
-            );
-            stream.get_mut().write_all(head.as_bytes())?;
+            let head = format!("HTTP/1.1 {}Content-Length: {}\r\n\r\n", answer.head, answer.body.len());
             let body = &answer.body[..answer.cut.unwrap_or(answer.body.len()).min(answer.body.len())];
-            stream.get_mut().write_all(body)?;
+            stream.get_mut().write_all(&[head.as_bytes(), body].concat())?;
             stream.get_mut().flush()?;
             self.sent.fetch_add(head.len() + body.len(), Ordering::SeqCst);
             if answer.cut.is_some() {
@@ -188,18 +172,12 @@ impl State {
         if let (Some(new), Some(rest)) = (manners.renamed, target.strip_prefix("/infra.git")) {
             return Answer::plain("301 Moved Permanently", &format!("Location: /{new}{rest}\r\n"));
         }
-        let wanted = manners.login.as_ref().map(|login| {
-            format!(
-                "Basic {}",
-                base64::engine::general_purpose::STANDARD.encode(login)
-            )
-        });
-        let may_pass = wanted.is_none() || authorization == wanted.as_deref();
-        if let Some(other) = manners
-            .redirect
+        let wanted = manners
+            .login
             .as_ref()
-            .filter(|_| may_pass || !manners.redirect_after_login)
-        {
+            .map(|login| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(login)));
+        let may_pass = wanted.is_none() || authorization == wanted.as_deref();
+        if let Some(other) = manners.redirect.as_ref().filter(|_| may_pass || !manners.redirect_after_login) {
             return Answer::plain("302 Found", &format!("Location: {other}{target}\r\n"));
         }
         if !may_pass {
@@ -207,10 +185,7 @@ impl State {
         }
         let cut = manners.cut.filter(|_| method == "POST");
         drop(manners);
-        Answer {
-            cut,
-            ..self.backend(method, target, body)
-        }
+        Answer { cut, ..self.backend(method, target, body) }
     }
 
     fn backend(&self, method: &str, target: &str, body: &[u8]) -> Answer {
@@ -234,10 +209,8 @@ impl State {
         let writer = std::thread::spawn(move || drop(stdin.write_all(&body)));
         let output = child.wait_with_output().unwrap().stdout;
         writer.join().unwrap();
-        let split = output
-            .windows(4)
-            .position(|window| window == b"\r\n\r\n")
-            .expect("a CGI answer has a head");
+        let split =
+            output.windows(4).position(|window| window == b"\r\n\r\n").expect("a CGI answer has a head");
         let (mut status, mut head) = ("200 OK".to_owned(), String::new());
         for line in String::from_utf8_lossy(&output[..split]).lines() {
             match line.strip_prefix("Status: ") {
@@ -245,11 +218,7 @@ impl State {
                 None => head.push_str(&format!("{line}\r\n")),
             }
         }
-        Answer {
-            head: format!("{status}\r\n{head}"),
-            body: output[split + 4..].to_vec(),
-            cut: None,
-        }
+        Answer { head: format!("{status}\r\n{head}"), body: output[split + 4..].to_vec(), cut: None }
     }
 }
 
@@ -262,10 +231,7 @@ fn read_request(stream: &mut impl BufRead) -> std::io::Result<Read1> {
     }
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let mut request = Request {
-        line: line.trim().to_owned(),
-        authorization: None,
-    };
+    let mut request = Request { line: line.trim().to_owned(), authorization: None };
     let (mut length, mut chunked) = (0, false);
     loop {
         let mut header = String::new();

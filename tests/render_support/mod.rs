@@ -1,5 +1,7 @@
 //! Cases as folders, the judge, and the comparison of two verdicts.
 
+pub mod random;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -10,20 +10,11 @@ pub const HEADER: &str = "apiVersion: example.com/v1\nkind: Foo\nmetadata: {name
 
 /// Every line of scalars.txt is a value, every line of keys.txt a key, every `===` in blocks.txt begins a body.
 pub fn cases() -> Vec<Case> {
-    let scalar = |line: &str| Case {
-        name: format!("value {line}"),
-        body: format!("spec: {line}\n"),
-    };
-    let key = |line: &str| Case {
-        name: format!("key {line}"),
-        body: format!("spec:\n  {line}: v\n"),
-    };
+    let scalar = |line: &str| Case { name: format!("value {line}"), body: format!("spec: {line}\n") };
+    let key = |line: &str| Case { name: format!("key {line}"), body: format!("spec:\n  {line}: v\n") };
     let block = |text: &str| {
         let (name, body) = text.split_once('\n').expect("a name and a body");
-        Case {
-            name: name.to_owned(),
-            body: body.to_owned(),
-        }
+        Case { name: name.to_owned(), body: body.to_owned() }
     };
     let scalars = include_str!("scalars.txt").lines().map(scalar);
     let keys = include_str!("keys.txt").lines().map(key);

@@ -1,15 +1,18 @@
-//! The kinds that Kubernetes itself brings: one file each, and the table that leads there.
+//! The kinds that Kubernetes itself brings (and the Gateway API, and Argo's Rollout, whose status is too rich for a
+//! rule): one file each, and the table that leads there.
 //!
 //! Where the conventions of the field contradict each other, a rule here answers what a rollout gate asks: "may the
 //! next wave start?" A paused workload has not rolled out; a running Job has not done its work; a load balancer
 //! without an address serves nobody; a disruption budget that allows nothing at this moment is still in force.
 
 mod apiservice;
+mod argo_rollout;
 mod cronjob;
 mod customresourcedefinition;
 mod daemonset;
 mod deployment;
 mod flowcontrol;
+mod gateway;
 mod horizontalpodautoscaler;
 mod ingress;
 mod job;
@@ -50,9 +53,13 @@ pub(super) fn judge(group: &str, kind: &str) -> Option<fn(&Value) -> Health> {
         ("apiextensions.k8s.io", "CustomResourceDefinition") => customresourcedefinition::judge,
         ("apiregistration.k8s.io", "APIService") => apiservice::judge,
         ("flowcontrol.apiserver.k8s.io", "FlowSchema" | "PriorityLevelConfiguration") => flowcontrol::judge,
+        ("gateway.networking.k8s.io", kind) => return gateway::judge(kind),
+        ("argoproj.io", "Rollout") => argo_rollout::judge,
         _ => return None,
     })
 }
+
+pub(super) use gateway::judge_other as judge_by_parties;
 
 /// The groups that the API server itself serves. Their kinds without a rule above are data: being there is all.
 pub(super) fn is_built_in(group: &str) -> bool {

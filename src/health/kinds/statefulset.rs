@@ -40,7 +40,8 @@ pub fn judge(object: &Value) -> Health {
         return Health::healthy("Partitioned", message);
     }
     let (current, newest) = (text(&status["currentRevision"]), text(&status["updateRevision"]));
-    if !newest.is_empty() && current != newest {
+    // Either says it: an old server counts no updated replicas where nothing was ever updated.
+    if !newest.is_empty() && current != newest && updated < wanted {
         let message = format!("{updated} of {wanted} replicas run the newest revision");
         return Health::progressing("Updating", message);
     }
