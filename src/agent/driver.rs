@@ -50,10 +50,6 @@ impl Driver {
         Self { hands, apps: BTreeMap::new(), under_way: FuturesUnordered::new() }
     }
 
-    pub fn apps(&self) -> impl Iterator<Item = &App> {
-        self.apps.values()
-    }
-
     pub fn statuses(&self) -> Vec<AppStatus> {
         self.apps.values().map(App::status).collect()
     }

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -5,8 +7,8 @@ use super::output::{print, print_value};
 use super::repo::{Repo, RepoArguments};
 use super::{Exit, Outcome, output};
 use crate::agent::desired::{Scope, read_config, render_app, want};
-use crate::object::{EnvironmentName, Kinds, Note, Problem};
-use crate::{plan, render};
+use crate::object::{Desired, EnvironmentName, Manifest, Note, Problem, Problems};
+use crate::{plan, render, schema};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -57,9 +59,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
         check(&repo, environment, &cache, &mut findings)?;
     }
     // A base that several environments share is wrong once.
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     findings.errors.retain(|finding| seen.insert(finding.problem.to_string()));
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     findings.notes.retain(|note| seen.insert(format!("{:?}{}", note.place, note.message)));
     show(&findings, arguments.output)?;
     Ok(if findings.errors.is_empty() { Exit::Done } else { Exit::Input })
@@ -78,13 +80,22 @@ fn check(
     match read_config(&*repo.tree, &scope) {
         Err(problems) => found.extend(problems.into_vec()),
         Ok(config) => {
-            for app in &config.apps {
+            let limits = render::Limits::default();
+            let rendered: Vec<_> = config
+                .apps
+                .iter()
+                .map(|app| render_app(&*repo.tree, &scope, &config, app, &limits, cache))
+                .collect();
+            // One app may bring the definition of what another one holds.
+            let own: HashSet<(String, String)> =
+                rendered.iter().flatten().flat_map(|desired| &desired.objects).filter_map(defines).collect();
+            for rendered in rendered {
                 findings.apps += 1;
-                let rendered = render_app(&*repo.tree, &scope, &config, app, &render::Limits::default(), cache);
                 let judged = rendered.and_then(|desired| {
                     findings.objects += desired.objects.len();
                     findings.notes.extend(desired.notes.iter().cloned());
-                    let wanted = want(&desired, &scope, &Kinds::default())?;
+                    shapes(&desired, &own)?;
+                    let wanted = want(&desired, &scope, schema::builtin().kinds())?;
                     plan::order(&wanted.objects).map(drop)
                 });
                 if let Err(problems) = judged {
@@ -96,6 +107,43 @@ fn check(
     let named = found.into_iter().map(|problem| Finding { environment: environment.to_string(), problem });
     findings.errors.extend(named);
     Ok(())
+}
+
+/// The group and kind that a CustomResourceDefinition brings.
+fn defines(object: &Manifest) -> Option<(String, String)> {
+    let spec = &object.value()["spec"];
+    (&*object.gvk().kind == "CustomResourceDefinition")
+        .then(|| Some((spec["group"].as_str()?.to_owned(), spec["names"]["kind"].as_str()?.to_owned())))?
+}
+
+/// What the built-in schemas say of an app's objects: removed versions, unknown kinds of Kubernetes' own groups, unknown
+/// fields, wrong types, missing fields. Custom resources of other groups are the cluster's to judge.
+fn shapes(desired: &Desired, own: &HashSet<(String, String)>) -> Result<(), Problems> {
+    let builtin = schema::builtin();
+    let mut found = Vec::new();
+    for object in &desired.objects {
+        let gvk = object.gvk();
+        let place = || object.origin.place.clone();
+        if own.contains(&(gvk.group.to_string(), gvk.kind.to_string())) {
+            continue;
+        }
+        if let Some(removed) = builtin.removed(gvk) {
+            let problem =
+                Problem::at(place(), format!("{gvk} was removed in Kubernetes {}", removed.release));
+            found.push(match &removed.instead {
+                Some(instead) => problem.hint(format!("write {instead}")),
+                None => problem,
+            });
+        } else if builtin.kind(gvk).is_some() {
+            for finding in schema::check(builtin, gvk, object.value()) {
+                found.push(Problem::at(place(), format!("{}: {finding}", object.key())));
+            }
+        } else if builtin.owns_group(&gvk.group) {
+            let problem = Problem::at(place(), format!("Kubernetes {} has no {gvk}", builtin.release()));
+            found.push(problem.hint("is the kind or the version misspelt?"));
+        }
+    }
+    Problems::check(found)
 }
 
 fn show(findings: &Findings, format: Format) -> Result<(), super::Failure> {

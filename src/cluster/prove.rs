@@ -16,6 +16,7 @@ use crate::object::{Kinds, Live, MANAGER, ObjectKey};
 use crate::plan::{
     Action, Answer, Asked, Change, Plan, Reason, Refusal, RefusalKind, Step, Wanted, compare, forcible,
 };
+use crate::schema;
 
 /// As many steps are under way at once as there are connections, and a few to keep them busy.
 pub const AT_ONCE: usize = 12;
@@ -243,6 +244,14 @@ pub fn with_type(mut object: Value, wanted: &Wanted) -> Option<Value> {
 
 fn unknown_kind(kinds: &Kinds, wanted: &Wanted) -> Refusal {
     let gvk = &wanted.gvk;
+    if let Some(removed) = schema::builtin().removed(gvk) {
+        let message = format!("{gvk} was removed in Kubernetes {}", removed.release);
+        let refusal = Refusal::new(RefusalKind::UnknownKind, wanted, message);
+        return match &removed.instead {
+            Some(instead) => refusal.hint(format!("write {instead}")),
+            None => refusal.hint("nothing takes its place"),
+        };
+    }
     match kinds.get(&gvk.group, &gvk.kind) {
         Some(info) => {
             let message = format!("this cluster does not serve {gvk}");

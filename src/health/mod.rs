@@ -69,4 +69,5 @@ fn terminating(object: &Value, since: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "fixtures are files")]
 mod tests;
