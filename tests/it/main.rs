@@ -4,6 +4,11 @@
 
 mod bed;
 mod drift;
+mod faults;
+mod gates;
+mod kill;
+mod preempt;
+mod quiet;
 mod rollout;
 mod schema;
 mod yaml;

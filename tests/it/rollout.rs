@@ -185,3 +185,16 @@ fn a_refused_commit_writes_nothing_while_other_apps_and_environments_go_on() {
     bed.wait_ready(&third);
     assert_eq!(bed.configmap("settings").expect("it is there")["data"]["value"], "3");
 }
+
+#[test]
+fn a_secret_is_written_and_watched_under_rights_that_name_its_namespace() {
+    let bed = Bed::new("secret");
+    let _agent = bed.agent();
+    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: token}\nstringData: {token: in-plain-words}\n";
+    let revision = bed.commit_web(&(configmap("settings", "1") + secret));
+    bed.wait_ready(&revision);
+    let found = bed.get("v1", "secrets", "token").expect("it was made");
+    assert_eq!(found["data"]["token"], "aW4tcGxhaW4td29yZHM=");
+    bed.kubectl(&["delete", "secret/token"]).ok();
+    wait_until(10 * SECOND, "what was deleted is made anew", || bed.get("v1", "secrets", "token").is_some());
+}

@@ -358,6 +358,12 @@ impl Bed {
         }
     }
 
+    /// Waits until an agent looks after the environment.
+    #[track_caller]
+    pub fn wait_seen_by_agent(&self) {
+        wait_until(SOON, "an agent looks after it", || self.status() != Value::Null);
+    }
+
     /// Waits until the agent has looked at this commit.
     #[track_caller]
     pub fn wait_seen(&self, revision: &str) {

@@ -1,7 +1,7 @@
 //! Stands between an agent and the API server: records every request, and harms the one that a test names.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -95,7 +95,6 @@ struct Shared {
     /// Each with the number of requests of its class since it was set.
     faults: Mutex<Vec<(Fault, usize)>>,
     kill: Mutex<Option<Box<dyn Fn() + Send + Sync>>>,
-    killed: OnceLock<Instant>,
 }
 
 pub struct Proxy {
@@ -118,7 +117,6 @@ impl Proxy {
                 records: Mutex::default(),
                 faults: Mutex::default(),
                 kill: Mutex::default(),
-                killed: OnceLock::new(),
             })
         });
         let listener = RUNTIME.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
@@ -227,7 +225,6 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let kill = || {
         if let Some(kill) = &*shared.kill.lock().expect("a lock") {
             kill();
-            let _ = shared.killed.set(Instant::now());
         }
     };
     match effect {
@@ -249,9 +246,17 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     *forward.uri_mut() = head.uri.path_and_query().expect("a request has a path").as_str().parse().expect("a URI");
     *forward.headers_mut() = without_hop(head.headers);
     shared.records.lock().expect("a lock")[number].forwarded = true;
-    let Ok(response) = shared.upstream.send(forward).await else { cut() };
+    // On a task of its own: a caller that dies must not take back what is on its way, nor keep it from being recorded.
+    let on_its_way = tokio::spawn({
+        let shared = shared.clone();
+        async move {
+            let response = shared.upstream.send(forward).await.ok()?;
+            shared.records.lock().expect("a lock")[number].status = Some(response.status().as_u16());
+            Some(response)
+        }
+    });
+    let Ok(Some(response)) = on_its_way.await else { cut() };
     let (head, body) = response.into_parts();
-    shared.records.lock().expect("a lock")[number].status = Some(head.status.as_u16());
     match effect {
         Some(Effect::CutAfter) => cut(),
         Some(Effect::KillAfter) => {

@@ -32,6 +32,7 @@ fn agent_rules() -> Vec<Value> {
             ],
             &READ,
         ),
+        rule(&[""], &["pods/log"], &["get"]),
         rule(&["apps"], &["daemonsets", "deployments", "replicasets", "statefulsets"], &READ),
         rule(&["batch"], &["cronjobs", "jobs"], &READ),
         rule(&["autoscaling"], &["horizontalpodautoscalers"], &READ),
