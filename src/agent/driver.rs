@@ -32,6 +32,8 @@ pub struct Hands {
 pub struct Driver {
     hands: Hands,
     apps: BTreeMap<AppName, App>,
+    /// What the apps want, by kind.
+    kinds: BTreeSet<Gvk>,
     under_way: FuturesUnordered<BoxFuture<'static, Finished>>,
 }
 
@@ -47,7 +49,7 @@ enum Finished {
 
 impl Driver {
     pub fn new(hands: Hands) -> Self {
-        Self { hands, apps: BTreeMap::new(), under_way: FuturesUnordered::new() }
+        Self { hands, apps: BTreeMap::new(), kinds: BTreeSet::new(), under_way: FuturesUnordered::new() }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -66,6 +68,10 @@ impl Driver {
         for app in old.values() {
             app.stop();
         }
+        let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
+        // By reference first: an app of ten thousand objects has a handful of kinds.
+        let kinds: BTreeSet<&Gvk> = objects.map(|object| &object.gvk).collect();
+        self.kinds = kinds.into_iter().cloned().collect();
     }
 
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
@@ -82,10 +88,7 @@ impl Driver {
 
     /// Watches the kinds that the apps want.
     pub async fn watch(&mut self) -> Result<(), crate::cluster::IndexError> {
-        let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
-        let kinds: BTreeSet<Gvk> = objects.map(|object| object.gvk.clone()).collect();
-        let index = self.hands.index.clone();
-        index.ensure(&kinds).await
+        self.hands.index.ensure(&self.kinds).await
     }
 
     /// Asks every app what to do and begins it. Says when to ask again if nothing happens before.

@@ -20,8 +20,8 @@ use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
-use crate::git::{Credentials, Remote};
-use crate::object::{EnvironmentName, Problems, Revision, TreePath};
+use crate::git::{Credentials, GitError, Remote};
+use crate::object::{EnvironmentName, Kinds, Problems, Revision, TreePath};
 use crate::render;
 use crate::report::{Trouble, conditions, same_but_times, summary};
 
@@ -35,6 +35,8 @@ const STATUS_DOUBLINGS: u32 = 5;
 const HAND_OVER: Duration = Duration::from_secs(20);
 /// How often a remote is asked where the Environment does not say.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// Refused credentials are read again after this long at the earliest.
+const CREDENTIALS_LAST: Duration = Duration::from_secs(30);
 /// After a failure that is not git's or the apps': unreadable Secret, unwatchable kind.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -45,7 +47,9 @@ pub struct EnvironmentLoop {
     driver: Option<(crate::api::Identity, Driver)>,
     source: Option<(SourceSpec, Subscription)>,
     /// What the apps were last told.
-    told: Option<(Revision, Scope)>,
+    told: Option<(Revision, Scope, Arc<Kinds>)>,
+    /// When the credentials were read last: they are read again when the remote refuses them.
+    credentials_read: Option<tokio::time::Instant>,
     memo: Memo,
     trouble: Option<Trouble>,
     revision: Option<Revision>,
@@ -73,6 +77,7 @@ impl EnvironmentLoop {
             driver: None,
             source: None,
             told: None,
+            credentials_read: None,
             memo: Memo::default(),
             trouble: None,
             revision: None,
@@ -188,6 +193,12 @@ impl EnvironmentLoop {
         self.follow(&environment.spec.source).await?;
         let Some((_, source)) = &mut self.source else { return Ok(()) };
         let Seen { revision, error, failures } = source.seen.borrow_and_update().clone();
+        let stale = |at: tokio::time::Instant| at.elapsed() > CREDENTIALS_LAST;
+        if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
+            // A rotated password: the Secret may hold the new one by now.
+            self.source = None;
+            self.follow(&environment.spec.source).await?;
+        }
         let git_trouble = error.map(|error| Trouble {
             reason: error.reason().to_owned(),
             message: crate::cluster::chain(&error),
@@ -198,7 +209,8 @@ impl EnvironmentLoop {
             return Ok(());
         };
         let scope = self.scope(environment)?;
-        let wanted = (revision.clone(), scope);
+        // A kind that is served since may be namespaced, and then its objects want a namespace.
+        let wanted = (revision.clone(), scope, self.context.session.kinds());
         if self.told.as_ref() != Some(&wanted) {
             self.revision = Some(revision.clone());
             match self.desire(&wanted).await? {
@@ -231,6 +243,7 @@ impl EnvironmentLoop {
             return Ok(());
         }
         let credentials = credentials(&self.context, spec).await?;
+        self.credentials_read = Some(tokio::time::Instant::now());
         let refused = |error: crate::git::GitError| trouble(error.reason(), &crate::cluster::chain(&error), false);
         let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
         let interval = spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
@@ -256,10 +269,10 @@ impl EnvironmentLoop {
     }
 
     /// Renders on a thread of its own: a large tree must not hold up the others.
-    async fn desire(&mut self, wanted: &(Revision, Scope)) -> Result<Result<Desire, Problems>, Trouble> {
+    async fn desire(&mut self, wanted: &(Revision, Scope, Arc<Kinds>)) -> Result<Result<Desire, Problems>, Trouble> {
         let Some((_, source)) = &self.source else { return Err(trouble("NoSource", "no remote is followed", true)) };
-        let (mirror, kinds) = (source.mirror.clone(), self.context.session.kinds());
-        let (revision, scope) = wanted.clone();
+        let mirror = source.mirror.clone();
+        let (revision, scope, kinds) = wanted.clone();
         let mut memo = std::mem::take(&mut self.memo);
         let rendered = tokio::task::spawn_blocking(move || {
             let result = mirror
