@@ -104,6 +104,8 @@ pub(crate) fn apply(object: &mut Value, operations: &[Operation]) -> Result<(), 
             PatchOperation::Copy(copy) if is_missing_key(object, copy.from.as_str()) => {
                 one = PatchOperation::Add(json_patch::AddOperation { path: copy.path.clone(), value: Value::Null });
             }
+            // What is not there is null.
+            PatchOperation::Test(test) if test.value.is_null() && is_missing_key(object, &path) => continue,
             PatchOperation::Copy(json_patch::CopyOperation { from, .. })
             | PatchOperation::Move(json_patch::MoveOperation { from, .. }) => {
                 check_indexes(object, from.as_str(), &operation.place)?;

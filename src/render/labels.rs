@@ -1,9 +1,9 @@
 //! `labels`, `commonLabels`, `commonAnnotations`.
 
-use super::fields::{Conflict, FieldSpec, Make, NotThere, add, add_all, visit};
+use super::fields::{Conflict, FieldSpec, add, add_all};
 use super::kustomization::{At, Kustomization, Labels};
 use super::layer::{Build, Layer};
-use super::node::{Node, Text};
+use super::shared::locate;
 use crate::object::{Place, Problem};
 
 pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &mut Layer) {
@@ -53,32 +53,21 @@ pub(crate) fn apply(
     if pairs.is_empty() {
         return;
     }
+    let mut pairs: Vec<&(String, String)> = pairs.iter().collect();
+    pairs.sort();
     for object in &mut layer.objects {
         let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
+        let mut maps = Vec::new();
         for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
-            let set = visit(&mut object.node, &spec.path, spec.create, Make::Map, &mut |node| put(node, pairs));
-            if let Err(NotThere(message)) = set {
+            let located = locate(&mut object.node, &spec.path, spec.create, &mut Vec::new(), &mut maps);
+            if let Err(message) = located {
                 let message = format!("{message} (setting {by} of {kind} {})", object.name());
                 build.found.push(Problem::at(object.origin.place.clone(), message));
             }
         }
+        for (key, value) in &pairs {
+            object.shared.put(&mut object.node, &maps, key, value);
+        }
         object.touch(by, place);
     }
-}
-
-fn put(node: &mut Node, pairs: &[(String, String)]) -> Result<(), NotThere> {
-    if node.is_null() {
-        return Ok(());
-    }
-    let what = node.what();
-    let Some(map) = node.as_map_mut() else { return Err(NotThere(format!("there is {what} instead of a map"))) };
-    for (key, value) in pairs {
-        let quoted = match map.get(key) {
-            Some(Node::Text(text)) => text.quoted,
-            Some(_) => false,
-            None => matches!(Node::text(value.clone()), Node::Text(Text { quoted: true, .. })),
-        };
-        map.insert(key.clone(), Node::Text(Text { value: value.clone(), quoted }));
-    }
-    Ok(())
 }

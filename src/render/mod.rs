@@ -35,6 +35,7 @@ mod replicas;
 mod resource;
 mod schema;
 mod selector;
+mod shared;
 mod source;
 mod strategic;
 mod strategic_ports;

@@ -18,7 +18,8 @@ pub(crate) enum Node {
     Text(Text),
     List(Vec<Node>),
     Map(Map),
-    /// A null, boolean or number that is not written as JSON writes it: `True`, `0644`, `1.10`, nothing at all.
+    /// A null, boolean or number that is not written as JSON writes it: `True`, `0644`, `1.10`, nothing at all (which in
+    /// braces kustomize puts out as empty text).
     Odd(Box<Odd>),
 }
 
@@ -62,7 +63,7 @@ impl Node {
     pub fn is_null(&self) -> bool {
         match self {
             Self::Null => true,
-            Self::Odd(odd) => odd.value.is_null(),
+            Self::Odd(odd) => odd.value.is_null() || odd.text.is_empty(),
             _ => false,
         }
     }
@@ -137,7 +138,7 @@ impl Node {
             Self::Bool(_) => "a boolean",
             Self::Number(_) => "a number",
             Self::Null => "null",
-            Self::Odd(odd) if odd.value.is_null() => "null",
+            Self::Odd(_) if self.is_null() => "null",
             Self::Odd(odd) if odd.value.is_boolean() => "a boolean",
             Self::Odd(_) => "a number",
         }

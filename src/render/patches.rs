@@ -170,14 +170,19 @@ fn strategic(
         let object = &mut layer.objects[at];
         let mut patch = patch.clone();
         // A targeted patch is for whatever the target selects: its own name does not count.
-        patch.rewrite_texts("labels");
-        patch.rewrite_texts("annotations");
+        texts_only(&mut patch);
         if let Some(map) = patch.node.as_map_mut() {
             map.insert("apiVersion".to_owned(), Node::text(object.api_version()));
         }
         merge(build, &patch, options, object, index);
     }
     check_unique(build, place, layer);
+}
+
+/// kustomize rewrites labels and annotations of these patches as text, null among them.
+fn texts_only(patch: &mut Resource) {
+    patch.rewrite_texts("labels");
+    patch.rewrite_texts("annotations");
 }
 
 /// The one object that an untargeted patch names.
@@ -214,6 +219,7 @@ fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut 
     match merger.apply(node, patch.node.clone()) {
         Ok(Some(node)) => {
             object.node = node;
+            object.shared.after_merge(&mut object.node, &patch.node);
             if object.node.is_empty() {
                 return;
             }
@@ -284,6 +290,7 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
     let mut value = std::mem::replace(&mut object.node, Node::Null).into_value();
     let applied = json_patch::apply(&mut value, operations);
     object.node = Node::from(value);
+    object.shared.clear();
     match applied {
         Ok(()) => {
             object.rewrite_texts("annotations");
@@ -321,7 +328,8 @@ pub(crate) fn strategic_merge_files(
         Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
     for entry in &kustomization.patches_strategic_merge {
         let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else { continue };
-        for patch in patches {
+        for mut patch in patches {
+            texts_only(&mut patch);
             if let Some(at) = target_of(build, &patch, layer, &mut index.any_id) {
                 merge(build, &patch, &options, &mut layer.objects[at], &mut index);
             }

@@ -253,9 +253,11 @@ fn apply_target(replacement: &Replacement, target: &Target, value: &Node, layer:
             continue;
         }
         for (place, path) in &target.field_paths {
+            let before = object.shared.values(&object.node);
             set(&mut object.node, path, value, &target.options).map_err(|message| {
                 Problem::at(place.clone(), format!("{path} of {}: {message}", object.id()))
             })?;
+            object.shared.after_change(&mut object.node, &before);
         }
         object.touch("replacement", &replacement.place);
     }

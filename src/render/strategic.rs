@@ -118,13 +118,15 @@ impl<'a> Merger<'a> {
             let below = schema.map(|schema| schema.field(&key));
             let quoted = match &value {
                 Node::Text(text) => Some(text.quoted),
-                _ => None,
+                value => value.is_scalar().then_some(false),
             };
+            let was_text = value.as_str().is_some();
             // A null of the object stays where the patch says nothing about it; a null of the patch deletes.
             let may_be_null = value.is_null() && change.is_none();
             let result = self.within(&key, |this| this.merge(Some(value), change, below))?;
             if let Some(result) = result.filter(|result| !result.is_null() || may_be_null) {
-                merged.insert(key, self.put_over(quoted, result));
+                self.met_unknown_quotes |= was_text && quoted == Some(false) && is_other_scalar(&result);
+                merged.insert(key, put_over(quoted, result));
             }
         }
         for (key, value) in patch {
@@ -137,19 +139,6 @@ impl<'a> Merger<'a> {
             }
         }
         Ok(Some(Node::Map(merged)))
-    }
-
-    /// What is put over a scalar takes its quotes on, and with quotes it is text.
-    fn put_over(&mut self, quoted: Option<bool>, value: Node) -> Node {
-        match (quoted, value) {
-            (Some(quoted), Node::Text(text)) => Node::Text(Text { value: text.value, quoted }),
-            (Some(true), value) if value.is_scalar() => Node::quoted(value.scalar().unwrap_or_default()),
-            (Some(false), value) => {
-                self.met_unknown_quotes |= value.is_scalar();
-                value
-            }
-            (_, value) => value,
-        }
     }
 
     /// What a part of a patch becomes where there was nothing before: without nulls and directives.
@@ -351,6 +340,19 @@ fn directive_of(value: &Node) -> Option<Directive> {
         "delete" => Some(Directive::Delete),
         _ => None,
     }
+}
+
+/// What is put over a scalar takes its quotes on, and with quotes it is text.
+fn put_over(quoted: Option<bool>, value: Node) -> Node {
+    match (quoted, value) {
+        (Some(quoted), Node::Text(text)) => Node::Text(Text { value: text.value, quoted }),
+        (Some(true), value) if value.is_scalar() => Node::quoted(value.scalar().unwrap_or_default()),
+        (_, value) => value,
+    }
+}
+
+fn is_other_scalar(node: &Node) -> bool {
+    node.is_scalar() && node.as_str().is_none()
 }
 
 /// Words like `yes` are written in quotes where a field is new.
