@@ -16,12 +16,18 @@ pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &
                 build.found.push(Problem::at(labels.place.clone(), message));
             }
         }
+        build.transformed(kustomization, layer, "LabelTransformer");
     }
     if let Some(At { place, it }) = &kustomization.common_labels {
         apply(build, "labels", place, it, &fields.common_labels, layer);
     }
+    // Where there are any labels, kustomize runs one more transformer, for `commonLabels`.
+    if kustomization.common_labels.is_some() || !kustomization.labels.is_empty() {
+        build.transformed(kustomization, layer, "LabelTransformer");
+    }
     if let Some(At { place, it }) = &kustomization.common_annotations {
         apply(build, "annotations", place, it, &fields.common_annotations, layer);
+        build.transformed(kustomization, layer, "AnnotationsTransformer");
     }
 }
 

@@ -17,9 +17,11 @@ pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &
     let fields = layer.fields.clone();
     if let Some(prefix) = &kustomization.name_prefix {
         apply(build, End::Prefix, prefix, &fields.name_prefix, layer);
+        build.transformed(kustomization, layer, "PrefixTransformer");
     }
     if let Some(suffix) = &kustomization.name_suffix {
         apply(build, End::Suffix, suffix, &fields.name_suffix, layer);
+        build.transformed(kustomization, layer, "SuffixTransformer");
     }
 }
 

@@ -25,10 +25,6 @@ enum Parsed {
 pub(crate) struct AnyId(Option<HashMap<Id, Vec<usize>>>);
 
 impl AnyId {
-    pub fn forget(&mut self) {
-        self.0 = None;
-    }
-
     pub fn find(&mut self, objects: &[Resource], id: &Id) -> &[usize] {
         let index = self.0.get_or_insert_with(|| {
             let mut index: HashMap<Id, Vec<usize>> = HashMap::with_capacity(objects.len());
@@ -83,6 +79,7 @@ pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kust
     let mut index = Index::default();
     for patch in &kustomization.patches {
         one(build, folder, patch, layer, &mut index);
+        build.transformed(kustomization, layer, "PatchTransformer");
     }
     layer.objects.retain(|object| !object.node.is_empty());
 }
@@ -323,10 +320,18 @@ pub(crate) fn strategic_merge_files(
     kustomization: &Kustomization,
     layer: &mut Layer,
 ) {
+    merge_texts(build, folder, &kustomization.patches_strategic_merge, layer);
+    if !kustomization.patches_strategic_merge.is_empty() {
+        build.transformed(kustomization, layer, "PatchStrategicMergeTransformer");
+    }
+}
+
+/// Untargeted strategic merges, each a file or the patch itself.
+pub(crate) fn merge_texts(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Text>], layer: &mut Layer) {
     let mut index = Index::default();
     let options =
         Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
-    for entry in &kustomization.patches_strategic_merge {
+    for entry in entries {
         let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else { continue };
         for mut patch in patches {
             texts_only(&mut patch);
@@ -364,8 +369,16 @@ pub(crate) fn is_inline(text: &str) -> bool {
 }
 
 pub(crate) fn json_files(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
-    let mut names = Names::default();
     for patch in &kustomization.patches_json {
+        json_entries(build, folder, std::slice::from_ref(patch), layer);
+        build.transformed(kustomization, layer, "PatchJson6902Transformer");
+    }
+}
+
+/// JSON patches that must have a target with a name.
+pub(crate) fn json_entries(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Patch>], layer: &mut Layer) {
+    let mut names = Names::default();
+    for patch in entries {
         let Some(target) = patch.it.target.as_ref().filter(|target| !target.name.is_empty()) else {
             let problem = Problem::at(patch.place.clone(), "an entry of patchesJson6902 needs a `target` with a `name`");
             build.found.push(problem);

@@ -156,7 +156,14 @@ impl Options {
 }
 
 pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
-    for At { place, it } in &kustomization.replacements {
+    apply_all(build, folder, &kustomization.replacements, layer);
+    if !kustomization.replacements.is_empty() {
+        build.transformed(kustomization, layer, "ReplacementTransformer");
+    }
+}
+
+pub(crate) fn apply_all(build: &mut Build<'_>, folder: &TreePath, all: &[At<ReplacementSource>], layer: &mut Layer) {
+    for At { place, it } in all {
         match it {
             ReplacementSource::Inline(replacement) => {
                 let result = apply(replacement, layer);

@@ -10,6 +10,7 @@ pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &
     let fields = layer.fields.clone();
     for replica in &kustomization.replicas {
         apply(build, replica, &fields.replicas, layer);
+        build.transformed(kustomization, layer, "ReplicaCountTransformer");
     }
 }
 
