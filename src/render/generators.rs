@@ -140,7 +140,7 @@ fn content(kind: Kind, generator: &Generator, options: &GeneratorOptions, pairs:
 fn data_text(value: String) -> Node {
     let quoted = value.contains('\n');
     match Node::fresh(value) {
-        Node::Text(text) => Node::Text(Text { quoted: quoted || text.quoted, ..text }),
+        Node::Text(text) => Node::Text(Text { quoted: Some(quoted || text.is_quoted()), ..text }),
         other => other,
     }
 }

@@ -114,8 +114,7 @@ fn put(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotTh
         }
     }
     *touched |= text != value;
-    let quoted = matches!(node, Node::Text(Text { quoted: true, .. }));
-    *node = Node::Text(Text { value: text, quoted });
+    *node = Node::Text(Text::new(text, node.is_quoted()));
     Ok(())
 }
 

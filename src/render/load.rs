@@ -142,7 +142,7 @@ pub(crate) fn objects(documents: Vec<Doc>, reading: Reading) -> Result<Vec<Resou
     let mut found = Vec::new();
     for document in documents {
         let place = document.place();
-        let mut node = Node::from(document.value().clone());
+        let mut node = Node::from(document.value());
         keep_writing(&mut node, &document, reading);
         queue.push_back((node, place));
     }
@@ -200,7 +200,7 @@ fn keep_writing(node: &mut Node, document: &Doc, reading: Reading) {
 fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading) {
     // Most texts need no look at the file, and they are most of what there is.
     let is_known = |node: &Node| match node {
-        Node::Text(text) => !text.value.is_empty() && (text.quoted || reading == Reading::Objects),
+        Node::Text(text) => !text.value.is_empty() && (reading == Reading::Objects || text.is_quoted()),
         _ => false,
     };
     match node {
@@ -234,7 +234,7 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
         }
         Node::Odd(_) => {}
         Node::Text(text) => match document.written(pointer) {
-            Some(Written::Quoted) => text.quoted = true,
+            Some(Written::Quoted) => text.quoted = Some(true),
             Some(Written::Plain(plain)) if text.value.is_empty() && plain.is_empty() => {
                 *node = Node::Odd(Box::new(Odd { value: Value::String(String::new()), text: String::new() }));
             }

@@ -64,7 +64,7 @@ fn keeps_its_name(api_version: &str, kind: &str) -> bool {
 
 fn put(node: &mut Node, end: End, part: &str) -> Result<(), NotThere> {
     let (old, quoted) = match &*node {
-        Node::Text(text) => (text.value.clone(), text.quoted),
+        Node::Text(text) => (text.value.clone(), text.is_quoted()),
         other if other.is_null() => (String::new(), false),
         other => match other.scalar() {
             Some(text) => (text, false),
@@ -72,6 +72,6 @@ fn put(node: &mut Node, end: End, part: &str) -> Result<(), NotThere> {
         },
     };
     let value = if end == End::Prefix { format!("{part}{old}") } else { format!("{old}{part}") };
-    *node = Node::Text(Text { value, quoted });
+    *node = Node::Text(Text::new(value, quoted));
     Ok(())
 }

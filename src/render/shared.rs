@@ -48,8 +48,7 @@ impl Shared {
             path.push(Step::Key(key.to_owned()));
             match entries.get(key) {
                 Some(old) => {
-                    let quoted = matches!(old, Node::Text(Text { quoted: true, .. }));
-                    let value = Node::Text(Text { value: value.to_owned(), quoted });
+                    let value = Node::Text(Text::new(value, old.is_quoted()));
                     entries.insert(key.to_owned(), value.clone());
                     self.spread(object, &path, &value);
                 }
