@@ -284,9 +284,8 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
         }
     }
     let (kind, name) = (object.kind().to_owned(), object.name().to_owned());
-    let mut value = std::mem::replace(&mut object.node, Node::Null).into_value();
-    let applied = json_patch::apply(&mut value, operations);
-    object.node = Node::from(value);
+    json_patch::forget_writing(&mut object.node);
+    let applied = json_patch::apply(&mut object.node, operations);
     object.shared.clear();
     match applied {
         Ok(()) => {
