@@ -29,6 +29,8 @@ use crate::report::{Trouble, conditions, same_but_times, summary};
 const SWARM: Duration = Duration::from_millis(50);
 /// At most one status a second is written, but for the first after a rest.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
+/// A status that cannot be written is tried again ever more rarely, at last every 32 s.
+const STATUS_DOUBLINGS: u32 = 5;
 /// How long a request that is under way may take at the end: less than a pod's grace period.
 const HAND_OVER: Duration = Duration::from_secs(20);
 /// How often a remote is asked where the Environment does not say.
@@ -52,6 +54,8 @@ pub struct EnvironmentLoop {
     trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
+    /// How often in a row writing it failed.
+    unwritten: u32,
 }
 
 enum Woken {
@@ -78,6 +82,7 @@ impl EnvironmentLoop {
             trouble: None,
             revision: None,
             written,
+            unwritten: 0,
         }
     }
 
@@ -108,8 +113,13 @@ impl EnvironmentLoop {
                         again = [again, Some(Timestamp::now() + left)].into_iter().flatten().min();
                     }
                     _ => {
-                        self.write_status(status).await;
-                        status_due = Some(now + STATUS_PAUSE);
+                        let pause = self.write_status(status).await;
+                        status_due = Some(now + pause);
+                        if self.unwritten > 0 {
+                            // Nothing else may ever happen here, and the last status would stay unsaid.
+                            let at = Timestamp::now() + jiff::SignedDuration::try_from(pause).unwrap_or_default();
+                            again = [again, Some(at)].into_iter().flatten().min();
+                        }
                     }
                 }
             }
@@ -309,7 +319,8 @@ impl EnvironmentLoop {
         }
     }
 
-    async fn write_status(&mut self, status: EnvironmentStatus) {
+    /// Answers after how long the next one may be written.
+    async fn write_status(&mut self, status: EnvironmentStatus) -> Duration {
         match self.context.environments.write_status(self.name.as_str(), &status).await {
             Ok(()) => {
                 let ready = status.conditions.iter().any(|condition| {
@@ -317,11 +328,14 @@ impl EnvironmentLoop {
                 });
                 self.context.metrics.ready(self.name.as_str(), ready);
                 self.written = status;
+                self.unwritten = 0;
             }
             Err(error) => {
+                self.unwritten = (self.unwritten + 1).min(STATUS_DOUBLINGS);
                 tracing::warn!(environment = %self.name, error = %crate::cluster::chain(&error), "writing the status failed");
             }
         }
+        STATUS_PAUSE * (1 << self.unwritten)
     }
 }
 

@@ -1,6 +1,14 @@
-//! What needs more than one room, or a tool to compare with.
+//! The whole agent against a real control plane, and what needs other real tools.
 
 #![allow(clippy::disallowed_methods, reason = "tests start programs, read files and clocks")]
 
+mod bed;
+mod drift;
+mod faults;
+mod gates;
+mod kill;
+mod preempt;
+mod quiet;
+mod rollout;
 mod schema;
 mod yaml;
