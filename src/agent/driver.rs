@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
@@ -34,7 +34,8 @@ pub struct Driver {
     apps: BTreeMap<AppName, App>,
     /// What the apps want, by kind.
     watched: BTreeSet<Watched>,
-    under_way: FuturesUnordered<BoxFuture<'static, Finished>>,
+    /// Tasks of their own: they go on while the loop looks elsewhere.
+    under_way: JoinSet<Finished>,
 }
 
 /// What came of something that was under way.
@@ -49,7 +50,7 @@ enum Finished {
 
 impl Driver {
     pub fn new(hands: Hands) -> Self {
-        Self { hands, apps: BTreeMap::new(), watched: BTreeSet::new(), under_way: FuturesUnordered::new() }
+        Self { hands, apps: BTreeMap::new(), watched: BTreeSet::new(), under_way: JoinSet::new() }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -96,7 +97,7 @@ impl Driver {
         let world = World { index: &self.hands.index, ready: &ready, suspended, now };
         let mut again = None;
         for (name, app) in &mut self.apps {
-            let action = match app.decide(&world) {
+            let action: BoxFuture<'static, Finished> = match app.decide(&world) {
                 Decision::Rest { until } => {
                     again = [again, until].into_iter().flatten().min();
                     continue;
@@ -125,14 +126,20 @@ impl Driver {
                     Box::pin(async move { Finished::Explained { app, words: explain(&hands, &wanted).await } })
                 }
             };
-            self.under_way.push(action);
+            self.under_way.spawn(action);
         }
         again
     }
 
     /// Waits until something that was under way ends, and tells its app. For ever where nothing is under way.
     pub async fn finish_one(&mut self) {
-        let Some(finished) = self.under_way.next().await else { return std::future::pending().await };
+        let finished = match self.under_way.join_next().await {
+            Some(Ok(finished)) => finished,
+            // A panic there is a panic of the environment: it is caught, counted and begun anew as one.
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Some(Err(_)) => return,
+            None => return std::future::pending().await,
+        };
         let now = Timestamp::now();
         match finished {
             Finished::Proved { app, digest, result } => {
@@ -168,7 +175,7 @@ impl Driver {
         for app in self.apps.values() {
             app.stop();
         }
-        let all = async { while self.under_way.next().await.is_some() {} };
+        let all = async { while self.under_way.join_next().await.is_some() {} };
         if tokio::time::timeout(within, all).await.is_err() {
             tracing::warn!(?within, "a request was still under way at the end");
         }

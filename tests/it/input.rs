@@ -117,7 +117,7 @@ fn trees(cases: &mut Cases) {
         cases.repo.link(&format!("{folder}/bad.yaml"), to);
     }
     cases.kustomization("dots-out", "components: [../../../../outside]\n", &["apps/dots-out/kustomization.yaml:2", "leaves the repository"]);
-    cases.folder("path-out", true, &["app path-out", "\"../outside\" leaves the repository"]);
+    cases.folder("path-out", true, &["environment.yaml: app path-out", "\"../outside\" leaves the repository"]);
     cases.all.last_mut().expect("it was just put there").path = "../outside".to_owned();
     cases.folder("no-folder", true, &["there is no file or folder apps/nowhere"]);
     cases.all.last_mut().expect("it was just put there").path = "apps/nowhere".to_owned();
@@ -125,7 +125,7 @@ fn trees(cases: &mut Cases) {
     cases.repo.write(Path::new(&folder).join(OsStr::from_bytes(b"bad-\xff.yaml")), configmap("x", "1").as_bytes());
     cases.kustomization(
         "patch-nothing",
-        "patches:\n  - target: {kind: Deployment, name: nobody}\n    patch: '- {op: remove, path: /spec}'\n",
+        "patches:\n  - patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: nobody}}'\n",
         &["apps/patch-nothing/kustomization.yaml:3", "nobody"],
     );
     cases.kustomization("unsupported", "resource: [x.yaml]\n", &["apps/unsupported/kustomization.yaml:2", "resource"]);
