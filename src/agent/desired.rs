@@ -132,7 +132,10 @@ pub fn render_app(
         region: config.region.as_ref().map(|region| region.active.clone()),
         role: None,
     };
-    let path = |text: &str| TreePath::new(text).map_err(|error| Problem::new(format!("app {}: {error}", app.name)));
+    let path = |text: &str| {
+        let here = || Place::file(scope.path.child(CONFIG_FILE));
+        TreePath::new(text).map_err(|error| Problem::at(here(), format!("app {}: {error}", app.name)))
+    };
     let source = match (&app.path, &app.chart) {
         (Some(folder), _) => AppSource::Folder(path(folder)?),
         (None, Some(chart)) => AppSource::Chart {
