@@ -85,7 +85,7 @@ fn random_trees_render_as_the_judge_says() {
 
 /// What `docs/overlays.md` lists: where the judge loses something or leaves its own directives in the output.
 fn is_chosen(ours: &Verdict, theirs: &Verdict) -> bool {
-    const CHOICES: [&str; 3] = ["would be lost", "would stay in the object", "does nothing on"];
+    const CHOICES: [&str; 4] = ["would be lost", "would stay in the object", "does nothing on", "the source is a"];
     match (ours, theirs) {
         (Verdict::Refused(why), Verdict::Objects(_)) => CHOICES.iter().any(|choice| why.contains(choice)),
         (_, Verdict::Objects(objects)) => objects.iter().any(|object| object.to_string().contains("\"$patch\"")),

@@ -7,7 +7,7 @@
 use json_patch::PatchOperation;
 use serde_json::Value;
 
-use super::node::Node;
+use super::node::{Node, is_old_boolean};
 use super::source::Text;
 use crate::object::{Place, Problem};
 use crate::yaml::{Dialect, Limits};
@@ -225,7 +225,8 @@ pub(crate) fn forget_writing(node: &mut Node) {
     match node {
         Node::List(items) => items.iter_mut().for_each(forget_writing),
         Node::Map(map) => map.values_mut().for_each(forget_writing),
-        Node::Text(text) => text.quoted = None,
+        // Old booleans are the one kind of text that it puts in quotes although it need not.
+        Node::Text(text) => text.quoted = is_old_boolean(&text.value).then_some(true),
         Node::Odd(odd) => *node = Node::from(std::mem::take(&mut odd.value)),
         Node::Null | Node::Bool(_) | Node::Number(_) => {}
     }

@@ -41,6 +41,14 @@ impl Text {
         Self { value: value.into(), quoted: Some(quoted) }
     }
 
+    /// A strategic merge writes text that would be read as something else in quotes, wherever it comes by.
+    pub fn settle(&mut self) {
+        if self.quoted == Some(false) || self.value.len() <= 5 {
+            let needs = is_old_boolean(&self.value) || (!self.value.is_empty() && needs_quotes(&self.value));
+            self.quoted = needs.then_some(true).or(self.quoted);
+        }
+    }
+
     /// What would be read as something else must stand in quotes; of other text it is taken that it does not.
     pub fn is_quoted(&self) -> bool {
         self.quoted.unwrap_or_else(|| needs_quotes(&self.value))

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::fields::split_escaped;
-use super::node::{Map, Node, Text};
+use super::node::{Map, Node, Odd, Text};
 
 /// Splits at dots; `\.` is a dot in a key, and so is any dot in brackets.
 pub(crate) fn split(path: &str) -> Vec<String> {
@@ -191,17 +191,18 @@ pub(crate) fn untyped(text: &str) -> Node {
     let plain = Node::Text(Text::new(text, false));
     // What could not stand without quotes stays text.
     let special = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | '~'));
-    if text.is_empty() {
-        return Node::Null;
-    }
     if text.contains(special) {
         return plain;
     }
     match read(text.as_bytes(), &TreePath::root(), Dialect::Kustomize, &Limits::default()) {
         Ok(documents) => match documents.into_iter().next().map(|document| document.into_value()) {
-            Some(value) if value.is_number() || value.is_boolean() => Node::from(value),
+            Some(value) if value.is_number() || value.is_boolean() => match Node::from(value) {
+                node if node.scalar().as_deref() == Some(text) => node,
+                node => Node::Odd(Box::new(Odd { value: node.into_value(), text: text.to_owned() })),
+            },
             Some(_) => plain,
-            None => Node::Null,
+            None if text.is_empty() => Node::quoted(""),
+            None => Node::Odd(Box::new(Odd { value: serde_json::Value::Null, text: text.to_owned() })),
         },
         Err(_) => plain,
     }

@@ -312,7 +312,7 @@ fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Resul
     *field = match &*field {
         _ if is_new => paths::untyped(&text),
         Node::Text(old) => Node::Text(Text::new(text, old.is_quoted())),
-        other => match (other.what(), paths::untyped(&text)) {
+        other => match (other.what(), typed(paths::untyped(&text))) {
             ("a boolean", new @ Node::Bool(_)) => new,
             ("a number", Node::Number(new)) if new.is_f64() && !matches!(other, Node::Number(old) if old.is_f64()) => {
                 // A whole number written as a float does not fit where an integer stood.
@@ -323,6 +323,14 @@ fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Resul
         },
     };
     Ok(())
+}
+
+/// A scalar by its type alone.
+fn typed(node: Node) -> Node {
+    match node {
+        Node::Odd(odd) => Node::from(odd.value),
+        node => node,
+    }
 }
 
 /// How much of a path leads to a text that holds JSON or YAML, where more of the path follows.

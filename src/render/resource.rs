@@ -201,9 +201,7 @@ impl Resource {
             return;
         }
         for value in map.values_mut() {
-            if value.as_str().is_none() {
-                *value = Node::quoted(value.scalar().unwrap_or_default());
-            }
+            *value = Node::fresh(value.scalar().unwrap_or_default());
         }
     }
 }

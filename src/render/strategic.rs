@@ -149,7 +149,11 @@ impl<'a> Merger<'a> {
     fn settle_fields(&mut self, map: &mut Map, except: Option<&Map>, schema: Option<Schema<'a>>) -> Result<(), Fault> {
         let mut open = Vec::new();
         for (key, value) in map.iter_mut() {
-            if except.is_some_and(|except| except.contains_key(key)) || matches!(value, Node::Text(_)) {
+            if except.is_some_and(|except| except.contains_key(key)) {
+                continue;
+            }
+            if let Node::Text(text) = value {
+                text.settle();
                 continue;
             }
             if value.is_null() {
