@@ -21,7 +21,13 @@ impl Cache {
         Self::default()
     }
 
-    pub(crate) fn parsed(&self, id: &Digest, path: &TreePath, dialect: Dialect, reading: Reading) -> Option<Arc<Vec<Resource>>> {
+    pub(crate) fn parsed(
+        &self,
+        id: &Digest,
+        path: &TreePath,
+        dialect: Dialect,
+        reading: Reading,
+    ) -> Option<Arc<Vec<Resource>>> {
         let parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
         parsed.get(&(id.clone(), path.clone(), dialect, reading)).cloned()
     }
