@@ -256,7 +256,7 @@ pub(crate) fn visit<E: From<NotThere>>(
                     None => return Ok(()),
                 },
                 Some(new) => {
-                    let field = map.entry(key.to_owned()).or_insert_with(|| new.clone());
+                    let field = map.get_or(key, || new.clone());
                     if field.is_null() {
                         *field = new;
                     }

@@ -222,7 +222,8 @@ impl<'a> Build<'a> {
                 Some(Target::File(file)) => {
                     let read = self.files.resources(&file, &path.place, Dialect::Kustomize);
                     let Some(read) = self.keep_all(read) else { continue };
-                    let mut objects = read.as_ref().clone();
+                    // Nobody else holds it where nothing is kept.
+                    let mut objects = Arc::try_unwrap(read).unwrap_or_else(|kept| kept.as_ref().clone());
                     self.mark_origin(&path.it, &mut objects);
                     self.append(objects, &mut layer.objects, &mut ids);
                 }

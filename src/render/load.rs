@@ -99,25 +99,32 @@ impl Files<'_> {
         place: &Place,
         dialect: Dialect,
     ) -> Result<Arc<Vec<Resource>>, Vec<Problem>> {
-        let blob = self
-            .tree
-            .read(path, self.limits.yaml.file_bytes)
-            .map_err(|error| vec![at(place, &error)])?;
+        let entry = self.tree.entry(path).map_err(|error| vec![at(place, &error)])?;
         let reading = if self.quotes.contains(path) {
             Reading::Quotes
         } else {
             Reading::Objects
         };
-        if let Some(known) = self.cache.parsed(&blob.id, path, dialect, reading) {
+        // The id is known without the content.
+        let known = entry
+            .as_ref()
+            .and_then(|entry| self.cache.parsed(&entry.id, path, dialect, reading));
+        if let Some(known) = known {
             return Ok(known);
         }
+        let blob = self
+            .tree
+            .read(path, self.limits.yaml.file_bytes)
+            .map_err(|error| vec![at(place, &error)])?;
+        let size = blob.bytes.len();
         let text = Text::file(path.clone(), blob.bytes);
         let documents = text
             .documents(dialect, &self.limits.yaml)
             .map_err(|problem| vec![problem])?;
         let resources = Arc::new(objects(documents, reading)?);
+        let id = entry.map_or(blob.id, |entry| entry.id);
         self.cache
-            .keep_parsed(blob.id, path, dialect, reading, &resources);
+            .keep_parsed(id, path, dialect, reading, &resources, size);
         Ok(resources)
     }
 
@@ -274,7 +281,7 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
     };
     match node {
         Node::Map(map) => {
-            for (key, value) in map {
+            for (key, value) in map.iter_mut() {
                 if is_known(value) {
                     continue;
                 }

@@ -23,6 +23,7 @@ mod kustomization;
 mod labels;
 mod layer;
 mod load;
+mod map;
 mod names;
 mod namespace;
 mod node;
@@ -129,7 +130,7 @@ pub fn build(
     folder: &TreePath,
     limits: &Limits,
 ) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    build_with(tree, folder, limits, &Cache::new())
+    build_with(tree, folder, limits, &Cache::none())
 }
 
 /// [`build`] with what earlier builds have parsed.

@@ -85,7 +85,7 @@ fn set(
                     Subjects::AllServiceAccounts => is("kind", "ServiceAccount"),
                 };
                 if let Some(map) = subject.as_map_mut().filter(|_| follows) {
-                    put(map.entry("namespace".to_owned()).or_insert(Node::Null))?;
+                    put(map.get_or("namespace", || Node::Null))?;
                 }
             }
         }

@@ -4,11 +4,9 @@
 //! over a plain one `5`; an annotation `1.10` is the text `1.10`. So text knows whether it was quoted, and a scalar
 //! that is written in another way than JSON would write it keeps its own text.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Number, Value};
 
-pub(crate) type Map = BTreeMap<String, Node>;
+pub(crate) use super::map::Map;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Node {

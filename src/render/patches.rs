@@ -330,7 +330,7 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
     // Where kustomize keeps notes among the annotations, there are annotations to add to.
     if object.has_notes() {
         if let Some(metadata) = object.metadata_mut() {
-            let annotations = metadata.entry("annotations".to_owned()).or_insert(Node::Null);
+            let annotations = metadata.get_or("annotations", || Node::Null);
             if annotations.is_null() {
                 *annotations = Node::Map(Map::new());
             }

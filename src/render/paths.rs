@@ -156,9 +156,7 @@ pub(crate) fn each(
             if is_new && create == Create::No {
                 return Ok(0);
             }
-            let field = map
-                .entry(part.clone())
-                .or_insert_with(|| make(rest.first(), create));
+            let field = map.get_or(part, || make(rest.first(), create));
             each(field, rest, create, is_new, set)
         }
         node if node.is_null() => Ok(0),

@@ -172,9 +172,7 @@ impl Resource {
 
     pub fn metadata_mut(&mut self) -> Option<&mut Map> {
         let map = self.node.as_map_mut()?;
-        map.entry("metadata".to_owned())
-            .or_insert_with(|| Node::Map(Map::new()))
-            .as_map_mut()
+        map.get_or("metadata", || Node::Map(Map::new())).as_map_mut()
     }
 
     pub fn set_name(&mut self, name: &str) {
