@@ -121,11 +121,12 @@ fn random_trees_render_as_the_judge_says() {
 
 /// What `docs/overlays.md` lists: where the judge loses something or leaves its own directives in the output.
 fn is_chosen(ours: &Verdict, theirs: &Verdict) -> bool {
-    const CHOICES: [&str; 4] = [
+    const CHOICES: [&str; 5] = [
         "would be lost",
         "would stay in the object",
         "does nothing on",
         "the source is a",
+        "the source does not fit",
     ];
     match (ours, theirs) {
         (Verdict::Refused(why), Verdict::Objects(_)) => CHOICES.iter().any(|choice| why.contains(choice)),

@@ -217,7 +217,6 @@ impl Fields {
 pub(crate) enum Make {
     Nothing,
     Scalar,
-    Map,
 }
 
 /// A path that leads through something that is neither a list nor a map.

@@ -321,7 +321,9 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
         },
         scalar => {
             let shows = ["/metadata/annotations/", "/metadata/labels/", "/data/"];
-            let matters = reading == Reading::Patch
+            let is_float = matches!(scalar, Node::Number(number) if number.is_f64());
+            let matters = is_float
+                || reading == Reading::Patch
                 || scalar.is_null()
                 || shows.iter().any(|prefix| pointer.starts_with(prefix));
             if !matters {

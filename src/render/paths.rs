@@ -230,7 +230,6 @@ pub(crate) fn untyped(text: &str) -> Node {
                 })),
             },
             Some(_) => plain,
-            None if text.is_empty() => Node::quoted(""),
             None => Node::Odd(Box::new(Odd {
                 value: serde_json::Value::Null,
                 text: text.to_owned(),

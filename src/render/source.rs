@@ -62,10 +62,6 @@ impl Text {
         &self.bytes
     }
 
-    pub fn path(&self) -> &TreePath {
-        &self.path
-    }
-
     pub fn place_at(&self, line: u32) -> Place {
         Place::at(self.path.clone(), self.pinned.unwrap_or(self.before + line), 1)
     }
@@ -110,10 +106,6 @@ pub(crate) struct Doc {
 impl Doc {
     pub fn value(&self) -> &Value {
         self.document.value()
-    }
-
-    pub fn into_value(self) -> Value {
-        self.document.into_value()
     }
 
     pub fn place(&self) -> Place {
