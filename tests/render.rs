@@ -1,6 +1,8 @@
 //! Overlays against kustomize, the judge: every tree under `tests/render/` renders to what it rendered, or is refused
 //! where it refused. With `FAIRLEAD_KUSTOMIZE` naming the binary, it is asked again, and random trees are tried.
 
+#![allow(clippy::disallowed_methods, reason = "these tests read cases from disk and ask the judge")]
+
 #[path = "render_support/mod.rs"]
 mod support;
 

@@ -18,7 +18,7 @@ pub struct KindInfo {
 }
 
 /// The kinds that a server serves (or that are known offline), by group and kind.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kinds(HashMap<(String, String), KindInfo>);
 
 impl Kinds {
@@ -32,14 +32,11 @@ impl Kinds {
     }
 
     pub fn serves(&self, gvk: &Gvk) -> bool {
-        self.get(&gvk.group, &gvk.kind)
-            .is_some_and(|info| info.versions.iter().any(|v| **v == *gvk.version))
+        self.get(&gvk.group, &gvk.kind).is_some_and(|info| info.versions.iter().any(|v| **v == *gvk.version))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &KindInfo)> {
-        self.0
-            .iter()
-            .map(|((group, kind), info)| (group.as_str(), kind.as_str(), info))
+        self.0.iter().map(|((group, kind), info)| (group.as_str(), kind.as_str(), info))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Digest, Gvk, ObjectKey};
@@ -46,50 +48,33 @@ pub struct Live {
 impl Live {
     /// Reads an object as the API server returned it. `None` where it lacks what the server always writes.
     pub fn read(object: &Value) -> Option<Self> {
-        let metadata = &object["metadata"];
         let gvk = Gvk::from_api_version(object["apiVersion"].as_str()?, object["kind"].as_str()?);
-        let key = ObjectKey::new(
-            &gvk.group,
-            &gvk.kind,
-            metadata["namespace"].as_str(),
-            metadata["name"].as_str()?,
-        );
-        let owned = metadata["managedFields"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|entry| {
-                entry["manager"] == MANAGER
-                    && entry["operation"] == "Apply"
-                    && entry.get("subresource").is_none()
-            })
-            .map(|entry| Owned::new(&entry["fieldsV1"]));
-        let labels = metadata["labels"].as_object().into_iter().flatten();
+        Self::from_meta(gvk, &ObjectMeta::deserialize(&object["metadata"]).ok()?)
+    }
+
+    pub fn from_meta(gvk: Gvk, meta: &ObjectMeta) -> Option<Self> {
+        let key = ObjectKey::new(&gvk.group, &gvk.kind, meta.namespace.as_deref(), meta.name.as_deref()?);
+        let ours = |entry: &&ManagedFieldsEntry| {
+            entry.manager.as_deref() == Some(MANAGER)
+                && entry.operation.as_deref() == Some("Apply")
+                && entry.subresource.as_deref().unwrap_or_default().is_empty()
+        };
+        let entry = meta.managed_fields.iter().flatten().find(ours);
+        let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
         Some(Self {
             key,
             gvk,
-            uid: metadata["uid"].as_str()?.into(),
-            resource_version: metadata["resourceVersion"].as_str()?.into(),
-            labels: labels
-                .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
-                .collect(),
-            applied: metadata["annotations"][APPLIED].as_str().map(Digest::from),
-            owned,
-            controller: metadata["ownerReferences"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .find(|owner| owner["controller"] == true)
-                .map(|owner| {
-                    let (kind, name) = (&owner["kind"], &owner["name"]);
-                    format!(
-                        "{} {}",
-                        kind.as_str().unwrap_or_default(),
-                        name.as_str().unwrap_or_default()
-                    )
-                    .into()
-                }),
-            deleting: metadata.get("deletionTimestamp").is_some(),
+            uid: meta.uid.as_deref()?.into(),
+            resource_version: meta.resource_version.as_deref()?.into(),
+            labels: meta.labels.clone().unwrap_or_default(),
+            applied: meta
+                .annotations
+                .as_ref()
+                .and_then(|all| all.get(APPLIED))
+                .map(|text| Digest::from(text.as_str())),
+            owned: entry.and_then(|entry| entry.fields_v1.as_ref()).map(|fields| Owned::new(&fields.0)),
+            controller: controller.map(|owner| format!("{} {}", owner.kind, owner.name).into()),
+            deleting: meta.deletion_timestamp.is_some(),
         })
     }
 }

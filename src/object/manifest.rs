@@ -22,10 +22,7 @@ pub struct Origin {
 
 impl Origin {
     pub fn new(place: Place) -> Self {
-        Self {
-            place,
-            touched: Vec::new(),
-        }
+        Self { place, touched: Vec::new() }
     }
 }
 
@@ -65,16 +62,8 @@ impl Manifest {
         };
         let api_version = text(map.get("apiVersion"), "apiVersion")?;
         let kind = text(map.get("kind"), "kind")?;
-        let name = text(
-            map.get("metadata").and_then(|metadata| metadata.get("name")),
-            "metadata.name",
-        )?;
-        Ok(Self {
-            gvk: Gvk::from_api_version(&api_version, &kind),
-            name: name.into(),
-            value,
-            origin,
-        })
+        let name = text(map.get("metadata").and_then(|metadata| metadata.get("name")), "metadata.name")?;
+        Ok(Self { gvk: Gvk::from_api_version(&api_version, &kind), name: name.into(), value, origin })
     }
 
     pub fn gvk(&self) -> &Gvk {
@@ -86,9 +75,7 @@ impl Manifest {
     }
 
     pub fn namespace(&self) -> Option<&str> {
-        self.value["metadata"]["namespace"]
-            .as_str()
-            .filter(|namespace| !namespace.is_empty())
+        self.value["metadata"]["namespace"].as_str().filter(|namespace| !namespace.is_empty())
     }
 
     pub fn key(&self) -> ObjectKey {
@@ -154,21 +141,11 @@ pub struct Desired {
 impl Desired {
     pub fn new(app: AppName, objects: Vec<Manifest>, notes: Vec<Note>) -> Self {
         // By key, so that moving a file changes nothing.
-        let by_key: BTreeMap<ObjectKey, Digest> = objects
-            .iter()
-            .map(|object| (object.key(), object.digest()))
-            .collect();
-        let parts: Vec<String> = by_key
-            .iter()
-            .map(|(key, digest)| format!("{key} {digest}"))
-            .collect();
+        let by_key: BTreeMap<ObjectKey, Digest> =
+            objects.iter().map(|object| (object.key(), object.digest())).collect();
+        let parts: Vec<String> = by_key.iter().map(|(key, digest)| format!("{key} {digest}")).collect();
         let digest = Digest::of_parts(parts.iter().map(String::as_str));
-        Self {
-            app,
-            objects,
-            notes,
-            digest,
-        }
+        Self { app, objects, notes, digest }
     }
 
     pub fn digest(&self) -> &Digest {

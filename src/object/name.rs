@@ -19,20 +19,10 @@ const NAME_LIMIT: usize = 63;
 fn dns_label(what: &'static str, text: &str) -> Result<Box<str>, InvalidName> {
     let ok = !text.is_empty()
         && text.len() <= NAME_LIMIT
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-');
-    if ok {
-        Ok(text.into())
-    } else {
-        Err(InvalidName {
-            what,
-            given: text.to_owned(),
-            limit: NAME_LIMIT,
-        })
-    }
+    if ok { Ok(text.into()) } else { Err(InvalidName { what, given: text.to_owned(), limit: NAME_LIMIT }) }
 }
 
 macro_rules! label_name {
@@ -126,11 +116,7 @@ pub struct Gvk {
 
 impl Gvk {
     pub fn new(group: &str, version: &str, kind: &str) -> Self {
-        Self {
-            group: group.into(),
-            version: version.into(),
-            kind: kind.into(),
-        }
+        Self { group: group.into(), version: version.into(), kind: kind.into() }
     }
 
     /// Reads `apps/v1` or `v1`.
@@ -151,11 +137,7 @@ impl Gvk {
 
     /// `Deployment.apps`, or `Service` in the core group: how kubectl and ApplySets write a group-kind.
     pub fn group_kind(&self) -> String {
-        if self.group.is_empty() {
-            self.kind.to_string()
-        } else {
-            format!("{}.{}", self.kind, self.group)
-        }
+        if self.group.is_empty() { self.kind.to_string() } else { format!("{}.{}", self.kind, self.group) }
     }
 }
 
@@ -216,9 +198,6 @@ mod tests {
             ObjectKey::new("apps", "Deployment", Some("web"), "a").to_string(),
             "Deployment.apps web/a"
         );
-        assert_eq!(
-            ObjectKey::new("", "Namespace", None, "web").to_string(),
-            "Namespace web"
-        );
+        assert_eq!(ObjectKey::new("", "Namespace", None, "web").to_string(), "Namespace web");
     }
 }

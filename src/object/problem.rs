@@ -14,11 +14,7 @@ pub struct Place {
 
 impl Place {
     pub fn file(path: TreePath) -> Self {
-        Self {
-            path,
-            line: 0,
-            column: 0,
-        }
+        Self { path, line: 0, column: 0 }
     }
 
     pub fn at(path: TreePath, line: u32, column: u32) -> Self {
@@ -28,11 +24,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = if self.path.as_str().is_empty() {
-            "."
-        } else {
-            self.path.as_str()
-        };
+        let path = if self.path.as_str().is_empty() { "." } else { self.path.as_str() };
         match self.line {
             0 => f.write_str(path),
             line => write!(f, "{path}:{line}"),
@@ -52,19 +44,11 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            place: None,
-            message: message.into(),
-            hint: None,
-        }
+        Self { place: None, message: message.into(), hint: None }
     }
 
     pub fn at(place: Place, message: impl Into<String>) -> Self {
-        Self {
-            place: Some(place),
-            message: message.into(),
-            hint: None,
-        }
+        Self { place: Some(place), message: message.into(), hint: None }
     }
 
     #[must_use]
@@ -94,11 +78,7 @@ pub struct Problems(Vec<Problem>);
 impl Problems {
     /// `Err` with everything found, or `Ok` where nothing was.
     pub fn check(found: Vec<Problem>) -> Result<(), Self> {
-        if found.is_empty() {
-            Ok(())
-        } else {
-            Err(Self(found))
-        }
+        if found.is_empty() { Ok(()) } else { Err(Self(found)) }
     }
 
     pub fn as_slice(&self) -> &[Problem] {

@@ -26,9 +26,7 @@ impl TreePath {
     /// Resolves what a file of this folder wrote. `..` may climb, but not out of the tree.
     pub fn join(&self, text: &str) -> Result<Self, TreeError> {
         if text.starts_with('/') {
-            return Err(TreeError::Absolute {
-                path: text.to_owned(),
-            });
+            return Err(TreeError::Absolute { path: text.to_owned() });
         }
         let mut parts: Vec<&str> = self.0.split('/').filter(|part| !part.is_empty()).collect();
         for part in text.split('/') {
@@ -36,15 +34,11 @@ impl TreePath {
                 "" | "." => {}
                 ".." => {
                     if parts.pop().is_none() {
-                        return Err(TreeError::Escapes {
-                            path: text.to_owned(),
-                        });
+                        return Err(TreeError::Escapes { path: text.to_owned() });
                     }
                 }
                 name if name.contains('\0') => {
-                    return Err(TreeError::Escapes {
-                        path: text.to_owned(),
-                    });
+                    return Err(TreeError::Escapes { path: text.to_owned() });
                 }
                 name => parts.push(name),
             }
@@ -54,23 +48,14 @@ impl TreePath {
 
     /// A child by the name it has in the repository; not for text that users wrote.
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() {
-            Self(name.to_owned())
-        } else {
-            Self(format!("{}/{name}", self.0))
-        }
+        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}/{name}", self.0)) }
     }
 
     pub fn parent(&self) -> Option<Self> {
         if self.0.is_empty() {
             return None;
         }
-        Some(Self(
-            self.0
-                .rsplit_once('/')
-                .map(|(parent, _)| parent.to_owned())
-                .unwrap_or_default(),
-        ))
+        Some(Self(self.0.rsplit_once('/').map(|(parent, _)| parent.to_owned()).unwrap_or_default()))
     }
 
     pub fn file_name(&self) -> &str {
@@ -85,10 +70,7 @@ impl TreePath {
     pub fn is_within(&self, folder: &Self) -> bool {
         folder.0.is_empty()
             || self.0 == folder.0
-            || self
-                .0
-                .strip_prefix(folder.0.as_str())
-                .is_some_and(|rest| rest.starts_with('/'))
+            || self.0.strip_prefix(folder.0.as_str()).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 
@@ -188,29 +170,15 @@ impl Tree for MemoryTree {
     fn entry(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
         if let Some(bytes) = self.files.get(path) {
             let name = path.file_name().to_owned();
-            return Ok(Some(Entry {
-                name,
-                kind: EntryKind::File,
-                id: Digest::of(bytes),
-            }));
+            return Ok(Some(Entry { name, kind: EntryKind::File, id: Digest::of(bytes) }));
         }
-        let mut within = self
-            .files
-            .iter()
-            .filter(|(file, _)| file.is_within(path))
-            .peekable();
+        let mut within = self.files.iter().filter(|(file, _)| file.is_within(path)).peekable();
         if within.peek().is_none() {
             return Ok(None);
         }
-        let ids: Vec<String> = within
-            .map(|(file, bytes)| format!("{file} {}", Digest::of(bytes)))
-            .collect();
+        let ids: Vec<String> = within.map(|(file, bytes)| format!("{file} {}", Digest::of(bytes))).collect();
         let id = Digest::of_parts(ids.iter().map(String::as_str));
-        Ok(Some(Entry {
-            name: path.file_name().to_owned(),
-            kind: EntryKind::Folder,
-            id,
-        }))
+        Ok(Some(Entry { name: path.file_name().to_owned(), kind: EntryKind::Folder, id }))
     }
 
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {
@@ -243,15 +211,10 @@ impl Tree for MemoryTree {
 
     fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {
         match self.files.get(path) {
-            Some(bytes) if bytes.len() as u64 > limit => Err(TreeError::TooLarge {
-                path: path.clone(),
-                size: bytes.len() as u64,
-                limit,
-            }),
-            Some(bytes) => Ok(Blob {
-                id: Digest::of(bytes),
-                bytes: bytes.clone(),
-            }),
+            Some(bytes) if bytes.len() as u64 > limit => {
+                Err(TreeError::TooLarge { path: path.clone(), size: bytes.len() as u64, limit })
+            }
+            Some(bytes) => Ok(Blob { id: Digest::of(bytes), bytes: bytes.clone() }),
             None if self.entry(path)?.is_some() => Err(TreeError::NotAFile { path: path.clone() }),
             None => Err(TreeError::Missing { path: path.clone() }),
         }
@@ -266,14 +229,8 @@ mod tests {
     fn a_path_cannot_leave_the_tree() {
         let here = TreePath::new("overlays/dev").unwrap();
         assert_eq!(here.join("../../base/web").unwrap().as_str(), "base/web");
-        assert!(matches!(
-            here.join("../../../etc"),
-            Err(TreeError::Escapes { .. })
-        ));
-        assert!(matches!(
-            here.join("/etc/passwd"),
-            Err(TreeError::Absolute { .. })
-        ));
+        assert!(matches!(here.join("../../../etc"), Err(TreeError::Escapes { .. })));
+        assert!(matches!(here.join("/etc/passwd"), Err(TreeError::Absolute { .. })));
         assert_eq!(here.join("./a//b/").unwrap().as_str(), "overlays/dev/a/b");
     }
 

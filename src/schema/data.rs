@@ -8,10 +8,13 @@ use super::types::{Field, Items, Patch, Shape, Type};
 use super::{Builtin, Removed};
 use crate::object::{Gvk, KindInfo, Kinds, Scope};
 
+/// Served versions with their types, the preferred one first.
+type Versions = Vec<(String, u32)>;
+
 #[derive(Deserialize)]
 struct Data {
     version: String,
-    kinds: Vec<(String, String, String, bool, Vec<(String, u32)>)>,
+    kinds: Vec<(String, String, String, bool, Versions)>,
     removed: Vec<(String, String, String, String, Option<String>)>,
     types: Vec<(String, BTreeMap<String, String>)>,
 }

@@ -49,7 +49,10 @@ fn what_is_removed_is_not_served_and_its_successor_is() {
         assert!(builtin().kind(gvk).is_none(), "{gvk} is served");
         let Some(instead) = &removed.instead else { continue };
         let (api, kind) = instead.split_once(' ').unwrap_or((instead, &gvk.kind));
-        assert!(builtin().kind(&Gvk::from_api_version(api, kind)).is_some(), "{gvk}: {instead} is not served");
+        assert!(
+            builtin().kind(&Gvk::from_api_version(api, kind)).is_some(),
+            "{gvk}: {instead} is not served"
+        );
     }
 }
 

@@ -217,3 +217,43 @@ words:
 ";
     assert_eq!(write(&value), wanted);
 }
+
+#[test]
+fn a_stream_is_read_to_its_end() {
+    let names = |text: &str| -> Vec<Value> {
+        docs(text, Dialect::Kubectl)
+            .unwrap_or_else(|problem| panic!("{text:?}: {problem}"))
+            .into_iter()
+            .map(Document::into_value)
+            .collect()
+    };
+    let two = [json!({"a": 1}), json!({"b": 2})];
+    for text in [
+        "a: 1\n---\nb: 2\n",
+        "--- # one\na: 1\n--- # two\nb: 2\n",
+        "--- {a: 1}\n--- {b: 2}\n",
+        "---\n---\na: 1\n---\n# nothing\n---\nb: 2\n---\n",
+        "a: 1\n...\nb: 2\n...\n",
+        "a: 1\n...\n---\nb: 2",
+        "\u{FEFF}%YAML 1.1\n---\na: 1\n...\n%YAML 1.2\n---\nb: 2\n",
+        "a: 1\r\n---\r\nb: 2\r\n",
+        "---\na: &x 1\n---\nb: &x 2\n",
+    ] {
+        assert_eq!(names(text), two, "{text:?}");
+    }
+    assert!(refused("a: &x 1\n---\nb: *x\n").starts_with("a.yaml:3"), "an anchor ends with its document");
+    assert!(
+        refused("a: 1\n--- \nb: 2\nb: 3\n")
+            .contains("a.yaml:4: the key \"b\" is given twice, first in line 3")
+    );
+}
+
+#[test]
+fn a_last_block_without_its_line_break_is_as_the_tool_has_it() {
+    let text = "a: |\n  one\n---\nb: |\n  two";
+    let second = |dialect| docs(text, dialect).unwrap().remove(1).into_value();
+    assert_eq!(second(Dialect::Kubectl), json!({"b": "two\n"}));
+    assert_eq!(second(Dialect::Kustomize), json!({"b": "two"}));
+    assert_eq!(one("a: |\n  one\n  ", Dialect::Kustomize), json!({"a": "one\n"}));
+    assert_eq!(one("a: |\n  one\n# c", Dialect::Kustomize), json!({"a": "one\n"}));
+}

@@ -52,7 +52,7 @@ SPECIAL = {
     "io.k8s.apimachinery.pkg.runtime.RawExtension": "o",
 }
 # Marked as required, and taken by the server where they are absent.
-DEFAULTED = {("RoleRef", "apiGroup"), ("EndpointSlice", "endpoints"), ("HTTPHeader", "value"), ("Sysctl", "value")}
+DEFAULTED = {("Event", "eventTime"), ("RoleRef", "apiGroup"), ("EndpointSlice", "endpoints"), ("HTTPHeader", "value"), ("Sysctl", "value")}
 # Absent means 0 or false to the server, whatever the schema says.
 ZERO = {"i", "n", "b"}
 TEXT = {"byte": "y", "int-or-string": "x", "date-time": "t"}

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Checks charts/fairlead: that its CRD is the one that the program prints, that helm renders it, that an API server takes
+# it, and that the agent may do with it what it must and nothing that it must not. `make/chart.sh write` writes the CRD.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=make/tools.sh
+source make/tools.sh
+# shellcheck source=make/checks.sh
+source make/checks.sh
+# shellcheck source=make/controlplane.sh
+source make/controlplane.sh
+
+chart=charts/fairlead
+crd=$chart/crds/environments.yaml
+build_fairlead
+
+if [[ ${1:-} == write ]]; then
+	"$fairlead" crd >"$crd"
+	echo "$crd"
+	exit
+fi
+need helm
+
+work=$(mktemp -d)
+finish() {
+	stop_controlplane
+	rm -rf "$work"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+cat >"$work/values.yaml" <<'YAML'
+replicas: 2
+identities:
+  - {namespace: fairlead, name: deploy-production}
+gitSecrets: [infra-git]
+secretNamespaces: [shop]
+readMore:
+  - {apiGroups: [flowcontrol.apiserver.k8s.io], resources: [flowschemas]}
+YAML
+
+# helm NAME... with nothing of the user's: no repositories, plugins or settings.
+helm() {
+	env -i PATH="$PATH" HOME="$work" "$FAIRLEAD_HELM" "$@"
+}
+
+crd_is_current() { diff -u "$crd" <("$fairlead" crd) || {
+	echo 'make generate writes it'
+	return 1
+}; }
+# Between `kubectl auth can-i` and its words stand the account and, where given, the namespace.
+may() { [[ $(can "$@") == yes ]] || { echo "it may not"; return 1; }; }
+may_not() { [[ $(can "$@") == no ]] || { echo "it may"; return 1; }; }
+can() { kubectl auth can-i --as system:serviceaccount:fairlead:fairlead "$@" 2>/dev/null || true; }
+
+check 'the CRD is what the program prints' crd_is_current
+check 'helm lint' helm lint --strict "$chart" --values "$work/values.yaml"
+check 'helm template with the values as they are' helm template fairlead "$chart" --namespace fairlead
+helm template fairlead "$chart" --namespace fairlead --values "$work/values.yaml" --include-crds >"$work/all.yaml"
+
+start_controlplane --nodes 1
+kubectl create namespace fairlead >/dev/null
+kubectl create namespace shop >/dev/null
+# Of pods that are less than restricted, the server warns.
+kubectl label namespace fairlead pod-security.kubernetes.io/warn=restricted >/dev/null
+taken() {
+	kubectl apply --server-side --validate=strict -f "$work/all.yaml" >"$work/said" 2>&1 || {
+		cat "$work/said"
+		return 1
+	}
+}
+restricted() { (! grep PodSecurity "$work/said"); }
+check 'an API server takes all of it' taken
+check 'its pods keep to the restricted level' restricted
+
+check 'it watches environments' may watch environments.fairlead.dev
+check 'it writes their status' may patch environments.fairlead.dev --subresource status
+check 'it does not write environments' may_not patch environments.fairlead.dev
+check 'it watches what apps are made of' may watch deployments.apps --all-namespaces
+check 'it reads what the values add' may list flowschemas.flowcontrol.apiserver.k8s.io
+check 'it reads nothing that they do not add' may_not list prioritylevelconfigurations.flowcontrol.apiserver.k8s.io
+check 'it reads git credentials by name' may get secrets/infra-git -n fairlead
+check 'it reads no other Secret of its namespace' may_not get secrets/other -n fairlead
+check 'it lists no Secrets of its namespace' may_not list secrets -n fairlead
+check 'it watches Secrets where it is said' may watch secrets -n shop
+check 'it reads no Secrets elsewhere' may_not get secrets -n default
+check 'it writes no Secrets' may_not patch secrets -n shop
+check 'it becomes the account that is named' may impersonate serviceaccounts/deploy-production -n fairlead
+check 'it becomes no other account' may_not impersonate serviceaccounts/default -n fairlead
+check 'it becomes no account of another namespace' may_not impersonate serviceaccounts/deploy-production -n shop
+check 'it becomes no user' may_not impersonate users
+check 'it becomes no group' may_not impersonate groups/system:masters
+check 'it writes no Deployments' may_not patch deployments.apps -n shop
+check 'it creates no pods' may_not create pods -n fairlead
+check 'it execs into no pods' may_not create pods --subresource exec -n shop
+check 'it grants itself nothing' may_not patch clusterroles.rbac.authorization.k8s.io
+check 'it binds nothing' may_not create rolebindings.rbac.authorization.k8s.io -n fairlead
+check 'it makes no tokens' may_not create serviceaccounts --subresource token -n fairlead
+check 'it writes events about environments' may create events.events.k8s.io -n default
+check 'it keeps Leases in its namespace' may update leases.coordination.k8s.io -n fairlead
+check 'it keeps no Leases elsewhere' may_not update leases.coordination.k8s.io -n kube-system
+conclude ''

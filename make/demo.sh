@@ -1,0 +1,193 @@
+#!/usr/bin/env bash
+# Shows what Fairlead does, on a real API server: a first rollout wave by wave, a commit that rolls out, a bad commit that
+# is refused with nothing written, edits by hand that are seen and put back. Each step says what happens and checks that
+# it did.
+#
+#   CI=1                 unattended: no pauses, no questions
+#   DEMO_KUBECONFIG=...  a cluster of yours instead of one of our own (make demo KUBECONFIG=...)
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=make/tools.sh
+source make/tools.sh
+# shellcheck source=make/checks.sh
+source make/checks.sh
+# shellcheck source=make/controlplane.sh
+source make/controlplane.sh
+# shellcheck source=make/stage.sh
+source make/stage.sh
+
+tell() { printf '%s\n' "$*"; }
+
+act() {
+	if [[ -z ${CI:-} && -t 0 && -t 1 ]]; then
+		read -r -s -t 15 -p '(Enter goes on) ' || true
+		printf '\r%17s\r' ''
+	fi
+	printf '\n== %s\n' "$1"
+}
+
+# eventually SECONDS COMMAND... repeats it until it succeeds.
+eventually() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		if ((SECONDS >= end)); then
+			"$@" && return 0
+			echo "it did not happen in time; the environment says:"
+			"$fairlead" --kubeconfig "$kubeconfig" status "$ENVIRONMENT" || true
+			return 1
+		fi
+		sleep 0.2
+	done
+}
+
+ready_at() { # SECONDS COMMIT
+	"$fairlead" --kubeconfig "$kubeconfig" wait --env "$ENVIRONMENT" --revision "$2" --timeout "$1s"
+}
+condition() { kubectl get environment "$ENVIRONMENT" -o "jsonpath={.status.conditions[?(@.type==\"Ready\")].$1}"; }
+deployment() { kubectl -n "$NAMESPACE" get deployment notejam -o "jsonpath=$1"; }
+is() { # EXPECTED COMMAND...
+	local got
+	got=$("${@:2}")
+	[[ $got == "$1" ]] || {
+		echo "it is '$got', not '$1'"
+		return 1
+	}
+}
+contains() { # TEXT COMMAND...
+	local got
+	got=$("${@:2}")
+	[[ $got == *"$1"* ]] || {
+		echo "no '$1' in: $got"
+		return 1
+	}
+}
+event() { # REASON
+	kubectl get events --namespace default --field-selector "involvedObject.kind=Environment,reason=$1" \
+		-o 'jsonpath={range .items[*]}{.message}{"\n"}{end}'
+}
+at_revision() { is "$1" kubectl get environment "$ENVIRONMENT" -o 'jsonpath={.status.revision}'; }
+
+work=$(mktemp -d)
+trap close_stage EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+tell 'Building fairlead (minutes the first time).'
+build_fairlead
+begin=$SECONDS
+
+act 'The stage'
+open_stage
+set_stage
+make_remote
+tell "A git remote holds environments/, base/ and overlays/ of this repository, on the branch env/dev."
+tell "The Environment $ENVIRONMENT says: follow it, write as deploy-dev, into $NAMESPACE and nowhere else."
+
+act 'What would happen'
+tell "Before anything is written, the server is asked about each object. This is the plan:"
+tell
+plan_it() { "$fairlead" --kubeconfig "$kubeconfig" plan --env "$ENVIRONMENT" --repo "$work/infra"; }
+plan_status=0
+PAGER='' plan_it || plan_status=$?
+check 'the plan says that there are changes (exit code 3)' is 3 echo "$plan_status"
+check 'planning wrote nothing' is '' applied
+
+act 'A first rollout, wave by wave'
+tell "The agent starts. It finds the commit, proves all of it, then writes one wave after the other;"
+tell "a wave is written when what the one before it changed is healthy."
+start_agent
+check 'the environment is ready' eventually 60 ready_at 50 "$(head_commit)"
+check 'two pods are ready' is 2 deployment '{.status.readyReplicas}'
+tell
+in_waves() { # Ranks in the order of writing: access and policy, configuration, workloads.
+	awk '{
+		rank = tolower($1) ~ /^(serviceaccount|networkpolic)/ ? 1 : tolower($1) ~ /^deployment/ ? 3 : 2
+		if (rank < last) { print "after a later wave: " $0; exit 1 }
+		last = rank
+	}'
+}
+in_order() {
+	if [[ -n $audit ]]; then
+		written 0 | in_waves
+	else
+		# Resource versions grow with each write. A budget's status is written later, so it is left out.
+		kubectl -n "$NAMESPACE" get serviceaccounts,networkpolicies,configmaps,services,deployments \
+			--selector "fairlead.dev/environment=$ENVIRONMENT" \
+			-o 'jsonpath={range .items[*]}{.metadata.resourceVersion} {.kind}{"\n"}{end}' |
+			sort -n | cut -d ' ' -f 2 | in_waves
+	fi
+}
+if [[ -n $audit ]]; then
+	tell 'The audit log of the API server has these writes, in this order:'
+	written 0 | sed 's/^/  /'
+fi
+check 'configuration was written before what reads it' in_order
+
+act 'A commit'
+tell 'A developer raises the image to 1.28-alpine and pushes.'
+before=$(applied)
+lines=$(audit_lines)
+sed -i 's/newTag: .*/newTag: 1.28-alpine/' "$work/infra/overlays/dev/notejam/kustomization.yaml"
+commit 'Raise the image of notejam in dev'
+check 'the commit is rolled out' eventually 60 ready_at 50 "$(head_commit)"
+check 'the Deployment has the new image' \
+	is nginxinc/nginx-unprivileged:1.28-alpine deployment '{.spec.template.spec.containers[0].image}'
+check 'its pods were replaced' is '2 2' deployment '{.status.updatedReplicas} {.status.readyReplicas}'
+others() { grep -v ' Deployment ' <<<"$1"; }
+check 'nothing else was written' is "$(others "$before")" others "$(applied)"
+if [[ -n $audit ]]; then
+	check 'it took one write' is 'deployments notejam' written "$lines"
+fi
+
+act 'A bad commit'
+tell 'The next commit changes two things: the configuration, and a field with a typing error (readinessProb).'
+before=$(applied)
+lines=$(audit_lines)
+sed -i 's/SIGN_UP: open/SIGN_UP: closed/' "$work/infra/overlays/dev/notejam/configmap.yaml"
+sed -i 's/readinessProbe:/readinessProb:/' "$work/infra/base/notejam/deployment.yaml"
+commit 'Close the sign-up, and break the probe'
+check 'the commit is refused' eventually 30 is Refused condition reason
+check 'and it is this commit' eventually 5 at_revision "$(head_commit)"
+check 'the reason names the file' contains base/notejam/deployment.yaml condition message
+check 'the reason names the field' contains readinessProb condition message
+tell
+tell "  $(condition message)"
+tell
+check 'nothing was written, not even the configuration' is "$before" applied
+if [[ -n $audit ]]; then
+	check 'the server was asked' contains deployments tried "$lines"
+	check 'the audit log has no write' is '' written "$lines"
+fi
+check 'the application runs on' is 2 deployment '{.status.readyReplicas}'
+tell 'The developer reverts it.'
+infra revert --no-edit HEAD >/dev/null
+infra push --quiet origin env/dev
+check 'the environment is ready again' eventually 30 ready_at 25 "$(head_commit)"
+check 'for which nothing had to be written' is "$before" applied
+
+act 'Edits by hand'
+tell 'Someone scales the Deployment to 5, past git.'
+kubectl -n "$NAMESPACE" scale deployment notejam --replicas 5 >/dev/null
+check 'it is put back to 2' eventually 15 is 2 deployment '{.spec.replicas}'
+check 'an event names the object and the field' eventually 10 contains spec.replicas event Drifted
+tell 'Someone else edits the configuration.'
+kubectl -n "$NAMESPACE" patch configmap notejam --type merge --patch '{"data":{"LOG_LEVEL":"trace"}}' >/dev/null
+check 'it is put back to debug' \
+	eventually 15 is debug kubectl -n "$NAMESPACE" get configmap notejam -o 'jsonpath={.data.LOG_LEVEL}'
+check 'the environment is ready' eventually 30 ready_at 25 "$(head_commit)"
+check 'the plan has no changes left' plan_it
+
+act 'Where it stands'
+"$fairlead" --kubeconfig "$kubeconfig" status "$ENVIRONMENT"
+tell
+kubectl get events --namespace default --field-selector involvedObject.kind=Environment \
+	--sort-by .metadata.creationTimestamp -o custom-columns=TYPE:.type,REASON:.reason,MESSAGE:.message
+tell
+tell "That took $((SECONDS - begin)) s. The log of the agent was $(wc -l <"$work/agent.log") lines."
+gone() { ! kill -0 "$agent_pid"; }
+kill -TERM "$agent_pid"
+check 'the agent hands over when it is told to end' eventually 20 gone
+echo
+conclude 'demo: '

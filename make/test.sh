@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Every test, its needs installed; ends with a line that counts what ran. `make/test.sh style` is the first part alone.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=make/tools.sh
+source make/tools.sh
+# shellcheck source=make/checks.sh
+source make/checks.sh
+
+scripts() { git ls-files -z -- '*.sh' .ci/run | xargs -0 shellcheck -x; }
+formatted_go() {
+	local files
+	files=$(gofmt -l tests/controlplane)
+	[[ -z $files ]] || {
+		echo "not formatted: $files"
+		return 1
+	}
+}
+vetted_go() { (cd tests/controlplane && GOFLAGS='' GOWORK=off go vet ./...); }
+
+echo '== style'
+check 'cargo fmt' cargo fmt --check -- --files-with-diff
+check 'cargo clippy' cargo clippy --locked --quiet --all-targets -- -D warnings
+check 'shellcheck' scripts
+check 'gofmt' formatted_go
+check 'go vet' vetted_go
+if [[ ${1:-} == style ]]; then
+	conclude 'style: '
+	exit
+fi
+run_and_count 'cargo test' cargo test --locked --no-fail-fast
+run_and_count 'control plane' tests/controlplane/smoke.sh
+run_and_count 'chart' make/chart.sh
+echo
+conclude 'tests: '

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Makes sure that everything that building, testing and the demo need is there, and says where it is. Installs what is
+# missing, once, at its pinned version, into one cache folder outside the checkout; does nothing, fast, when all is there.
+#
+# `make install-tools` runs it. Other scripts source it, and then find
+#
+#   CARGO_TARGET_DIR        where cargo builds
+#   FAIRLEAD_CONTROLPLANE   the test bed
+#   FAIRLEAD_KUBECTL        its kubectl
+#   FAIRLEAD_KUSTOMIZE      the judge of rendering
+#   FAIRLEAD_HELM           after `need helm`: what renders the chart
+#   FAIRLEAD_CARGO_DENY     after `need deny`
+set -euo pipefail
+
+KUSTOMIZE_VERSION=v5.8.2
+HELM_VERSION=v4.3.1
+CARGO_DENY_VERSION=0.20.2
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/fairlead
+bin=$cache/bin
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+
+tell() { printf '%s\n' "$*" >&2; }
+
+# Commands and libraries that come from the distribution, each with its Debian package.
+system_packages() {
+	local missing=()
+	lacks() { ! command -v "$1" >/dev/null && [[ ! -x /usr/sbin/$1 ]]; }
+	lacks cc && missing+=(build-essential)
+	lacks git && missing+=(git)
+	lacks curl && missing+=(curl ca-certificates)
+	lacks openssl && missing+=(openssl)
+	lacks cmake && missing+=(cmake)
+	lacks ssh && missing+=(openssh-client)
+	lacks sshd && missing+=(openssh-server)
+	lacks shellcheck && missing+=(shellcheck)
+	# libgit2 speaks https and ssh by OpenSSL.
+	if lacks pkg-config; then
+		missing+=(pkg-config libssl-dev)
+	elif ! pkg-config --exists openssl; then
+		missing+=(libssl-dev)
+	fi
+	((${#missing[@]} > 0)) || return 0
+	if lacks apt-get; then
+		tell "these are missing, and this is not a Debian machine; install them: ${missing[*]}"
+		return 1
+	fi
+	local as_root=()
+	if ((EUID != 0)); then
+		if ! sudo -n true 2>/dev/null; then
+			tell "these are missing; install them first: sudo apt-get install ${missing[*]}"
+			return 1
+		fi
+		as_root=(sudo -n)
+	fi
+	tell "installing ${missing[*]}"
+	"${as_root[@]}" apt-get update -qq >&2
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+}
+
+languages() {
+	local language
+	for language in cargo go; do
+		if ! command -v "$language" >/dev/null; then
+			tell "$language is missing: see CONTRIBUTING.md for the versions of Rust and Go that are needed"
+			return 1
+		fi
+	done
+}
+
+# installed NAME VERSION COMMAND... runs the command unless this version was installed before. The stamp says which is
+# there, so that nothing has to be started to find out.
+installed() {
+	local name=$1 version=$2 stamp=$bin/.$1-$2
+	shift 2
+	[[ -x $bin/$name && -e $stamp ]] && return 0
+	mkdir -p "$bin"
+	(
+		# Two callers at once must not both build.
+		flock 9
+		[[ -x $bin/$name && -e $stamp ]] && exit 0
+		tell "building $name $version (once, some minutes)"
+		rm -f "$bin/.$name"-*
+		"$@" >&2
+		touch "$stamp"
+	) 9>"$bin/.lock"
+}
+
+go_tool() { # NAME MODULE VERSION
+	installed "$1" "$3" env GOBIN="$bin" GOFLAGS= GOWORK=off go install "$2@$3"
+}
+
+cargo_tool() { # NAME VERSION
+	installed "$1" "$2" cargo install --locked --quiet --root "$cache" "$1@$2"
+}
+
+system_packages
+languages
+FAIRLEAD_CONTROLPLANE=${FAIRLEAD_CONTROLPLANE:-$("$repository/tests/controlplane/build.sh")}
+FAIRLEAD_KUBECTL=$(dirname "$FAIRLEAD_CONTROLPLANE")/kubectl
+go_tool kustomize sigs.k8s.io/kustomize/kustomize/v5 "$KUSTOMIZE_VERSION"
+FAIRLEAD_KUSTOMIZE=$bin/kustomize
+export FAIRLEAD_CONTROLPLANE FAIRLEAD_KUBECTL FAIRLEAD_KUSTOMIZE
+
+# need TOOL... makes sure of tools that not everything needs.
+need() {
+	local tool
+	for tool in "$@"; do
+		case $tool in
+		helm)
+			go_tool helm helm.sh/helm/v4/cmd/helm "$HELM_VERSION"
+			export FAIRLEAD_HELM=$bin/helm
+			;;
+		deny)
+			cargo_tool cargo-deny "$CARGO_DENY_VERSION"
+			export FAIRLEAD_CARGO_DENY=$bin/cargo-deny
+			;;
+		*)
+			tell "make/tools.sh knows no tool $tool"
+			return 2
+			;;
+		esac
+	done
+}
+
+# build_fairlead builds the program, with progress on a terminal, and sets `fairlead`.
+build_fairlead() {
+	local quiet=()
+	[[ -t 2 ]] || quiet=(--quiet)
+	cargo build --locked "${quiet[@]}"
+	# shellcheck disable=SC2034 # Used by the scripts that source this.
+	fairlead=$CARGO_TARGET_DIR/debug/fairlead
+}
+
+# Called as a command, it takes the names of such tools.
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then
+	need "$@"
+fi

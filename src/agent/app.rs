@@ -1,0 +1,578 @@
+//! One app of an environment: where it stands, and what is to be done next. Decides; others do.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{AppPhase, AppSpec, AppStatus, WaitingOn, WaveStatus};
+use crate::cluster::{Before, Index, WaveOutcome};
+use crate::object::{AppName, Digest, Live, ObjectKey, Problems};
+use crate::plan::{CheckedPlan, Lookup, Plan, Reason, RefusalKind, Refused, Wanted, WantedApp, plan};
+use crate::rollout::{self, Halt, Next, Observed, State, Waiting, Wrote};
+
+/// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const LAST_RETRY: Duration = Duration::from_secs(300);
+
+pub struct App {
+    pub spec: AppSpec,
+    timeout: SignedDuration,
+    wanted: Option<Arc<WantedApp>>,
+    problems: Option<Problems>,
+    rollout: Option<Rollout>,
+    effective: Option<Digest>,
+    /// The manifests that were applied last: what was ours before.
+    before: Arc<Before>,
+    refused: Option<Refusals>,
+    attempts: u32,
+    busy: Option<Busy>,
+    waiting: Option<(Vec<Waiting>, Timestamp, Timestamp)>,
+    /// Why the rollout halted, and what the pods say about it once they were asked.
+    halted: Option<(Halt, Option<Vec<String>>)>,
+    blocked: Vec<AppName>,
+    suspended: Option<String>,
+    in_sync: HashMap<ObjectKey, (Digest, u64)>,
+    news: Vec<News>,
+}
+
+struct Rollout {
+    state: State,
+    plan: Option<Arc<CheckedPlan>>,
+    waves: Vec<Vec<ObjectKey>>,
+    wrote: Option<Wrote>,
+}
+
+struct Refusals {
+    digest: Digest,
+    messages: Vec<String>,
+    retry_at: Option<Timestamp>,
+}
+
+struct Busy {
+    phase: AppPhase,
+    stop: CancellationToken,
+}
+
+/// Something worth an Event.
+#[derive(Clone, Debug)]
+pub struct News {
+    pub warning: bool,
+    pub reason: &'static str,
+    pub note: String,
+}
+
+/// What is to be done for an app now.
+pub enum Decision {
+    /// Nothing until something changes, or until then.
+    Rest {
+        until: Option<Timestamp>,
+    },
+    Prove {
+        plan: Plan,
+        before: Arc<Before>,
+        stop: CancellationToken,
+    },
+    Write {
+        plan: Arc<CheckedPlan>,
+        wave: usize,
+        stop: CancellationToken,
+    },
+    /// Look at the pods of what a gate halted on.
+    Explain {
+        wanted: Vec<Arc<Wanted>>,
+    },
+}
+
+/// What an app is told when it decides.
+pub struct World<'a> {
+    pub index: &'a Index,
+    /// Whether an app runs what git says.
+    pub ready: &'a dyn Fn(&AppName) -> bool,
+    pub suspended: bool,
+    pub now: Timestamp,
+}
+
+impl App {
+    pub fn new(spec: AppSpec) -> Self {
+        Self {
+            spec,
+            timeout: SignedDuration::ZERO,
+            wanted: None,
+            problems: None,
+            rollout: None,
+            effective: None,
+            before: Arc::default(),
+            refused: None,
+            attempts: 0,
+            busy: None,
+            waiting: None,
+            halted: None,
+            blocked: Vec::new(),
+            suspended: None,
+            in_sync: HashMap::new(),
+            news: Vec::new(),
+        }
+    }
+
+    /// Takes what a revision says. Where the digest is the same, whatever is under way goes on; where it is another, it
+    /// is stopped between two requests and the new one begins from what is live by then.
+    pub fn set(&mut self, spec: AppSpec, desired: Result<Arc<WantedApp>, Problems>, timeout: SignedDuration) {
+        self.spec = spec;
+        self.timeout = timeout;
+        match desired {
+            Ok(wanted) => {
+                let same = self.problems.is_none() && self.digest() == Some(&wanted.digest);
+                self.problems = None;
+                self.wanted = Some(wanted);
+                if !same {
+                    self.preempt();
+                }
+            }
+            Err(problems) => {
+                if self.problems.as_ref() != Some(&problems) {
+                    let count = problems.as_slice().len();
+                    let first = problems.as_slice()[0].to_string();
+                    let more = if count > 1 { format!(" (and {} more)", count - 1) } else { String::new() };
+                    self.tell(true, "InvalidManifests", format!("{first}{more}"));
+                    self.preempt();
+                }
+                self.problems = Some(problems);
+            }
+        }
+    }
+
+    fn preempt(&mut self) {
+        if let Some(busy) = &self.busy {
+            busy.stop.cancel();
+        }
+        if self.rollout.take().is_some_and(|rollout| !rollout.state.is_done()) {
+            self.tell(false, "Preempted", "a newer commit takes over".to_owned());
+        }
+        (self.refused, self.halted, self.waiting, self.attempts) = (None, None, None, 0);
+        self.in_sync.clear();
+    }
+
+    pub fn stop(&self) {
+        if let Some(busy) = &self.busy {
+            busy.stop.cancel();
+        }
+    }
+
+    pub fn digest(&self) -> Option<&Digest> {
+        self.wanted.as_ref().map(|wanted| &wanted.digest)
+    }
+
+    pub fn wanted(&self) -> Option<&Arc<WantedApp>> {
+        self.wanted.as_ref()
+    }
+
+    /// Runs what git says, and passed its gates.
+    pub fn is_ready(&self) -> bool {
+        self.problems.is_none()
+            && self.rollout.is_none()
+            && self.refused.is_none()
+            && self.wanted.as_ref().is_some_and(|wanted| self.effective.as_ref() == Some(&wanted.digest))
+    }
+
+    /// Will not go on by itself: refused or halted.
+    pub fn is_stuck(&self) -> bool {
+        self.problems.is_some() || self.refused.is_some() || self.told_halt().is_some()
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    pub fn take_news(&mut self) -> Vec<News> {
+        std::mem::take(&mut self.news)
+    }
+
+    fn tell(&mut self, warning: bool, reason: &'static str, note: String) {
+        self.news.push(News { warning, reason, note: format!("{}: {note}", self.spec.name) });
+    }
+
+    pub fn decide(&mut self, world: &World) -> Decision {
+        let rest = Decision::Rest { until: None };
+        let Some(wanted) = self.wanted.clone() else { return rest };
+        if self.busy.is_some() || self.problems.is_some() {
+            return rest;
+        }
+        if self.rollout.is_some() {
+            return self.advance(world, &wanted);
+        }
+        if let Some(refused) = &self.refused
+            && refused.digest == wanted.digest
+            && refused.retry_at.is_none_or(|at| world.now < at)
+        {
+            return Decision::Rest { until: refused.retry_at };
+        }
+        let found = match plan(&wanted, &Sight { index: world.index, in_sync: &self.in_sync }) {
+            Ok(plan) => plan,
+            Err(problems) => {
+                self.problems = Some(problems);
+                return rest;
+            }
+        };
+        self.remember_in_sync(&wanted, &found, world.index);
+        self.blocked.clear();
+        self.suspended = None;
+        if found.is_empty() {
+            self.refused = None;
+            if self.effective.as_ref() == Some(&wanted.digest) {
+                return rest;
+            }
+            // All is as git says, and nobody remembers whether it is healthy: it was applied before we started.
+            let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
+            let state = State::verify(wanted.digest.clone(), 0, world.now);
+            self.rollout = Some(Rollout { state, plan: None, waves: vec![keys], wrote: None });
+            return self.advance(world, &wanted);
+        }
+        if world.suspended {
+            self.suspended = Some(format!("{} objects would change", found.count()));
+            return rest;
+        }
+        if self.effective.as_ref() != Some(&wanted.digest) {
+            self.blocked = self.spec.depends_on.iter().filter(|name| !(world.ready)(name)).cloned().collect();
+            if !self.blocked.is_empty() {
+                return rest;
+            }
+        }
+        let stop = self.begin(AppPhase::Proving);
+        Decision::Prove { plan: found, before: self.before.clone(), stop }
+    }
+
+    fn begin(&mut self, phase: AppPhase) -> CancellationToken {
+        let stop = CancellationToken::new();
+        self.busy = Some(Busy { phase, stop: stop.clone() });
+        stop
+    }
+
+    /// Goes one step on in the rollout.
+    fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
+        let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
+        let health = |key: &ObjectKey| world.index.health(key);
+        let observed = Observed {
+            waves: &rollout.waves,
+            health: &health,
+            wrote: rollout.wrote.take(),
+            timeout: self.timeout,
+        };
+        let (state, next) = rollout::step(rollout.state.clone(), &observed, world.now);
+        rollout.state = state;
+        self.waiting = None;
+        match next {
+            Next::Apply { wave } => {
+                self.halted = None;
+                match rollout.plan.clone() {
+                    Some(plan) => {
+                        let stop = self.begin(AppPhase::Applying);
+                        Decision::Write { plan, wave, stop }
+                    }
+                    None => Decision::Rest { until: None }, // A verification has one wave and writes nothing.
+                }
+            }
+            Next::Wait { on, since, until } => {
+                self.waiting = Some((on, since, until));
+                Decision::Rest { until: Some(until) }
+            }
+            Next::Halt { why } => {
+                let first = self.halted.is_none();
+                let on = match &why {
+                    Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
+                    Halt::Refused { .. } => Vec::new(),
+                };
+                self.halted.get_or_insert((why, None));
+                if !first {
+                    return Decision::Rest { until: None };
+                }
+                let find = |waiting: &Waiting| {
+                    wanted.objects.iter().find(|object| object.key == waiting.key).cloned()
+                };
+                Decision::Explain { wanted: on.iter().filter_map(find).collect() }
+            }
+            Next::Done => {
+                let drift = self.effective.as_ref() == Some(&wanted.digest);
+                self.halted = None;
+                let wrote = rollout.plan.as_ref().map_or(0, |plan| plan.steps().count());
+                self.rollout = None;
+                self.effective = Some(wanted.digest.clone());
+                if !drift {
+                    let words =
+                        if wrote == 1 { "1 object was".to_owned() } else { format!("{wrote} objects were") };
+                    let note = format!("{} runs and is healthy; {words} written", wanted.digest.short());
+                    self.tell(false, "RolledOut", note);
+                }
+                Decision::Rest { until: Some(world.now) }
+            }
+        }
+    }
+
+    /// Takes the answer to a proof.
+    pub fn proved(
+        &mut self,
+        digest: &Digest,
+        result: Result<CheckedPlan, Refused>,
+        index: &Index,
+        now: Timestamp,
+    ) {
+        self.busy = None;
+        if self.digest() != Some(digest) {
+            return; // It was of an older revision.
+        }
+        match result {
+            Ok(plan) => {
+                for settled in plan.settled() {
+                    if let Some(live) = index.live(&settled.key) {
+                        index.note_settled(settled, &live);
+                    }
+                }
+                self.refused = None;
+                if plan.waves().is_empty() {
+                    return; // All of it is settled, and the next look will see so.
+                }
+                self.announce(&plan);
+                let waves = plan
+                    .waves()
+                    .iter()
+                    .map(|wave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect());
+                self.rollout = Some(Rollout {
+                    state: State::start(digest.clone()),
+                    waves: waves.collect(),
+                    plan: Some(Arc::new(plan)),
+                    wrote: None,
+                });
+            }
+            Err(refused) => {
+                let messages: Vec<String> = refused
+                    .refusals
+                    .iter()
+                    .map(|refusal| match &refusal.hint {
+                        Some(hint) => format!("{refusal} ({hint})"),
+                        None => refusal.to_string(),
+                    })
+                    .collect();
+                self.refuse(digest, messages, refused.refusals.iter().all(|refusal| refusal.may_pass()), now);
+            }
+        }
+    }
+
+    /// Notes that nothing is written, why, and when it is tried again.
+    pub fn refuse(&mut self, digest: &Digest, messages: Vec<String>, may_pass: bool, now: Timestamp) {
+        self.busy = None;
+        let pause = FIRST_RETRY.saturating_mul(1 << self.attempts.min(10)).min(LAST_RETRY);
+        self.attempts += 1;
+        let retry_at =
+            may_pass.then(|| now + SignedDuration::try_from(pause).unwrap_or(SignedDuration::from_mins(5)));
+        if self.refused.as_ref().is_none_or(|before| before.messages != messages) {
+            let more = if messages.len() > 1 {
+                format!(" (and {} more)", messages.len() - 1)
+            } else {
+                String::new()
+            };
+            let first = messages.first().cloned().unwrap_or_default();
+            self.tell(true, "Refused", format!("nothing was written: {first}{more}"));
+        }
+        self.refused = Some(Refusals { digest: digest.clone(), messages, retry_at });
+    }
+
+    /// Takes what came of writing a wave.
+    pub fn wrote(&mut self, digest: &Digest, outcome: WaveOutcome, now: Timestamp) {
+        self.busy = None;
+        if !outcome.written.is_empty() {
+            let before = Arc::make_mut(&mut self.before);
+            for written in &outcome.written {
+                before.insert(written.wanted.key.clone(), written.wanted.clone());
+            }
+        }
+        let Some(rollout) = &mut self.rollout else { return };
+        if rollout.state.digest != *digest {
+            return;
+        }
+        if outcome.refused.is_empty() {
+            if !outcome.stopped {
+                rollout.wrote = Some(Wrote::All);
+            } else {
+                self.rollout = None;
+            }
+            return;
+        }
+        let messages: Vec<String> = outcome.refused.iter().map(ToString::to_string).collect();
+        // The world changed under the plan, or could not be reached: a new plan starts from what is live by then.
+        let passing = |kind| {
+            matches!(kind, RefusalKind::Unreachable | RefusalKind::Conflict | RefusalKind::BeingDeleted)
+        };
+        if outcome.refused.iter().all(|refusal| passing(refusal.kind)) {
+            self.rollout = None;
+            self.refuse(digest, messages, true, now);
+        } else {
+            rollout.wrote = Some(Wrote::Refused(messages));
+        }
+    }
+
+    /// Takes what the pods say about a halt.
+    pub fn explained(&mut self, words: Vec<String>) {
+        if let Some((_, told)) = &mut self.halted {
+            *told = Some(words);
+        }
+        if let Some(note) = self.told_halt() {
+            self.tell(true, "Halted", note);
+        }
+    }
+
+    /// A halt is told when it can be told whole: whoever waits for a verdict reads the first one.
+    fn told_halt(&self) -> Option<String> {
+        let (why, told) = self.halted.as_ref()?;
+        Some(halt_message(why, told.as_ref()?))
+    }
+
+    fn announce(&mut self, plan: &CheckedPlan) {
+        let (steps, waves) = (plan.steps().count(), plan.waves().len());
+        if self.effective.as_ref() == Some(plan.digest()) {
+            // Git did not change, so someone else did.
+            let changed = plan.steps().map(|step| match step.reason() {
+                Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
+                Reason::Missing => format!("{} (gone)", step.wanted().key),
+                _ => step.wanted().key.to_string(),
+            });
+            let note = format!("someone else changed {}; it is put back", some(changed));
+            self.tell(true, "Drifted", note);
+        } else {
+            let plural =
+                |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
+            let note = format!(
+                "{} begins: {} in {}",
+                plan.digest().short(),
+                plural(steps, "object"),
+                plural(waves, "wave")
+            );
+            self.tell(false, "RolloutStarted", note);
+        }
+    }
+
+    fn remember_in_sync(&mut self, wanted: &WantedApp, plan: &Plan, index: &Index) {
+        if plan.unchanged == self.in_sync.len() && plan.is_empty() {
+            return;
+        }
+        let changing: std::collections::HashSet<&ObjectKey> =
+            plan.steps().map(|step| &step.wanted.key).collect();
+        self.in_sync.clear();
+        for object in wanted.objects.iter().filter(|object| !changing.contains(&object.key)) {
+            if let Some(live) = index.live(&object.key) {
+                self.in_sync.insert(object.key.clone(), (object.digest.clone(), fingerprint(&live)));
+            }
+        }
+    }
+
+    pub fn status(&self) -> AppStatus {
+        let (phase, message) = self.phase();
+        let wave = self.rollout.as_ref().filter(|rollout| rollout.plan.is_some()).and_then(|rollout| {
+            let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+            Some(WaveStatus { current: number(rollout.state.wave()?), of: number(rollout.waves.len()) })
+        });
+        let waiting_on = match (&self.waiting, phase) {
+            (Some((on, since, until)), AppPhase::Waiting) => Some(WaitingOn {
+                what: on.iter().take(SHOWN).map(ToString::to_string).collect(),
+                since: seconds(*since),
+                until: Some(seconds(*until)),
+            }),
+            _ => None,
+        };
+        AppStatus {
+            name: self.spec.name.clone(),
+            phase,
+            desired: self.digest().cloned(),
+            effective: self.effective.clone(),
+            quarantined: None,
+            objects: self
+                .wanted
+                .as_ref()
+                .map_or(0, |wanted| u32::try_from(wanted.objects.len()).unwrap_or(u32::MAX)),
+            wave,
+            waiting_on,
+            message,
+        }
+    }
+
+    fn phase(&self) -> (AppPhase, Option<String>) {
+        if let Some(problems) = &self.problems {
+            return (AppPhase::Refused, Some(some(problems.as_slice().iter().map(ToString::to_string))));
+        }
+        if let Some(halt) = self.told_halt() {
+            return (AppPhase::Halted, Some(halt));
+        }
+        if let Some(busy) = &self.busy {
+            return (busy.phase, None);
+        }
+        if let Some(refused) = &self.refused {
+            return (AppPhase::Refused, Some(some(refused.messages.iter().cloned())));
+        }
+        if let Some(rollout) = &self.rollout {
+            let waits = self.waiting.is_some() || self.halted.is_some();
+            let phase = if waits { AppPhase::Waiting } else { AppPhase::Applying };
+            return (if rollout.state.is_done() { AppPhase::Ready } else { phase }, None);
+        }
+        if let Some(what) = &self.suspended {
+            return (AppPhase::Suspended, Some(what.clone()));
+        }
+        if !self.blocked.is_empty() {
+            let names: Vec<&str> = self.blocked.iter().map(AppName::as_str).collect();
+            return (AppPhase::Blocked, Some(format!("waits for {}", names.join(", "))));
+        }
+        if self.is_ready() { (AppPhase::Ready, None) } else { (AppPhase::Pending, None) }
+    }
+}
+
+/// So many objects are named in a status; an app of ten thousand must not make it unreadable.
+const SHOWN: usize = 5;
+
+fn some(messages: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = messages.collect();
+    let mut text = all.iter().take(SHOWN).cloned().collect::<Vec<_>>().join("; ");
+    if all.len() > SHOWN {
+        text.push_str(&format!("; and {} more", all.len() - SHOWN));
+    }
+    text
+}
+
+fn halt_message(why: &Halt, told: &[String]) -> String {
+    let (head, mut words) = match why {
+        Halt::TimedOut { on } => ("not healthy in time", on.iter().map(ToString::to_string).collect()),
+        Halt::Failed { on } => ("failed", on.iter().map(ToString::to_string).collect()),
+        Halt::Refused { messages } => ("refused on the way", messages.clone()),
+    };
+    words.extend(told.iter().cloned());
+    format!("{head}: {}", some(words.into_iter()))
+}
+
+fn seconds(time: Timestamp) -> String {
+    time.round(jiff::Unit::Second).unwrap_or(time).to_string()
+}
+
+fn fingerprint(live: &Live) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&live.owned, &live.applied, &live.uid).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The index, and what this app saw there before: so an object that did not change is not compared again.
+struct Sight<'a> {
+    index: &'a Index,
+    in_sync: &'a HashMap<ObjectKey, (Digest, u64)>,
+}
+
+impl Lookup for Sight<'_> {
+    fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
+        self.index.live(key)
+    }
+
+    fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
+        self.in_sync
+            .get(&wanted.key)
+            .is_some_and(|(digest, seen)| *digest == wanted.digest && *seen == fingerprint(live))
+            || self.index.known_settled(wanted, live)
+    }
+}

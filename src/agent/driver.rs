@@ -1,0 +1,263 @@
+//! Drives the apps of one environment: asks each what to do, does it, and tells it what came of it.
+//!
+//! Each app goes its own way; at most one thing is under way for each. The agent's loop and `fairlead apply` drive alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::app::{App, Decision, News, World};
+use super::desired::Desire;
+use crate::api::{AppStatus, Identity};
+use crate::cluster::{Before, Detail, Environments, Index, Session, WaveOutcome, apply_wave, prove};
+use crate::health::pods::{self, PodProblem};
+use crate::object::{AppName, Digest, Gvk};
+use crate::plan::{Answer, CheckedPlan, Plan, Refused, Wanted, check};
+
+/// What the actions of an environment work with.
+#[derive(Clone)]
+pub struct Hands {
+    pub session: Session,
+    pub index: Index,
+    pub environments: Environments,
+    /// As whom is written; `None` is the caller's own identity, for people at a command line only.
+    pub identity: Option<Identity>,
+}
+
+pub struct Driver {
+    hands: Hands,
+    apps: BTreeMap<AppName, App>,
+    /// What the apps want, by kind.
+    kinds: BTreeSet<Gvk>,
+    /// Tasks of their own: they go on while the loop looks elsewhere.
+    under_way: JoinSet<Finished>,
+}
+
+/// What came of something that was under way.
+enum Finished {
+    Proved { app: AppName, digest: Digest, result: Result<CheckedPlan, Refused> },
+    Unproved { app: AppName, digest: Digest, why: String },
+    /// A newer revision stopped it.
+    Left { app: AppName, digest: Digest },
+    Wrote { app: AppName, digest: Digest, outcome: WaveOutcome },
+    Explained { app: AppName, words: Vec<String> },
+}
+
+impl Driver {
+    pub fn new(hands: Hands) -> Self {
+        Self { hands, apps: BTreeMap::new(), kinds: BTreeSet::new(), under_way: JoinSet::new() }
+    }
+
+    pub fn statuses(&self) -> Vec<AppStatus> {
+        self.apps.values().map(App::status).collect()
+    }
+
+    /// Takes what a revision says. An app that is no longer named is let go of: what it made stays.
+    pub fn set(&mut self, desire: Desire) {
+        let timeout = SignedDuration::try_from(desire.config.rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
+        let mut old = std::mem::take(&mut self.apps);
+        for (spec, wanted) in desire.apps {
+            let mut app = old.remove(&spec.name).unwrap_or_else(|| App::new(spec.clone()));
+            app.set(spec, wanted, timeout);
+            self.apps.insert(app.spec.name.clone(), app);
+        }
+        for app in old.values() {
+            app.stop();
+        }
+        let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
+        // By reference first: an app of ten thousand objects has a handful of kinds.
+        let kinds: BTreeSet<&Gvk> = objects.map(|object| &object.gvk).collect();
+        self.kinds = kinds.into_iter().cloned().collect();
+    }
+
+    /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
+    pub fn is_settled(&self) -> bool {
+        let waits_for_stuck = |app: &App| {
+            app.spec.depends_on.iter().any(|on| self.apps.get(on).is_some_and(|on| on.is_stuck() && !on.is_busy()))
+        };
+        self.under_way.is_empty() && self.apps.values().all(|app| app.is_ready() || app.is_stuck() || waits_for_stuck(app))
+    }
+
+    pub fn news(&mut self) -> Vec<News> {
+        self.apps.values_mut().flat_map(App::take_news).collect()
+    }
+
+    /// Watches the kinds that the apps want.
+    pub async fn watch(&mut self) -> Result<(), crate::cluster::IndexError> {
+        self.hands.index.ensure(&self.kinds).await
+    }
+
+    /// Asks every app what to do and begins it. Says when to ask again if nothing happens before.
+    pub fn turn(&mut self, suspended: bool, now: Timestamp) -> Option<Timestamp> {
+        let ready: BTreeMap<AppName, bool> = self.apps.iter().map(|(name, app)| (name.clone(), app.is_ready())).collect();
+        let ready = |name: &AppName| ready.get(name).copied().unwrap_or(false);
+        let world = World { index: &self.hands.index, ready: &ready, suspended, now };
+        let mut again = None;
+        for (name, app) in &mut self.apps {
+            let action: BoxFuture<'static, Finished> = match app.decide(&world) {
+                Decision::Rest { until } => {
+                    again = [again, until].into_iter().flatten().min();
+                    continue;
+                }
+                Decision::Prove { plan, before, stop } => {
+                    let (hands, name) = (self.hands.clone(), name.clone());
+                    let digest = plan.digest.clone();
+                    let left = Finished::Left { app: name.clone(), digest: digest.clone() };
+                    stop_or(stop, left, async move { prove_app(&hands, name, digest, plan, before).await })
+                }
+                Decision::Write { plan, wave, stop } => {
+                    let (hands, app) = (self.hands.clone(), name.clone());
+                    Box::pin(async move {
+                        let identity = hands.identity.as_ref();
+                        let outcome = apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
+                        // A definition that was just written is served now, and what it defines is watched from here on.
+                        let kinds: BTreeSet<Gvk> = outcome.written.iter().map(|written| written.wanted.gvk.clone()).collect();
+                        if let Err(error) = hands.index.ensure(&kinds).await {
+                            tracing::warn!(%error, "a new kind cannot be watched yet");
+                        }
+                        Finished::Wrote { app, digest: plan.digest().clone(), outcome }
+                    })
+                }
+                Decision::Explain { wanted } => {
+                    let (hands, app) = (self.hands.clone(), name.clone());
+                    Box::pin(async move { Finished::Explained { app, words: explain(&hands, &wanted).await } })
+                }
+            };
+            self.under_way.spawn(action);
+        }
+        again
+    }
+
+    /// Waits until something that was under way ends, and tells its app. For ever where nothing is under way.
+    pub async fn finish_one(&mut self) {
+        let finished = match self.under_way.join_next().await {
+            Some(Ok(finished)) => finished,
+            // A panic there is a panic of the environment: it is caught, counted and begun anew as one.
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Some(Err(_)) => return,
+            None => return std::future::pending().await,
+        };
+        let now = Timestamp::now();
+        match finished {
+            Finished::Proved { app, digest, result } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.proved(&digest, result, &self.hands.index, now);
+                }
+            }
+            Finished::Unproved { app, digest, why } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.refuse(&digest, vec![why], true, now);
+                }
+            }
+            Finished::Left { app, digest } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.wrote(&digest, WaveOutcome { stopped: true, ..WaveOutcome::default() }, now);
+                }
+            }
+            Finished::Wrote { app, digest, outcome } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.wrote(&digest, outcome, now);
+                }
+            }
+            Finished::Explained { app, words } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.explained(words);
+                }
+            }
+        }
+    }
+
+    /// Begins nothing more, and waits until what is under way has ended: each request has its own deadline.
+    pub async fn hand_over(&mut self, within: Duration) {
+        for app in self.apps.values() {
+            app.stop();
+        }
+        let all = async { while self.under_way.join_next().await.is_some() {} };
+        if tokio::time::timeout(within, all).await.is_err() {
+            tracing::warn!(?within, "a request was still under way at the end");
+        }
+    }
+}
+
+fn stop_or(
+    stop: tokio_util::sync::CancellationToken,
+    left: Finished,
+    work: impl Future<Output = Finished> + Send + 'static,
+) -> BoxFuture<'static, Finished> {
+    // A dry run may be dropped at any moment: it writes nothing.
+    Box::pin(async move {
+        tokio::select! {
+            finished = work => finished,
+            () = stop.cancelled() => left,
+        }
+    })
+}
+
+async fn prove_app(hands: &Hands, app: AppName, digest: Digest, plan: Plan, before: Arc<Before>) -> Finished {
+    match prove(&hands.session, &plan, hands.identity.as_ref(), &before, Detail::Metadata).await {
+        Ok(proven) => {
+            let answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
+            Finished::Proved { app, digest, result: check(plan, answers) }
+        }
+        Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
+    }
+}
+
+/// What the pods of these workloads say: which, and why.
+async fn explain(hands: &Hands, wanted: &[Arc<Wanted>]) -> Vec<String> {
+    let mut words = Vec::new();
+    for object in wanted.iter().take(WORKLOADS_EXPLAINED) {
+        let Some(namespace) = &object.key.namespace else { continue };
+        let Some(selector) = selector(object) else { continue };
+        match hands.environments.pods(namespace, &selector).await {
+            Ok(found) => {
+                for problem in pods::explain(&found).iter().take(PODS_EXPLAINED) {
+                    words.push(last_words(hands, problem).await);
+                }
+            }
+            Err(error) => tracing::warn!(%error, object = %object.key, "its pods cannot be listed"),
+        }
+    }
+    words
+}
+
+/// A pod's trouble and the last lines that it wrote, for someone who did not look yet.
+async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
+    let container = problem.container.as_deref().map_or(String::new(), |name| format!(" ({name})"));
+    let mut words = format!("pod {}{container} {}", problem.pod, problem.reason);
+    if problem.restarts > 0 {
+        words.push_str(&format!(", {} restarts", problem.restarts));
+    }
+    if !problem.message.is_empty() {
+        words.push_str(&format!(": {}", problem.message));
+    }
+    let Some(container) = problem.container.as_deref().filter(|_| problem.previous_exit.is_some() || problem.restarts > 0)
+    else {
+        return words;
+    };
+    if let Some(tail) = hands.environments.log_tail(&problem.namespace, &problem.pod, container).await {
+        words.push_str(&format!("; its last words: {tail}"));
+    }
+    words
+}
+
+/// More would not be read.
+const WORKLOADS_EXPLAINED: usize = 3;
+const PODS_EXPLAINED: usize = 3;
+
+fn selector(object: &Wanted) -> Option<String> {
+    let value = object.value();
+    let labels = match &*object.key.kind {
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => value["spec"]["selector"]["matchLabels"].as_object()?.clone(),
+        "Job" => return Some(format!("job-name={}", object.key.name)),
+        _ => return None,
+    };
+    let pairs: Vec<String> =
+        labels.iter().filter_map(|(name, value)| Some(format!("{name}={}", Value::as_str(value)?))).collect();
+    (!pairs.is_empty()).then(|| pairs.join(","))
+}

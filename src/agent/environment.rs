@@ -1,0 +1,379 @@
+//! The loop of one environment.
+//!
+//! 1. What does git say? (effect: the branch's newest revision and its files)
+//! 2. What does each app want? (pure: config, render, stamp, grants)
+//! 3. What is to be done for each app? (pure: plan against the index, rollout step)
+//! 4. Begin it. (effects: dry runs, writes, each stoppable between two requests)
+//! 5. Say where things stand, if that changed. (effect: status, events)
+//! 6. Wait for whichever comes first: a commit, a change in the cluster, an answer, a deadline, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::desired::{Desire, Grants, Memo, Scope, desire};
+use super::driver::{Driver, Hands};
+use super::source::{MANY_FAILURES, Seen, Subscription};
+use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
+use crate::git::{Credentials, GitError, Remote};
+use crate::object::{EnvironmentName, Kinds, Problems, Revision, TreePath};
+use crate::render;
+use crate::report::{Trouble, conditions, same_but_times, summary};
+
+/// Changes in the cluster come in swarms; they are looked at together.
+const SWARM: Duration = Duration::from_millis(50);
+/// At most one status a second is written, but for the first after a rest.
+const STATUS_PAUSE: Duration = Duration::from_secs(1);
+/// A status that cannot be written is tried again ever more rarely, at last every 32 s.
+const STATUS_DOUBLINGS: u32 = 5;
+/// How long a request that is under way may take at the end: less than a pod's grace period.
+const HAND_OVER: Duration = Duration::from_secs(20);
+/// How often a remote is asked where the Environment does not say.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// Refused credentials are read again after this long at the earliest.
+const CREDENTIALS_LAST: Duration = Duration::from_secs(30);
+/// After a failure that is not git's or the apps': unreadable Secret, unwatchable kind.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+pub struct EnvironmentLoop {
+    context: Arc<Context>,
+    name: EnvironmentName,
+    platform: watch::Receiver<Arc<Environment>>,
+    driver: Option<(crate::api::Identity, Driver)>,
+    source: Option<(SourceSpec, Subscription)>,
+    /// What the apps were last told.
+    told: Option<(Revision, Scope, Arc<Kinds>)>,
+    /// When the credentials were read last: they are read again when the remote refuses them.
+    credentials_read: Option<tokio::time::Instant>,
+    memo: Memo,
+    trouble: Option<Trouble>,
+    revision: Option<Revision>,
+    written: EnvironmentStatus,
+    /// How often in a row writing it failed.
+    unwritten: u32,
+}
+
+enum Woken {
+    Git,
+    Platform,
+    Cluster,
+    Finished,
+    Time,
+    End,
+}
+
+impl EnvironmentLoop {
+    pub fn new(context: Arc<Context>, name: EnvironmentName, platform: watch::Receiver<Arc<Environment>>) -> Self {
+        let written = platform.borrow().status.clone().unwrap_or_default();
+        Self {
+            context,
+            name,
+            platform,
+            driver: None,
+            source: None,
+            told: None,
+            credentials_read: None,
+            memo: Memo::default(),
+            trouble: None,
+            revision: None,
+            written,
+            unwritten: 0,
+        }
+    }
+
+    pub async fn run(mut self, end: CancellationToken) {
+        let bell = self.context.index.listen(self.name.as_str());
+        let mut status_due: Option<tokio::time::Instant> = None;
+        loop {
+            let environment = self.platform.borrow_and_update().clone();
+            let mut again = None;
+            match self.prepare(&environment).await {
+                Ok(()) => {
+                    if let Some((_, driver)) = &mut self.driver {
+                        again = driver.turn(environment.spec.suspended, Timestamp::now());
+                    }
+                }
+                Err(trouble) => {
+                    again = Some(Timestamp::now() + jiff::SignedDuration::try_from(TRY_AGAIN).unwrap_or_default());
+                    self.trouble = Some(trouble);
+                }
+            }
+            self.tell_news(&environment).await;
+            let status = self.status(&environment);
+            if !same_but_times(&status, &self.written) {
+                let now = tokio::time::Instant::now();
+                match status_due {
+                    Some(due) if now < due => {
+                        let left = jiff::SignedDuration::try_from(due - now).unwrap_or_default();
+                        again = [again, Some(Timestamp::now() + left)].into_iter().flatten().min();
+                    }
+                    _ => {
+                        let pause = self.write_status(status).await;
+                        status_due = Some(now + pause);
+                        if self.unwritten > 0 {
+                            // Nothing else may ever happen here, and the last status would stay unsaid.
+                            let at = Timestamp::now() + jiff::SignedDuration::try_from(pause).unwrap_or_default();
+                            again = [again, Some(at)].into_iter().flatten().min();
+                        }
+                    }
+                }
+            }
+            match self.wait(&bell, again, &end).await {
+                Woken::End => break,
+                Woken::Cluster => tokio::time::sleep(SWARM).await,
+                Woken::Platform => {
+                    let before = environment.annotations().get(names::REQUEST_ANNOTATION);
+                    if self.platform.borrow().annotations().get(names::REQUEST_ANNOTATION) != before
+                        && let Some((_, source)) = &self.source
+                    {
+                        source.poke();
+                    }
+                }
+                Woken::Git | Woken::Finished | Woken::Time => {}
+            }
+        }
+        if let Some((_, driver)) = &mut self.driver {
+            driver.hand_over(HAND_OVER).await;
+        }
+        self.context.index.forget(self.name.as_str());
+    }
+
+    async fn wait(&mut self, bell: &tokio::sync::Notify, again: Option<Timestamp>, end: &CancellationToken) -> Woken {
+        let pause = again.map(|at| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO));
+        let timer = async {
+            match pause {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        let git = async {
+            let Some((_, source)) = &mut self.source else { return std::future::pending().await };
+            if source.seen.changed().await.is_err() {
+                std::future::pending().await
+            }
+        };
+        let finished = async {
+            match &mut self.driver {
+                Some((_, driver)) => driver.finish_one().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = end.cancelled() => Woken::End,
+            () = git => Woken::Git,
+            changed = self.platform.changed() => if changed.is_ok() { Woken::Platform } else { Woken::End },
+            () = finished => Woken::Finished,
+            () = bell.notified() => Woken::Cluster,
+            () = timer => Woken::Time,
+        }
+    }
+
+    /// Steps 1 and 2: the newest revision, and what it wants, told to the apps.
+    async fn prepare(&mut self, environment: &Environment) -> Result<(), Trouble> {
+        let identity = &environment.spec.service_account;
+        if identity.name.is_empty() || identity.namespace.is_empty() {
+            return Err(trouble("NoIdentity", "spec.serviceAccount is empty, and nothing is written without it", false));
+        }
+        if self.driver.as_ref().is_none_or(|(as_whom, _)| as_whom != identity) {
+            let hands = Hands {
+                session: self.context.session.clone(),
+                index: self.context.index.clone(),
+                environments: self.context.environments.clone(),
+                identity: Some(identity.clone()),
+            };
+            self.driver = Some((identity.clone(), Driver::new(hands)));
+            self.told = None;
+        }
+        self.follow(&environment.spec.source).await?;
+        let Some((_, source)) = &mut self.source else { return Ok(()) };
+        let Seen { revision, error, failures } = source.seen.borrow_and_update().clone();
+        let stale = |at: tokio::time::Instant| at.elapsed() > CREDENTIALS_LAST;
+        if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
+            // A rotated password: the Secret may hold the new one by now.
+            self.source = None;
+            self.follow(&environment.spec.source).await?;
+        }
+        let git_trouble = error.map(|error| Trouble {
+            reason: error.reason().to_owned(),
+            message: crate::cluster::chain(&error),
+            may_pass: true,
+        });
+        let Some(revision) = revision else {
+            self.trouble = git_trouble;
+            return Ok(());
+        };
+        let scope = self.scope(environment)?;
+        // A kind that is served since may be namespaced, and then its objects want a namespace.
+        let wanted = (revision.clone(), scope, self.context.session.kinds());
+        if self.told.as_ref() != Some(&wanted) {
+            self.revision = Some(revision.clone());
+            match self.desire(&wanted).await? {
+                Ok(desire) => {
+                    self.trouble = None;
+                    if let Some((_, driver)) = &mut self.driver {
+                        driver.set(desire);
+                    }
+                }
+                Err(problems) => {
+                    // The team's file is wrong: what ran goes on, nothing new begins.
+                    let first = problems.as_slice().iter().take(3).map(ToString::to_string).collect::<Vec<_>>();
+                    self.trouble = Some(trouble("InvalidConfig", &first.join("; "), false));
+                }
+            }
+            self.told = Some(wanted);
+        } else if failures >= MANY_FAILURES {
+            self.trouble = git_trouble;
+        } else if self.trouble.as_ref().is_some_and(|trouble| trouble.may_pass) {
+            self.trouble = None;
+        }
+        if let Some((_, driver)) = &mut self.driver {
+            driver.watch().await.map_err(|error| trouble("WatchFailed", &error.to_string(), true))?;
+        }
+        Ok(())
+    }
+
+    async fn follow(&mut self, spec: &SourceSpec) -> Result<(), Trouble> {
+        if self.source.as_ref().is_some_and(|(followed, _)| followed == spec) {
+            return Ok(());
+        }
+        let credentials = credentials(&self.context, spec).await?;
+        self.credentials_read = Some(tokio::time::Instant::now());
+        let refused = |error: crate::git::GitError| trouble(error.reason(), &crate::cluster::chain(&error), false);
+        let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
+        let interval = spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
+        let interval = self.context.poll_interval.unwrap_or(interval);
+        let source = self.context.sources.follow(&remote, &spec.branch, interval).map_err(refused)?;
+        self.source = Some((spec.clone(), source));
+        Ok(())
+    }
+
+    fn scope(&self, environment: &Environment) -> Result<Scope, Trouble> {
+        let spec = &environment.spec;
+        let path = spec.source.path.clone().unwrap_or_else(|| format!("environments/{}", self.name));
+        Ok(Scope {
+            environment: self.name.clone(),
+            path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
+            grants: Some(Grants {
+                namespaces: spec.namespaces.clone(),
+                cluster_kinds: spec.cluster_kinds.clone(),
+                regions: spec.regions.clone(),
+            }),
+            default_namespace: None,
+        })
+    }
+
+    /// Renders on a thread of its own: a large tree must not hold up the others.
+    async fn desire(&mut self, wanted: &(Revision, Scope, Arc<Kinds>)) -> Result<Result<Desire, Problems>, Trouble> {
+        let Some((_, source)) = &self.source else { return Err(trouble("NoSource", "no remote is followed", true)) };
+        let mirror = source.mirror.clone();
+        let (revision, scope, kinds) = wanted.clone();
+        let mut memo = std::mem::take(&mut self.memo);
+        let rendered = tokio::task::spawn_blocking(move || {
+            let result = mirror
+                .tree(&revision)
+                .map(|tree| desire(&tree, &scope, &kinds, &mut memo, &render::Limits::default()));
+            (memo, result)
+        });
+        match rendered.await {
+            Ok((memo, result)) => {
+                self.memo = memo;
+                result.map_err(|error| trouble(error.reason(), &crate::cluster::chain(&error), true))
+            }
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    async fn tell_news(&mut self, environment: &Environment) {
+        let Some((_, driver)) = &mut self.driver else { return };
+        for news in driver.news() {
+            if news.warning {
+                tracing::warn!(environment = %self.name, reason = news.reason, "{}", news.note);
+            } else {
+                tracing::info!(environment = %self.name, reason = news.reason, "{}", news.note);
+            }
+            self.context.metrics.event(self.name.as_str(), news.reason);
+            self.context.environments.event(environment, news.warning, news.reason, "Reconcile", &news.note).await;
+        }
+    }
+
+    fn status(&self, environment: &Environment) -> EnvironmentStatus {
+        let apps = self.driver.as_ref().map(|(_, driver)| driver.statuses()).unwrap_or_default();
+        let now = Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |now| now.to_string());
+        let starting = self.told.is_none() && self.trouble.is_none();
+        let starting = starting.then(|| trouble("Starting", "git was not read yet", true));
+        let trouble = self.trouble.as_ref().or(starting.as_ref());
+        EnvironmentStatus {
+            observed_generation: environment.metadata.generation,
+            short_revision: self.revision.as_ref().map(|revision| revision.short().to_owned()),
+            revision: self.revision.clone(),
+            request: environment.annotations().get(names::REQUEST_ANNOTATION).cloned(),
+            summary: Some(summary(&apps)),
+            conditions: conditions(&apps, trouble, &self.written, environment.metadata.generation, &now),
+            apps,
+        }
+    }
+
+    /// Answers after how long the next one may be written.
+    async fn write_status(&mut self, status: EnvironmentStatus) -> Duration {
+        match self.context.environments.write_status(self.name.as_str(), &status).await {
+            Ok(()) => {
+                let ready = status.conditions.iter().any(|condition| {
+                    condition.type_ == names::READY && condition.status == ConditionStatus::True
+                });
+                self.context.metrics.ready(self.name.as_str(), ready);
+                self.written = status;
+                self.unwritten = 0;
+            }
+            Err(error) => {
+                self.unwritten = (self.unwritten + 1).min(STATUS_DOUBLINGS);
+                tracing::warn!(environment = %self.name, error = %crate::cluster::chain(&error), "writing the status failed");
+            }
+        }
+        STATUS_PAUSE * (1 << self.unwritten)
+    }
+}
+
+async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials, Trouble> {
+    let Some(name) = &spec.secret_ref else { return Ok(Credentials::None) };
+    let namespace = &context.namespace;
+    let secret = match context.environments.secret(namespace, &name.0).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => {
+            return Err(trouble("NoCredentials", &format!("there is no Secret {namespace}/{}", name.0), true));
+        }
+        Err(error) => {
+            let why = crate::cluster::chain(&error);
+            return Err(trouble("NoCredentials", &format!("the Secret {namespace}/{} cannot be read: {why}", name.0), true));
+        }
+    };
+    let field = |key: &str| {
+        secret.data.as_ref().and_then(|data| data.get(key)).map(|value| String::from_utf8_lossy(&value.0).into_owned())
+    };
+    if let Some(private_key) = field("identity").or_else(|| field("ssh-privatekey")) {
+        let Some(known_hosts) = field("known_hosts") else {
+            let message = format!("the Secret {namespace}/{} has a key but no known_hosts", name.0);
+            return Err(trouble("NoCredentials", &message, true));
+        };
+        return Ok(Credentials::Ssh { private_key, passphrase: field("passphrase"), known_hosts });
+    }
+    match field("password").or_else(|| field("token")) {
+        Some(token) => {
+            Ok(Credentials::Token { username: field("username").unwrap_or_else(|| "git".to_owned()), token })
+        }
+        None => {
+            let message =
+                format!("the Secret {namespace}/{} has neither `password` nor `identity` with `known_hosts`", name.0);
+            Err(trouble("NoCredentials", &message, true))
+        }
+    }
+}
+
+fn trouble(reason: &str, message: &str, may_pass: bool) -> Trouble {
+    Trouble { reason: reason.to_owned(), message: message.to_owned(), may_pass }
+}

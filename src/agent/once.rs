@@ -1,0 +1,136 @@
+//! One look or one rollout, for people at a command line: the same parts as the agent's loop, with a tree in place of a
+//! branch.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::app::News;
+use super::desired::{Desire, Memo, Scope, desire};
+use super::driver::{Driver, Hands};
+use crate::api::{AppStatus, Identity, names};
+use crate::cluster::{Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, prove};
+use crate::object::{AppName, Gvk, Problems, Tree};
+use crate::plan::{Answer, WantedApp, field_changes, plan};
+use crate::render;
+use crate::report::{AppPlan, PlanReport};
+
+/// A cluster, an environment and a tree.
+pub struct Once {
+    pub session: Session,
+    pub environments: Environments,
+    pub scope: Scope,
+    pub identity: Option<Identity>,
+    pub only: Option<AppName>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OnceError {
+    #[error("{0}")]
+    Input(#[from] Problems),
+    #[error("asking the cluster failed")]
+    Cluster(#[from] CallError),
+    #[error(transparent)]
+    Watch(#[from] IndexError),
+    #[error("there is no app {0} in this environment")]
+    NoSuchApp(AppName),
+}
+
+/// Where an apply stands.
+pub struct Progress {
+    pub apps: Vec<AppStatus>,
+    pub news: Vec<News>,
+}
+
+impl Once {
+    pub async fn open(cluster: Cluster, scope: Scope, identity: Option<Identity>) -> Result<Self, CallError> {
+        let environments = Environments::new(&cluster, "fairlead-cli");
+        Ok(Self { session: Session::open(cluster).await?, environments, scope, identity, only: None })
+    }
+
+    fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
+        let mut memo = Memo::default();
+        let mut desire = desire(tree, &self.scope, &self.session.kinds(), &mut memo, &render::Limits::default())?;
+        if let Some(only) = &self.only {
+            desire.apps.retain(|(spec, _)| spec.name == *only);
+            if desire.apps.is_empty() {
+                return Err(OnceError::NoSuchApp(only.clone()));
+            }
+            // What it depends on is not part of this look.
+            desire.apps.iter_mut().for_each(|(spec, _)| spec.depends_on.clear());
+        }
+        Ok(desire)
+    }
+
+    /// Rolls out what the tree says and tells how it goes, until every app is ready or stuck, or `progress` says stop.
+    pub async fn apply(
+        &self,
+        tree: &dyn Tree,
+        mut progress: impl FnMut(&Progress) -> bool,
+    ) -> Result<Vec<AppStatus>, OnceError> {
+        let desire = self.desire(tree)?;
+        let index = Index::new(self.session.clone(), names::ENVIRONMENT_LABEL);
+        let bell = index.listen(self.scope.environment.as_str());
+        let hands = Hands {
+            session: self.session.clone(),
+            index,
+            environments: self.environments.clone(),
+            identity: self.identity.clone(),
+        };
+        let mut driver = Driver::new(hands);
+        driver.set(desire);
+        driver.watch().await?;
+        loop {
+            let again = driver.turn(false, Timestamp::now());
+            let told = Progress { news: driver.news(), apps: driver.statuses() };
+            if !progress(&told) || driver.is_settled() {
+                break;
+            }
+            let pause = again.map(|at| at.duration_since(Timestamp::now())).and_then(|left| left.try_into().ok());
+            let pause = pause.unwrap_or(std::time::Duration::from_secs(1));
+            tokio::select! {
+                () = driver.finish_one() => {}
+                () = bell.notified() => {}
+                () = tokio::time::sleep(pause.min(std::time::Duration::from_secs(1))) => {}
+            }
+        }
+        driver.hand_over(std::time::Duration::from_secs(20)).await;
+        Ok(driver.statuses())
+    }
+}
+
+/// What would change, as the server sees it. Writes nothing.
+pub async fn plan_once(once: &Once, tree: &dyn Tree, revision: Option<String>) -> Result<PlanReport, OnceError> {
+    let desire = once.desire(tree)?;
+    let index = Index::new(once.session.clone(), names::ENVIRONMENT_LABEL);
+    let mut apps = Vec::new();
+    for (spec, wanted) in desire.apps {
+        apps.push(match wanted {
+            Ok(wanted) => plan_app(once, &index, &wanted).await?,
+            Err(problems) => AppPlan::broken(spec.name.as_str(), problems.into_vec()),
+        });
+    }
+    Ok(PlanReport { environment: once.scope.environment.to_string(), revision, apps })
+}
+
+async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result<AppPlan, OnceError> {
+    let kinds: BTreeSet<Gvk> = wanted.objects.iter().map(|object| object.gvk.clone()).collect();
+    index.ensure(&kinds).await?;
+    let found = match plan(wanted, index) {
+        Ok(plan) => plan,
+        Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
+    };
+    // A person's look has no memory of what was applied before; the agent's own may allow more.
+    let proven = prove(&once.session, &found, once.identity.as_ref(), &Before::new(), Detail::Objects).await?;
+    let mut answers: Vec<Answer> = Vec::with_capacity(proven.len());
+    let mut changes = Vec::with_capacity(proven.len());
+    for proven in proven {
+        changes.push(match (&proven.before, &proven.after) {
+            (Some(before), Some(after)) => field_changes(before, after),
+            _ => Vec::new(),
+        });
+        answers.push(proven.answer);
+    }
+    Ok(AppPlan::new(&found, &answers, changes))
+}

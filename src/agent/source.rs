@@ -1,0 +1,174 @@
+//! Follows git remotes: one poller for each remote, whoever wants which of its branches.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::git::{GitError, Mirror, Poll, Remote, Remotes};
+use crate::object::Revision;
+
+/// A fetch that takes longer than this is given up; the next poll begins anew.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// What is known of a branch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    pub revision: Option<Revision>,
+    /// Why the last look failed, and how many in a row did.
+    pub error: Option<GitError>,
+    pub failures: u32,
+}
+
+pub struct Sources {
+    remotes: Arc<Remotes>,
+    followers: Mutex<HashMap<Remote, Weak<Follower>>>,
+    shutdown: CancellationToken,
+}
+
+struct Follower {
+    mirror: Arc<Mirror>,
+    branches: Mutex<BTreeMap<String, Branch>>,
+    poke: Notify,
+}
+
+struct Branch {
+    say: watch::Sender<Seen>,
+    interval: Duration,
+}
+
+/// A branch that is followed for as long as this is held.
+pub struct Subscription {
+    pub seen: watch::Receiver<Seen>,
+    pub mirror: Arc<Mirror>,
+    follower: Arc<Follower>,
+}
+
+impl Subscription {
+    /// Looks now instead of at the next poll.
+    pub fn poke(&self) {
+        self.follower.poke.notify_one();
+    }
+}
+
+impl Sources {
+    pub fn new(remotes: Remotes, shutdown: CancellationToken) -> Self {
+        Self { remotes: Arc::new(remotes), followers: Mutex::default(), shutdown }
+    }
+
+    /// Follows a branch. Environments over the same remote share its poller, its cache and each fetch.
+    pub fn follow(&self, remote: &Remote, branch: &str, interval: Duration) -> Result<Subscription, GitError> {
+        let mut followers = self.followers.lock().expect("no one panics while holding this lock");
+        followers.retain(|_, follower| follower.strong_count() > 0);
+        let follower = match followers.get(remote).and_then(Weak::upgrade) {
+            Some(follower) => follower,
+            None => {
+                let mirror = self.remotes.get(remote)?;
+                let follower = Arc::new(Follower { mirror, branches: Mutex::default(), poke: Notify::new() });
+                followers.insert(remote.clone(), Arc::downgrade(&follower));
+                tokio::spawn(poll(Arc::downgrade(&follower), self.shutdown.clone()));
+                follower
+            }
+        };
+        drop(followers);
+        let mut branches = follower.branches.lock().expect("no one panics while holding this lock");
+        let known = branches.entry(branch.to_owned()).or_insert_with(|| {
+            follower.poke.notify_one();
+            Branch { say: watch::channel(Seen::default()).0, interval }
+        });
+        known.interval = known.interval.min(interval);
+        let seen = known.say.subscribe();
+        drop(branches);
+        Ok(Subscription { seen, mirror: follower.mirror.clone(), follower })
+    }
+}
+
+async fn poll(follower: Weak<Follower>, shutdown: CancellationToken) {
+    let mut failures = 0;
+    // Held for one round at a time, so that the last subscriber's end is the poller's end.
+    while let Some(held) = follower.upgrade() {
+        let (interval, failed) = look(&held).await;
+        failures = if failed { failures + 1 } else { 0 };
+        let pause = Poll::new(interval).delay(failures, fastrand::f64());
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+            () = held.poke.notified() => {}
+            () = abandoned(&held) => {}
+        }
+    }
+}
+
+/// Ends when nobody but the poller holds the follower.
+async fn abandoned(follower: &Arc<Follower>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if Arc::strong_count(follower) == 1 {
+            return;
+        }
+    }
+}
+
+/// One look at the remote for all its wanted branches. A branch that is gone is told to those who want it.
+async fn look(follower: &Arc<Follower>) -> (Duration, bool) {
+    let (mut wanted, interval) = {
+        let mut branches = follower.branches.lock().expect("no one panics while holding this lock");
+        branches.retain(|_, branch| branch.say.receiver_count() > 0);
+        let interval = branches.values().map(|branch| branch.interval).min().unwrap_or(Duration::from_secs(30));
+        (branches.keys().cloned().collect::<Vec<String>>(), interval)
+    };
+    let mut failed = false;
+    while !wanted.is_empty() {
+        let (mirror, asked) = (follower.mirror.clone(), wanted.clone());
+        let fetched = tokio::task::spawn_blocking(move || {
+            let names: Vec<&str> = asked.iter().map(String::as_str).collect();
+            mirror.fetch(&names, Instant::now() + FETCH_TIMEOUT)
+        });
+        match fetched.await {
+            Ok(Ok(fetched)) => {
+                for (name, revision) in fetched.revisions {
+                    tell(follower, &name, Ok(revision));
+                }
+                break;
+            }
+            Ok(Err(GitError::BranchGone { remote, branch })) => {
+                wanted.retain(|name| *name != branch);
+                tell(follower, &branch.clone(), Err(GitError::BranchGone { remote, branch }));
+            }
+            Ok(Err(error)) => {
+                failed = true;
+                for name in &wanted {
+                    tell(follower, name, Err(error.clone()));
+                }
+                break;
+            }
+            Err(_) => {
+                failed = true; // The thread panicked; the poller goes on.
+                break;
+            }
+        }
+    }
+    (interval, failed)
+}
+
+fn tell(follower: &Follower, branch: &str, found: Result<Revision, GitError>) {
+    let branches = follower.branches.lock().expect("no one panics while holding this lock");
+    let Some(branch) = branches.get(branch) else { return };
+    branch.say.send_if_modified(|seen| {
+        let before = seen.clone();
+        match found {
+            Ok(revision) => *seen = Seen { revision: Some(revision), error: None, failures: 0 },
+            Err(error) => {
+                seen.error = Some(error);
+                // Counted up to where it no longer changes anything, so that a lasting outage wakes nobody.
+                seen.failures = (seen.failures + 1).min(MANY_FAILURES);
+            }
+        }
+        *seen != before
+    });
+}
+
+/// So many failed looks in a row are shown as a trouble of the environment; fewer are a hiccup.
+pub const MANY_FAILURES: u32 = 3;

@@ -1,0 +1,282 @@
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+use crate::object::{AppName, Problem};
+
+/// `environments/<env>/environment.yaml`: the apps of an environment and how they roll. The team's own word.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentConfig {
+    #[serde(default)]
+    pub apps: Vec<AppSpec>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionSpec>,
+    #[serde(default)]
+    pub rollout: Rollout,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Drift>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<Promotion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previews: Option<Previews>,
+}
+
+/// One app: an overlay folder (`path`) or a chart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AppSpec {
+    pub name: AppName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chart: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<AppName>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RegionSpec {
+    pub active: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standby: Vec<String>,
+    #[serde(default)]
+    pub epoch: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rollout {
+    /// How long a wave may take to become healthy.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+    #[serde(default)]
+    pub on_failure: OnFailure,
+    #[serde(default)]
+    pub scope: Scope,
+    #[serde(default)]
+    pub prune: PruneBudget,
+}
+
+/// Ten minutes: the time in which a Deployment of the default progress deadline says that it failed.
+const fn default_timeout() -> Span {
+    Span::seconds(600)
+}
+
+impl Default for Rollout {
+    fn default() -> Self {
+        Self {
+            timeout: default_timeout(),
+            on_failure: OnFailure::default(),
+            scope: Scope::default(),
+            prune: PruneBudget::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OnFailure {
+    #[default]
+    Restore,
+    Halt,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    #[default]
+    App,
+    Environment,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PruneBudget {
+    #[serde(default = "default_prune_max")]
+    pub max: u32,
+    #[serde(default = "default_prune_percent")]
+    pub percent: u8,
+}
+
+const fn default_prune_max() -> u32 {
+    10
+}
+
+const fn default_prune_percent() -> u8 {
+    20
+}
+
+impl Default for PruneBudget {
+    fn default() -> Self {
+        Self { max: default_prune_max(), percent: default_prune_percent() }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Drift {
+    pub policy: DriftPolicy,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DriftPolicy {
+    Heal,
+    Report,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Promotion {
+    pub from: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub soak: Option<Span>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Previews {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Span>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max: Option<u32>,
+}
+
+impl EnvironmentConfig {
+    /// What the types cannot say: each problem with the JSON pointer of the field that it is about.
+    pub fn check(&self) -> Vec<(String, Problem)> {
+        let mut found = Vec::new();
+        let names: BTreeSet<&AppName> = self.apps.iter().map(|app| &app.name).collect();
+        let mut seen = BTreeSet::new();
+        for (n, app) in self.apps.iter().enumerate() {
+            let mut say =
+                |field: &str, problem: Problem| found.push((format!("/spec/apps/{n}{field}"), problem));
+            if !seen.insert(&app.name) {
+                say("/name", Problem::new(format!("two apps are named {}", app.name)));
+            }
+            match (&app.path, &app.chart) {
+                (None, None) => {
+                    say("", Problem::new(format!("the app {} has neither `path` nor `chart`", app.name)));
+                }
+                (Some(_), Some(_)) => {
+                    let problem = Problem::new(format!("the app {} has both `path` and `chart`", app.name));
+                    say(
+                        "",
+                        problem.hint("to patch a chart, give the overlay as `path` and name the chart there"),
+                    );
+                }
+                (Some(_), None) if !app.values.is_empty() => {
+                    say("/values", Problem::new("`values` goes with `chart`, and this app has a `path`"));
+                }
+                _ => {}
+            }
+            for (m, on) in app.depends_on.iter().enumerate() {
+                let field = format!("/dependsOn/{m}");
+                if !names.contains(on) {
+                    say(
+                        &field,
+                        Problem::new(format!(
+                            "the app {} depends on {on}, which is not an app here",
+                            app.name
+                        )),
+                    );
+                }
+            }
+        }
+        if let Some(cycle) = self.cycle() {
+            let names: Vec<&str> = cycle.iter().map(|&n| self.apps[n].name.as_str()).collect();
+            let place = format!("/spec/apps/{}/dependsOn", cycle[0]);
+            found.push((place, Problem::new(format!("apps wait for each other: {}", names.join(" → ")))));
+        }
+        if self.rollout.timeout.duration().is_zero() {
+            found.push((
+                "/spec/rollout/timeout".into(),
+                Problem::new("a rollout needs some time: the timeout is 0s"),
+            ));
+        }
+        if self.rollout.prune.percent > 100 {
+            found.push(("/spec/rollout/prune/percent".into(), Problem::new("a percentage is at most 100")));
+        }
+        found
+    }
+
+    /// The first circle of `dependsOn`, its first app again at the end.
+    fn cycle(&self) -> Option<Vec<usize>> {
+        let index = |name: &AppName| self.apps.iter().position(|app| app.name == *name);
+        // 0 not seen, 1 on the path, 2 done.
+        let mut mark = vec![0u8; self.apps.len()];
+        fn visit(
+            n: usize,
+            apps: &[AppSpec],
+            index: &dyn Fn(&AppName) -> Option<usize>,
+            mark: &mut [u8],
+            path: &mut Vec<usize>,
+        ) -> Option<Vec<usize>> {
+            mark[n] = 1;
+            path.push(n);
+            for next in apps[n].depends_on.iter().filter_map(index) {
+                if mark[next] == 1 {
+                    let start = path.iter().position(|&on| on == next)?;
+                    let mut cycle = path[start..].to_vec();
+                    cycle.push(next);
+                    return Some(cycle);
+                }
+                if mark[next] == 0
+                    && let Some(cycle) = visit(next, apps, index, mark, path)
+                {
+                    return Some(cycle);
+                }
+            }
+            path.pop();
+            mark[n] = 2;
+            None
+        }
+        (0..self.apps.len()).find_map(|n| match mark[n] {
+            0 => visit(n, &self.apps, &index, &mut mark, &mut Vec::new()),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(apps: &str) -> EnvironmentConfig {
+        serde_json::from_str(&format!(r#"{{"apps": {apps}}}"#)).unwrap()
+    }
+
+    #[test]
+    fn a_circle_of_apps_is_shown() {
+        let config = config(
+            r#"[{"name": "a", "path": "a", "dependsOn": ["b"]}, {"name": "b", "path": "b", "dependsOn": ["c"]},
+                {"name": "c", "path": "c", "dependsOn": ["b"]}]"#,
+        );
+        let found = config.check();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].1.message, "apps wait for each other: b → c → b");
+    }
+
+    #[test]
+    fn an_app_has_exactly_one_source() {
+        let none = config(r#"[{"name": "a"}]"#).check();
+        assert!(none[0].1.message.contains("neither"), "{none:?}");
+        let both = config(r#"[{"name": "a", "path": "a", "chart": "b"}]"#).check();
+        assert!(both[0].1.message.contains("both"), "{both:?}");
+    }
+
+    #[test]
+    fn names_must_be_known_and_unique() {
+        let found =
+            config(r#"[{"name": "a", "path": "a", "dependsOn": ["x"]}, {"name": "a", "path": "b"}]"#).check();
+        assert_eq!(found[0].0, "/spec/apps/0/dependsOn/0");
+        assert_eq!(found[1].0, "/spec/apps/1/name");
+    }
+}

@@ -1,0 +1,237 @@
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Span;
+use crate::object::{AppName, Digest, Revision};
+
+/// An environment: what one team runs in one place. The platform's word, which git can narrow and never widen.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "fairlead.dev",
+    version = "v1alpha1",
+    kind = "Environment",
+    plural = "environments",
+    shortname = "env",
+    category = "fairlead",
+    status = "EnvironmentStatus",
+    derive = "PartialEq",
+    label("applyset.kubernetes.io/is-parent-type", "true"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Revision", type_ = "string", json_path = ".status.shortRevision"),
+    printcolumn(name = "Apps", type_ = "string", json_path = ".status.summary"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message",
+        priority = 1
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.size() <= 63").message("the name of an Environment becomes a label: at most 63 characters")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EnvironmentSpec {
+    /// Where the environment's word is kept in git.
+    pub source: SourceSpec,
+    /// Writes and dry runs are made as this service account. Nothing is written without it.
+    pub service_account: Identity,
+    /// The namespaces that it may write into; every one is named.
+    #[x_kube(validation = Rule::new("self.all(n, n.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))").message("a namespace is lowercase letters, digits and '-'; there are no wildcards"))]
+    #[schemars(length(max = 100), inner(length(max = 63)))]
+    pub namespaces: Vec<String>,
+    /// The cluster-scoped kinds that it may write, as `Kind` or `Kind.group`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 253)))]
+    pub cluster_kinds: Vec<String>,
+    /// The Secrets Manager names that it may read; `*` at the end stands for any rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), inner(length(max = 512)))]
+    pub secrets: Vec<String>,
+    /// The regions that it may run in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 63)))]
+    pub regions: Vec<String>,
+    /// Nothing is written while this is true; what would change is still shown.
+    #[serde(default)]
+    pub suspended: bool,
+}
+
+/// A branch of a git remote, and the folder of it that holds `environment.yaml`.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SourceSpec {
+    /// https, http, ssh (also `git@host:path`) or file.
+    #[x_kube(validation = Rule::new("self.matches('^(https?|ssh|file)://[^ ]+$') || self.matches('^[A-Za-z0-9_.]+@[A-Za-z0-9.]+:[^ ]+$')").message("the URL must be https://, http://, ssh://, file:// or git@host:path"))]
+    #[x_kube(validation = Rule::new("!self.matches('^https?://[^/]*@')").message("put the password into the secret that secretRef names, not into the URL"))]
+    #[schemars(length(min = 1, max = 2048))]
+    pub url: String,
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_][A-Za-z0-9_./+-]*$') && !self.contains('..')").message("this is not the name of a branch"))]
+    #[schemars(length(min = 1, max = 255))]
+    pub branch: String,
+    /// The folder with `environment.yaml`; `environments/<name>` where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')").message("the path is relative to the root of the repository and has no '..'"))]
+    #[schemars(length(max = 1024))]
+    pub path: Option<String>,
+    /// A Secret in the agent's own namespace: `username` and `password`, or `identity` and `known_hosts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<Secret>,
+    /// How often the remote is asked; 30s where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Span>,
+}
+
+/// The name of a Secret in the namespace of the agent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(#[schemars(length(min = 1, max = 253))] pub String);
+
+/// A service account. An empty one is refused: no identity means no rights, not the agent's own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Identity {
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+impl std::fmt::Display for Identity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// What people see of an environment. It mirrors decisions; nothing is decided from it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EnvironmentStatus {
+    pub observed_generation: Option<i64>,
+    /// The commit of the branch that was seen last.
+    #[schemars(with = "Option<String>")]
+    pub revision: Option<Revision>,
+    pub short_revision: Option<String>,
+    /// The request that was answered last, see `fairlead apply`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// `2/3`: how many apps run what git says, of how many.
+    pub summary: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub apps: Vec<AppStatus>,
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AppStatus {
+    #[schemars(with = "String")]
+    pub name: AppName,
+    pub phase: AppPhase,
+    /// What git says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub desired: Option<Digest>,
+    /// What runs and passed its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub effective: Option<Digest>,
+    /// What failed and is not tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub quarantined: Option<Digest>,
+    #[serde(default)]
+    #[schemars(with = "i64")]
+    pub objects: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<WaveStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_on: Option<WaitingOn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum AppPhase {
+    /// Not looked at yet.
+    Pending,
+    /// Waits for an app that it depends on.
+    Blocked,
+    /// Asked of the server, nothing written.
+    Proving,
+    /// Refused before anything was written.
+    Refused,
+    /// A wave is written.
+    Applying,
+    /// A wave was written and is not healthy yet.
+    Waiting,
+    /// A gate did not open in time.
+    Halted,
+    /// Runs what git says, and passed its gates.
+    Ready,
+    /// Would change, but the environment is suspended.
+    Suspended,
+}
+
+impl AppPhase {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Blocked => "Blocked",
+            Self::Proving => "Proving",
+            Self::Refused => "Refused",
+            Self::Applying => "Applying",
+            Self::Waiting => "Waiting",
+            Self::Halted => "Halted",
+            Self::Ready => "Ready",
+            Self::Suspended => "Suspended",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WaveStatus {
+    #[schemars(with = "i64")]
+    pub current: u32,
+    #[schemars(with = "i64")]
+    pub of: u32,
+}
+
+/// Waiting is a value: on what, and since when.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingOn {
+    pub what: Vec<String>,
+    pub since: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionStatus {
+    True,
+    False,
+    Unknown,
+}
+
+/// A condition as Kubernetes has them everywhere, so that `kubectl wait` works.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    #[serde(rename = "type")]
+    pub type_: String,
+    pub status: ConditionStatus,
+    pub reason: String,
+    pub message: String,
+    pub last_transition_time: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+}
+
+/// The CRDs that Fairlead needs, as `fairlead crd` prints them.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![Environment::crd()]
+}

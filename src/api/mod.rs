@@ -1,0 +1,16 @@
+//! What users and the platform write, and what Fairlead says back: the `Environment` (the platform's word, in the
+//! cluster), the `EnvironmentConfig` (the team's word, in git), and the names of labels, annotations and conditions.
+//!
+//! Authority is cut so that git can only narrow: whatever a team's file asks for is checked against its Environment.
+
+mod config;
+mod duration;
+mod environment;
+pub mod names;
+
+pub use config::{AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope};
+pub use duration::Span;
+pub use environment::{
+    AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec, EnvironmentStatus,
+    Identity, Secret, SourceSpec, WaitingOn, WaveStatus, crds,
+};

@@ -1,0 +1,28 @@
+//! Labels, annotations, conditions and event reasons. A name that users or other tools see stands here once.
+
+pub const GROUP: &str = "fairlead.dev";
+
+/// Which environment an object belongs to; the watches select by it.
+pub const ENVIRONMENT_LABEL: &str = "fairlead.dev/environment";
+/// Which app of the environment an object belongs to.
+pub const APP_LABEL: &str = "fairlead.dev/app";
+
+/// Orders an object among those of its stage: a whole number, 0 where absent.
+pub const WAVE_ANNOTATION: &str = "fairlead.dev/wave";
+/// The ecosystem's own way to order: `group/namespaces/ns/Kind/name` or `group/Kind/name`, separated by commas.
+pub const DEPENDS_ON_ANNOTATION: &str = "config.kubernetes.io/depends-on";
+/// Set on an Environment by `fairlead apply` and friends: look again now. The value is any new text.
+pub const REQUEST_ANNOTATION: &str = "fairlead.dev/requested-at";
+
+/// The ApplySet specification: kubectl and others see our inventory by these.
+pub const APPLYSET_PART_OF: &str = "applyset.kubernetes.io/part-of";
+pub const APPLYSET_ID: &str = "applyset.kubernetes.io/id";
+pub const APPLYSET_PARENT: &str = "applyset.kubernetes.io/is-parent-type";
+pub const APPLYSET_TOOLING: &str = "applyset.kubernetes.io/tooling";
+
+/// All apps run what git says, and passed their gates.
+pub const READY: &str = "Ready";
+/// Something is being rolled out, or waited for.
+pub const RECONCILING: &str = "Reconciling";
+/// Something will not go on without a person or a new commit.
+pub const STALLED: &str = "Stalled";

@@ -1,0 +1,70 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::failure::Failure;
+use super::target::Global;
+use super::{Exit, Outcome};
+use crate::api::Span;
+use crate::config::{self, AgentConfig};
+use crate::telemetry::{self, LogFormat};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Where the git caches are kept; may be lost at any time
+    #[arg(long, value_name = "DIR", env = "FAIRLEAD_CACHE")]
+    cache: Option<PathBuf>,
+    /// The address of probes and metrics
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "FAIRLEAD_LISTEN")]
+    listen: SocketAddr,
+    /// Ask every remote this often, whatever the Environments say
+    #[arg(long, value_name = "TIME", env = "FAIRLEAD_POLL_INTERVAL")]
+    poll_interval: Option<Span>,
+    /// Look after these environments only; may be given more than once
+    #[arg(long = "env", value_name = "NAME")]
+    only: Vec<String>,
+    /// What is logged, such as `info` or `fairlead=debug`
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "FAIRLEAD_LOG")]
+    log: String,
+    #[arg(long, value_enum, default_value_t, env = "FAIRLEAD_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+pub fn run(global: &Global, arguments: Arguments) -> Outcome {
+    telemetry::start(&arguments.log, arguments.log_format);
+    let config = AgentConfig {
+        kubeconfig: global.kubeconfig.clone(),
+        context: global.context.clone(),
+        cache: arguments.cache.unwrap_or_else(|| config::default_cache().join("agent")),
+        listen: arguments.listen,
+        namespace: global.namespace.clone().or_else(config::own_namespace).unwrap_or_else(|| "fairlead".to_owned()),
+        instance: config::own_name(),
+        poll_interval: arguments.poll_interval.map(Span::duration),
+        only: arguments.only,
+    };
+    super::block_on(async move {
+        let end = CancellationToken::new();
+        tokio::spawn(until_told(end.clone()));
+        let done = crate::agent::run(config, end).await;
+        done.map(|()| Exit::Done).map_err(|error| Failure::error("the agent cannot run", &error))
+    })
+}
+
+/// SIGTERM and SIGINT hand over; a second one does not wait.
+async fn until_told(end: CancellationToken) {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    for round in 0..2 {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        if round == 0 {
+            tracing::info!("told to end; handing over");
+            end.cancel();
+        }
+    }
+    std::process::exit(130);
+}

@@ -1,0 +1,120 @@
+//! The command line: one file for each verb, each its arguments and one call inward.
+
+mod agent;
+mod apply;
+mod completions;
+mod crd;
+mod failure;
+mod health;
+mod output;
+mod plan;
+mod render;
+mod repo;
+mod status;
+mod target;
+mod validate;
+mod wait;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+/// What every verb answers with. Scripts rely on these numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done = 0,
+    Error = 1,
+    /// Bad usage or bad input: it is the caller's to change.
+    Input = 2,
+    /// There are changes.
+    Changes = 3,
+    GateFailed = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+type Outcome = Result<Exit, Failure>;
+
+/// Keeps a Kubernetes cluster true to an infra repository.
+#[derive(Debug, Parser)]
+#[command(name = "fairlead", version, max_term_width = 110, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: target::Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 error, 2 bad usage or input, 3 there are changes, 4 a gate failed";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the loop that keeps environments true to git
+    Agent(agent::Arguments),
+    /// Print what a folder or an environment renders to
+    Render(render::Arguments),
+    /// Check the whole tree, offline, and tell everything that is wrong
+    Validate(validate::Arguments),
+    /// Show what would change in the cluster, as its API server sees it
+    #[command(visible_alias = "diff")]
+    Plan(plan::Arguments),
+    /// Roll out an environment; where an agent owns it, ask the agent to do so now
+    Apply(apply::Arguments),
+    /// Show where environments stand and what they wait for
+    Status(status::Arguments),
+    /// Wait until an environment runs what git says
+    Wait(wait::Arguments),
+    /// Say of each object of a file whether it is healthy, and why
+    Health(health::Arguments),
+    /// Print the custom resource definitions
+    Crd(crd::Arguments),
+    /// Print the completions for a shell
+    Completions(completions::Arguments),
+}
+
+/// Reads the arguments, does what they say, prints what went wrong.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Input } else { Exit::Done };
+            return exit.into();
+        }
+    };
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Outcome {
+    let global = cli.global;
+    match cli.verb {
+        Verb::Agent(arguments) => agent::run(&global, arguments),
+        Verb::Render(arguments) => render::run(&arguments),
+        Verb::Validate(arguments) => validate::run(&arguments),
+        Verb::Plan(arguments) => block_on(plan::run(&global, &arguments)),
+        Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),
+        Verb::Status(arguments) => block_on(status::run(&global, &arguments)),
+        Verb::Wait(arguments) => block_on(wait::run(&global, &arguments)),
+        Verb::Health(arguments) => health::run(&arguments),
+        Verb::Crd(arguments) => crd::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments),
+    }
+}
+
+fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.map_err(|error| Failure::error("starting threads failed", &error))?.block_on(work)
+}

@@ -1,0 +1,50 @@
+use clap::Args;
+
+use super::output::{Format, colour, page, print_value};
+use super::repo::RepoArguments;
+use super::target::{Global, parse_identity};
+use super::{Exit, Outcome};
+use crate::agent::{Once, plan_once};
+use crate::api::Identity;
+use crate::object::{AppName, EnvironmentName};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The environment
+    #[arg(long, value_name = "NAME")]
+    env: EnvironmentName,
+    /// One app of it
+    #[arg(long, value_name = "NAME")]
+    app: Option<AppName>,
+    #[command(flatten)]
+    repo: RepoArguments,
+    /// Ask as this service account instead of as yourself (you need the right to impersonate it)
+    #[arg(long = "as", value_name = "NAMESPACE/NAME", value_parser = parse_identity)]
+    identity: Option<Identity>,
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// Exits with 3 where there are changes, and with 2 where something would be refused.
+pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+    let repo = arguments.repo.open()?;
+    let cluster = global.connect().await?;
+    let (scope, environment) = global.scope(&cluster, &arguments.env).await?;
+    if environment.is_none() {
+        eprintln!("note: this cluster has no Environment {}: nothing says what it is granted", arguments.env);
+    }
+    let mut once = Once::open(cluster, scope, arguments.identity.clone()).await?;
+    once.only = arguments.app.clone();
+    let report = plan_once(&once, &*repo.tree, repo.revision.clone()).await?;
+    match arguments.output {
+        Format::Text => page(&report.text(colour())),
+        format => print_value(&report, format)?,
+    }
+    Ok(if report.is_refused() {
+        Exit::Input
+    } else if report.has_changes() {
+        Exit::Changes
+    } else {
+        Exit::Done
+    })
+}

@@ -1,0 +1,79 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::output::{Format, print, print_value};
+use super::repo::{RepoArguments, open_around};
+use super::{Exit, Outcome};
+use crate::agent::desired::{Scope, read_config, render_app};
+use crate::object::{AppName, EnvironmentName, Manifest, Note, Problem, Problems};
+use crate::{render, yaml};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// A folder, as `kustomize build` takes it
+    #[arg(value_name = "FOLDER", conflicts_with = "env", required_unless_present = "env")]
+    folder: Option<PathBuf>,
+    /// An environment of the repository
+    #[arg(long, value_name = "NAME")]
+    env: Option<EnvironmentName>,
+    /// One app of the environment
+    #[arg(long, value_name = "NAME", requires = "env")]
+    app: Option<AppName>,
+    #[command(flatten)]
+    repo: RepoArguments,
+    #[arg(short, long, value_enum, default_value = "yaml")]
+    output: Format,
+}
+
+pub fn run(arguments: &Arguments) -> Outcome {
+    let limits = render::Limits::default();
+    let (objects, notes) = match (&arguments.folder, &arguments.env) {
+        (Some(folder), _) => {
+            let (repo, path) = open_around(folder)?;
+            render::build(&*repo.tree, &path, &limits)?
+        }
+        (None, Some(environment)) => of_environment(arguments, environment, &limits)?,
+        (None, None) => return Err(Failure::input("name a folder, or an environment with --env")),
+    };
+    for note in notes {
+        let place = note.place.map_or(String::new(), |place| format!("{place}: "));
+        eprintln!("note: {place}{}", note.message);
+    }
+    match arguments.output {
+        Format::Json => print_value(&objects.iter().map(Manifest::value).collect::<Vec<_>>(), Format::Json)?,
+        Format::Text | Format::Yaml => print(&yaml::write_all(objects.iter().map(Manifest::value))),
+    }
+    Ok(Exit::Done)
+}
+
+fn of_environment(
+    arguments: &Arguments,
+    environment: &EnvironmentName,
+    limits: &render::Limits,
+) -> Result<(Vec<Manifest>, Vec<Note>), Failure> {
+    let repo = arguments.repo.open()?;
+    let scope = Scope::unbound(environment.clone(), None)?;
+    let config = read_config(&*repo.tree, &scope)?;
+    let cache = render::Cache::new();
+    let (mut objects, mut notes, mut problems) = (Vec::new(), Vec::new(), Vec::<Problem>::new());
+    let chosen = config.apps.iter().filter(|app| arguments.app.as_ref().is_none_or(|only| *only == app.name));
+    let mut any = false;
+    for app in chosen {
+        any = true;
+        match render_app(&*repo.tree, &scope, &config, app, limits, &cache) {
+            Ok(desired) => {
+                notes.extend(desired.notes);
+                objects.extend(desired.objects);
+            }
+            Err(found) => problems.extend(found.into_vec()),
+        }
+    }
+    if let (false, Some(app)) = (any, &arguments.app) {
+        let names: Vec<&str> = config.apps.iter().map(|app| app.name.as_str()).collect();
+        return Err(Failure::input(format!("{environment} has no app {app}")).hint(format!("it has {}", names.join(", "))));
+    }
+    Problems::check(problems)?;
+    Ok((objects, notes))
+}

@@ -1,0 +1,78 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use kube::ResourceExt;
+
+use super::failure::Failure;
+use crate::agent::desired::{Grants, Scope};
+use crate::api::{Environment, Identity};
+use crate::cluster::{Cluster, ConnectOptions, Environments};
+use crate::object::{EnvironmentName, TreePath};
+
+/// Which cluster, for every verb that asks one.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Global {
+    /// The kubeconfig file, where it is not $KUBECONFIG or ~/.kube/config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// The namespace of objects that name none, where no Environment says it
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+}
+
+impl Global {
+    pub async fn connect(&self) -> Result<Cluster, Failure> {
+        let options = ConnectOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
+        Ok(Cluster::connect(&options).await?)
+    }
+
+    /// The scope of an environment: what its Environment grants, or the caller's own rights where there is none.
+    pub async fn scope(&self, cluster: &Cluster, name: &EnvironmentName) -> Result<(Scope, Option<Environment>), Failure> {
+        let found = match Environments::new(cluster, "fairlead-cli").get(name.as_str()).await {
+            Ok(found) => found,
+            // A cluster without our definitions has no Environments.
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            Err(error) => return Err(error.into()),
+        };
+        let default = self.namespace.clone().or_else(|| Some(cluster.default_namespace().to_owned()));
+        let mut scope = Scope::unbound(name.clone(), default)?;
+        if let Some(environment) = &found {
+            let spec = &environment.spec;
+            if let Some(path) = &spec.source.path {
+                scope.path = TreePath::new(path)?;
+            }
+            scope.grants = Some(Grants {
+                namespaces: spec.namespaces.clone(),
+                cluster_kinds: spec.cluster_kinds.clone(),
+                regions: spec.regions.clone(),
+            });
+        }
+        Ok((scope, found))
+    }
+}
+
+/// Reads `namespace/name`.
+pub fn parse_identity(text: &str) -> Result<Identity, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok(Identity { namespace: namespace.to_owned(), name: name.to_owned() })
+        }
+        _ => Err("write it as NAMESPACE/NAME of a service account".to_owned()),
+    }
+}
+
+/// The one Environment of a name, or an error that lists those there are.
+pub async fn environment(environments: &Environments, name: &EnvironmentName) -> Result<Environment, Failure> {
+    if let Some(environment) = environments.get(name.as_str()).await? {
+        return Ok(environment);
+    }
+    let names: Vec<String> = environments.list().await?.iter().map(ResourceExt::name_any).collect();
+    let hint = match names.is_empty() {
+        true => "this cluster has none".to_owned(),
+        false => format!("there are {}", names.join(", ")),
+    };
+    Err(Failure::input(format!("there is no Environment {name}")).hint(hint))
+}

@@ -1,0 +1,125 @@
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::Args;
+use futures::StreamExt;
+use indicatif::ProgressBar;
+use kube::ResourceExt;
+
+use super::failure::Failure;
+use super::target::{Global, environment};
+use super::{Exit, Outcome};
+use crate::api::{ConditionStatus, Environment, Span, names};
+use crate::cluster::{EnvironmentEvent, Environments};
+use crate::object::EnvironmentName;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The environment
+    #[arg(long, value_name = "NAME")]
+    env: EnvironmentName,
+    /// The commit that it must run, or the beginning of its id
+    #[arg(long, value_name = "COMMIT")]
+    revision: Option<String>,
+    #[arg(long, value_name = "TIME", default_value = "15m")]
+    timeout: Span,
+}
+
+/// What is waited for.
+pub struct Wanted {
+    pub revision: Option<String>,
+    /// The request that must have been answered.
+    pub request: Option<String>,
+}
+
+pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+    let cluster = global.connect().await?;
+    let environments = Environments::new(&cluster, "fairlead-cli");
+    let wanted = Wanted { revision: arguments.revision.clone(), request: None };
+    until_ready(&environments, &arguments.env, &wanted, arguments.timeout.duration()).await
+}
+
+/// Waits until the environment is ready: exit 0, or 4 where a gate failed or a change was refused.
+pub async fn until_ready(
+    environments: &Environments,
+    name: &EnvironmentName,
+    wanted: &Wanted,
+    limit: Duration,
+) -> Outcome {
+    environment(environments, name).await?;
+    let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
+    if let Some(bar) = &bar {
+        bar.enable_steady_tick(Duration::from_millis(120));
+    }
+    let mut last = String::new();
+    let watching = async {
+        let mut events = std::pin::pin!(environments.watch());
+        while let Some(event) = events.next().await {
+            let found = match event {
+                EnvironmentEvent::All(all) => all.into_iter().find(|found| found.name_any() == name.as_str()),
+                EnvironmentEvent::Changed(found) if found.name_any() == name.as_str() => Some(*found),
+                EnvironmentEvent::Gone(gone) if gone == name.as_str() => {
+                    return Err(Failure::input(format!("the Environment {name} was deleted")));
+                }
+                EnvironmentEvent::Failed(why) => {
+                    eprintln!("watching failed and begins anew: {why}");
+                    None
+                }
+                _ => None,
+            };
+            let Some(found) = found else { continue };
+            let (verdict, words) = judge(&found, wanted);
+            match &bar {
+                Some(bar) => bar.set_message(words.clone()),
+                None if words != last => eprintln!("{words}"),
+                None => {}
+            }
+            last = words;
+            if let Some(exit) = verdict {
+                return Ok(exit);
+            }
+        }
+        Err(Failure::input("the watch ended"))
+    };
+    let waited = tokio::time::timeout(limit, watching).await;
+    if let Some(bar) = &bar {
+        bar.finish_and_clear();
+    }
+    match waited {
+        Ok(Ok(Exit::Done)) => {
+            eprintln!("{last}");
+            Ok(Exit::Done)
+        }
+        Ok(Ok(exit)) => {
+            eprintln!("error: {last}");
+            Ok(exit)
+        }
+        Ok(Err(failure)) => Err(failure),
+        Err(_) => {
+            let limit = limit.as_secs();
+            eprintln!("error: {name} was not ready within {limit} s; last: {last}");
+            Ok(Exit::Error)
+        }
+    }
+}
+
+/// The end of the wait, if this is it, and words on where it stands.
+fn judge(found: &Environment, wanted: &Wanted) -> (Option<Exit>, String) {
+    let name = found.name_any();
+    let Some(status) = &found.status else { return (None, format!("{name}: no agent has looked at it yet")) };
+    let condition = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
+    let words = condition(names::READY).map_or_else(String::new, |ready| format!("{}: {}", ready.reason, ready.message));
+    let words = format!("{name} at {}: {words}", status.short_revision.as_deref().unwrap_or("no revision"));
+    let revision = status.revision.as_ref().map_or("", |revision| revision.as_str());
+    let fits = status.observed_generation == found.metadata.generation
+        && wanted.revision.as_ref().is_none_or(|wanted| revision.starts_with(wanted.as_str()))
+        && wanted.request.as_ref().is_none_or(|wanted| status.request.as_ref() == Some(wanted));
+    let is = |type_: &str| condition(type_).is_some_and(|condition| condition.status == ConditionStatus::True);
+    let exit = match fits {
+        false => None,
+        true if is(names::READY) => Some(Exit::Done),
+        true if is(names::STALLED) && !is(names::RECONCILING) => Some(Exit::GateFailed),
+        true => None,
+    };
+    (exit, words)
+}

@@ -1,0 +1,338 @@
+//! One request to the API server: its deadline, its retries, its identity, and the warnings that came back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, WARNING};
+use http::{HeaderValue, Method, StatusCode};
+use kube::client::Body;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::api::Identity;
+
+/// Eight connections are nearly all there is to have from an API server on a small machine; more only queue there.
+const CONCURRENT_CALLS: usize = 8;
+/// A webhook may take 30 s by the API's own limit, and then the server answers; so one try waits a little longer.
+const TRY_TIMEOUT: Duration = Duration::from_secs(34);
+/// All tries of one call together.
+const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Where to find the cluster, as kubectl understands it.
+#[derive(Clone, Debug, Default)]
+pub struct ConnectOptions {
+    pub kubeconfig: Option<std::path::PathBuf>,
+    pub context: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("reading the kubeconfig failed")]
+    Kubeconfig(#[source] kube::config::KubeconfigError),
+    #[error("no cluster is configured: there is no kubeconfig, and this is not a pod")]
+    Infer(#[source] kube::config::InferConfigError),
+    #[error("making a client for the cluster failed")]
+    Client(#[source] kube::Error),
+}
+
+/// A connection to one API server, shared by everything.
+#[derive(Clone)]
+pub struct Cluster {
+    client: kube::Client,
+    permits: Arc<Semaphore>,
+    counts: Arc<Counts>,
+    default_namespace: Arc<str>,
+}
+
+/// How often the server was asked, for metrics and benchmarks.
+#[derive(Debug, Default)]
+pub struct Counts {
+    pub reads: AtomicU64,
+    pub dry_runs: AtomicU64,
+    pub writes: AtomicU64,
+    pub retries: AtomicU64,
+}
+
+/// A request, before anyone sends it.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    pub body: Option<Bytes>,
+    pub content_type: &'static str,
+    pub accept: &'static str,
+    pub identity: Option<&'a Identity>,
+}
+
+pub const JSON: &str = "application/json";
+/// Of a response that is wanted only for its metadata: the server writes less and we read less.
+pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub const APPLY: &str = "application/apply-patch+yaml";
+
+impl<'a> Call<'a> {
+    pub fn get(path: impl Into<String>) -> Self {
+        Self {
+            method: Method::GET,
+            path: path.into(),
+            body: None,
+            content_type: JSON,
+            accept: JSON,
+            identity: None,
+        }
+    }
+
+    pub fn apply(path: impl Into<String>, body: Bytes, identity: Option<&'a Identity>) -> Self {
+        Self {
+            method: Method::PATCH,
+            path: path.into(),
+            body: Some(body),
+            content_type: APPLY,
+            accept: METADATA,
+            identity,
+        }
+    }
+
+    #[must_use]
+    pub fn accept(mut self, accept: &'static str) -> Self {
+        self.accept = accept;
+        self
+    }
+}
+
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub body: Bytes,
+    pub warnings: Vec<String>,
+    retry_after: Option<Duration>,
+}
+
+impl Reply {
+    pub fn json(&self) -> Result<Value, CallError> {
+        serde_json::from_slice(&self.body).map_err(CallError::Unreadable)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server answered, and the answer is no. The Status object says why.
+    #[error("{}", status_message(.status, .body))]
+    Refused { status: StatusCode, body: Value },
+    #[error("the API server could not be reached")]
+    Unreachable(#[source] kube::Error),
+    #[error("the API server did not answer within {0:?}")]
+    TimedOut(Duration),
+    #[error("the API server's answer is not JSON")]
+    Unreadable(#[source] serde_json::Error),
+    #[error("the request cannot be built")]
+    Unsendable(#[source] http::Error),
+}
+
+fn status_message(status: &StatusCode, body: &Value) -> String {
+    match body["message"].as_str() {
+        Some(message) => message.to_owned(),
+        None => format!("the API server answered {status}"),
+    }
+}
+
+impl CallError {
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Refused { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(StatusCode::NOT_FOUND)
+    }
+}
+
+impl Cluster {
+    pub async fn connect(options: &ConnectOptions) -> Result<Self, ConnectError> {
+        let chosen = KubeConfigOptions { context: options.context.clone(), ..Default::default() };
+        let config = match &options.kubeconfig {
+            Some(path) => {
+                let kubeconfig = Kubeconfig::read_from(path).map_err(ConnectError::Kubeconfig)?;
+                kube::Config::from_custom_kubeconfig(kubeconfig, &chosen)
+                    .await
+                    .map_err(ConnectError::Kubeconfig)?
+            }
+            None if options.context.is_some() => {
+                kube::Config::from_kubeconfig(&chosen).await.map_err(ConnectError::Kubeconfig)?
+            }
+            None => kube::Config::infer().await.map_err(ConnectError::Infer)?,
+        };
+        Self::with_config(config)
+    }
+
+    pub fn with_config(mut config: kube::Config) -> Result<Self, ConnectError> {
+        config.default_retry = false; // It sleeps for up to 1000 s; ours is below.
+        let default_namespace = config.default_namespace.as_str().into();
+        let client = kube::Client::try_from(config).map_err(ConnectError::Client)?;
+        Ok(Self {
+            client,
+            permits: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
+            counts: Arc::default(),
+            default_namespace,
+        })
+    }
+
+    /// For the watches of kube's own runtime.
+    pub fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub fn default_namespace(&self) -> &str {
+        &self.default_namespace
+    }
+
+    /// Sends a call until it is answered. A call that the server may have done is sent again: all of ours may be, since
+    /// reads change nothing and applying twice is applying once.
+    pub async fn send(&self, call: &Call<'_>) -> Result<Reply, CallError> {
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let mut backoff = FIRST_BACKOFF;
+        loop {
+            let (error, asked_to_wait) = match self.try_once(call, deadline).await {
+                Ok(reply) if reply.status.is_success() => return Ok(reply),
+                Ok(reply) => {
+                    let body = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
+                    let again = may_pass(reply.status, &body);
+                    let error = CallError::Refused { status: reply.status, body };
+                    if !again {
+                        return Err(error);
+                    }
+                    (error, reply.retry_after)
+                }
+                Err(error @ (CallError::Unreachable(_) | CallError::TimedOut(_))) => (error, None),
+                Err(error) => return Err(error),
+            };
+            let pause = asked_to_wait.unwrap_or_else(|| backoff.mul_f64(0.5 + fastrand::f64() / 2.0));
+            if Instant::now() + pause >= deadline {
+                return Err(error);
+            }
+            self.counts.retries.fetch_add(1, Ordering::Relaxed);
+            tracing::debug!(error = %chain(&error), ?pause, path = %call.path, "asking the API server again");
+            sleep(pause).await;
+            backoff = (backoff * 2).min(MAX_BACKOFF);
+        }
+    }
+
+    async fn try_once(&self, call: &Call<'_>, deadline: Instant) -> Result<Reply, CallError> {
+        let request = call.request()?;
+        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        let count = match call.method {
+            Method::GET => &self.counts.reads,
+            _ if call.path.contains("dryRun=All") => &self.counts.dry_runs,
+            _ => &self.counts.writes,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        let until = deadline.min(Instant::now() + TRY_TIMEOUT);
+        let answered = timeout_at(until, async {
+            let response = self.client.send(request).await?;
+            let (head, body) = response.into_parts();
+            Ok::<_, kube::Error>((head, body.collect_bytes().await?))
+        });
+        let (head, body) = match answered.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(CallError::Unreachable(error)),
+            Err(_) => return Err(CallError::TimedOut(TRY_TIMEOUT)),
+        };
+        let warnings = head.headers.get_all(WARNING).iter().filter_map(warning_text).collect();
+        let seconds = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        Ok(Reply { status: head.status, body, warnings, retry_after: seconds.map(Duration::from_secs) })
+    }
+}
+
+/// Whether the same call may be answered otherwise in a moment.
+fn may_pass(status: StatusCode, body: &Value) -> bool {
+    match status.as_u16() {
+        500 => !is_unreadable_patch(body),
+        status => matches!(status, 429 | 502 | 503 | 504),
+    }
+}
+
+/// The API server answers 500 where the applied object does not fit the schema (kubernetes#104219), as often as it is
+/// asked. It is the object that is wrong.
+pub fn is_unreadable_patch(body: &Value) -> bool {
+    let message = body["message"].as_str().unwrap_or_default();
+    ["failed to create typed patch object", "field not declared in schema", "failed to convert new object"]
+        .iter()
+        .any(|phrase| message.contains(phrase))
+}
+
+/// `299 - "text"` carries the text.
+fn warning_text(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let start = text.find('"')? + 1;
+    let end = text.rfind('"').filter(|&end| end >= start)?;
+    Some(text[start..end].replace("\\\"", "\""))
+}
+
+impl Call<'_> {
+    fn request(&self) -> Result<http::Request<Body>, CallError> {
+        let mut request = http::Request::builder()
+            .method(self.method.clone())
+            .uri(&self.path)
+            .header(ACCEPT, self.accept)
+            .header(CONTENT_TYPE, self.content_type);
+        if let Some(identity) = self.identity {
+            // No groups: the server adds those of a service account by itself, and naming them would need the right to
+            // become a member of any.
+            let user = format!("system:serviceaccount:{}:{}", identity.namespace, identity.name);
+            request = request.header("Impersonate-User", user);
+        }
+        request.body(Body::from(self.body.clone().unwrap_or_default())).map_err(CallError::Unsendable)
+    }
+}
+
+/// An error with its causes, on one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_its_text() {
+        let value = HeaderValue::from_static("299 - \"v1 is \\\"old\\\"\"");
+        assert_eq!(warning_text(&value).as_deref(), Some("v1 is \"old\""));
+        assert_eq!(warning_text(&HeaderValue::from_static("299 - \"")), None);
+    }
+
+    #[test]
+    fn only_what_may_pass_is_asked_again() {
+        let nothing = Value::Null;
+        for (status, again) in
+            [(429, true), (500, true), (503, true), (409, false), (422, false), (403, false)]
+        {
+            assert_eq!(may_pass(StatusCode::from_u16(status).unwrap(), &nothing), again, "{status}");
+        }
+        let message = "failed to create typed patch object (x): .spec.y: field not declared in schema";
+        let body = serde_json::json!({"message": message});
+        assert!(!may_pass(StatusCode::INTERNAL_SERVER_ERROR, &body));
+    }
+}

@@ -1,0 +1,346 @@
+//! What is live, kept by few watches: one for each kind in use, over all namespaces, selected by our label.
+//!
+//! Kept of each object is what decisions need ([`Live`] and its health), not the object. Kinds whose health says nothing
+//! are watched as metadata only, so that the data of ConfigMaps and Secrets never comes here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::Value;
+use tokio::sync::{Notify, watch};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::discovery::Session;
+use crate::health::{self, Health, Status};
+use crate::object::{Gvk, Live, ObjectKey};
+use crate::plan::{Lookup, Wanted};
+
+/// How long a first listing may take before a plan goes on without it, as an error.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+/// The server ends a watch after this many seconds and it begins anew: so a connection that died silently is noticed.
+const WATCH_SECONDS: u32 = 240;
+
+/// An object as the index holds it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub live: Arc<Live>,
+    pub health: Health,
+}
+
+#[derive(Clone)]
+pub struct Index {
+    session: Session,
+    selector: &'static str,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    kinds: HashMap<(Box<str>, Box<str>), Kind>,
+    listeners: HashMap<String, Arc<Notify>>,
+    /// Pairs of digests and ownerships that a dry run proved to be as wanted although they do not look so.
+    settled: HashSet<(ObjectKey, crate::object::Digest, crate::object::Owned)>,
+}
+
+struct Kind {
+    objects: HashMap<ObjectKey, Record>,
+    synced: watch::Receiver<Synced>,
+    _task: AbortOnDropHandle<()>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Synced {
+    No,
+    Yes,
+    Failing(String),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum IndexError {
+    #[error("watching {kind} failed: {why}")]
+    Watch { kind: String, why: String },
+    #[error("listing {kind} took longer than {SYNC_TIMEOUT:?}")]
+    TimedOut { kind: String },
+}
+
+impl Index {
+    /// An index of the objects that bear the label `selector`, whose value is the name of their environment.
+    pub fn new(session: Session, selector: &'static str) -> Self {
+        Self { session, selector, state: Arc::default() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no one panics while holding this lock")
+    }
+
+    /// Rings whenever an object of this environment changed.
+    pub fn listen(&self, environment: &str) -> Arc<Notify> {
+        self.lock().listeners.entry(environment.to_owned()).or_default().clone()
+    }
+
+    pub fn forget(&self, environment: &str) {
+        self.lock().listeners.remove(environment);
+    }
+
+    /// Watches these kinds from now on, and waits until each was listed once. A kind that is not served holds nothing.
+    pub async fn ensure(&self, kinds: &BTreeSet<Gvk>) -> Result<(), IndexError> {
+        let mut waits = Vec::new();
+        for gvk in kinds {
+            let Some(info) = self.session.kinds().get(&gvk.group, &gvk.kind).cloned() else { continue };
+            let Some(version) = info.versions.first() else { continue };
+            let id = (gvk.group.clone(), gvk.kind.clone());
+            let mut state = self.lock();
+            let kind = state.kinds.entry(id).or_insert_with(|| {
+                let gvk = Gvk::new(&gvk.group, version, &gvk.kind);
+                let (say, synced) = watch::channel(Synced::No);
+                let task = tokio::spawn(self.clone().follow(gvk, info.plural.clone(), say));
+                Kind { objects: HashMap::new(), synced, _task: AbortOnDropHandle::new(task) }
+            });
+            waits.push((gvk.group_kind(), kind.synced.clone()));
+        }
+        for (kind, mut synced) in waits {
+            let listed = synced.wait_for(|synced| *synced != Synced::No);
+            let state = match tokio::time::timeout(SYNC_TIMEOUT, listed).await {
+                Ok(Ok(state)) => state.clone(),
+                Ok(Err(_)) => Synced::Failing("the watch ended".to_owned()),
+                Err(_) => return Err(IndexError::TimedOut { kind }),
+            };
+            if let Synced::Failing(why) = state {
+                return Err(IndexError::Watch { kind, why });
+            }
+        }
+        Ok(())
+    }
+
+    pub fn get(&self, key: &ObjectKey) -> Option<Record> {
+        let state = self.lock();
+        state.kinds.get(&(key.group.clone(), key.kind.clone()))?.objects.get(key).cloned()
+    }
+
+    /// The health of an object, `Missing` where there is none.
+    pub fn health(&self, key: &ObjectKey) -> Health {
+        self.get(key).map_or_else(|| health::assess(&Value::Null), |record| record.health)
+    }
+
+    /// How many objects and watches there are.
+    pub fn size(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.kinds.values().map(|kind| kind.objects.len()).sum(), state.kinds.len())
+    }
+
+    /// The objects that bear an environment's label.
+    pub fn of_environment(&self, environment: &str) -> BTreeMap<ObjectKey, Arc<Live>> {
+        let state = self.lock();
+        let ours =
+            |record: &&Record| record.live.labels.get(self.selector).is_some_and(|name| name == environment);
+        let records = state.kinds.values().flat_map(|kind| kind.objects.values()).filter(ours);
+        records.map(|record| (record.live.key.clone(), record.live.clone())).collect()
+    }
+
+    /// Takes what a write answered, so that the next plan sees it before the watch does.
+    pub fn note_write(&self, live: Live) {
+        let mut state = self.lock();
+        let Some(kind) = state.kinds.get_mut(&(live.key.group.clone(), live.key.kind.clone())) else {
+            return;
+        };
+        let bodyless = is_bodyless(&live.key.group, &live.key.kind);
+        let old = kind.objects.get(&live.key);
+        if old.is_some_and(|old| old.live.uid == live.uid && newer(&old.live, &live)) {
+            return;
+        }
+        // Until the watch brings the object, a changed one has not been observed by its controller.
+        let unchanged = old.filter(|old| old.live.resource_version == live.resource_version);
+        let health = match unchanged {
+            Some(old) => old.health.clone(),
+            None if bodyless => Health::new(Status::Healthy, "Exists", "it exists"),
+            None => Health::new(Status::Progressing, "JustWritten", "it was just written"),
+        };
+        kind.objects.insert(live.key.clone(), Record { live: Arc::new(live), health });
+    }
+
+    /// Remembers that a dry run of `wanted` ended where `live` is.
+    pub fn note_settled(&self, wanted: &Wanted, live: &Live) {
+        if let Some(owned) = &live.owned {
+            self.lock().settled.insert((wanted.key.clone(), wanted.digest.clone(), owned.clone()));
+        }
+    }
+
+    async fn follow(self, gvk: Gvk, plural: String, say: watch::Sender<Synced>) {
+        let resource = ApiResource {
+            group: gvk.group.to_string(),
+            version: gvk.version.to_string(),
+            api_version: gvk.api_version(),
+            kind: gvk.kind.to_string(),
+            plural,
+        };
+        let client = self.session.cluster.client().clone();
+        let config = watcher::Config::default().labels(self.selector).timeout(WATCH_SECONDS);
+        if is_bodyless(&gvk.group, &gvk.kind) {
+            // Of this type the API asks for metadata only.
+            let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &resource);
+            let events = watcher(api, config).default_backoff();
+            let read = |object: PartialObjectMeta<DynamicObject>| {
+                let live = Live::from_meta(gvk.clone(), &object.metadata)?;
+                let status = if live.deleting { Status::Terminating } else { Status::Healthy };
+                let message = if live.deleting { "it is being deleted" } else { "it exists" };
+                Some(Record { live: Arc::new(live), health: Health::new(status, "Exists", message) })
+            };
+            self.take(&gvk, events, read, &say).await;
+        } else {
+            let api: Api<DynamicObject> = Api::all_with(client, &resource);
+            let events = watcher(api, config).default_backoff();
+            let (api_version, kind) = (gvk.api_version(), gvk.kind.to_string());
+            let read = |mut object: DynamicObject| {
+                let live = Live::from_meta(gvk.clone(), &object.metadata)?;
+                object.metadata.managed_fields = None;
+                let mut value = object.data;
+                value["apiVersion"] = api_version.as_str().into();
+                value["kind"] = kind.as_str().into();
+                value["metadata"] = serde_json::to_value(&object.metadata).ok()?;
+                Some(Record { live: Arc::new(live), health: health::assess(&value) })
+            };
+            self.take(&gvk, events, read, &say).await;
+        }
+    }
+
+    async fn take<K>(
+        &self,
+        gvk: &Gvk,
+        events: impl futures::Stream<Item = watcher::Result<watcher::Event<K>>>,
+        read: impl Fn(K) -> Option<Record>,
+        say: &watch::Sender<Synced>,
+    ) {
+        let mut events = std::pin::pin!(events);
+        let mut listing: HashMap<ObjectKey, Record> = HashMap::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(watcher::Event::Init) => listing.clear(),
+                Ok(watcher::Event::InitApply(object)) => {
+                    if let Some(record) = read(object) {
+                        listing.insert(record.live.key.clone(), record);
+                    }
+                }
+                Ok(watcher::Event::InitDone) => {
+                    self.replace(gvk, std::mem::take(&mut listing));
+                    say.send_replace(Synced::Yes);
+                }
+                Ok(watcher::Event::Apply(object)) => {
+                    if let Some(record) = read(object) {
+                        self.put(gvk, record);
+                    }
+                }
+                Ok(watcher::Event::Delete(object)) => {
+                    if let Some(record) = read(object) {
+                        self.remove(gvk, &record.live);
+                    }
+                }
+                Err(error) => {
+                    let why = super::call::chain(&error);
+                    tracing::warn!(kind = %gvk.group_kind(), error = %why, "a watch failed and begins anew");
+                    // What was listed stays: no evidence is not evidence of absence.
+                    say.send_if_modified(|synced| {
+                        let first = *synced == Synced::No;
+                        if first {
+                            *synced = Synced::Failing(why);
+                        }
+                        first
+                    });
+                }
+            }
+        }
+    }
+
+    fn replace(&self, gvk: &Gvk, listing: HashMap<ObjectKey, Record>) {
+        let mut state = self.lock();
+        let State { kinds, listeners, .. } = &mut *state;
+        let Some(kind) = kinds.get_mut(&(gvk.group.clone(), gvk.kind.clone())) else { return };
+        let mut touched = HashSet::new();
+        for record in kind.objects.values() {
+            let same = listing.get(&record.live.key).is_some_and(|new| new.live == record.live);
+            if !same {
+                touched.extend(record.live.labels.get(self.selector).cloned());
+            }
+        }
+        touched.extend(listing.values().filter_map(|record| record.live.labels.get(self.selector).cloned()));
+        kind.objects = listing;
+        ring(listeners, touched);
+    }
+
+    fn put(&self, gvk: &Gvk, record: Record) {
+        let mut state = self.lock();
+        let State { kinds, listeners, .. } = &mut *state;
+        let Some(kind) = kinds.get_mut(&(gvk.group.clone(), gvk.kind.clone())) else { return };
+        let old = kind.objects.get(&record.live.key);
+        if old.is_some_and(|old| old.live.uid == record.live.uid && newer(&old.live, &record.live)) {
+            return; // The watch is behind a write that we have seen the answer of.
+        }
+        let touched = record.live.labels.get(self.selector).cloned();
+        kind.objects.insert(record.live.key.clone(), record);
+        ring(listeners, touched);
+    }
+
+    fn remove(&self, gvk: &Gvk, live: &Live) {
+        let mut state = self.lock();
+        let State { kinds, listeners, .. } = &mut *state;
+        let Some(kind) = kinds.get_mut(&(gvk.group.clone(), gvk.kind.clone())) else { return };
+        let same = kind.objects.get(&live.key).is_some_and(|old| old.live.uid == live.uid);
+        if same {
+            let old = kind.objects.remove(&live.key);
+            ring(listeners, old.and_then(|old| old.live.labels.get(self.selector).cloned()));
+        }
+    }
+}
+
+fn ring(listeners: &HashMap<String, Arc<Notify>>, environments: impl IntoIterator<Item = String>) {
+    for environment in environments {
+        if let Some(listener) = listeners.get(&environment) {
+            listener.notify_one();
+        }
+    }
+}
+
+/// Whether `a` is newer than `b`. Resource versions of one kind are numbers that grow.
+fn newer(a: &Live, b: &Live) -> bool {
+    match (a.resource_version.parse::<u64>(), b.resource_version.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a > b,
+        _ => false,
+    }
+}
+
+impl Lookup for Index {
+    fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
+        let state = self.lock();
+        let record = state.kinds.get(&(key.group.clone(), key.kind.clone()))?.objects.get(key)?;
+        Some(record.live.clone())
+    }
+
+    fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
+        let Some(owned) = &live.owned else { return false };
+        let state = self.lock();
+        // The set is empty unless a server drops fields, and then it is small.
+        !state.settled.is_empty()
+            && state.settled.contains(&(wanted.key.clone(), wanted.digest.clone(), owned.clone()))
+    }
+}
+
+/// Kinds that are healthy when they exist.
+fn is_bodyless(group: &str, kind: &str) -> bool {
+    matches!(
+        (group, kind),
+        ("", "ConfigMap" | "Secret" | "ServiceAccount" | "LimitRange" | "Endpoints")
+            | (
+                "rbac.authorization.k8s.io"
+                    | "scheduling.k8s.io"
+                    | "node.k8s.io"
+                    | "storage.k8s.io"
+                    | "discovery.k8s.io",
+                _
+            )
+            | ("networking.k8s.io", "NetworkPolicy" | "IngressClass")
+            | ("admissionregistration.k8s.io", _)
+    )
+}

@@ -1,0 +1,20 @@
+//! The Kubernetes API: asks, watches, applies. Decides nothing.
+//!
+//! Every call has a deadline and our own retries (`call`). Writes and dry runs are made as an environment's service
+//! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`). What is live is kept in an
+//! index that few label-selected watches feed (`index`), so that nothing is asked twice.
+
+mod apply;
+mod call;
+mod discovery;
+mod environments;
+mod index;
+mod prove;
+mod refusal;
+
+pub use apply::{Outcome, WaveOutcome, apply_wave};
+pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
+pub use discovery::Session;
+pub use environments::{EnvironmentEvent, Environments};
+pub use index::{Index, IndexError, Record};
+pub use prove::{Before, Detail, Proven, prove, prove_one};

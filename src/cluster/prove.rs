@@ -1,0 +1,280 @@
+//! Asks the server about every step of a plan, without writing: the dry run, as the environment's identity.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use http::StatusCode;
+use serde_json::Value;
+
+use super::call::{Call, CallError, JSON, METADATA};
+use super::discovery::{Session, path};
+use super::refusal::{conflicts, refusal};
+use crate::api::Identity;
+use crate::object::{Kinds, Live, MANAGER, ObjectKey};
+use crate::plan::{
+    Action, Answer, Asked, Change, Plan, Reason, Refusal, RefusalKind, Step, Wanted, compare, forcible,
+};
+use crate::schema;
+
+/// As many steps are under way at once as there are connections, and a few to keep them busy.
+pub const AT_ONCE: usize = 12;
+/// etcd takes requests of 1.5 MiB; the server refuses larger ones in words that name no object.
+const OBJECT_LIMIT: usize = 1_500_000;
+
+/// Whether the objects that would come of it are wanted too, for people to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    Metadata,
+    Objects,
+}
+
+/// A step's answer, and with [`Detail::Objects`] the object before and after.
+#[derive(Debug)]
+pub struct Proven {
+    pub answer: Answer,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+impl From<Answer> for Proven {
+    fn from(answer: Answer) -> Self {
+        Self { answer, before: None, after: None }
+    }
+}
+
+/// The manifests that were applied last, by key, where they are remembered: what was ours before.
+pub type Before = BTreeMap<ObjectKey, Arc<Wanted>>;
+
+/// Asks about every step, in the order of [`Plan::steps`].
+pub async fn prove(
+    session: &Session,
+    plan: &Plan,
+    identity: Option<&Identity>,
+    before: &Before,
+    detail: Detail,
+) -> Result<Vec<Proven>, CallError> {
+    let mut kinds = session.kinds();
+    if plan.steps().any(|step| !kinds.serves(&step.wanted.gvk)) {
+        kinds = session.refresh().await?;
+    }
+    let coming = Coming::of(plan);
+    let steps: Vec<&Step> = plan.steps().collect();
+    let asked = stream::iter(0..steps.len()).map(|n| {
+        let (kinds, coming, step) = (&kinds, &coming, steps[n]);
+        async move {
+            let known = before.get(&step.wanted.key).map(|wanted| &**wanted);
+            (n, prove_step(session, kinds, coming, step, identity, known, detail).await)
+        }
+    });
+    // In whichever order the answers come, and then back in the plan's: one slow webhook holds nobody up.
+    let mut answers: Vec<(usize, Proven)> = asked.buffer_unordered(AT_ONCE).collect().await;
+    answers.sort_by_key(|(n, _)| *n);
+    Ok(answers.into_iter().map(|(_, proven)| proven).collect())
+}
+
+/// Asks again about a step that could not be asked when its plan was made.
+pub async fn prove_one(session: &Session, step: &Step, identity: Option<&Identity>) -> Proven {
+    let mut kinds = session.kinds();
+    if !kinds.serves(&step.wanted.gvk) {
+        match session.refresh().await {
+            Ok(fresh) => kinds = fresh,
+            Err(error) => return Answer::Refused(refusal(&error, &step.wanted)).into(),
+        }
+    }
+    prove_step(session, &kinds, &Coming::default(), step, identity, None, Detail::Metadata).await
+}
+
+/// What an earlier wave of the same plan makes, so that it cannot be asked about yet.
+#[derive(Default)]
+struct Coming {
+    namespaces: BTreeSet<Box<str>>,
+    kinds: BTreeSet<(String, String)>,
+}
+
+impl Coming {
+    fn of(plan: &Plan) -> Self {
+        let mut coming = Self::default();
+        for step in plan.steps() {
+            match (&*step.wanted.key.group, &*step.wanted.key.kind) {
+                ("", "Namespace") if step.action == Action::Create => {
+                    coming.namespaces.insert(step.wanted.key.name.clone());
+                }
+                ("apiextensions.k8s.io", "CustomResourceDefinition") => {
+                    let crd = step.wanted.value();
+                    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                    coming.kinds.insert((text(&crd["spec"]["group"]), text(&crd["spec"]["names"]["kind"])));
+                }
+                _ => {}
+            }
+        }
+        coming
+    }
+}
+
+async fn prove_step(
+    session: &Session,
+    kinds: &Kinds,
+    coming: &Coming,
+    step: &Step,
+    identity: Option<&Identity>,
+    before: Option<&Wanted>,
+    detail: Detail,
+) -> Proven {
+    let wanted = &*step.wanted;
+    let size = wanted.body().len();
+    if size > OBJECT_LIMIT {
+        let message = format!("the object holds {size} bytes, and a cluster stores at most {OBJECT_LIMIT}");
+        return Answer::Refused(Refusal::new(RefusalKind::TooLarge, wanted, message)).into();
+    }
+    let Some(path) = path(kinds, &wanted.gvk, &wanted.key) else {
+        let kind = (wanted.gvk.group.to_string(), wanted.gvk.kind.to_string());
+        if coming.kinds.contains(&kind) {
+            return Answer::NotYet { on: format!("the definition of {}", wanted.gvk.group_kind()) }.into();
+        }
+        return Answer::Refused(unknown_kind(kinds, wanted)).into();
+    };
+    if let Some(namespace) = &wanted.key.namespace
+        && coming.namespaces.contains(namespace)
+    {
+        return Answer::NotYet { on: format!("the namespace {namespace}") }.into();
+    }
+    if step.reason == Reason::BeingDeleted {
+        let refusal = Refusal::new(RefusalKind::BeingDeleted, wanted, "it is still being deleted");
+        return Answer::Refused(refusal.hint("it is made anew when it is gone; finalizers may hold it"))
+            .into();
+    }
+    let before_object = match detail {
+        Detail::Objects => {
+            session.cluster.send(&Call::get(&path)).await.ok().and_then(|reply| reply.json().ok())
+        }
+        Detail::Metadata => None,
+    };
+    let accept = if detail == Detail::Objects { JSON } else { METADATA };
+    let mut force = Vec::new();
+    let reply = match dry_run(session, &path, step, identity, accept, false).await {
+        Err(CallError::Refused { status: StatusCode::CONFLICT, body }) => {
+            let held = conflicts(&body);
+            let error = CallError::Refused { status: StatusCode::CONFLICT, body };
+            if held.is_empty() {
+                return Answer::Refused(refusal(&error, wanted)).into();
+            }
+            // The index does not know of an object that lost our labels; its own words decide then.
+            let looked =
+                if step.reason == Reason::Missing { look_again(session, &path, step).await } else { None };
+            let step = looked.as_ref().unwrap_or(step);
+            if !forcible(&held, step, before) {
+                return Answer::Refused(refusal(&error, wanted)).into();
+            }
+            force = held;
+            dry_run(session, &path, step, identity, accept, true).await
+        }
+        other => other,
+    };
+    let reply = match reply {
+        Ok(reply) => reply,
+        Err(error) => return Answer::Refused(refusal(&error, wanted)).into(),
+    };
+    let after = match reply.json() {
+        Ok(after) => after,
+        Err(error) => return Answer::Refused(refusal(&error, wanted)).into(),
+    };
+    let asked = Asked {
+        settled: force.is_empty() && settled(step, &after),
+        exists: step.action == Action::Create && reply.status == StatusCode::OK,
+        force,
+        warnings: reply.warnings,
+    };
+    let after = (detail == Detail::Objects).then_some(after);
+    Proven { answer: Answer::Asked(asked), before: before_object, after }
+}
+
+async fn dry_run(
+    session: &Session,
+    path: &str,
+    step: &Step,
+    identity: Option<&Identity>,
+    accept: &'static str,
+    force: bool,
+) -> Result<super::Reply, CallError> {
+    let path = format!("{path}?fieldManager={MANAGER}&force={force}&dryRun=All&fieldValidation=Strict");
+    session.cluster.send(&Call::apply(path, body(step), identity).accept(accept)).await
+}
+
+/// The bytes of a step: bound to the object that was planned for, where there was one.
+pub fn body(step: &Step) -> Bytes {
+    match &step.action {
+        Action::Create => Bytes::copy_from_slice(step.wanted.body()),
+        Action::Update { uid } => step.wanted.body_for(uid).into(),
+    }
+}
+
+/// Whether the dry run of a drifted object ends where the object is: what we own stays as it is, whatever the server
+/// does with the rest. Owning a field means that its value is ours, so equal ownership is equal content.
+fn settled(step: &Step, after: &Value) -> bool {
+    let (Some(live), Some(after)) = (&step.live, Live::read(after)) else { return false };
+    matches!(step.reason, Reason::Drifted { .. })
+        && after.owned == live.owned
+        && after.applied == live.applied
+}
+
+async fn look_again(session: &Session, path: &str, step: &Step) -> Option<Step> {
+    let object = session.cluster.send(&Call::get(path).accept(METADATA)).await.ok()?.json().ok()?;
+    let live = with_type(object, &step.wanted).and_then(|object| Live::read(&object))?;
+    let nothing = BTreeMap::new();
+    match compare(&step.wanted, Some(&live), &nothing) {
+        Change::Update { uid, reason } => Some(Step {
+            wanted: step.wanted.clone(),
+            action: Action::Update { uid },
+            reason,
+            live: Some(Arc::new(live)),
+        }),
+        _ => None,
+    }
+}
+
+/// Metadata-only answers call themselves PartialObjectMetadata; they are read as what was asked for.
+pub fn with_type(mut object: Value, wanted: &Wanted) -> Option<Value> {
+    let root = object.as_object_mut()?;
+    root.insert("apiVersion".into(), wanted.gvk.api_version().into());
+    root.insert("kind".into(), wanted.gvk.kind.as_ref().into());
+    Some(object)
+}
+
+fn unknown_kind(kinds: &Kinds, wanted: &Wanted) -> Refusal {
+    let gvk = &wanted.gvk;
+    if let Some(removed) = schema::builtin().removed(gvk) {
+        let message = format!("{gvk} was removed in Kubernetes {}", removed.release);
+        let refusal = Refusal::new(RefusalKind::UnknownKind, wanted, message);
+        return match &removed.instead {
+            Some(instead) => refusal.hint(format!("write {instead}")),
+            None => refusal.hint("nothing takes its place"),
+        };
+    }
+    match kinds.get(&gvk.group, &gvk.kind) {
+        Some(info) => {
+            let message = format!("this cluster does not serve {gvk}");
+            let versions: Vec<&str> = info.versions.iter().map(String::as_str).collect();
+            Refusal::new(RefusalKind::UnknownKind, wanted, message)
+                .hint(format!("it serves {} of this kind", versions.join(", ")))
+        }
+        None => {
+            let refusal =
+                Refusal::new(RefusalKind::UnknownKind, wanted, format!("this cluster knows no {gvk}"));
+            let elsewhere: Vec<String> = kinds
+                .iter()
+                .filter(|(_, kind, _)| *kind == &*gvk.kind)
+                .flat_map(|(group, _, info)| info.versions.first().map(|version| join(group, version)))
+                .collect();
+            match elsewhere.first() {
+                Some(other) => refusal.hint(format!("the kind {} is served as {other}", gvk.kind)),
+                None => refusal.hint("is its CustomResourceDefinition installed, or part of this app?"),
+            }
+        }
+    }
+}
+
+fn join(group: &str, version: &str) -> String {
+    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+}

@@ -1,0 +1,63 @@
+//! The only reader of the process environment: what the agent is told when it starts, checked once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Resolved before anything begins; later code takes it as it is.
+#[derive(Clone, Debug)]
+pub struct AgentConfig {
+    pub kubeconfig: Option<PathBuf>,
+    pub context: Option<String>,
+    /// Where the git caches are. May be lost at any time.
+    pub cache: PathBuf,
+    /// Probes and metrics.
+    pub listen: SocketAddr,
+    /// The namespace whose Secrets hold git credentials: the agent's own.
+    pub namespace: String,
+    /// The name of this replica.
+    pub instance: String,
+    /// Polls every remote this often, whatever the Environments say.
+    pub poll_interval: Option<Duration>,
+    /// Environments to look after; all where empty.
+    pub only: Vec<String>,
+}
+
+/// The namespace of the pod that we are, if we are one.
+pub fn own_namespace() -> Option<String> {
+    if let Ok(namespace) = std::env::var("POD_NAMESPACE") {
+        return Some(namespace).filter(|namespace| !namespace.is_empty());
+    }
+    let text = std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/namespace").ok()?;
+    Some(text.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+}
+
+/// The name of the pod or machine that we run on.
+pub fn own_name() -> String {
+    std::env::var("POD_NAME")
+        .or_else(|_| std::env::var("HOSTNAME"))
+        .ok()
+        .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned()))
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "fairlead".to_owned())
+}
+
+/// Where caches live: `$XDG_CACHE_HOME/fairlead`, or `~/.cache/fairlead`, or a folder of the system's.
+pub fn default_cache() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(home)
+        .unwrap_or_else(std::env::temp_dir)
+        .join("fairlead")
+}
+
+/// The user's wish for no colours, see no-color.org.
+pub fn no_color() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+/// The pager that the user likes, if any.
+pub fn pager() -> Option<String> {
+    std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty())
+}

@@ -1,0 +1,35 @@
+//! Git remotes, followed without a checkout.
+//!
+//! A [`Mirror`] is one remote's cache: a bare repository that holds the newest commit of each wanted branch. It looks at
+//! the remote's refs first and fetches only what moved; many environments share one fetch. [`Remotes`] hands mirrors out.
+//! A [`GitTree`] reads one revision from the object database; a [`FolderTree`] does the same for a folder on disk.
+//!
+//! Everything here blocks, and belongs on a thread that may block.
+
+mod copy;
+mod credentials;
+mod error;
+mod fetch;
+mod folder;
+mod known_hosts;
+mod library;
+mod links;
+mod local;
+mod mirror;
+mod objects;
+mod poll;
+mod remotes;
+mod session;
+mod store;
+mod tree;
+mod url;
+
+pub use credentials::{Credentials, Remote};
+pub use error::{Cause, GitError};
+pub use folder::FolderTree;
+pub use local::Local;
+pub use mirror::{Fetched, Limits, Mirror, News};
+pub use poll::Poll;
+pub use remotes::Remotes;
+pub use tree::{CommitInfo, GitTree};
+pub use url::{RemoteUrl, Scheme, redacted};

@@ -1,0 +1,144 @@
+//! The general reading: what operators commonly write, for kinds that have no rule of their own.
+//!
+//! Everything in `status` that speaks is gathered as signals: conditions by their polarity, one-word summaries
+//! (`phase`, `state`, `health` …), plain booleans, counts of replicas. The gravest signal decides, so that a "ready"
+//! beside a "failed" never reads as healthy.
+
+mod polarity;
+mod signals;
+mod words;
+
+use serde_json::Value;
+
+use super::kinds::{is_built_in, judge_by_parties};
+use super::read::{conditions, is_empty, number, text, unobserved};
+use super::{Health, Status};
+use polarity::{Polarity, polarity, read};
+use signals::{Signal, gather, one_word};
+
+pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
+    if let Some(health) = asked_to_stand_still(object) {
+        return health;
+    }
+    if let Some(health) = unobserved(object) {
+        return health;
+    }
+    let status = &object["status"];
+    if is_empty(status) {
+        return without_status(group, kind);
+    }
+    if let Some(health) = judge_by_parties(object) {
+        return objection(object).unwrap_or(health);
+    }
+    // Of equally grave ones the first: conditions explain themselves better than a phase does.
+    let gravest = gather(object, kind).into_iter().rev().max_by_key(|signal| gravity(signal.status));
+    if let Some(signal) = gravest {
+        return Health::new(signal.status, signal.reason, signal.message);
+    }
+    if is_built_in(group) || number(&status["observedGeneration"]).is_some() {
+        return Health::healthy("Observed", "its controller has seen it and reports nothing to wait for");
+    }
+    match status.get("conditions") {
+        Some(conditions) if is_empty(conditions) => {
+            Health::progressing("NoConditions", "no condition is set yet")
+        }
+        _ => Health::unknown("NotUnderstood", "its status has no condition, phase or state that can be read"),
+    }
+}
+
+/// A condition that says outright that something failed, whatever else the object says.
+pub fn objection(object: &Value) -> Option<Health> {
+    let failed = conditions(object)
+        .find(|condition| condition.is_true() && polarity(condition.kind()) == Polarity::Bad)?;
+    let waiting = read(failed, false) != Some(Status::Failed);
+    (!waiting && !failed.is_stale(object)).then(|| Health::failed(one_word(&failed.why()), failed.words()))
+}
+
+/// The sentence that goes with a verdict that a rule came to.
+pub fn words(object: &Value, status: Status) -> String {
+    if let Some(signal) = of_status(object, status) {
+        return signal.message;
+    }
+    match ["message", "reason", "phase", "state"]
+        .map(|field| text(&object["status"][field]))
+        .into_iter()
+        .find(|t| !t.is_empty())
+    {
+        Some(said) => said.to_owned(),
+        None if is_empty(&object["status"]) => "it has not reported a status yet".to_owned(),
+        None => format!("it is {status}"),
+    }
+}
+
+/// The operator's own reason for a verdict that a rule came to.
+pub fn reason(object: &Value, status: Status) -> Option<String> {
+    of_status(object, status).map(|signal| signal.reason)
+}
+
+fn of_status(object: &Value, status: Status) -> Option<Signal> {
+    gather(object, text(&object["kind"])).into_iter().find(|signal| signal.status == status)
+}
+
+fn gravity(status: Status) -> u8 {
+    match status {
+        Status::Failed => 6,
+        Status::Terminating => 5,
+        Status::Suspended => 4,
+        Status::Missing => 3,
+        Status::Progressing => 2,
+        Status::Unknown => 1,
+        Status::Healthy => 0,
+    }
+}
+
+fn asked_to_stand_still(object: &Value) -> Option<Health> {
+    let spec = &object["spec"];
+    let field = ["suspend", "suspended", "paused", "pause"].into_iter().find(|field| spec[*field] == true);
+    if let Some(field) = field {
+        return Some(Health::suspended("Suspended", format!("spec.{field} is set")));
+    }
+    const ANNOTATIONS: [&str; 6] = [
+        "autoscaling.keda.sh/paused",
+        "cluster.x-k8s.io/paused",
+        "crossplane.io/paused",
+        "fleet.cattle.io/paused",
+        "kustomize.toolkit.fluxcd.io/reconcile",
+        "strimzi.io/pause-reconciliation",
+    ];
+    let annotation =
+        ANNOTATIONS.into_iter().find(|name| match text(&object["metadata"]["annotations"][*name]) {
+            "" => false,
+            value if name.ends_with("/reconcile") => value == "disabled",
+            value => value != "false",
+        })?;
+    Some(Health::suspended("Paused", format!("annotation {annotation} is set")))
+}
+
+/// Groups whose operators are known to write a status on every object: an empty one means that they have not come to
+/// it yet. Of other groups it cannot be told from a kind that never has one.
+const WRITERS: &str = include_str!("general/writers.txt");
+
+fn without_status(group: &str, kind: &str) -> Health {
+    if is_built_in(group) {
+        return Health::healthy("Exists", "nothing to wait for");
+    }
+    let named = |line: &str| match line.split_once('/') {
+        Some((of_group, of_kind)) => fits(of_group, group) && of_kind == kind,
+        None => fits(line, group),
+    };
+    let lines = || WRITERS.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    if lines().filter_map(|line| line.strip_prefix('!')).any(named) {
+        return Health::healthy("Exists", "its kind has no status: nothing to wait for");
+    }
+    if lines().filter(|line| !line.starts_with('!')).any(named) {
+        return Health::progressing("NoStatus", "its operator has not reported a status yet");
+    }
+    Health::unknown("NoStatus", "it says nothing about itself, or not yet")
+}
+
+fn fits(pattern: &str, group: &str) -> bool {
+    match pattern.strip_prefix('*') {
+        Some(end) => group.ends_with(end),
+        None => pattern == group,
+    }
+}

@@ -1,0 +1,116 @@
+use serde_json::json;
+
+use super::*;
+
+fn pod(name: &str, container: Value) -> Value {
+    json!({
+        "metadata": {"namespace": "shop", "name": name, "labels": {"controller-revision-hash": name}},
+        "spec": {"restartPolicy": "Always"},
+        "status": {"phase": "Running", "containerStatuses": [container]},
+    })
+}
+
+fn crashing(name: &str, restarts: i64) -> Value {
+    let last =
+        json!({"terminated": {"exitCode": 3, "reason": "Error", "finishedAt": "2026-01-01T00:00:00Z"}});
+    let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
+    pod(name, json!({"name": "web", "restartCount": restarts, "state": waiting, "lastState": last}))
+}
+
+fn waiting(name: &str, reason: &str) -> Value {
+    pod(
+        name,
+        json!({"name": "web", "restartCount": 0, "image": "web:1", "state": {"waiting": {"reason": reason}}}),
+    )
+}
+
+fn known(pods: &[Value]) -> Option<String> {
+    known_failure(pods, Thresholds::default()).map(|problem| problem.reason)
+}
+
+#[test]
+fn an_app_that_crashes_twice_and_then_runs_is_not_a_failure() {
+    assert_eq!(known(&[crashing("a", 1)]), None);
+    assert_eq!(known(&[crashing("a", 2)]), None);
+    let running = json!({"name": "web", "ready": true, "restartCount": 2, "state": {"running": {}},
+        "lastState": {"terminated": {"exitCode": 3}}});
+    assert_eq!(explain(&[pod("a", running)]), []);
+}
+
+#[test]
+fn a_crash_loop_is_a_known_failure_at_the_threshold() {
+    assert_eq!(known(&[crashing("a", 3)]), None);
+    assert_eq!(known(&[crashing("a", 4)]).as_deref(), Some("CrashLoopBackOff"));
+    let patient = Thresholds { restarts: 9 };
+    assert_eq!(known_failure([&crashing("a", 8)], patient), None);
+}
+
+#[test]
+fn an_image_is_given_a_second_try() {
+    assert_eq!(known(&[waiting("a", "ErrImagePull")]), None);
+    assert_eq!(known(&[waiting("a", "ImagePullBackOff")]).as_deref(), Some("ImagePullBackOff"));
+    assert_eq!(known(&[waiting("a", "InvalidImageName")]).as_deref(), Some("InvalidImageName"));
+}
+
+#[test]
+fn the_worst_comes_first_and_carries_how_it_ended() {
+    let pods = [waiting("a", "ImagePullBackOff"), crashing("b", 5), crashing("c", 7), waiting("d", "")];
+    let found = explain(&pods);
+    let names: Vec<_> = found.iter().map(|problem| &*problem.pod).collect();
+    assert_eq!(names, ["c", "b", "a"]);
+    assert_eq!(found[0].container.as_deref(), Some("web"));
+    assert_eq!(found[0].restarts, 7);
+    assert_eq!(found[0].previous_exit.as_ref().map(|exit| exit.code), Some(3));
+    assert_eq!(found[0].message, "container web was restarted 7 times, last ended with exit code 3");
+}
+
+#[test]
+fn out_of_memory_is_named() {
+    let last = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}});
+    let running = json!({"name": "web", "ready": false, "restartCount": 1, "state": {"running": {}}, "lastState": last});
+    let found = explain(&[pod("a", running)]);
+    assert_eq!((found[0].cause, &*found[0].reason), (Cause::Crashed, "OOMKilled"));
+}
+
+#[test]
+fn a_pod_that_is_never_ready_says_which_container() {
+    let running = json!({"name": "web", "ready": false, "restartCount": 0, "state": {"running": {}}});
+    let found = explain(&[pod("a", running)]);
+    assert_eq!((found[0].cause, found[0].container.as_deref()), (Cause::NotReady, Some("web")));
+    assert_eq!(known(&[]), None);
+}
+
+#[test]
+fn no_node_and_eviction_are_said_of_the_whole_pod() {
+    let lonely = json!({"metadata": {"name": "a"}, "status": {"phase": "Pending", "conditions":
+        [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}]}});
+    let evicted = json!({"metadata": {"name": "b"}, "status": {"phase": "Failed", "reason": "Evicted", "message": "disk"}});
+    let found = explain(&[lonely, evicted]);
+    assert_eq!((found[0].cause, &*found[0].message), (Cause::Evicted, "disk"));
+    assert_eq!((found[1].cause, &*found[1].message), (Cause::Unschedulable, "0/1 nodes"));
+    assert!(found.iter().all(|problem| problem.container.is_none()));
+}
+
+#[test]
+fn pods_that_go_away_are_left_out() {
+    let mut going = crashing("a", 9);
+    going["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+    assert_eq!(explain(&[going]), []);
+}
+
+#[test]
+fn only_the_newest_template_is_blamed() {
+    let revision = |n: &str| json!({"deployment.kubernetes.io/revision": n});
+    let owned = |uid: &str| json!([{"uid": uid, "controller": true}]);
+    let deployment = json!({"kind": "Deployment", "metadata": {"uid": "d", "annotations": revision("8")}});
+    let set = |uid: &str, n: &str| json!({"metadata": {"uid": uid, "annotations": revision(n), "ownerReferences": owned("d")}});
+    let (mut old, mut new) = (crashing("old", 9), crashing("new", 1));
+    old["metadata"]["ownerReferences"] = owned("r7");
+    new["metadata"]["ownerReferences"] = owned("r8");
+    let pods = [old, new];
+    let sets = [set("r7", "7"), set("r8", "8")];
+    assert_eq!(newest(&deployment, &sets, &pods), [&pods[1]]);
+    assert!(newest(&deployment, &[], &pods).is_empty());
+    let stateful = json!({"kind": "StatefulSet", "status": {"updateRevision": "new"}});
+    assert_eq!(newest(&stateful, &[], &pods), [&pods[1]]);
+}

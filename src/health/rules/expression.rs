@@ -1,0 +1,332 @@
+//! One CEL expression over an object: compiled once, bounded in size, and in the steps that it may take on an object.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use cel::common::ast::{EntryExpr, Expr};
+use cel::objects::Map;
+use cel::parser::PrattParser;
+use cel::{Context, Env, ExecutionError, IdedExpr, Value as Cel};
+use serde_json::Value;
+
+use crate::health::read::conditions;
+
+/// Longer than any rule that a person would read; parsing is linear in it.
+const SOURCE_LIMIT: usize = 2048;
+
+/// Expressions within expressions. Parsing recurses for each, and the end of a stack cannot be caught. (The crate's
+/// default parser needs 100 KiB of stack for one pair of brackets in a debug build: hence the other one.)
+const DEPTH_LIMIT: u16 = 24;
+
+/// Nodes of the tree, macros expanded.
+const NODE_LIMIT: usize = 1000;
+
+/// Signs (`.`, `!`, `+`, `?` …) in an expression. Each can be one more level of the tree that is then walked by
+/// recursion; the longest shipped rule has 150. Those inside of text are counted too: it is simpler to be sure of.
+const SIGN_LIMIT: usize = 300;
+
+/// Levels of the tree. `&&` and `||` chains are balanced by the parser, so only arithmetic and paths make many.
+const LEVEL_LIMIT: usize = 48;
+
+/// How deep lists may be walked within lists. Three covers "some container of some pod of some group".
+const NESTING_LIMIT: usize = 3;
+
+/// Steps that one expression may take on one object: some milliseconds. An object with 300 conditions that are each
+/// compared with each other stays below it.
+const STEP_LIMIT: u64 = 500_000;
+
+/// Names of types, which `type(x) == string` compares with.
+const TYPES: [&str; 10] =
+    ["int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"];
+
+/// What an expression may name.
+const VARIABLES: [&str; 4] = ["object", "metadata", "spec", "status"];
+
+#[derive(Debug)]
+pub struct Expression {
+    tree: IdedExpr,
+    source: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadExpression {
+    #[error("it is empty")]
+    Empty,
+    #[error("it has {0} characters, at most {SOURCE_LIMIT} are allowed")]
+    TooLong(usize),
+    #[error("it has {0} signs and operators, at most {SIGN_LIMIT} are allowed")]
+    TooManySigns(usize),
+    #[error("it has {0} levels of operators, at most {LEVEL_LIMIT} are allowed")]
+    TooManyLevels(usize),
+    #[error("it is not CEL: {0}")]
+    Syntax(String),
+    #[error(
+        "it names {0:?}, which does not exist: there are object, metadata, spec, status, and the functions isTrue, isFalse, isUnknown, reason, message of a condition's type"
+    )]
+    UnknownName(String),
+    #[error("it walks lists within lists {0} deep, at most {NESTING_LIMIT} are allowed")]
+    TooDeep(usize),
+}
+
+/// Why an expression gave no answer on an object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    #[error("it would take more than {STEP_LIMIT} steps on this object")]
+    TooCostly,
+    #[error("it gave {got}, not {wanted}")]
+    WrongType { got: String, wanted: &'static str },
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl Expression {
+    pub fn compile(source: &str) -> Result<Self, BadExpression> {
+        if source.trim().is_empty() {
+            return Err(BadExpression::Empty);
+        }
+        if source.len() > SOURCE_LIMIT {
+            return Err(BadExpression::TooLong(source.len()));
+        }
+        let signs =
+            source.chars().filter(|c| c.is_ascii_punctuation() && !matches!(c, '_' | '\'' | '"')).count();
+        if signs > SIGN_LIMIT {
+            return Err(BadExpression::TooManySigns(signs));
+        }
+        let parser =
+            PrattParser::new().max_recursion_depth(DEPTH_LIMIT).max_expression_node_count(NODE_LIMIT);
+        let tree =
+            parser.parse(source).map_err(|error| BadExpression::Syntax(first_line(&error.to_string())))?;
+        // Chains such as `a + b + c` parse without recursion, and are run with it.
+        let levels = levels(&tree);
+        if levels > LEVEL_LIMIT {
+            return Err(BadExpression::TooManyLevels(levels));
+        }
+        let depth = nesting(&tree);
+        if depth > NESTING_LIMIT {
+            return Err(BadExpression::TooDeep(depth));
+        }
+        let unknown = unknown_name(&tree, &mut VARIABLES.to_vec());
+        if let Some(unknown) = unknown {
+            return Err(BadExpression::UnknownName(unknown.to_owned()));
+        }
+        Ok(Self { tree, source: source.to_owned() })
+    }
+
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it holds. A field that is not there makes it false, as a rule is a claim about what the object says.
+    pub fn holds(&self, input: &Input) -> Result<bool, NoAnswer> {
+        match self.evaluate(input)? {
+            Some(Cel::Bool(holds)) => Ok(holds),
+            None => Ok(false),
+            Some(other) => {
+                Err(NoAnswer::WrongType { got: other.type_of().to_string(), wanted: "true or false" })
+            }
+        }
+    }
+
+    /// The text that it makes; none where a field is not there.
+    pub fn text(&self, input: &Input) -> Result<Option<String>, NoAnswer> {
+        match self.evaluate(input)? {
+            Some(Cel::String(text)) => Ok(Some(text.to_string())),
+            Some(Cel::Int(number)) => Ok(Some(number.to_string())),
+            Some(Cel::Null) | None => Ok(None),
+            Some(other) => Err(NoAnswer::WrongType { got: other.type_of().to_string(), wanted: "text" }),
+        }
+    }
+
+    fn evaluate(&self, input: &Input) -> Result<Option<Cel>, NoAnswer> {
+        if steps(&self.tree, input.widest) > STEP_LIMIT {
+            return Err(NoAnswer::TooCostly);
+        }
+        match input.context.resolve(&self.tree) {
+            Ok(value) => Ok(Some(value)),
+            Err(ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_)) => Ok(None),
+            Err(error) => Err(NoAnswer::Failed(first_line(&error.to_string()))),
+        }
+    }
+}
+
+/// An object, made ready for any number of expressions.
+pub struct Input {
+    context: Context<'static, 'static>,
+    /// The length of its longest list, map or text: what a walk may cost.
+    widest: u64,
+}
+
+impl Input {
+    pub fn new(object: &Value) -> Self {
+        Self { context: context(object), widest: widest(object).max(8) }
+    }
+}
+
+fn context(object: &Value) -> Context<'static, 'static> {
+    static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+    let mut context = Context::with_env(Arc::clone(&STANDARD));
+    // A missing part reads as an empty map, so that `has(status.phase)` is false rather than an error.
+    let part = |value: &Value| {
+        if value.is_object() { to_cel(value) } else { to_cel(&Value::Object(Default::default())) }
+    };
+    context.add_variable_from_value("object", part(object));
+    for name in ["metadata", "spec", "status"] {
+        context.add_variable_from_value(name, part(&object[name]));
+    }
+    let said: Arc<HashMap<String, [String; 3]>> = Arc::new(
+        conditions(object)
+            .map(|c| (c.kind().to_owned(), [c.status(), c.reason(), c.message()].map(str::to_owned)))
+            .collect(),
+    );
+    let get = |said: &Arc<HashMap<String, [String; 3]>>, part: usize| {
+        let said = Arc::clone(said);
+        move |kind: &str| said.get(kind).map(|parts| parts[part].clone()).unwrap_or_default()
+    };
+    let status = get(&said, 0);
+    for (name, wanted) in [("isTrue", "True"), ("isFalse", "False"), ("isUnknown", "Unknown")] {
+        let status = status.clone();
+        // The name cannot be taken: these are not in CEL's standard library.
+        let _ = context.add_function(name, move |kind: Arc<String>| status(&kind) == wanted);
+    }
+    let (reason, message) = (get(&said, 1), get(&said, 2));
+    let _ = context.add_function("reason", move |kind: Arc<String>| reason(&kind));
+    let _ = context.add_function("message", move |kind: Arc<String>| message(&kind));
+    context
+}
+
+/// CEL tells signed numbers from unsigned ones and JSON does not, so all whole numbers are signed here.
+fn to_cel(value: &Value) -> Cel {
+    match value {
+        Value::Null => Cel::Null,
+        Value::Bool(bool) => Cel::Bool(*bool),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Cel::Int(whole),
+            None => Cel::Float(number.as_f64().unwrap_or_default()),
+        },
+        Value::String(text) => Cel::from(text.as_str()),
+        Value::Array(list) => Cel::List(Arc::new(list.iter().map(to_cel).collect())),
+        Value::Object(map) => {
+            let map = map.iter().map(|(key, value)| (key.as_str().into(), to_cel(value))).collect();
+            Cel::Map(Map { map: Arc::new(map) })
+        }
+    }
+}
+
+fn widest(value: &Value) -> u64 {
+    let width = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    match value {
+        Value::Array(list) => list.iter().map(widest).max().unwrap_or(0).max(width(list.len())),
+        Value::Object(map) => map.values().map(widest).max().unwrap_or(0).max(width(map.len())),
+        // Walking a text is cheap beside walking a list: a step per 64 characters.
+        Value::String(text) => width(text.len() / 64),
+        _ => 1,
+    }
+}
+
+/// Everything that is evaluated once when this expression is.
+fn children(expr: &Expr) -> Vec<&IdedExpr> {
+    match expr {
+        Expr::Call(call) => call.target.iter().map(|target| &**target).chain(&call.args).collect(),
+        Expr::List(list) => list.elements.iter().collect(),
+        Expr::Select(select) => vec![&select.operand],
+        Expr::Map(map) => map.entries.iter().flat_map(|entry| entries(&entry.expr)).collect(),
+        Expr::Struct(fields) => fields.entries.iter().flat_map(|entry| entries(&entry.expr)).collect(),
+        Expr::Comprehension(walk) => vec![&walk.iter_range, &walk.accu_init, &walk.result],
+        _ => Vec::new(),
+    }
+}
+
+fn entries(entry: &EntryExpr) -> Vec<&IdedExpr> {
+    match entry {
+        EntryExpr::StructField(field) => vec![&field.value],
+        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
+    }
+}
+
+/// What is evaluated once for each element of a walked list.
+fn repeated(expr: &Expr) -> Vec<&IdedExpr> {
+    match expr {
+        Expr::Comprehension(walk) => vec![&walk.loop_cond, &walk.loop_step],
+        _ => Vec::new(),
+    }
+}
+
+/// The height of the tree, found without recursion.
+fn levels(expr: &IdedExpr) -> usize {
+    let (mut level, mut levels) = (vec![expr], 0);
+    while !level.is_empty() {
+        levels += 1;
+        level = level.iter().flat_map(|node| [children(&node.expr), repeated(&node.expr)].concat()).collect();
+    }
+    levels
+}
+
+fn nesting(expr: &IdedExpr) -> usize {
+    let once = children(&expr.expr).into_iter().map(nesting).max().unwrap_or(0);
+    let inner = repeated(&expr.expr);
+    let walked = inner.iter().map(|expr| nesting(expr) + 1).max().unwrap_or(0);
+    once.max(walked)
+}
+
+/// The most steps it can take where no list is longer than `widest`.
+fn steps(expr: &IdedExpr, widest: u64) -> u64 {
+    let sum = |list: Vec<&IdedExpr>| {
+        list.into_iter().fold(0u64, |sum, expr| sum.saturating_add(steps(expr, widest)))
+    };
+    let once = sum(children(&expr.expr));
+    let each = sum(repeated(&expr.expr));
+    // A function may look at all of its argument: `in`, `contains`, `==` on lists.
+    let own = if matches!(expr.expr, Expr::Call(_)) { 2 } else { 1 };
+    own + once.saturating_add(each.saturating_mul(widest)).min(u64::MAX / 4)
+}
+
+/// A name that nothing stands for. `scope` holds the variables that can be seen from here.
+fn unknown_name<'e>(expr: &'e IdedExpr, scope: &mut Vec<&'e str>) -> Option<&'e str> {
+    match &expr.expr {
+        Expr::Ident(name) if !scope.contains(&&**name) && !TYPES.contains(&&**name) => return Some(name),
+        Expr::Call(call) if !is_function(&call.func_name) => return Some(&call.func_name),
+        _ => {}
+    }
+    let Expr::Comprehension(walk) = &expr.expr else {
+        return children(&expr.expr).into_iter().find_map(|expr| unknown_name(expr, scope));
+    };
+    if let Some(unknown) =
+        [&walk.iter_range, &walk.accu_init].into_iter().find_map(|expr| unknown_name(expr, scope))
+    {
+        return Some(unknown);
+    }
+    let seen = scope.len();
+    scope.extend([&*walk.iter_var, &*walk.accu_var]);
+    scope.extend(walk.iter_var2.as_deref());
+    let unknown = [&walk.loop_cond, &walk.loop_step, &walk.result]
+        .into_iter()
+        .find_map(|expr| unknown_name(expr, scope));
+    scope.truncate(seen);
+    unknown
+}
+
+fn is_function(name: &str) -> bool {
+    const OWN: [&str; 5] = ["isTrue", "isFalse", "isUnknown", "reason", "message"];
+    const STANDARD: [&str; 14] = [
+        "size",
+        "contains",
+        "startsWith",
+        "endsWith",
+        "matches",
+        "string",
+        "int",
+        "double",
+        "uint",
+        "bool",
+        "max",
+        "min",
+        "type",
+        "dyn",
+    ];
+    // Operators are functions with names that no one can write, such as `_&&_` and `@in`.
+    OWN.contains(&name) || STANDARD.contains(&name) || !name.starts_with(|c: char| c.is_ascii_alphabetic())
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(200).collect()
+}

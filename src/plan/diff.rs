@@ -1,0 +1,269 @@
+//! Whether an object has to be written, from what was applied, what is live and what is wanted, without asking anyone.
+//!
+//! The digest of what we applied stands on the object itself, in an annotation. Anyone who changes the value of a field
+//! that we applied takes the field out of our managedFields entry: that is how server-side apply works, whoever wrote
+//! and by whatever verb. So the object is as wanted exactly if the annotation carries the wanted digest and our entry
+//! still covers every wanted field. Values are never compared, and so the server's defaults, its way of writing
+//! quantities and what webhooks make of an object cannot look like drift.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Lookup, Wanted};
+use crate::object::{Digest, Live};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    InSync,
+    Create(Reason),
+    Update { uid: Box<str>, reason: Reason },
+}
+
+/// Why there is something to do, with what it was decided from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "camelCase")]
+pub enum Reason {
+    /// Nothing of that name is known here.
+    Missing,
+    /// It exists and is being deleted; it will be made anew.
+    BeingDeleted,
+    /// It exists, and we never applied it.
+    NeverApplied,
+    /// Git changed.
+    Changed { from: Digest, to: Digest },
+    /// Someone else changed fields that we applied.
+    Drifted { fields: Vec<String> },
+}
+
+pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Change {
+    let Some(live) = live else { return Change::Create(Reason::Missing) };
+    if live.deleting {
+        return Change::Create(Reason::BeingDeleted);
+    }
+    let update = |reason| Change::Update { uid: live.uid.clone(), reason };
+    match (&live.applied, &live.owned) {
+        _ if lookup.known_settled(wanted, live) => Change::InSync,
+        (_, None) => update(Reason::NeverApplied),
+        (Some(applied), Some(_)) if *applied != wanted.digest => {
+            update(Reason::Changed { from: applied.clone(), to: wanted.digest.clone() })
+        }
+        (applied, Some(_)) => {
+            let mut fields = compare_owned(wanted, live);
+            if applied.is_none() && fields.is_empty() {
+                fields.push(".metadata.annotations".to_owned());
+            }
+            if fields.is_empty() { Change::InSync } else { update(Reason::Drifted { fields }) }
+        }
+    }
+}
+
+/// The wanted fields that our entry does not cover, as paths for people. Empty where it covers all of them.
+pub fn compare_owned(wanted: &Wanted, live: &Live) -> Vec<String> {
+    let Some(owned) = &live.owned else {
+        return vec![".".to_owned()];
+    };
+    let (value, fields) = (wanted.value(), owned.fields());
+    let mut missing = Vec::new();
+    let mut path = String::new();
+    if let (Value::Object(map), Value::Object(owned)) = (&value, &fields) {
+        for (name, value) in map {
+            // Names of the object, not fields that anyone owns.
+            if matches!(name.as_str(), "apiVersion" | "kind") {
+                continue;
+            }
+            if name == "metadata" {
+                let mut metadata = value.clone();
+                if let Value::Object(map) = &mut metadata {
+                    map.remove("name");
+                    map.remove("namespace");
+                }
+                walk_field(name, &metadata, owned, &mut path, &mut missing);
+            } else {
+                walk_field(name, value, owned, &mut path, &mut missing);
+            }
+        }
+    }
+    missing
+}
+
+fn walk_field(
+    name: &str,
+    value: &Value,
+    owned: &Map<String, Value>,
+    path: &mut String,
+    missing: &mut Vec<String>,
+) {
+    let length = path.len();
+    path.push('.');
+    path.push_str(name);
+    match owned.get(&format!("f:{name}")) {
+        // An empty map or list without an entry leaves nothing to own.
+        None if is_void(value) => {}
+        None => missing.push(path.clone()),
+        Some(Value::Object(below)) => walk(value, below, path, missing),
+        Some(_) => {}
+    }
+    path.truncate(length);
+}
+
+fn is_void(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map.values().all(is_void),
+        Value::Array(items) => items.is_empty(),
+        Value::Null => true,
+        _ => false,
+    }
+}
+
+/// `owned` describes the children of `value`: `f:` fields, `k:` items by key, `v:` items by value; none at all where
+/// the whole value is owned as one.
+fn walk(value: &Value, owned: &Map<String, Value>, path: &mut String, missing: &mut Vec<String>) {
+    match value {
+        Value::Object(map) if owned.keys().any(|name| name.starts_with("f:")) => {
+            for (name, value) in map {
+                walk_field(name, value, owned, path, missing);
+            }
+        }
+        Value::Array(items) if owned.keys().any(|name| name.starts_with("k:") || name.starts_with("v:")) => {
+            for (n, item) in items.iter().enumerate() {
+                let length = path.len();
+                path.push_str(&format!("[{n}]"));
+                match owned_item(item, owned) {
+                    None => missing.push(path.clone()),
+                    Some(Value::Object(below)) => walk(item, below, path, missing),
+                    Some(_) => {}
+                }
+                path.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The entry of a list's item: by the keys that the item itself gives (others were defaulted), or by its value.
+fn owned_item<'a>(item: &Value, owned: &'a Map<String, Value>) -> Option<&'a Value> {
+    owned.iter().find_map(|(name, below)| {
+        if let Some(keys) = name.strip_prefix("k:") {
+            let keys: Map<String, Value> = serde_json::from_str(keys).ok()?;
+            let fits = keys.iter().all(|(key, value)| item.get(key).is_none_or(|given| given == value));
+            let names_one = keys.keys().any(|key| item.get(key).is_some());
+            return (fits && names_one).then_some(below);
+        }
+        let value: Value = serde_json::from_str(name.strip_prefix("v:")?).ok()?;
+        (value == *item).then_some(below)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::super::wanted::tests::{object, wanted};
+    use super::*;
+    use crate::object::MANAGER;
+
+    fn deployment() -> Value {
+        let mut deployment = object("apps/v1", "Deployment", "web");
+        deployment["spec"] = json!({
+            "replicas": 3,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{
+                    "name": "web", "image": "web:1", "args": ["-a", "-b"],
+                    "ports": [{"containerPort": 80}],
+                    "resources": {"requests": {"cpu": "1000m"}}, "securityContext": {},
+                }]}
+            }
+        });
+        deployment
+    }
+
+    /// What the server wrote for that Deployment, the digest apart.
+    fn entry() -> Value {
+        json!({
+            "f:metadata": {
+                "f:annotations": {"f:fairlead.dev/applied": {}},
+                "f:labels": {"f:applyset.kubernetes.io/part-of": {}, "f:fairlead.dev/app": {}, "f:fairlead.dev/environment": {}}
+            },
+            "f:spec": {
+                "f:replicas": {}, "f:selector": {},
+                "f:template": {
+                    "f:metadata": {"f:labels": {"f:app": {}}},
+                    "f:spec": {"f:containers": {"k:{\"name\":\"web\"}": {
+                        ".": {}, "f:name": {}, "f:image": {}, "f:args": {}, "f:securityContext": {},
+                        "f:ports": {"k:{\"containerPort\":80,\"protocol\":\"TCP\"}": {".": {}, "f:containerPort": {}}},
+                        "f:resources": {"f:requests": {"f:cpu": {}}}
+                    }}}
+                }
+            }
+        })
+    }
+
+    fn live(wanted: &Wanted, entry: Value) -> BTreeMap<crate::object::ObjectKey, Arc<Live>> {
+        let mut value = wanted.value();
+        value["metadata"]["uid"] = json!("u");
+        value["metadata"]["resourceVersion"] = json!("1");
+        value["metadata"]["managedFields"] =
+            json!([{"manager": MANAGER, "operation": "Apply", "apiVersion": "apps/v1", "fieldsV1": entry}]);
+        let live = Live::read(&value).unwrap();
+        BTreeMap::from([(live.key.clone(), Arc::new(live))])
+    }
+
+    fn judged(wanted: &Wanted, store: &BTreeMap<crate::object::ObjectKey, Arc<Live>>) -> Change {
+        compare(wanted, store.get(&wanted.key).map(|live| &**live), store)
+    }
+
+    fn first(value: Value) -> Arc<Wanted> {
+        wanted(vec![value]).unwrap().objects[0].clone()
+    }
+
+    #[test]
+    fn defaults_and_quantities_are_not_drift() {
+        let wanted = first(deployment());
+        assert_eq!(judged(&wanted, &live(&wanted, entry())), Change::InSync);
+    }
+
+    #[test]
+    fn a_field_that_someone_took_is_drift_and_is_named() {
+        let wanted = first(deployment());
+        let mut owned = entry();
+        owned["f:spec"].as_object_mut().unwrap().remove("f:replicas");
+        let Change::Update { reason, .. } = judged(&wanted, &live(&wanted, owned)) else { panic!() };
+        assert_eq!(reason, Reason::Drifted { fields: vec![".spec.replicas".into()] });
+    }
+
+    #[test]
+    fn a_container_that_someone_removed_is_drift() {
+        let wanted = first(deployment());
+        let mut owned = entry();
+        owned["f:spec"]["f:template"]["f:spec"] =
+            json!({"f:containers": {"k:{\"name\":\"other\"}": {".": {}}}});
+        let Change::Update { reason, .. } = judged(&wanted, &live(&wanted, owned)) else { panic!() };
+        assert_eq!(reason, Reason::Drifted { fields: vec![".spec.template.spec.containers[0]".into()] });
+    }
+
+    #[test]
+    fn another_digest_is_a_change_in_git() {
+        let one = first(deployment());
+        let mut changed = deployment();
+        changed["spec"]["replicas"] = json!(4);
+        let two = first(changed);
+        let Change::Update { reason, .. } = judged(&two, &live(&one, entry())) else { panic!() };
+        assert_eq!(reason, Reason::Changed { from: one.digest.clone(), to: two.digest.clone() });
+    }
+
+    #[test]
+    fn an_object_without_our_entry_was_never_applied() {
+        let wanted = first(deployment());
+        let mut store = live(&wanted, entry());
+        let mut bare = (**store.values().next().unwrap()).clone();
+        bare.owned = None;
+        store.insert(wanted.key.clone(), Arc::new(bare));
+        assert!(matches!(judged(&wanted, &store), Change::Update { reason: Reason::NeverApplied, .. }));
+        assert_eq!(judged(&wanted, &BTreeMap::new()), Change::Create(Reason::Missing));
+    }
+}

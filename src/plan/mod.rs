@@ -1,0 +1,142 @@
+//! Decides what has to be done so that the cluster holds what an app renders to, in which order, and how far each step
+//! was proven.
+//!
+//! [`Wanted`] is an object as it will be sent; [`plan`] compares it with what is [`Live`] and puts what differs into
+//! waves; [`check`] takes the server's answers to the dry run of every step and is the only maker of a
+//! [`CheckedPlan`], which is all that `cluster` applies. Nothing here asks anybody anything.
+
+mod check;
+mod diff;
+mod fields;
+mod order;
+mod wanted;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+pub use check::{
+    Answer, Asked, CheckedPlan, CheckedStep, CheckedWave, Conflict, Proof, Refusal, RefusalKind, Refused,
+    check, forcible,
+};
+pub use diff::{Change, Reason, compare, compare_owned};
+pub use fields::{FieldChange, field_changes};
+pub use order::{Stage, WaveOrder, order};
+pub use wanted::{Stamp, Wanted, WantedApp, applyset_id, stamp};
+
+use crate::object::{AppName, Digest, Live, ObjectKey, Problems};
+
+/// One thing to do, and why.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub wanted: Arc<Wanted>,
+    pub action: Action,
+    pub reason: Reason,
+    /// What the index holds of the object, where it holds any.
+    pub live: Option<Arc<Live>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "camelCase")]
+pub enum Action {
+    Create,
+    /// The object that bears this uid, and no other that has come to bear its name.
+    Update {
+        uid: Box<str>,
+    },
+}
+
+impl Action {
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update { .. } => "update",
+        }
+    }
+}
+
+/// The steps of one wave; they do not wait for each other.
+#[derive(Clone, Debug)]
+pub struct Wave {
+    pub order: WaveOrder,
+    pub steps: Vec<Step>,
+}
+
+/// From live to desired, for one app: complete, immutable, printable.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub app: AppName,
+    pub digest: Digest,
+    pub waves: Vec<Wave>,
+    pub unchanged: usize,
+}
+
+impl Plan {
+    pub fn is_empty(&self) -> bool {
+        self.waves.is_empty()
+    }
+
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.waves.iter().flat_map(|wave| &wave.steps)
+    }
+
+    pub fn count(&self) -> usize {
+        self.waves.iter().map(|wave| wave.steps.len()).sum()
+    }
+}
+
+/// What is live, by key: whatever holds it.
+pub trait Lookup {
+    fn live(&self, key: &ObjectKey) -> Option<Arc<Live>>;
+
+    /// Whether an object with these two states was proven to be as wanted although the states do not show it.
+    fn known_settled(&self, _wanted: &Wanted, _live: &Live) -> bool {
+        false
+    }
+}
+
+impl Lookup for std::collections::BTreeMap<ObjectKey, Arc<Live>> {
+    fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
+        self.get(key).cloned()
+    }
+}
+
+/// The steps from what is live to what is wanted. Fails only where the order that the manifests ask for is impossible.
+pub fn plan(app: &WantedApp, live: &dyn Lookup) -> Result<Plan, Problems> {
+    let mut steps = Vec::new();
+    let mut unchanged = 0;
+    for wanted in &app.objects {
+        let found = live.live(&wanted.key);
+        match compare(wanted, found.as_deref(), live) {
+            Change::InSync => unchanged += 1,
+            Change::Create(reason) => {
+                steps.push(Step { wanted: wanted.clone(), action: Action::Create, reason, live: None });
+            }
+            Change::Update { uid, reason } => {
+                steps.push(Step {
+                    wanted: wanted.clone(),
+                    action: Action::Update { uid },
+                    reason,
+                    live: found,
+                });
+            }
+        }
+    }
+    if steps.is_empty() {
+        return Ok(Plan { app: app.app.clone(), digest: app.digest.clone(), waves: Vec::new(), unchanged });
+    }
+    // The order is that of the whole app, so that a step waits for what it depends on also where that is unchanged.
+    let orders = order(&app.objects)?;
+    steps.sort_by(|a, b| {
+        (&orders[&a.wanted.key], &a.wanted.key).cmp(&(&orders[&b.wanted.key], &b.wanted.key))
+    });
+    let mut waves: Vec<Wave> = Vec::new();
+    for step in steps {
+        let order = orders[&step.wanted.key];
+        match waves.last_mut() {
+            Some(wave) if wave.order == order => wave.steps.push(step),
+            _ => waves.push(Wave { order, steps: vec![step] }),
+        }
+    }
+    Ok(Plan { app: app.app.clone(), digest: app.digest.clone(), waves, unchanged })
+}

@@ -1,0 +1,147 @@
+use crate::api::{AppPhase, AppStatus, Condition, ConditionStatus, EnvironmentStatus, names};
+
+/// What is wrong with an environment as a whole, so that none of its apps can be looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// One word in CamelCase.
+    pub reason: String,
+    pub message: String,
+    /// Whether it passes by itself, as an unreachable remote may.
+    pub may_pass: bool,
+}
+
+/// The environment's conditions, of those of its apps.
+///
+/// `Ready` has the most urgent reason of all; `Stalled` is true where nothing will go on without a person or a commit.
+pub fn conditions(
+    apps: &[AppStatus],
+    trouble: Option<&Trouble>,
+    before: &EnvironmentStatus,
+    generation: Option<i64>,
+    now: &str,
+) -> Vec<Condition> {
+    let with = |phases: &[AppPhase]| -> Vec<&AppStatus> {
+        apps.iter().filter(|app| phases.contains(&app.phase)).collect()
+    };
+    let stuck = with(&[AppPhase::Refused, AppPhase::Halted]);
+    let moving = with(&[
+        AppPhase::Pending,
+        AppPhase::Blocked,
+        AppPhase::Proving,
+        AppPhase::Applying,
+        AppPhase::Waiting,
+    ]);
+    let suspended = with(&[AppPhase::Suspended]);
+    let (ready, reason, message) = if let Some(trouble) = trouble {
+        (ConditionStatus::False, trouble.reason.clone(), trouble.message.clone())
+    } else if let Some(app) = stuck.first() {
+        (ConditionStatus::False, app.phase.as_str().to_owned(), tell(app))
+    } else if let Some(app) = moving.first() {
+        (ConditionStatus::False, app.phase.as_str().to_owned(), tell(app))
+    } else if let Some(app) = suspended.first() {
+        (ConditionStatus::False, "Suspended".to_owned(), tell(app))
+    } else if apps.is_empty() {
+        (ConditionStatus::True, "NoApps".to_owned(), "the environment has no apps".to_owned())
+    } else {
+        (
+            ConditionStatus::True,
+            "Ready".to_owned(),
+            format!("{} of {} apps run what git says", apps.len(), apps.len()),
+        )
+    };
+    let truth = |yes: bool| if yes { ConditionStatus::True } else { ConditionStatus::False };
+    let stalled = !stuck.is_empty() || trouble.is_some_and(|trouble| !trouble.may_pass);
+    let reconciling = !moving.is_empty() || trouble.is_some_and(|trouble| trouble.may_pass);
+    [
+        (names::READY, ready, reason.clone(), message.clone()),
+        (names::RECONCILING, truth(reconciling), reason.clone(), message.clone()),
+        (names::STALLED, truth(stalled), reason, message),
+    ]
+    .into_iter()
+    .map(|(type_, status, reason, message)| {
+        let old = before.conditions.iter().find(|condition| condition.type_ == type_);
+        let since = old.filter(|old| old.status == status).map(|old| old.last_transition_time.clone());
+        Condition {
+            type_: type_.to_owned(),
+            status,
+            reason,
+            message,
+            last_transition_time: since.unwrap_or_else(|| now.to_owned()),
+            observed_generation: generation,
+        }
+    })
+    .collect()
+}
+
+/// `2/3`: apps that run what git says, of how many.
+pub fn summary(apps: &[AppStatus]) -> String {
+    let ready = apps.iter().filter(|app| app.phase == AppPhase::Ready).count();
+    format!("{ready}/{}", apps.len())
+}
+
+/// Whether two statuses say the same to people; if so, nothing is written.
+pub fn same_but_times(a: &EnvironmentStatus, b: &EnvironmentStatus) -> bool {
+    let timeless = |status: &EnvironmentStatus| {
+        let mut status = status.clone();
+        for condition in &mut status.conditions {
+            condition.last_transition_time.clear();
+        }
+        status
+    };
+    timeless(a) == timeless(b)
+}
+
+fn tell(app: &AppStatus) -> String {
+    let waits = app.waiting_on.as_ref().and_then(|waiting| waiting.what.first());
+    match (&app.message, waits) {
+        (Some(message), _) => format!("{}: {message}", app.name),
+        (None, Some(what)) => format!("{} waits: {what}", app.name),
+        (None, None) => format!("{} is {}", app.name, app.phase.as_str().to_lowercase()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::AppName;
+
+    fn app(name: &str, phase: AppPhase) -> AppStatus {
+        AppStatus {
+            name: AppName::new(name).unwrap(),
+            phase,
+            desired: None,
+            effective: None,
+            quarantined: None,
+            objects: 0,
+            wave: None,
+            waiting_on: None,
+            message: None,
+        }
+    }
+
+    fn told(apps: &[AppStatus]) -> Vec<(String, ConditionStatus, String)> {
+        conditions(apps, None, &EnvironmentStatus::default(), None, "now")
+            .into_iter()
+            .map(|condition| (condition.type_, condition.status, condition.reason))
+            .collect()
+    }
+
+    #[test]
+    fn the_most_urgent_app_speaks_for_all() {
+        let told =
+            told(&[app("a", AppPhase::Ready), app("b", AppPhase::Waiting), app("c", AppPhase::Halted)]);
+        assert_eq!(told[0], ("Ready".into(), ConditionStatus::False, "Halted".into()));
+        assert_eq!(told[1].1, ConditionStatus::True, "b still moves");
+        assert_eq!(told[2].1, ConditionStatus::True, "c is stuck");
+    }
+
+    #[test]
+    fn a_condition_keeps_its_time_until_it_turns() {
+        let mut before = EnvironmentStatus::default();
+        before.conditions = conditions(&[app("a", AppPhase::Ready)], None, &before, None, "then");
+        let same = conditions(&[app("a", AppPhase::Ready)], None, &before, None, "now");
+        assert_eq!(same[0].last_transition_time, "then");
+        let turned = conditions(&[app("a", AppPhase::Waiting)], None, &before, None, "now");
+        assert_eq!(turned[0].last_transition_time, "now");
+    }
+}

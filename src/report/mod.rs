@@ -1,0 +1,7 @@
+//! What people and scripts read: a plan as text and JSON, an environment's conditions.
+
+mod conditions;
+mod plan;
+
+pub use conditions::{Trouble, conditions, same_but_times, summary};
+pub use plan::{AppPlan, PlanReport, StepReport};

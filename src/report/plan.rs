@@ -1,0 +1,291 @@
+//! A plan as a person would read it: counts, risks first, then field by field.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::object::{Digest, Place, Problem};
+use crate::plan::{Answer, FieldChange, Plan, Proof, Reason, Refusal};
+use crate::redact;
+
+/// The plan of an environment. The JSON of this is documented in `docs/plan.md` and kept stable.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanReport {
+    pub environment: String,
+    pub revision: Option<String>,
+    pub apps: Vec<AppPlan>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppPlan {
+    pub app: String,
+    pub digest: Option<Digest>,
+    pub create: usize,
+    pub update: usize,
+    pub unchanged: usize,
+    /// What is wrong with the app's files, so that there is no plan.
+    pub problems: Vec<Problem>,
+    /// What the server refused: nothing of the app would be written.
+    pub refused: Vec<Refusal>,
+    pub risks: Vec<String>,
+    pub warnings: Vec<String>,
+    pub steps: Vec<StepReport>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepReport {
+    pub wave: usize,
+    pub wave_name: String,
+    pub action: &'static str,
+    pub object: String,
+    pub place: Place,
+    pub reason: Reason,
+    pub proof: Option<Proof>,
+    pub changes: Vec<FieldChange>,
+}
+
+impl AppPlan {
+    /// An app whose files are wrong.
+    pub fn broken(app: &str, problems: Vec<Problem>) -> Self {
+        Self {
+            app: app.to_owned(),
+            digest: None,
+            create: 0,
+            update: 0,
+            unchanged: 0,
+            problems,
+            refused: Vec::new(),
+            risks: Vec::new(),
+            warnings: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+
+    /// A plan and the answer to each of its steps, with the fields that change.
+    pub fn new(plan: &Plan, answers: &[Answer], changes: Vec<Vec<FieldChange>>) -> Self {
+        let mut report = Self::broken(plan.app.as_str(), Vec::new());
+        report.digest = Some(plan.digest.clone());
+        report.unchanged = plan.unchanged;
+        let numbered = plan
+            .waves
+            .iter()
+            .enumerate()
+            .flat_map(|(n, wave)| wave.steps.iter().map(move |step| (n, wave, step)));
+        for (((n, wave, step), answer), changes) in numbered.zip(answers).zip(changes) {
+            let key = &step.wanted.key;
+            let (proof, exists) = match answer {
+                Answer::Asked(asked) if asked.settled => {
+                    report.unchanged += 1;
+                    continue;
+                }
+                Answer::Asked(asked) => {
+                    report.warnings.extend(asked.warnings.iter().map(|text| format!("{key}: {text}")));
+                    for conflict in &asked.force {
+                        report.risks.push(format!(
+                            "{key}: takes {} back from {:?}",
+                            conflict.field, conflict.manager
+                        ));
+                    }
+                    if asked.exists {
+                        report.risks.push(format!(
+                            "{key} exists and was not made by Fairlead; it would become part of the app"
+                        ));
+                    }
+                    (Some(Proof::Accepted), asked.exists)
+                }
+                Answer::NotYet { on } => (Some(Proof::Conditional { on: on.clone() }), false),
+                Answer::Refused(refusal) => {
+                    report.refused.push(refusal.clone());
+                    (None, false)
+                }
+            };
+            let action = if exists { "update" } else { step.action.verb() };
+            match action {
+                "create" => report.create += 1,
+                _ => report.update += 1,
+            }
+            for change in &changes {
+                if change.path == ".spec.replicas" && change.after == Some(Value::from(0)) {
+                    report.risks.push(format!("{key} would run no replicas"));
+                }
+            }
+            report.steps.push(StepReport {
+                wave: n + 1,
+                wave_name: wave.order.to_string(),
+                action,
+                object: key.to_string(),
+                place: step.wanted.place.clone(),
+                reason: step.reason.clone(),
+                proof,
+                changes: redact::changes(key, changes),
+            });
+        }
+        report
+    }
+
+    fn has_changes(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    fn is_refused(&self) -> bool {
+        !self.problems.is_empty() || !self.refused.is_empty()
+    }
+}
+
+impl PlanReport {
+    pub fn has_changes(&self) -> bool {
+        self.apps.iter().any(AppPlan::has_changes)
+    }
+
+    pub fn is_refused(&self) -> bool {
+        self.apps.iter().any(AppPlan::is_refused)
+    }
+
+    /// For people: what matters first, then the rest.
+    pub fn text(&self, colour: bool) -> String {
+        let paint = Paint { colour };
+        let mut out = String::new();
+        let sum = |count: fn(&AppPlan) -> usize| self.apps.iter().map(count).sum::<usize>();
+        let (create, update, unchanged) =
+            (sum(|app| app.create), sum(|app| app.update), sum(|app| app.unchanged));
+        let at = self.revision.as_deref().map_or(String::new(), |revision| format!(" at {revision}"));
+        let refused = self.apps.iter().filter(|app| app.is_refused()).count();
+        let _ = writeln!(
+            out,
+            "{}{at}: {create} to create, {update} to update, {unchanged} unchanged in {}{}",
+            paint.bold(&self.environment),
+            count(self.apps.len(), "app"),
+            if refused > 0 { format!("; {} refused", count(refused, "app")) } else { String::new() },
+        );
+        for app in &self.apps {
+            for problem in &app.problems {
+                let _ = writeln!(out, "  {} {}: {problem}", paint.red("✗"), app.app);
+            }
+            for refusal in &app.refused {
+                let _ = writeln!(out, "  {} {}: {refusal}", paint.red("✗"), app.app);
+                if let Some(hint) = &refusal.hint {
+                    let _ = writeln!(out, "      {hint}");
+                }
+            }
+            for risk in &app.risks {
+                let _ = writeln!(out, "  {} {}: {risk}", paint.yellow("!"), app.app);
+            }
+            for warning in &app.warnings {
+                let _ = writeln!(out, "  {} {}: {warning}", paint.yellow("!"), app.app);
+            }
+        }
+        for app in self.apps.iter().filter(|app| app.has_changes()) {
+            let _ = writeln!(out, "\n{}", paint.bold(&app.app));
+            let mut wave = 0;
+            for step in &app.steps {
+                if step.wave != wave {
+                    wave = step.wave;
+                    let _ = writeln!(out, "  wave {wave}: {}", step.wave_name);
+                }
+                write_step(&mut out, step, &paint);
+            }
+        }
+        out
+    }
+}
+
+fn write_step(out: &mut String, step: &StepReport, paint: &Paint) {
+    let sign = if step.action == "create" { paint.green("+") } else { paint.yellow("~") };
+    let why = match &step.reason {
+        Reason::Drifted { fields } => format!(", changed by someone else: {}", fields.join(", ")),
+        Reason::NeverApplied => ", not yet applied by Fairlead".to_owned(),
+        Reason::BeingDeleted => ", after its deletion".to_owned(),
+        Reason::Missing | Reason::Changed { .. } => String::new(),
+    };
+    let proof = match &step.proof {
+        Some(Proof::Accepted) => String::new(),
+        Some(Proof::Conditional { on }) => format!(" [asked again before its wave: waits for {on}]"),
+        None => " [refused]".to_owned(),
+    };
+    let _ = writeln!(out, "    {sign} {} {}{why}{proof}", step.action, step.object);
+    if step.action == "create" {
+        return;
+    }
+    for change in &step.changes {
+        match (&change.before, &change.after) {
+            (Some(before), Some(after)) if is_long(before) || is_long(after) => {
+                let _ = writeln!(out, "        {}", change.path);
+                write_lines(out, &text(before), &text(after), paint);
+            }
+            (Some(before), Some(after)) => {
+                let _ = writeln!(
+                    out,
+                    "        {}: {} → {}",
+                    change.path,
+                    paint.red(&text(before)),
+                    paint.green(&text(after))
+                );
+            }
+            (None, Some(after)) => {
+                let _ = writeln!(out, "        {}: {}", change.path, paint.green(&text(after)));
+            }
+            (Some(before), None) => {
+                let _ = writeln!(out, "        {}: {} → (removed)", change.path, paint.red(&text(before)));
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// A value that is better read line by line.
+fn is_long(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.contains('\n'))
+}
+
+fn write_lines(out: &mut String, before: &str, after: &str, paint: &Paint) {
+    let diff = similar::TextDiff::from_lines(before, after);
+    for hunk in diff.unified_diff().context_radius(1).iter_hunks() {
+        for change in hunk.iter_changes() {
+            let line = change.value().trim_end_matches('\n');
+            let line = match change.tag() {
+                similar::ChangeTag::Delete => paint.red(&format!("- {line}")),
+                similar::ChangeTag::Insert => paint.green(&format!("+ {line}")),
+                similar::ChangeTag::Equal => format!("  {line}"),
+            };
+            let _ = writeln!(out, "          {line}");
+        }
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+struct Paint {
+    colour: bool,
+}
+
+impl Paint {
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    fn bold(&self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    fn red(&self, text: &str) -> String {
+        self.paint("31", text)
+    }
+
+    fn green(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    fn yellow(&self, text: &str) -> String {
+        self.paint("33", text)
+    }
+}

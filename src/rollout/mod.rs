@@ -1,0 +1,179 @@
+//! Decides from observed health what a rollout does next: write the next wave, wait, or halt.
+//!
+//! ```text
+//!            ┌───────────────── the next wave ◄────────────────┐
+//!            ▼                                                 │ healthy
+//! start ─► Write ──written──► Gate ──┬── all healthy ──────────┤
+//!            │                       │                         └── last wave ──► Done
+//!            │ refused               ├── failed, and it lasts ─┐
+//!            ▼                       └── out of time ──────────┤
+//!         Halted ◄─────────────────────────────────────────────┘
+//!            └── what halted a gate became healthy after all ──► the next wave, or Done
+//! ```
+//!
+//! [`step`] is the whole of it: a pure function of the state, of what is observed and of the time it is told. A newer
+//! commit is not an event here: it makes a new plan, and with it a new rollout, whose first plan starts from what is
+//! live by then. Restoring and quarantining will join as further states.
+
+mod gate;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use gate::{Waiting, deferred};
+
+use crate::health::Health;
+use crate::object::{Digest, ObjectKey};
+
+/// A verdict must last this long before it halts a rollout: operators write a failure while they are still trying.
+const FAILURE_LASTS: SignedDuration = SignedDuration::from_secs(5);
+
+/// The rollout of one app to one digest. Small and serialisable, so that a restart can go on at the same step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    pub digest: Digest,
+    pub phase: Phase,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "camelCase")]
+pub enum Phase {
+    /// Wave `wave` is to be written, or is being written.
+    Write {
+        wave: usize,
+    },
+    /// Wave `wave` was written; it is not healthy yet.
+    Gate {
+        wave: usize,
+        since: Timestamp,
+        #[serde(rename = "failingSince")]
+        failing_since: Option<Timestamp>,
+    },
+    Halted {
+        wave: usize,
+        why: Halt,
+    },
+    Done,
+}
+
+/// Why a rollout does not go on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "camelCase")]
+pub enum Halt {
+    /// The time limit passed.
+    TimedOut { on: Vec<Waiting> },
+    /// An object says that it failed.
+    Failed { on: Vec<Waiting> },
+    /// The server refused a write, or a step that could only be asked about now.
+    Refused { messages: Vec<String> },
+}
+
+/// What the world says. `waves` are the objects that each wave changed.
+pub struct Observed<'a> {
+    pub waves: &'a [Vec<ObjectKey>],
+    pub health: &'a dyn Fn(&ObjectKey) -> Health,
+    /// What came of the write that `Next::Apply` asked for, once it ended.
+    pub wrote: Option<Wrote>,
+    pub timeout: SignedDuration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Wrote {
+    All,
+    Refused(Vec<String>),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    Apply { wave: usize },
+    Wait { on: Vec<Waiting>, since: Timestamp, until: Timestamp },
+    Halt { why: Halt },
+    Done,
+}
+
+impl State {
+    pub fn start(digest: Digest) -> Self {
+        Self { digest, phase: Phase::Write { wave: 0 } }
+    }
+
+    /// A rollout whose writes were done before anyone remembers: only its health is in question.
+    pub fn verify(digest: Digest, last_wave: usize, now: Timestamp) -> Self {
+        Self { digest, phase: Phase::Gate { wave: last_wave, since: now, failing_since: None } }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.phase == Phase::Done
+    }
+
+    /// The wave that is written or waited for, counted from 1.
+    pub fn wave(&self) -> Option<usize> {
+        match self.phase {
+            Phase::Write { wave } | Phase::Gate { wave, .. } | Phase::Halted { wave, .. } => Some(wave + 1),
+            Phase::Done => None,
+        }
+    }
+}
+
+/// What to do now, and the state to remember. Called with the same arguments it answers the same.
+pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) {
+    let State { digest, phase } = state;
+    let (phase, next) = match phase {
+        Phase::Write { wave } if wave >= observed.waves.len() => (Phase::Done, Next::Done),
+        Phase::Write { wave } => match &observed.wrote {
+            None => (Phase::Write { wave }, Next::Apply { wave }),
+            Some(Wrote::Refused(messages)) => halt(wave, Halt::Refused { messages: messages.clone() }),
+            Some(Wrote::All) => judge(wave, now, None, observed, now),
+        },
+        Phase::Gate { wave, since, failing_since } => judge(wave, since, failing_since, observed, now),
+        // A gate asks whether what changed is healthy. If it becomes so later, the answer is yes.
+        Phase::Halted { wave, why: why @ (Halt::TimedOut { .. } | Halt::Failed { .. }) } => {
+            if gate::waiting(wave, observed).is_empty() { opened(wave, observed) } else { halt(wave, why) }
+        }
+        Phase::Halted { wave, why } => halt(wave, why),
+        Phase::Done => (Phase::Done, Next::Done),
+    };
+    (State { digest, phase }, next)
+}
+
+fn judge(
+    wave: usize,
+    since: Timestamp,
+    failing_since: Option<Timestamp>,
+    observed: &Observed,
+    now: Timestamp,
+) -> (Phase, Next) {
+    let on = gate::waiting(wave, observed);
+    if on.is_empty() {
+        return opened(wave, observed);
+    }
+    let failed: Vec<Waiting> = on.iter().filter(|waiting| waiting.is_failure()).cloned().collect();
+    let failing_since = (!failed.is_empty()).then(|| failing_since.unwrap_or(now));
+    if let Some(first) = failing_since
+        && now >= first + FAILURE_LASTS
+    {
+        return halt(wave, Halt::Failed { on: failed });
+    }
+    let limit = since + observed.timeout;
+    if now >= limit {
+        return halt(wave, Halt::TimedOut { on });
+    }
+    let until = failing_since.map_or(limit, |first| limit.min(first + FAILURE_LASTS));
+    (Phase::Gate { wave, since, failing_since }, Next::Wait { on, since, until })
+}
+
+fn opened(wave: usize, observed: &Observed) -> (Phase, Next) {
+    let wave = wave + 1;
+    if wave >= observed.waves.len() {
+        (Phase::Done, Next::Done)
+    } else {
+        (Phase::Write { wave }, Next::Apply { wave })
+    }
+}
+
+fn halt(wave: usize, why: Halt) -> (Phase, Next) {
+    (Phase::Halted { wave, why: why.clone() }, Next::Halt { why })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::health::Status;
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("apps", "Deployment", Some("web"), name)
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+}
+
+struct World {
+    waves: Vec<Vec<ObjectKey>>,
+    health: BTreeMap<ObjectKey, Status>,
+}
+
+impl World {
+    fn new(waves: &[&[&str]]) -> Self {
+        let waves = waves.iter().map(|names| names.iter().map(|name| key(name)).collect()).collect();
+        Self { waves, health: BTreeMap::new() }
+    }
+
+    fn set(&mut self, name: &str, status: Status) -> &mut Self {
+        self.health.insert(key(name), status);
+        self
+    }
+
+    fn step(&self, state: State, wrote: Option<Wrote>, now: i64) -> (State, Next) {
+        let health = |key: &ObjectKey| {
+            Health::new(self.health.get(key).copied().unwrap_or(Status::Missing), "Said", "so it says")
+        };
+        let observed =
+            Observed { waves: &self.waves, health: &health, wrote, timeout: SignedDuration::from_secs(600) };
+        step(state, &observed, at(now))
+    }
+}
+
+fn start() -> State {
+    State::start("d".into())
+}
+
+#[test]
+fn a_wave_waits_until_the_one_before_is_healthy() {
+    let mut world = World::new(&[&["a"], &["b"]]);
+    let (state, next) = world.step(start(), None, 0);
+    assert_eq!(next, Next::Apply { wave: 0 });
+    let (state, next) = world.set("a", Status::Progressing).step(state, Some(Wrote::All), 1);
+    assert!(matches!(next, Next::Wait { ref on, .. } if on[0].key == key("a")), "{next:?}");
+    let (state, next) = world.set("a", Status::Healthy).step(state, None, 2);
+    assert_eq!(next, Next::Apply { wave: 1 });
+    let (state, next) = world.set("b", Status::Healthy).step(state, Some(Wrote::All), 3);
+    assert_eq!((next, state.is_done()), (Next::Done, true));
+}
+
+#[test]
+fn a_gate_halts_when_its_time_is_over_and_says_on_what() {
+    let mut world = World::new(&[&["a"]]);
+    let (state, _) = world.set("a", Status::Progressing).step(start(), Some(Wrote::All), 0);
+    let (state, next) = world.step(state, None, 599);
+    assert!(matches!(next, Next::Wait { until, .. } if until == at(600)), "{next:?}");
+    let (_, next) = world.step(state, None, 600);
+    assert!(matches!(next, Next::Halt { why: Halt::TimedOut { ref on } } if on.len() == 1), "{next:?}");
+}
+
+#[test]
+fn a_failure_must_last_before_it_halts() {
+    let mut world = World::new(&[&["a"]]);
+    let (state, next) = world.set("a", Status::Failed).step(start(), Some(Wrote::All), 0);
+    assert!(matches!(next, Next::Wait { until, .. } if until == at(5)));
+    let (recovered, _) = world.set("a", Status::Progressing).step(state.clone(), None, 4);
+    let (_, next) = world.set("a", Status::Failed).step(recovered, None, 6);
+    assert!(matches!(next, Next::Wait { .. }), "a failure that passed does not count");
+    let (_, next) = world.step(state, None, 5);
+    assert!(matches!(next, Next::Halt { why: Halt::Failed { .. } }));
+}
+
+#[test]
+fn what_becomes_healthy_after_a_halt_opens_the_gate() {
+    let mut world = World::new(&[&["a"], &["b"]]);
+    let (state, _) = world.set("a", Status::Failed).step(start(), Some(Wrote::All), 0);
+    let (state, _) = world.step(state, None, 10);
+    assert!(matches!(state.phase, Phase::Halted { .. }));
+    let (_, next) = world.set("a", Status::Healthy).step(state, None, 20);
+    assert_eq!(next, Next::Apply { wave: 1 });
+}
+
+#[test]
+fn a_refused_write_halts_for_good() {
+    let mut world = World::new(&[&["a"]]);
+    world.set("a", Status::Healthy);
+    let (state, next) = world.step(start(), Some(Wrote::Refused(vec!["no".into()])), 0);
+    assert!(matches!(next, Next::Halt { why: Halt::Refused { .. } }));
+    assert!(matches!(world.step(state, None, 1).1, Next::Halt { .. }));
+}
+
+#[test]
+fn a_claim_is_judged_with_the_last_wave() {
+    let claim = ObjectKey::new("", "PersistentVolumeClaim", Some("web"), "data");
+    let mut world = World::new(&[&[], &["db"]]);
+    world.waves[0].push(claim.clone());
+    world.health.insert(claim.clone(), Status::Progressing);
+    let (state, next) = world.step(start(), Some(Wrote::All), 0);
+    assert_eq!(next, Next::Apply { wave: 1 });
+    let (_, next) = world.set("db", Status::Healthy).step(state, Some(Wrote::All), 1);
+    assert!(matches!(next, Next::Wait { ref on, .. } if on[0].key == claim), "{next:?}");
+}
+
+#[test]
+fn the_state_survives_being_written_down() {
+    let state = State {
+        digest: "d".into(),
+        phase: Phase::Gate { wave: 1, since: at(0), failing_since: Some(at(3)) },
+    };
+    let text = serde_json::to_string(&state).unwrap();
+    assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+}
+
+proptest! {
+    /// Whatever health says and however time passes, waves are asked for in order, none twice without a write between,
+    /// and the end is Done or Halted.
+    #[test]
+    fn any_story_ends_and_waves_come_in_order(
+        waves in 1usize..5,
+        story in prop::collection::vec((0u8..5, 0i64..400, any::<bool>()), 1..60),
+    ) {
+        let names: Vec<String> = (0..waves).map(|n| format!("w{n}")).collect();
+        let lists: Vec<Vec<&str>> = names.iter().map(|name| vec![name.as_str()]).collect();
+        let slices: Vec<&[&str]> = lists.iter().map(Vec::as_slice).collect();
+        let mut world = World::new(&slices);
+        let (mut state, mut now, mut written, mut asked) = (start(), 0, 0usize, false);
+        for (says, pause, refuse) in story {
+            now += pause;
+            let status = [Status::Healthy, Status::Progressing, Status::Failed, Status::Missing, Status::Suspended][usize::from(says)];
+            for name in &names[..written.min(waves)] {
+                world.set(name, status);
+            }
+            let wrote = asked.then(|| if refuse && says == 2 { Wrote::Refused(vec!["no".into()]) } else { Wrote::All });
+            if wrote == Some(Wrote::All) { written += 1; }
+            let (after, next) = world.step(state, wrote, now);
+            asked = false;
+            match &next {
+                Next::Apply { wave } => {
+                    prop_assert_eq!(*wave, written);
+                    asked = true;
+                }
+                Next::Done => prop_assert_eq!(written, waves),
+                Next::Wait { until, .. } => prop_assert!(*until > at(now)),
+                Next::Halt { .. } => {}
+            }
+            state = after;
+        }
+        // A day of silence later it has ended one way or the other, or waits for a write that was asked for.
+        let (_, next) = world.step(state, None, now + 86_400);
+        let ended = matches!(next, Next::Done | Next::Halt { .. } | Next::Apply { .. });
+        prop_assert!(ended || matches!(next, Next::Wait { .. }) && written > 0, "{:?}", next);
+    }
+}

@@ -1,0 +1,70 @@
+//! `make bench`: what a rollout costs, beside `kubectl apply --server-side` and beside a bare client that sends the same
+//! requests at its best concurrency, all against one control plane in one run.
+//!
+//! Ratios are what counts: this machine's seconds are not another's. Prints a table and writes JSON.
+
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
+
+mod bare;
+mod control_plane;
+mod process;
+mod subject;
+mod table;
+mod workload;
+
+use std::path::PathBuf;
+
+use control_plane::ControlPlane;
+use subject::{Measured, Subject};
+use workload::Workload;
+
+fn main() {
+    // `cargo test --benches` and listings call this too; a benchmark runs only when it is asked for.
+    if !std::env::args().any(|argument| argument == "--bench") || std::env::var_os("FAIRLEAD_BENCH").is_none()
+    {
+        println!("bench: not asked for; run `make bench`");
+        return;
+    }
+    let only: Option<String> =
+        std::env::var("FAIRLEAD_BENCH").ok().filter(|name| name != "all" && name != "1");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
+    let mut results: Vec<Measured> = Vec::new();
+    for workload in Workload::all().into_iter().filter(|w| only.as_ref().is_none_or(|only| *only == w.name)) {
+        eprintln!("== {}", workload.name);
+        let plane = ControlPlane::start();
+        results.extend(runtime.block_on(measure(&plane, &workload)));
+    }
+    let text = table::render(&results);
+    println!("{text}");
+    let folder = PathBuf::from(std::env::var("FAIRLEAD_BENCH_OUT").unwrap_or_else(|_| ".".to_owned()));
+    std::fs::write(folder.join("bench.json"), serde_json::to_vec_pretty(&results).expect("JSON"))
+        .expect("writing");
+    std::fs::write(folder.join("bench.md"), text).expect("writing");
+}
+
+/// All subjects on one workload: the roofline first, so that the server is warm for those that are judged by it.
+async fn measure(plane: &ControlPlane, workload: &Workload) -> Vec<Measured> {
+    let mut results = Vec::new();
+    for concurrency in [8, 16] {
+        let mut subject = subject::Bare::new(plane, concurrency).await;
+        results.extend(run(plane, workload, &mut subject).await);
+    }
+    let mut kubectl = subject::Kubectl::new(plane);
+    results.extend(run(plane, workload, &mut kubectl).await);
+    let mut fairlead = subject::Fairlead::new(plane, workload).await;
+    results.extend(run(plane, workload, &mut fairlead).await);
+    results.extend(fairlead.extras(plane, workload).await);
+    results
+}
+
+async fn run(plane: &ControlPlane, workload: &Workload, subject: &mut dyn Subject) -> Vec<Measured> {
+    let mut results = Vec::new();
+    plane.namespace(&subject.namespace(workload)).await;
+    for phase in [workload::Phase::First, workload::Phase::OnePercent, workload::Phase::Nothing] {
+        let measured = subject.apply(plane, workload, phase).await;
+        eprintln!("   {:<14} {:<12} {:>7.2} s", measured.subject, measured.phase, measured.seconds);
+        results.push(measured);
+    }
+    results
+}

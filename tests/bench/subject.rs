@@ -1,0 +1,445 @@
+//! Those who are measured.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::bare;
+use crate::control_plane::ControlPlane;
+use crate::process::{Usage, usage};
+use crate::workload::{Phase, Workload};
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Measured {
+    pub workload: String,
+    pub subject: String,
+    pub phase: String,
+    pub objects: usize,
+    pub seconds: f64,
+    pub requests: u64,
+    pub client_cpu: f64,
+    pub server_cpu: f64,
+    pub peak_mib: f64,
+    pub resident_mib: f64,
+}
+
+pub trait Subject {
+    fn namespace(&self, workload: &Workload) -> String;
+    fn apply<'a>(
+        &'a mut self,
+        plane: &'a ControlPlane,
+        workload: &'a Workload,
+        phase: Phase,
+    ) -> BoxFuture<'a, Measured>;
+}
+
+/// Takes the figures around a piece of work.
+struct Meter<'a> {
+    plane: &'a ControlPlane,
+    resource: &'static str,
+    requests: u64,
+    server: Usage,
+    began: Instant,
+}
+
+impl<'a> Meter<'a> {
+    async fn start(plane: &'a ControlPlane, workload: &Workload) -> Self {
+        let resource = workload.resource().1;
+        let requests = plane.requests(resource).await;
+        Self { plane, resource, requests, server: plane.usage(), began: Instant::now() }
+    }
+
+    async fn stop(
+        self,
+        workload: &Workload,
+        subject: &str,
+        phase: &str,
+        client_cpu: f64,
+        memory: Usage,
+    ) -> Measured {
+        self.stop_at(Instant::now(), workload, subject, phase, client_cpu, memory).await
+    }
+
+    async fn stop_at(
+        self,
+        ended: Instant,
+        workload: &Workload,
+        subject: &str,
+        phase: &str,
+        client_cpu: f64,
+        memory: Usage,
+    ) -> Measured {
+        let server_cpu = self.plane.usage().cpu_seconds - self.server.cpu_seconds;
+        Measured {
+            workload: workload.name.to_owned(),
+            subject: subject.to_owned(),
+            phase: phase.to_owned(),
+            objects: workload.count,
+            seconds: (ended - self.began).as_secs_f64(),
+            requests: self.plane.requests(self.resource).await - self.requests,
+            client_cpu,
+            server_cpu,
+            peak_mib: memory.peak_mib,
+            resident_mib: memory.resident_mib,
+        }
+    }
+}
+
+pub struct Bare {
+    client: kube::Client,
+    concurrency: usize,
+}
+
+impl Bare {
+    pub async fn new(plane: &ControlPlane, concurrency: usize) -> Self {
+        Self { client: plane.client().await, concurrency }
+    }
+}
+
+impl Subject for Bare {
+    fn namespace(&self, _: &Workload) -> String {
+        format!("bare-{}", self.concurrency)
+    }
+
+    fn apply<'a>(
+        &'a mut self,
+        plane: &'a ControlPlane,
+        workload: &'a Workload,
+        phase: Phase,
+    ) -> BoxFuture<'a, Measured> {
+        Box::pin(async move {
+            let namespace = self.namespace(workload);
+            let (root, plural) = workload.resource();
+            let bodies: Vec<(String, Bytes)> = workload
+                .objects(&namespace, phase)
+                .iter()
+                .map(|object| {
+                    let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                    (
+                        format!("/{root}/namespaces/{namespace}/{plural}/{name}"),
+                        Bytes::from(object.to_string()),
+                    )
+                })
+                .collect();
+            let meter = Meter::start(plane, workload).await;
+            let before = usage(std::process::id());
+            bare::prove_and_apply(&self.client, &bodies, self.concurrency).await;
+            let cpu = usage(std::process::id()).cpu_seconds - before.cpu_seconds;
+            let name = format!("bare client, {}", self.concurrency);
+            meter.stop(workload, &name, phase.name(), cpu, Usage::default()).await
+        })
+    }
+}
+
+pub struct Kubectl {
+    folder: tempfile::TempDir,
+}
+
+impl Kubectl {
+    pub fn new(_: &ControlPlane) -> Self {
+        Self { folder: tempfile::tempdir().expect("a folder") }
+    }
+}
+
+impl Subject for Kubectl {
+    fn namespace(&self, _: &Workload) -> String {
+        "kubectl".to_owned()
+    }
+
+    fn apply<'a>(
+        &'a mut self,
+        plane: &'a ControlPlane,
+        workload: &'a Workload,
+        phase: Phase,
+    ) -> BoxFuture<'a, Measured> {
+        Box::pin(async move {
+            for (name, text) in workload.files(&self.namespace(workload), phase) {
+                std::fs::write(self.folder.path().join(name), text).expect("writing");
+            }
+            let meter = Meter::start(plane, workload).await;
+            let before = children_cpu();
+            let status = Command::new(&plane.kubectl)
+                .args(["--kubeconfig", &plane.kubeconfig.to_string_lossy(), "apply", "--server-side", "-f"])
+                .arg(self.folder.path())
+                .stdout(Stdio::null())
+                .status()
+                .expect("kubectl runs");
+            assert!(status.success());
+            let cpu = children_cpu() - before;
+            meter.stop(workload, "kubectl apply --server-side", phase.name(), cpu, Usage::default()).await
+        })
+    }
+}
+
+/// CPU of children that have ended, in seconds.
+fn children_cpu() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field =
+        |n: usize| rest.split_whitespace().nth(n).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    (field(13) + field(14)) / 100.0
+}
+
+/// The agent itself, following a git remote.
+pub struct Fairlead {
+    agent: Child,
+    port: u16,
+    folder: tempfile::TempDir,
+}
+
+const NAMESPACE: &str = "fairlead-bench";
+
+impl Fairlead {
+    pub async fn new(plane: &ControlPlane, _: &Workload) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let remote = folder.path().join("remote.git");
+        let work = folder.path().join("work");
+        git(folder.path(), &["init", "-q", "--bare", "-b", "env/bench", "remote.git"]);
+        git(folder.path(), &["clone", "-q", "remote.git", "work"]);
+        git(&work, &["checkout", "-q", "-b", "env/bench"]);
+        let config = json!({"apiVersion": "fairlead.dev/v1alpha1", "kind": "EnvironmentConfig", "spec": {
+            "apps": [{"name": "bench", "path": "apps/bench"}]}});
+        std::fs::create_dir_all(work.join("environments/bench")).expect("a folder");
+        std::fs::write(work.join("environments/bench/environment.yaml"), config.to_string())
+            .expect("writing");
+        plane.namespace(NAMESPACE).await;
+        kubectl_apply(plane, &platform(&remote));
+        let mut agent = Command::new(env!("CARGO_BIN_EXE_fairlead"))
+            .args(["agent", "--listen", "127.0.0.1:0", "--poll-interval", "100ms", "--log-format", "json"])
+            .arg("--kubeconfig")
+            .arg(&plane.kubeconfig)
+            .arg("--cache")
+            .arg(folder.path().join("cache"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the agent starts");
+        let mut lines = BufReader::new(agent.stderr.take().expect("a pipe")).lines();
+        let port = loop {
+            let line = lines.next().expect("the agent says its address").expect("a line");
+            let value: Value = serde_json::from_str(&line).unwrap_or_default();
+            if let Some((_, port)) = value["address"].as_str().and_then(|address| address.rsplit_once(':')) {
+                break port.parse().expect("a port");
+            }
+        };
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { agent, port, folder }
+    }
+
+    fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    async fn metric(&self, name: &str) -> f64 {
+        let port = self.port;
+        let text = tokio::task::spawn_blocking(move || http_get(port, "/metrics")).await.expect("a thread");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or(" 0");
+        line.trim().parse().unwrap_or(0.0)
+    }
+
+    async fn until(&self, name: &str, at_least: f64) -> Instant {
+        let began = Instant::now();
+        loop {
+            if self.metric(name).await >= at_least {
+                return Instant::now();
+            }
+            assert!(began.elapsed() < Duration::from_secs(600), "{name} did not reach {at_least}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    fn usage(&self) -> Usage {
+        usage(self.agent.id())
+    }
+
+    /// What only an agent does: seeing an edit by hand, and resting.
+    pub async fn extras(&mut self, plane: &ControlPlane, workload: &Workload) -> Vec<Measured> {
+        let mut results = Vec::new();
+        let (_, plural) = workload.resource();
+        // Three edits; the middle one counts.
+        let mut seen = Vec::new();
+        for n in 0..3 {
+            let writes = self.metric(WRITES).await;
+            let meter = Meter::start(plane, workload).await;
+            let patch = if plural == "configmaps" {
+                r#"{"data":{"round":"by hand"}}"#
+            } else {
+                r#"{"spec":{"replicas":1}}"#
+            };
+            kubectl(
+                plane,
+                &["-n", NAMESPACE, "patch", plural, &format!("object-{n:05}"), "--type=merge", "-p", patch],
+            );
+            let edited = Instant::now();
+            let ended = self.until(WRITES, writes + 1.0).await;
+            let mut measured =
+                meter.stop_at(ended, workload, "fairlead", "edit put back", 0.0, self.usage()).await;
+            measured.seconds = ended.saturating_duration_since(edited).as_secs_f64();
+            seen.push(measured);
+        }
+        seen.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
+        results.push(seen.swap_remove(1));
+        // Rest: after a commit has settled, ten seconds of nothing.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let (cpu, writes, dry_runs, reads) = (
+            self.usage().cpu_seconds,
+            self.metric(WRITES).await,
+            self.metric(DRY_RUNS).await,
+            self.metric(READS).await,
+        );
+        let meter = Meter::start(plane, workload).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let used = self.usage();
+        let asked = self.metric(WRITES).await + self.metric(DRY_RUNS).await + self.metric(READS).await
+            - writes
+            - dry_runs
+            - reads;
+        let mut measured =
+            meter.stop(workload, "fairlead", "10 s of rest", used.cpu_seconds - cpu, used).await;
+        measured.requests = asked as u64;
+        results.push(measured);
+        for measured in &results {
+            eprintln!("   {:<14} {:<12} {:>7.2} s", measured.subject, measured.phase, measured.seconds);
+        }
+        results
+    }
+}
+
+const WRITES: &str = "fairlead_api_requests_total{verb=\"write\"}";
+const DRY_RUNS: &str = "fairlead_api_requests_total{verb=\"dry_run\"}";
+const READS: &str = "fairlead_api_requests_total{verb=\"read\"}";
+const ROLLED_OUT: &str = "fairlead_events_total{environment=\"bench\",reason=\"RolledOut\"}";
+
+impl Subject for Fairlead {
+    fn namespace(&self, _: &Workload) -> String {
+        NAMESPACE.to_owned()
+    }
+
+    fn apply<'a>(
+        &'a mut self,
+        plane: &'a ControlPlane,
+        workload: &'a Workload,
+        phase: Phase,
+    ) -> BoxFuture<'a, Measured> {
+        Box::pin(async move {
+            let folder = self.work().join("apps/bench");
+            std::fs::create_dir_all(&folder).expect("a folder");
+            for (name, text) in workload.files(NAMESPACE, phase) {
+                std::fs::write(folder.join(name), text).expect("writing");
+            }
+            if phase == Phase::Nothing {
+                // A commit that changes the app's files and nothing that they render to: the whole pass, for nothing.
+                std::fs::write(folder.join("objects-0000.yaml"), {
+                    let text = std::fs::read_to_string(folder.join("objects-0000.yaml")).expect("reading");
+                    format!("# a word\n{text}")
+                })
+                .expect("writing");
+            }
+            git(&self.work(), &["add", "-A"]);
+            git(
+                &self.work(),
+                &["-c", "user.name=b", "-c", "user.email=b@example.org", "commit", "-qm", phase.name()],
+            );
+            let (writes, rolled) = (self.metric(WRITES).await, self.metric(ROLLED_OUT).await);
+            let cpu = self.usage().cpu_seconds;
+            git(&self.work(), &["push", "-q", "origin", "env/bench"]);
+            let meter = Meter::start(plane, workload).await;
+            let ended = match phase {
+                Phase::Nothing => {
+                    let head = git(&self.work(), &["rev-parse", "HEAD"]);
+                    seen(plane, &head).await
+                }
+                _ => {
+                    let ended = self.until(WRITES, writes + workload.changed(phase) as f64).await;
+                    self.until(ROLLED_OUT, rolled + 1.0).await;
+                    ended
+                }
+            };
+            let used = self.usage();
+            meter.stop_at(ended, workload, "fairlead", phase.name(), used.cpu_seconds - cpu, used).await
+        })
+    }
+}
+
+impl Drop for Fairlead {
+    fn drop(&mut self) {
+        let _ = self.agent.kill();
+        let _ = self.agent.wait();
+    }
+}
+
+/// When the Environment says that it has this commit.
+async fn seen(plane: &ControlPlane, head: &str) -> Instant {
+    let client = plane.client().await;
+    loop {
+        let request = http::Request::get("/apis/fairlead.dev/v1alpha1/environments/bench")
+            .body(Vec::new())
+            .expect("a request");
+        let found: Value = client.request(request).await.expect("the Environment");
+        if found["status"]["revision"] == head && found["status"]["conditions"][0]["status"] == "True" {
+            return Instant::now();
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn platform(remote: &Path) -> Vec<Value> {
+    let mut objects: Vec<Value> =
+        fairlead::api::crds().iter().map(|crd| serde_json::to_value(crd).expect("JSON")).collect();
+    objects.push(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deploy", "namespace": NAMESPACE}}));
+    objects.push(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+        "metadata": {"name": "deploy", "namespace": NAMESPACE},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "deploy", "namespace": NAMESPACE}]}));
+    objects.push(json!({"apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "bench"}, "spec": {
+        "source": {"url": format!("file://{}", remote.display()), "branch": "env/bench"},
+        "serviceAccount": {"namespace": NAMESPACE, "name": "deploy"}, "namespaces": [NAMESPACE]}}));
+    objects
+}
+
+fn kubectl_apply(plane: &ControlPlane, objects: &[Value]) {
+    let (definitions, rest): (Vec<&Value>, Vec<&Value>) =
+        objects.iter().partition(|object| object["kind"] == "CustomResourceDefinition");
+    for (n, part) in [definitions, rest].into_iter().enumerate() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let text: Vec<String> = part.iter().map(|object| object.to_string()).collect();
+        std::fs::write(file.path(), text.join("\n---\n")).expect("writing");
+        kubectl(plane, &["apply", "--server-side", "-f", &file.path().to_string_lossy()]);
+        if n == 0 {
+            kubectl(
+                plane,
+                &["wait", "--for=condition=Established", "crd/environments.fairlead.dev", "--timeout=30s"],
+            );
+        }
+    }
+}
+
+fn kubectl(plane: &ControlPlane, arguments: &[&str]) {
+    let status = Command::new(&plane.kubectl)
+        .args(["--kubeconfig", &plane.kubeconfig.to_string_lossy()])
+        .args(arguments)
+        .stdout(Stdio::null())
+        .status()
+        .expect("kubectl runs");
+    assert!(status.success(), "kubectl {arguments:?}");
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git").args(arguments).current_dir(folder).output().expect("git runs");
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn http_get(port: u16, path: &str) -> String {
+    use std::io::{Read, Write};
+    let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
+    let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let mut text = String::new();
+    let _ = stream.read_to_string(&mut text);
+    text
+}

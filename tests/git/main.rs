@@ -1,0 +1,16 @@
+//! Git against the real thing: repositories made by the `git` command, served from disk, over http and over ssh.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "these tests are the outside world: they write files, start servers and wait"
+)]
+
+mod bed;
+mod cache;
+mod file;
+mod http;
+mod links;
+mod ssh;
+mod tree;
+mod web;
