@@ -153,9 +153,7 @@ impl EnvironmentLoop {
         };
         let git = async {
             let Some((_, source)) = &mut self.source else { return std::future::pending().await };
-            if source.seen.changed().await.is_err() {
-                std::future::pending().await
-            }
+            source.changed().await;
         };
         let finished = async {
             match &mut self.driver {
@@ -192,7 +190,7 @@ impl EnvironmentLoop {
         }
         self.follow(&environment.spec.source).await?;
         let Some((_, source)) = &mut self.source else { return Ok(()) };
-        let Seen { revision, error, failures } = source.seen.borrow_and_update().clone();
+        let Seen { revision, error, failures } = source.look();
         let stale = |at: tokio::time::Instant| at.elapsed() > CREDENTIALS_LAST;
         if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
             // A rotated password: the Secret may hold the new one by now.
