@@ -34,6 +34,8 @@ pub enum Class {
     /// The status of an Environment is written.
     Status,
     Event,
+    /// A heartbeat, or who has which environment.
+    Lease,
 }
 
 /// One request and what came of it.
@@ -196,6 +198,7 @@ fn classify(method: &Method, path: &str, query: &str) -> Class {
         (true, [_]) => Class::List,
         (true, _) => Class::Get,
         (false, ["events", ..]) => Class::Event,
+        (false, ["leases", ..]) => Class::Lease,
         (false, ["environments", _, "status"]) => Class::Status,
         (false, _) if query.contains("dryRun=All") => Class::DryRun,
         (false, _) => Class::Write,
