@@ -40,7 +40,8 @@ pub async fn keep(leases: Leases, id: ReplicaId, scope: Scope, fence: Fence, end
             }
             Beat::Failed(why) => {
                 tracing::warn!(error = %why, left = ?fence.left(), "the heartbeat was not confirmed");
-                AGAIN
+                // Before the first there is nothing to lose: a right or a namespace may be missing for long.
+                if joined { AGAIN } else { leases.timing().renew }
             }
         };
         tokio::select! {

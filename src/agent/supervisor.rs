@@ -57,6 +57,7 @@ pub struct Supervisor {
 /// One life of this replica: from a heartbeat's first beat to its loss.
 struct Session {
     id: ReplicaId,
+    began: Moment,
     end: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -206,15 +207,14 @@ impl Supervisor {
             self.fence.clone(),
             end.clone(),
         ));
-        self.session = Some(Session { id, end, task });
+        self.session = Some(Session { id, began: uptime(), end, task });
     }
 
     /// Our own beats are confirmed, and we do not see them: then we do not see what others do, either.
     fn is_blind(&self) -> bool {
         let Some(session) = &self.session else { return false };
-        let seen = self.member.view.peers().get(&session.id);
-        let silent = |changed: Moment| uptime() > changed + self.leases.timing().fence;
-        self.fence.left().is_some() && seen.is_some_and(|peer| silent(peer.changed))
+        let seen = self.member.view.peers().get(&session.id).map_or(session.began, |peer| peer.changed);
+        self.fence.left().is_some() && uptime() > seen + self.leases.timing().fence
     }
 
     fn lease(&mut self, event: LeaseEvent) {

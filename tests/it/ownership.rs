@@ -204,3 +204,44 @@ fn a_replica_whose_heartbeats_fail_stops_before_another_takes_over() {
     eprintln!("taken over {taken:?} after the first lost heartbeat; {} writes were dropped", wrote.len());
     wait_until(40 * SECOND, "it joins again when it can", || fleet.shares(["a", "b"]) == [3, 3]);
 }
+
+/// Slow, so it is asked for by name: `cargo test --test it two_hundred -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes minutes; the figures are for docs/guarantees.md"]
+fn two_hundred_environments_cost_three_heartbeats_at_rest() {
+    let fleet = Fleet::new("many", 200);
+    let proxies = ["a", "b", "c"].map(|_| fleet.bed.proxy());
+    let began = Instant::now();
+    let [a, b, c] = [0, 1, 2].map(|n| fleet.replica_through(&proxies[n], ["a", "b", "c"][n]));
+    let even = |shares: &[usize]| shares.iter().sum::<usize>() == 200 && shares.iter().all(|share| (66..=100).contains(share));
+    let mut shares = [0; 3];
+    wait_until(120 * SECOND, "three share alike", || {
+        shares = fleet.shares(["a", "b", "c"]);
+        even(&shares) && shares.iter().all(|share| *share < 68)
+    });
+    eprintln!("three replicas share 200 environments as {shares:?} after {:?}", began.elapsed());
+    wait_until(120 * SECOND, "all run", || fleet.all_have("first"));
+    let [_, _, _] = [&a, &b, &c].map(owned);
+    let mut rest = Instant::now();
+    let writes = [Class::Write, Class::DryRun, Class::Status, Class::Event, Class::List, Class::Get];
+    wait_until(60 * SECOND, "all is at rest", || {
+        if proxies.iter().any(|proxy| !proxy.since(rest, &writes).is_empty()) {
+            rest = Instant::now();
+        }
+        rest.elapsed() > 15 * SECOND
+    });
+    let beats: usize = proxies.iter().map(|proxy| proxy.since(rest, &[Class::Lease]).len()).sum();
+    eprintln!("at rest for {:?}: {beats} heartbeats, and no other request", rest.elapsed());
+    assert!(beats <= 3 * (1 + rest.elapsed().as_secs() as usize / 3), "{beats} in {:?}", rest.elapsed());
+
+    let killed = Instant::now();
+    b.killer()();
+    wait_until(TAKEOVER, "the dead one's are others'", || even(&fleet.shares(["a", "c"])));
+    eprintln!("all of them have an owner again after {:?}", killed.elapsed());
+    wait_until(TAKEOVER, "and each knows", || owned(&a) + owned(&c) == 200);
+    eprintln!("and each owner knows after {:?}", killed.elapsed());
+    let told = Instant::now();
+    c.terminate();
+    wait_until(5 * SECOND, "what was handed over has an owner", || fleet.shares(["a"]) == [200]);
+    eprintln!("handed over after {:?}", told.elapsed());
+}
