@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
 use crate::api::{AppStatus, Identity};
-use crate::cluster::{Before, Detail, Environments, Index, Session, WaveOutcome, apply_wave, prove};
+use crate::cluster::{Before, Detail, Environments, Index, Session, WaveOutcome, Watched, apply_wave, prove};
 use crate::health::pods::{self, PodProblem};
-use crate::object::{AppName, Digest, Gvk};
+use crate::object::{AppName, Digest};
 use crate::plan::{Answer, CheckedPlan, Plan, Refused, Wanted, check};
 
 /// What the actions of an environment work with.
@@ -33,7 +33,7 @@ pub struct Driver {
     hands: Hands,
     apps: BTreeMap<AppName, App>,
     /// What the apps want, by kind.
-    kinds: BTreeSet<Gvk>,
+    watched: BTreeSet<Watched>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
     under_way: JoinSet<Finished>,
 }
@@ -50,7 +50,7 @@ enum Finished {
 
 impl Driver {
     pub fn new(hands: Hands) -> Self {
-        Self { hands, apps: BTreeMap::new(), kinds: BTreeSet::new(), under_way: JoinSet::new() }
+        Self { hands, apps: BTreeMap::new(), watched: BTreeSet::new(), under_way: JoinSet::new() }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -70,9 +70,7 @@ impl Driver {
             app.stop();
         }
         let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
-        // By reference first: an app of ten thousand objects has a handful of kinds.
-        let kinds: BTreeSet<&Gvk> = objects.map(|object| &object.gvk).collect();
-        self.kinds = kinds.into_iter().cloned().collect();
+        self.watched = Watched::of(objects.map(|object| &**object));
     }
 
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
@@ -89,7 +87,7 @@ impl Driver {
 
     /// Watches the kinds that the apps want.
     pub async fn watch(&mut self) -> Result<(), crate::cluster::IndexError> {
-        self.hands.index.ensure(&self.kinds).await
+        self.hands.index.ensure(&self.watched).await
     }
 
     /// Asks every app what to do and begins it. Says when to ask again if nothing happens before.
@@ -116,8 +114,8 @@ impl Driver {
                         let identity = hands.identity.as_ref();
                         let outcome = apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
                         // A definition that was just written is served now, and what it defines is watched from here on.
-                        let kinds: BTreeSet<Gvk> = outcome.written.iter().map(|written| written.wanted.gvk.clone()).collect();
-                        if let Err(error) = hands.index.ensure(&kinds).await {
+                        let watched = Watched::of(outcome.written.iter().map(|written| &*written.wanted));
+                        if let Err(error) = hands.index.ensure(&watched).await {
                             tracing::warn!(%error, "a new kind cannot be watched yet");
                         }
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
