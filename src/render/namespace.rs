@@ -19,14 +19,7 @@ pub(crate) enum Subjects {
 
 pub(crate) fn run(build: &mut Build<'_>, namespace: &At<String>, layer: &mut Layer) {
     let fields = layer.fields.clone();
-    apply(
-        build,
-        namespace,
-        &fields.namespace,
-        Subjects::Default,
-        false,
-        layer,
-    );
+    apply(build, namespace, &fields.namespace, Subjects::Default, false, layer);
 }
 
 pub(crate) fn apply(
@@ -101,13 +94,7 @@ fn set(
             _ => false,
         };
         if !skip {
-            visit(
-                &mut object.node,
-                &spec.path,
-                spec.create,
-                Make::Scalar,
-                &mut |node| put(node),
-            )?;
+            visit(&mut object.node, &spec.path, spec.create, Make::Scalar, &mut |node| put(node))?;
         }
     }
     Ok(())
