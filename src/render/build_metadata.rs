@@ -67,7 +67,7 @@ impl Build<'_> {
         let (origin, transformations) = (object.build_origin.clone(), object.transformations.clone());
         let mut put = |field: &str, key: &str, text: String| {
             if let Some(metadata) = object.metadata_mut() {
-                let map = metadata.entry(field.to_owned()).or_insert_with(|| Node::Map(Map::new()));
+                let map = metadata.get_or(field, || Node::Map(Map::new()));
                 if let Node::Map(map) = map {
                     map.insert(key.to_owned(), Node::quoted(text));
                 }
@@ -80,7 +80,11 @@ impl Build<'_> {
             put("annotations", ORIGIN, lines(&origin, "", ""));
         }
         if wants("transformerAnnotations") && !transformations.is_empty() {
-            put("annotations", TRANSFORMATIONS, transformations.iter().map(|one| lines(one, "- ", "  ")).collect());
+            put(
+                "annotations",
+                TRANSFORMATIONS,
+                transformations.iter().map(|one| lines(one, "- ", "  ")).collect(),
+            );
         }
     }
 }

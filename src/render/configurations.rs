@@ -28,7 +28,12 @@ const SECTIONS: &[&str] = &[
     "replicas",
 ];
 
-pub(crate) fn load(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn load(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     for path in &kustomization.configurations {
         for document in read(build, folder, path) {
             let mut found = Found::new();
@@ -49,7 +54,9 @@ pub(crate) fn load(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kus
 
 fn read(build: &mut Build<'_>, folder: &TreePath, path: &At<String>) -> Vec<Doc> {
     let text = build.files.file(folder, &path.it, &path.place);
-    let Some(text) = build.keep(text) else { return Vec::new() };
+    let Some(text) = build.keep(text) else {
+        return Vec::new();
+    };
     let documents = text.documents(Dialect::Config, &build.files.limits.yaml);
     build.keep(documents).unwrap_or_default()
 }
@@ -152,7 +159,8 @@ fn walk(
         {
             let mut spec = spec;
             spec.path.push(text("x-kubernetes-object-ref-name-key").unwrap_or("name").to_owned());
-            let target = GvkFilter { group: String::new(), version: version.to_owned(), kind: kind.to_owned() };
+            let target =
+                GvkFilter { group: String::new(), version: version.to_owned(), kind: kind.to_owned() };
             fields.add_references(target, [spec])?;
         }
         if let Some(reference) = text("$ref") {

@@ -55,11 +55,17 @@ impl<'a> Cursor<'a> {
 
     /// The fields of a map. Names that are not among `known` are errors.
     pub fn fields(&self, known: &[&'static str], found: &mut Found) -> Vec<(&'static str, Cursor<'a>)> {
-        let Some(map) = self.map(found) else { return Vec::new() };
+        let Some(map) = self.map(found) else {
+            return Vec::new();
+        };
         let mut fields = Vec::new();
         for (key, value) in map {
             let cursor = self.below(key, value);
-            match known.iter().find(|known| **known == key).or_else(|| known.iter().find(|known| known.eq_ignore_ascii_case(key))) {
+            match known
+                .iter()
+                .find(|known| **known == key)
+                .or_else(|| known.iter().find(|known| known.eq_ignore_ascii_case(key)))
+            {
                 Some(known) if !value.is_null() => fields.push((*known, cursor)),
                 Some(_) => {}
                 None => found.push(unknown_field(&cursor, key, known)),
@@ -146,7 +152,9 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn text_map(&self, found: &mut Found) -> Vec<(String, String)> {
-        let Some(map) = self.map(found) else { return Vec::new() };
+        let Some(map) = self.map(found) else {
+            return Vec::new();
+        };
         map.iter().map(|(key, value)| (key.clone(), self.below(key, value).text(found))).collect()
     }
 }

@@ -42,7 +42,8 @@ pub(crate) struct Fields {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Conflict(pub String);
 
-static DEFAULTS: LazyLock<Arc<Fields>> = LazyLock::new(|| Arc::new(Fields::read(include_str!("data/fields.txt"))));
+static DEFAULTS: LazyLock<Arc<Fields>> =
+    LazyLock::new(|| Arc::new(Fields::read(include_str!("data/fields.txt"))));
 
 impl FieldSpec {
     pub fn new(path: &str, create: bool) -> Self {
@@ -117,8 +118,11 @@ impl Fields {
     }
 
     fn read(table: &str) -> Self {
-        let any = |word: &str| if word == "-" { String::new() } else { word.to_owned() };
-        let gvk = |words: &[&str]| GvkFilter { group: any(words[0]), version: any(words[1]), kind: any(words[2]) };
+        let any = |word: &str| {
+            if word == "-" { String::new() } else { word.to_owned() }
+        };
+        let gvk =
+            |words: &[&str]| GvkFilter { group: any(words[0]), version: any(words[1]), kind: any(words[2]) };
         let mut fields = Self::default();
         for line in table.lines().filter(|line| !line.starts_with('#')) {
             let words: Vec<&str> = line.split(' ').collect();
@@ -126,11 +130,16 @@ impl Fields {
                 "ref" => {
                     let (target, path) = (gvk(&words[1..4]), split_path(words[7]));
                     let spec = FieldSpec { gvk: gvk(&words[4..7]), path, create: false };
-                    fields.add_references(target, [spec]).expect("the default rules do not contradict each other");
+                    fields
+                        .add_references(target, [spec])
+                        .expect("the default rules do not contradict each other");
                 }
                 section => {
-                    let spec =
-                        FieldSpec { gvk: gvk(&words[1..4]), create: words[4] == "yes", path: split_path(words[5]) };
+                    let spec = FieldSpec {
+                        gvk: gvk(&words[1..4]),
+                        create: words[4] == "yes",
+                        path: split_path(words[5]),
+                    };
                     let section = fields.section(section).expect("the table names known sections only");
                     add(section, spec).expect("the default rules do not contradict each other");
                 }
@@ -179,7 +188,6 @@ impl Fields {
 pub(crate) enum Make {
     Nothing,
     Scalar,
-    Map,
 }
 
 /// A path that leads through something that is neither a list nor a map.
@@ -194,7 +202,9 @@ pub(crate) fn visit<E: From<NotThere>>(
     make: Make,
     set: &mut dyn FnMut(&mut Node) -> Result<(), E>,
 ) -> Result<(), E> {
-    let Some((first, rest)) = path.split_first() else { return set(node) };
+    let Some((first, rest)) = path.split_first() else {
+        return set(node);
+    };
     match node {
         node if node.is_null() => Ok(()),
         Node::List(items) => items.iter_mut().try_for_each(|item| visit(item, path, create, make, set)),
@@ -214,7 +224,7 @@ pub(crate) fn visit<E: From<NotThere>>(
                     None => return Ok(()),
                 },
                 Some(new) => {
-                    let field = map.entry(key.to_owned()).or_insert_with(|| new.clone());
+                    let field = map.get_or(key, || new.clone());
                     if field.is_null() {
                         *field = new;
                     }
@@ -241,8 +251,14 @@ mod tests {
         let fields = Fields::defaults();
         assert_eq!(fields.images.len(), 7);
         assert_eq!(fields.replicas.len(), 4);
-        let secrets = fields.name_reference.iter().find(|references| references.target.kind == "Secret").unwrap();
-        assert!(secrets.referrers.iter().any(|spec| spec.path.last().unwrap() == "nginx.ingress.kubernetes.io/auth-secret"));
+        let secrets =
+            fields.name_reference.iter().find(|references| references.target.kind == "Secret").unwrap();
+        assert!(
+            secrets
+                .referrers
+                .iter()
+                .any(|spec| spec.path.last().unwrap() == "nginx.ingress.kubernetes.io/auth-secret")
+        );
     }
 
     #[test]

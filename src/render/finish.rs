@@ -23,7 +23,9 @@ pub(crate) fn overlay(files: Files<'_>, folder: &TreePath) -> Result<(Vec<Manife
 
 fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<Vec<Manifest>, Problems> {
     let layer = build.layer(folder, &Place::file(folder.clone()), None);
-    let Some(mut layer) = layer else { return Err(problems(std::mem::take(&mut build.found))) };
+    let Some(mut layer) = layer else {
+        return Err(problems(std::mem::take(&mut build.found)));
+    };
     for object in &mut layer.objects {
         if object.needs_hash {
             let name = format!("{}-{}", object.name(), hash::suffix(object));

@@ -23,10 +23,17 @@ struct Pair {
     place: Place,
 }
 
-pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn run(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     let global = kustomization.generator_options.as_ref();
     let config_maps = kustomization.config_maps.iter().map(|generator| (Kind::ConfigMap, generator));
-    for (kind, generator) in config_maps.chain(kustomization.secrets.iter().map(|generator| (Kind::Secret, generator))) {
+    for (kind, generator) in
+        config_maps.chain(kustomization.secrets.iter().map(|generator| (Kind::Secret, generator)))
+    {
         if let Some(mut object) = make(build, folder, kind, generator, global) {
             let by = if kind == Kind::Secret { "SecretGenerator" } else { "ConfigMapGenerator" };
             build.mark_generated(kustomization, &mut object, by);
@@ -223,7 +230,11 @@ fn env_lines(bytes: &[u8], place_at: impl Fn(u32) -> Place) -> Result<Vec<Pair>,
         }
         let (key, value) = line.split_once('=').unwrap_or((line, ""));
         if !key.is_empty() {
-            pairs.push(Pair { key: key.to_owned(), value: value.as_bytes().to_vec(), place: place_at(number) });
+            pairs.push(Pair {
+                key: key.to_owned(),
+                value: value.as_bytes().to_vec(),
+                place: place_at(number),
+            });
         }
     }
     Ok(pairs)
@@ -235,7 +246,8 @@ fn check_keys(build: &mut Build<'_>, pairs: &[Pair]) {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let is_legal = !pair.key.is_empty() && pair.key.len() <= 253 && pair.key.bytes().all(legal);
         if !is_legal || pair.key == "." || pair.key.starts_with("..") {
-            let problem = Problem::at(pair.place.clone(), "this key is not one that a ConfigMap or Secret can have");
+            let problem =
+                Problem::at(pair.place.clone(), "this key is not one that a ConfigMap or Secret can have");
             build.found.push(problem.hint("use letters, digits, `-`, `_` and `.`"));
         }
         if let Some(first) = pairs[..nth].iter().find(|other| other.key == pair.key) {
@@ -269,7 +281,10 @@ pub(crate) fn absorb(build: &mut Build<'_>, place: &Place, mut object: Resource,
             if behavior == Behavior::Replace {
                 object.build_origin = own_origin;
             }
-            object.touch(if behavior == Behavior::Merge { "generator merge" } else { "generator replace" }, place);
+            object.touch(
+                if behavior == Behavior::Merge { "generator merge" } else { "generator replace" },
+                place,
+            );
             layer.objects[*at] = object;
         }
         (several, _) => {
@@ -282,8 +297,11 @@ pub(crate) fn absorb(build: &mut Build<'_>, place: &Place, mut object: Resource,
 /// Name, labels and the like of the object that is merged with or replaced.
 fn take_over(object: &mut Resource, old: &Resource) {
     for field in ["labels", "annotations"] {
-        let mut texts: Map = old.texts(field).map(|(key, value)| (key.to_owned(), Node::fresh(value))).collect();
-        texts.extend(object.texts(field).map(|(key, value)| (key.to_owned(), Node::fresh(value))).collect::<Map>());
+        let mut texts: Map =
+            old.texts(field).map(|(key, value)| (key.to_owned(), Node::fresh(value))).collect();
+        texts.extend(
+            object.texts(field).map(|(key, value)| (key.to_owned(), Node::fresh(value))).collect::<Map>(),
+        );
         if let Some(metadata) = object.metadata_mut() {
             if texts.is_empty() {
                 metadata.remove(field);
@@ -307,7 +325,9 @@ fn take_over(object: &mut Resource, old: &Resource) {
 }
 
 fn merge_data(object: &mut Resource, old: &Resource) {
-    let text = |value: &Node| if value.is_null() { String::new() } else { value.scalar().unwrap_or_default() };
+    let text = |value: &Node| {
+        if value.is_null() { String::new() } else { value.scalar().unwrap_or_default() }
+    };
     for field in ["data", "binaryData"] {
         let mut merged: Map = Map::new();
         for source in [&old.node, &object.node] {

@@ -25,8 +25,11 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
     let mut rules = Vec::new();
     for image in images {
         if !image.it.tag_suffix.is_empty() && image.it.new_tag.is_empty() && image.it.digest.is_empty() {
-            let message = "`tagSuffix` is not supported: kustomize adds it twice to some images and drops digests";
-            build.found.push(Problem::at(image.place.clone(), message).hint("write the whole tag as `newTag`"));
+            let message =
+                "`tagSuffix` is not supported: kustomize adds it twice to some images and drops digests";
+            build
+                .found
+                .push(Problem::at(image.place.clone(), message).hint("write the whole tag as `newTag`"));
             continue;
         }
         // The name is a regular expression; where it is none, nothing fits it.
@@ -36,7 +39,10 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
         );
         match Regex::new(&pattern) {
             Ok(name) => rules.push(Rule { image, name }),
-            Err(_) => build.note(&image.place, "the image's name is a regular expression that is not one: it fits no image"),
+            Err(_) => build.note(
+                &image.place,
+                "the image's name is a regular expression that is not one: it fits no image",
+            ),
         }
     }
     if rules.is_empty() {
@@ -52,7 +58,8 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
             let mut result = containers(&mut object.node, rule, &mut touched[nth]);
             for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
                 let mut set = |node: &mut Node| put(node, rule, &mut touched[nth]);
-                result = result.and_then(|()| visit(&mut object.node, &spec.path, spec.create, Make::Nothing, &mut set));
+                result = result
+                    .and_then(|()| visit(&mut object.node, &spec.path, spec.create, Make::Nothing, &mut set));
             }
             if let Err(NotThere(message)) = result {
                 let message = format!("{message} (setting images of {kind} {})", object.name());

@@ -12,7 +12,8 @@ pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &
         match fields_of(&labels.it, &fields) {
             Ok(specs) => apply(build, "labels", &labels.place, &labels.it.pairs, &specs, layer),
             Err(Conflict(path)) => {
-                let message = format!("`fields` and the default rules contradict each other in `create` of {path}");
+                let message =
+                    format!("`fields` and the default rules contradict each other in `create` of {path}");
                 build.found.push(Problem::at(labels.place.clone(), message));
             }
         }

@@ -1,7 +1,7 @@
 //! One kustomization: its resources, generators and components gathered, then its transformers in kustomize's order.
 
-use std::collections::{HashMap, HashSet};
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::build_metadata::join;
@@ -12,7 +12,9 @@ use super::load::{Files, Target, at};
 use super::resource::Resource;
 use super::schema::Schemas;
 use super::vars::Var;
-use super::{configurations, generators, images, labels, names, namespace, patches, plugins, replicas, replacement};
+use super::{
+    configurations, generators, images, labels, names, namespace, patches, plugins, replacement, replicas,
+};
 use crate::object::{Note, Place, Problem, TreeError, TreePath};
 use crate::yaml::Dialect;
 
@@ -107,7 +109,8 @@ impl<'a> Build<'a> {
         if let Some(first) = self.stack.iter().position(|open| open.is_within(folder)) {
             let mut names: Vec<&str> = self.stack[first..].iter().map(TreePath::as_str).collect();
             names.push(folder.as_str());
-            let problem = Problem::at(named_at.clone(), format!("the overlays go in a circle: {}", names.join(" → ")));
+            let problem =
+                Problem::at(named_at.clone(), format!("the overlays go in a circle: {}", names.join(" → ")));
             self.found.push(problem.hint("a folder cannot build on itself or on a folder that it lies in"));
             return None;
         }
@@ -162,14 +165,17 @@ impl<'a> Build<'a> {
     }
 
     fn openapi(&mut self, folder: &TreePath, kustomization: &Kustomization) {
-        let Some(openapi) = &kustomization.openapi else { return };
+        let Some(openapi) = &kustomization.openapi else {
+            return;
+        };
         // The first one that is met counts, from the top down, as with kustomize.
         if std::mem::replace(&mut self.openapi_is_set, true) {
             return;
         }
         match (&openapi.it.path, &openapi.it.version) {
             (Some(_), Some(_)) => {
-                self.found.push(Problem::at(openapi.place.clone(), "`openapi` has either `path` or `version`"));
+                self.found
+                    .push(Problem::at(openapi.place.clone(), "`openapi` has either `path` or `version`"));
             }
             (Some(path), None) => {
                 let text = self.files.file(folder, path, &openapi.place);
@@ -180,7 +186,8 @@ impl<'a> Build<'a> {
                 }
             }
             (None, Some(version)) if version != "v1.21.2" && version != "v1212" => {
-                let problem = Problem::at(openapi.place.clone(), "this version of the OpenAPI is not built in");
+                let problem =
+                    Problem::at(openapi.place.clone(), "this version of the OpenAPI is not built in");
                 self.found.push(problem.hint("leave `openapi` away"));
             }
             _ => {}
@@ -196,7 +203,8 @@ impl<'a> Build<'a> {
                 Some(Target::File(file)) => {
                     let read = self.files.resources(&file, &path.place, Dialect::Kustomize);
                     let Some(read) = self.keep_all(read) else { continue };
-                    let mut objects = read.as_ref().clone();
+                    // Nobody else holds it where nothing is kept.
+                    let mut objects = Arc::try_unwrap(read).unwrap_or_else(|kept| kept.as_ref().clone());
                     self.mark_origin(&path.it, &mut objects);
                     self.append(objects, &mut layer.objects, &mut ids);
                 }
@@ -235,7 +243,9 @@ impl<'a> Build<'a> {
                 Entry::Occupied(known) => {
                     let first = &all[*known.get()].origin.place;
                     let message = format!("{} is there twice: first at {first}", object.id());
-                    self.found.push(Problem::at(object.origin.place.clone(), message).hint("remove one of the two"));
+                    self.found.push(
+                        Problem::at(object.origin.place.clone(), message).hint("remove one of the two"),
+                    );
                 }
                 Entry::Vacant(free) => {
                     free.insert(all.len());

@@ -3,14 +3,14 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::Limits;
 use super::cache::Cache;
 use super::node::{Node, Odd};
 use super::resource::Resource;
 use super::source::{Doc, Text, Written};
-use super::Limits;
-use serde_json::Value;
 use crate::object::{EntryKind, Place, Problem, Tree, TreeError, TreePath};
 use crate::yaml::Dialect;
+use serde_json::Value;
 
 pub(crate) struct Files<'a> {
     pub tree: &'a dyn Tree,
@@ -21,7 +21,8 @@ pub(crate) struct Files<'a> {
 }
 
 /// The names under which a kustomization is looked for.
-pub(crate) const KUSTOMIZATION_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(crate) const KUSTOMIZATION_NAMES: [&str; 3] =
+    ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 pub(crate) enum Target {
     File(TreePath),
@@ -39,15 +40,23 @@ impl Files<'_> {
             match self.tree.entry(joined).map_err(|error| at(place, &error))?.map(|entry| entry.kind) {
                 Some(EntryKind::File) => return self.inside(folder, joined.clone(), place).map(Target::File),
                 Some(EntryKind::Folder) => return Ok(Target::Folder(joined.clone())),
-                Some(EntryKind::BadLink) => return Err(at(place, &TreeError::BadLink { path: joined.clone() })),
-                Some(EntryKind::Submodule) => return Err(at(place, &TreeError::Submodule { path: joined.clone() })),
-                Some(EntryKind::BadName) => return Err(at(place, &TreeError::BadName { path: joined.clone() })),
+                Some(EntryKind::BadLink) => {
+                    return Err(at(place, &TreeError::BadLink { path: joined.clone() }));
+                }
+                Some(EntryKind::Submodule) => {
+                    return Err(at(place, &TreeError::Submodule { path: joined.clone() }));
+                }
+                Some(EntryKind::BadName) => {
+                    return Err(at(place, &TreeError::BadName { path: joined.clone() }));
+                }
                 None => {}
             }
         }
         if is_remote(path) {
             let message = "this names something outside the repository, which is never fetched";
-            return Err(Problem::at(place.clone(), message).hint("copy it into the repository and name the copy"));
+            return Err(
+                Problem::at(place.clone(), message).hint("copy it into the repository and name the copy")
+            );
         }
         Err(at(place, &TreeError::Missing { path: joined? }))
     }
@@ -64,8 +73,10 @@ impl Files<'_> {
         if file.is_within(folder) {
             return Ok(file);
         }
-        let message = format!("{file} lies outside {folder}, and a kustomization reads files only from its own folder");
-        Err(Problem::at(place.clone(), message).hint("give that folder a kustomization.yaml and name the folder"))
+        let message =
+            format!("{file} lies outside {folder}, and a kustomization reads files only from its own folder");
+        Err(Problem::at(place.clone(), message)
+            .hint("give that folder a kustomization.yaml and name the folder"))
     }
 
     pub fn text(&self, path: &TreePath, place: &Place) -> Result<Text, Problem> {
@@ -74,16 +85,27 @@ impl Files<'_> {
     }
 
     /// The objects of a file, lists expanded.
-    pub fn resources(&self, path: &TreePath, place: &Place, dialect: Dialect) -> Result<Arc<Vec<Resource>>, Vec<Problem>> {
-        let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| vec![at(place, &error)])?;
+    pub fn resources(
+        &self,
+        path: &TreePath,
+        place: &Place,
+        dialect: Dialect,
+    ) -> Result<Arc<Vec<Resource>>, Vec<Problem>> {
+        let entry = self.tree.entry(path).map_err(|error| vec![at(place, &error)])?;
         let reading = if self.quotes.contains(path) { Reading::Quotes } else { Reading::Objects };
-        if let Some(known) = self.cache.parsed(&blob.id, path, dialect, reading) {
+        // The id is known without the content.
+        let known = entry.as_ref().and_then(|entry| self.cache.parsed(&entry.id, path, dialect, reading));
+        if let Some(known) = known {
             return Ok(known);
         }
+        let blob =
+            self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| vec![at(place, &error)])?;
+        let size = blob.bytes.len();
         let text = Text::file(path.clone(), blob.bytes);
         let documents = text.documents(dialect, &self.limits.yaml).map_err(|problem| vec![problem])?;
         let resources = Arc::new(objects(documents, reading)?);
-        self.cache.keep_parsed(blob.id, path, dialect, reading, &resources);
+        let id = entry.map_or(blob.id, |entry| entry.id);
+        self.cache.keep_parsed(id, path, dialect, reading, &resources, size);
         Ok(resources)
     }
 
@@ -95,7 +117,9 @@ impl Files<'_> {
             let entry = self.tree.entry(&path).map_err(|error| at(&Place::file(folder.clone()), &error))?;
             match entry.map(|entry| entry.kind) {
                 Some(EntryKind::File) => names.push(path),
-                Some(EntryKind::BadLink) => return Err(at(&Place::file(path.clone()), &TreeError::BadLink { path })),
+                Some(EntryKind::BadLink) => {
+                    return Err(at(&Place::file(path.clone()), &TreeError::BadLink { path }));
+                }
                 _ => {}
             }
         }
@@ -174,7 +198,8 @@ fn check_object(node: &Node, place: &Place) -> Result<(), Problem> {
     let text = |value: Option<&Node>, field: &str, needed: bool| match value {
         Some(Node::Text(text)) if !text.value.is_empty() || !needed => Ok(()),
         Some(value) if !value.is_null() && value.as_str().is_none() => {
-            let problem = Problem::at(place.clone(), format!("the object's {field} is {}, not text", value.what()));
+            let problem =
+                Problem::at(place.clone(), format!("the object's {field} is {}, not text", value.what()));
             Err(problem.hint("put it in quotes"))
         }
         _ if needed => Err(Problem::at(place.clone(), format!("the object has no {field}"))),
@@ -205,7 +230,7 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
     };
     match node {
         Node::Map(map) => {
-            for (key, value) in map {
+            for (key, value) in map.iter_mut() {
                 if is_known(value) {
                     continue;
                 }
@@ -242,7 +267,9 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
         },
         scalar => {
             let shows = ["/metadata/annotations/", "/metadata/labels/", "/data/"];
-            let matters = reading == Reading::Patch
+            let is_float = matches!(scalar, Node::Number(number) if number.is_f64());
+            let matters = is_float
+                || reading == Reading::Patch
                 || scalar.is_null()
                 || shows.iter().any(|prefix| pointer.starts_with(prefix));
             if !matters {

@@ -11,6 +11,7 @@ mod build_metadata;
 mod cache;
 mod configurations;
 mod cursor;
+mod entries;
 mod fields;
 mod finish;
 mod folder;
@@ -23,6 +24,7 @@ mod kustomization;
 mod labels;
 mod layer;
 mod load;
+mod map;
 mod names;
 mod namespace;
 mod node;
@@ -87,7 +89,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { yaml: yaml::Limits::default(), objects: 50_000, object_bytes: 1_500_000, total_bytes: 512 << 20 }
+        Self {
+            yaml: yaml::Limits::default(),
+            objects: 50_000,
+            object_bytes: 1_500_000,
+            total_bytes: 512 << 20,
+        }
     }
 }
 
@@ -119,8 +126,12 @@ pub fn render(
 }
 
 /// Renders a folder as `kustomize build` takes it; a folder without a kustomization is all its manifests.
-pub fn build(tree: &dyn Tree, folder: &TreePath, limits: &Limits) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    build_with(tree, folder, limits, &Cache::new())
+pub fn build(
+    tree: &dyn Tree,
+    folder: &TreePath,
+    limits: &Limits,
+) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
+    build_with(tree, folder, limits, &Cache::none())
 }
 
 /// [`build`] with what earlier builds have parsed.
@@ -155,6 +166,9 @@ fn check(objects: &[Manifest], limits: &Limits, found: &mut Vec<Problem>) {
         }
     }
     if total > limits.total_bytes {
-        found.push(Problem::new(format!("all objects are {total} bytes, and the limit is {}", limits.total_bytes)));
+        found.push(Problem::new(format!(
+            "all objects are {total} bytes, and the limit is {}",
+            limits.total_bytes
+        )));
     }
 }

@@ -78,7 +78,7 @@ fn set(
                     Subjects::AllServiceAccounts => is("kind", "ServiceAccount"),
                 };
                 if let Some(map) = subject.as_map_mut().filter(|_| follows) {
-                    put(map.entry("namespace".to_owned()).or_insert(Node::Null))?;
+                    put(map.get_or("namespace", || Node::Null))?;
                 }
             }
         }
@@ -88,7 +88,9 @@ fn set(
         let skip = match path.as_slice() {
             ["metadata", "namespace"] => true,
             ["metadata", "name"] => api_version != "v1",
-            ["subjects", "namespace"] => is_binding && matches!(&*spec.gvk.kind, "RoleBinding" | "ClusterRoleBinding"),
+            ["subjects", "namespace"] => {
+                is_binding && matches!(&*spec.gvk.kind, "RoleBinding" | "ClusterRoleBinding")
+            }
             _ => false,
         };
         if !skip {

@@ -75,7 +75,12 @@ impl Index {
     }
 }
 
-pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn run(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     let mut index = Index::default();
     for patch in &kustomization.patches {
         one(build, folder, patch, layer, &mut index);
@@ -84,7 +89,13 @@ pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kust
     layer.objects.retain(|object| !object.node.is_empty());
 }
 
-pub(crate) fn one(build: &mut Build<'_>, folder: &TreePath, patch: &At<Patch>, layer: &mut Layer, index: &mut Index) {
+pub(crate) fn one(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    patch: &At<Patch>,
+    layer: &mut Layer,
+    index: &mut Index,
+) {
     let text = match &patch.it.content {
         Content::Nothing => {
             let problem = Problem::at(patch.place.clone(), "this patch has neither `path` nor `patch`");
@@ -159,7 +170,9 @@ fn strategic(
         return;
     };
     let selected = select(target, place, layer, &mut index.names);
-    let Some(selected) = build.keep(selected) else { return };
+    let Some(selected) = build.keep(selected) else {
+        return;
+    };
     if selected.is_empty() {
         build.note(place, "the target of this patch fits no object, so it changes nothing");
     }
@@ -191,7 +204,9 @@ fn target_of(build: &mut Build<'_>, patch: &Resource, layer: &Layer, index: &mut
         (None, _) => {
             let message = format!("this patch is for {id}, which is not among the resources");
             let problem = Problem::at(patch.origin.place.clone(), message);
-            build.found.push(problem.hint("group, version, kind, name and namespace must be those of the resource"));
+            build
+                .found
+                .push(problem.hint("group, version, kind, name and namespace must be those of the resource"));
             None
         }
         (Some(one), Some(other)) => {
@@ -205,7 +220,8 @@ fn target_of(build: &mut Build<'_>, patch: &Resource, layer: &Layer, index: &mut
 
 fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut Resource, index: &mut Index) {
     let place = &patch.origin.place;
-    let (name, namespace, kind) = (object.name().to_owned(), object.namespace().to_owned(), object.kind().to_owned());
+    let (name, namespace, kind) =
+        (object.name().to_owned(), object.namespace().to_owned(), object.kind().to_owned());
     if options.allow_name_change || options.allow_kind_change {
         object.store_previous();
         index.forget();
@@ -261,7 +277,9 @@ fn json(
         return;
     };
     let selected = select(target, place, layer, &mut index.names);
-    let Some(selected) = build.keep(selected) else { return };
+    let Some(selected) = build.keep(selected) else {
+        return;
+    };
     if selected.is_empty() {
         build.note(place, "the target of this patch fits no object, so it changes nothing");
     }
@@ -277,7 +295,7 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
     // Where kustomize keeps notes among the annotations, there are annotations to add to.
     if object.has_notes() {
         if let Some(metadata) = object.metadata_mut() {
-            let annotations = metadata.entry("annotations".to_owned()).or_insert(Node::Null);
+            let annotations = metadata.get_or("annotations", || Node::Null);
             if annotations.is_null() {
                 *annotations = Node::Map(Map::new());
             }
@@ -292,7 +310,10 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
             object.rewrite_texts("annotations");
             object.touch("patch", place);
             if object.kind().is_empty() || object.name().is_empty() {
-                build.found.push(Problem::at(place.clone(), "this patch takes away the kind or the name of the object"));
+                build.found.push(Problem::at(
+                    place.clone(),
+                    "this patch takes away the kind or the name of the object",
+                ));
             }
         }
         Err(mut problem) => {
@@ -307,7 +328,11 @@ fn check_unique(build: &mut Build<'_>, place: &Place, layer: &mut Layer) {
     let mut seen: HashMap<Id, &Place> = HashMap::with_capacity(layer.objects.len());
     for object in &layer.objects {
         if let Some(first) = seen.insert(object.id(), &object.origin.place) {
-            let message = format!("after this patch {} is there twice: {first} and {}", object.id(), object.origin.place);
+            let message = format!(
+                "after this patch {} is there twice: {first} and {}",
+                object.id(),
+                object.origin.place
+            );
             build.found.push(Problem::at(place.clone(), message));
         }
     }
@@ -331,7 +356,9 @@ pub(crate) fn merge_texts(build: &mut Build<'_>, folder: &TreePath, entries: &[A
     let options =
         Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
     for entry in entries {
-        let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else { continue };
+        let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else {
+            continue;
+        };
         for mut patch in patches {
             texts_only(&mut patch);
             if let Some(at) = target_of(build, &patch, layer, &mut index.any_id) {
@@ -367,7 +394,12 @@ pub(crate) fn is_inline(text: &str) -> bool {
     text.contains('\n') || text.contains(": ") || text.contains("\":")
 }
 
-pub(crate) fn json_files(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn json_files(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     for patch in &kustomization.patches_json {
         json_entries(build, folder, std::slice::from_ref(patch), layer);
         build.transformed(kustomization, layer, "PatchJson6902Transformer");
@@ -375,11 +407,19 @@ pub(crate) fn json_files(build: &mut Build<'_>, folder: &TreePath, kustomization
 }
 
 /// JSON patches that must have a target with a name.
-pub(crate) fn json_entries(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Patch>], layer: &mut Layer) {
+pub(crate) fn json_entries(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    entries: &[At<Patch>],
+    layer: &mut Layer,
+) {
     let mut names = Names::default();
     for patch in entries {
         let Some(target) = patch.it.target.as_ref().filter(|target| !target.name.is_empty()) else {
-            let problem = Problem::at(patch.place.clone(), "an entry of patchesJson6902 needs a `target` with a `name`");
+            let problem = Problem::at(
+                patch.place.clone(),
+                "an entry of patchesJson6902 needs a `target` with a `name`",
+            );
             build.found.push(problem);
             continue;
         };
@@ -397,13 +437,17 @@ pub(crate) fn json_entries(build: &mut Build<'_>, folder: &TreePath, entries: &[
         };
         let Some(text) = text else { continue };
         let operations = json_patch::read(&text, &build.files.limits.yaml);
-        let Some(operations) = build.keep_all(operations) else { continue };
+        let Some(operations) = build.keep_all(operations) else {
+            continue;
+        };
         if operations.is_empty() {
             build.found.push(Problem::at(patch.place.clone(), "this patch holds no operation"));
             continue;
         }
         let selected = select(target, &patch.place, layer, &mut names);
-        let Some(selected) = build.keep(selected) else { continue };
+        let Some(selected) = build.keep(selected) else {
+            continue;
+        };
         for at in selected {
             apply_json(build, &operations, &patch.place, &mut layer.objects[at]);
         }

@@ -3,8 +3,8 @@
 use super::cursor::{Cursor, Found};
 use super::fields::FieldSpec;
 use super::kustomization::{
-    At, Content, Generator, Kustomization, Patch, block, field_spec, generator, image, patch, replica, replacement,
-    selector,
+    At, Content, Generator, Kustomization, Patch, block, field_spec, generator, image, patch, replacement,
+    replica, selector,
 };
 use super::layer::{Build, Layer};
 use super::load::Target;
@@ -16,7 +16,12 @@ use super::{generators, images, labels, replicas};
 use crate::object::{Place, Problem, TreePath};
 use crate::yaml::{self, Dialect};
 
-pub(crate) fn generate(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn generate(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     for chart in &kustomization.charts {
         let problem = match chart.it.as_str() {
             "remote" => Problem::at(chart.place.clone(), "a chart from a remote repository is never fetched")
@@ -37,7 +42,9 @@ pub(crate) fn generate(build: &mut Build<'_>, folder: &TreePath, kustomization: 
         let is_clean = found.is_empty();
         build.found.append(&mut found);
         let which = if is_secret { generators::Kind::Secret } else { generators::Kind::ConfigMap };
-        if let Some(mut object) = is_clean.then(|| generators::make(build, folder, which, &config, None)).flatten() {
+        if let Some(mut object) =
+            is_clean.then(|| generators::make(build, folder, which, &config, None)).flatten()
+        {
             build.mark_generated(kustomization, &mut object, &kind);
             generators::absorb(build, &config.place, object, layer);
         }
@@ -58,9 +65,15 @@ fn generator_config(document: &Doc, is_secret: bool, found: &mut Found) -> At<Ge
     At { place: document.place(), it: config }
 }
 
-pub(crate) fn transform(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn transform(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     for validator in &kustomization.validators {
-        let problem = Problem::at(validator.place.clone(), "validators are programs, and programs are never run");
+        let problem =
+            Problem::at(validator.place.clone(), "validators are programs, and programs are never run");
         build.found.push(problem.hint("check with `fairlead validate`"));
     }
     for (document, kind) in configs(build, folder, &kustomization.transformers) {
@@ -80,7 +93,8 @@ fn configs(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Text>]) -> Ve
                 let kind = text("kind");
                 all.push((document, kind));
             } else {
-                let message = "only kustomize's built-in plugins are taken; programs and containers are never run";
+                let message =
+                    "only kustomize's built-in plugins are taken; programs and containers are never run";
                 let problem = Problem::at(document.place(), message);
                 build.found.push(problem.hint("write what it does as patches, replacements or manifests"));
             }
@@ -99,11 +113,15 @@ fn documents(build: &mut Build<'_>, folder: &TreePath, entry: &At<Text>) -> Vec<
         match build.keep(target) {
             Some(Target::File(path)) => {
                 let text = build.files.text(&path, &entry.place);
-                let Some(text) = build.keep(text) else { return Vec::new() };
+                let Some(text) = build.keep(text) else {
+                    return Vec::new();
+                };
                 text
             }
             Some(Target::Folder(path)) => {
-                let Some(layer) = build.layer(&path, &entry.place, None) else { return Vec::new() };
+                let Some(layer) = build.layer(&path, &entry.place, None) else {
+                    return Vec::new();
+                };
                 let values: Vec<_> = layer.objects.iter().map(|object| object.node.to_value()).collect();
                 Text::inline(&entry.place, &yaml::write_all(&values), false)
             }
@@ -155,15 +173,19 @@ fn one(build: &mut Build<'_>, folder: &TreePath, document: &Doc, kind: &str, lay
         ["apiVersion", "kind", "metadata"].into_iter().chain(known.iter().copied()).collect();
     let mut config = Config::default();
     let (mut image_tag, mut replica_count, mut replacements) = (None, None, Vec::new());
-    let mut json = Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
+    let mut json =
+        Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
     for (name, field) in cursor.fields(&known, &mut found) {
         let field_place = field.place();
         match name {
             "annotations" | "labels" => config.pairs = field.text_map(&mut found),
             "fieldSpecs" => {
-                config.specs = field.items(&mut found).iter().map(|item| field_spec(item, &mut found)).collect();
+                config.specs =
+                    field.items(&mut found).iter().map(|item| field_spec(item, &mut found)).collect();
             }
-            "metadata" => config.namespace = field.value()["namespace"].as_str().unwrap_or_default().to_owned(),
+            "metadata" => {
+                config.namespace = field.value()["namespace"].as_str().unwrap_or_default().to_owned()
+            }
             "unsetOnly" => config.unset_only = field.bool(&mut found),
             "setRoleBindingSubjects" => config.subjects = subjects(&field, &mut found),
             "prefix" => config.prefix = field.text(&mut found),
@@ -172,15 +194,22 @@ fn one(build: &mut Build<'_>, folder: &TreePath, document: &Doc, kind: &str, lay
             "replica" => replica_count = Some(At { place: field_place, it: replica(&field, &mut found) }),
             "paths" => {
                 let items = field.items(&mut found);
-                config.texts = items.iter().map(|item| At { place: item.place(), it: block(item, &mut found) }).collect();
+                config.texts = items
+                    .iter()
+                    .map(|item| At { place: item.place(), it: block(item, &mut found) })
+                    .collect();
             }
             "patches" => config.texts.push(At { place: field_place, it: block(&field, &mut found) }),
             "replacements" => {
                 let items = field.items(&mut found);
-                replacements =
-                    items.iter().map(|item| At { place: item.place(), it: replacement(item, &mut found) }).collect();
+                replacements = items
+                    .iter()
+                    .map(|item| At { place: item.place(), it: replacement(item, &mut found) })
+                    .collect();
             }
-            "target" if kind == "PatchJson6902Transformer" => json.target = Some(selector(&field, &mut found)),
+            "target" if kind == "PatchJson6902Transformer" => {
+                json.target = Some(selector(&field, &mut found))
+            }
             "path" if kind == "PatchJson6902Transformer" => {
                 json.content = Content::Path(At { place: field_place, it: field.text(&mut found) });
             }
@@ -188,14 +217,17 @@ fn one(build: &mut Build<'_>, folder: &TreePath, document: &Doc, kind: &str, lay
             _ => {}
         }
     }
-    let entry = (kind == "PatchTransformer").then(|| At { place: place.clone(), it: patch_config(document, &mut found) });
+    let entry = (kind == "PatchTransformer")
+        .then(|| At { place: place.clone(), it: patch_config(document, &mut found) });
     if !found.is_empty() {
         build.found.append(&mut found);
         return;
     }
     let part = |text: &str| At { place: place.clone(), it: text.to_owned() };
     match kind {
-        "AnnotationsTransformer" => labels::apply(build, "annotations", &place, &config.pairs, &config.specs, layer),
+        "AnnotationsTransformer" => {
+            labels::apply(build, "annotations", &place, &config.pairs, &config.specs, layer)
+        }
         "LabelTransformer" => labels::apply(build, "labels", &place, &config.pairs, &config.specs, layer),
         "NamespaceTransformer" if !config.namespace.is_empty() => {
             let namespace = part(&config.namespace);
@@ -247,7 +279,9 @@ fn subjects(field: &Cursor<'_>, found: &mut Found) -> Subjects {
         "allServiceAccounts" => Subjects::AllServiceAccounts,
         "none" => Subjects::None,
         _ => {
-            found.push(field.problem("`setRoleBindingSubjects` must be defaultOnly, allServiceAccounts or none"));
+            found.push(
+                field.problem("`setRoleBindingSubjects` must be defaultOnly, allServiceAccounts or none"),
+            );
             Subjects::Default
         }
     }

@@ -90,7 +90,8 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
     let all = Referents { objects: &referents, by_name };
     // By the kind of the referrer, because every object would otherwise be asked for every rule.
     let mut rules: HashMap<&str, Vec<(usize, &GvkFilter, &FieldSpec)>> = HashMap::new();
-    let specs = fields.name_reference.iter().flat_map(|r| r.referrers.iter().map(move |spec| (&r.target, spec)));
+    let specs =
+        fields.name_reference.iter().flat_map(|r| r.referrers.iter().map(move |spec| (&r.target, spec)));
     for (nth, (target, spec)) in specs.enumerate() {
         rules.entry(&spec.gvk.kind).or_default().push((nth, target, spec));
     }
@@ -107,7 +108,8 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
             continue;
         }
         mine.sort_by_key(|(nth, ..)| *nth);
-        let referrer = Referrer { this: all.objects[at].clone(), role: role_of(object), subjects: subjects_of(object) };
+        let referrer =
+            Referrer { this: all.objects[at].clone(), role: role_of(object), subjects: subjects_of(object) };
         for (_, target, spec) in mine {
             let search = Search { all: &all, referrer: &referrer, target, path: &spec.path };
             let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| search.set(node));
@@ -143,7 +145,9 @@ fn subjects_of(object: &Resource) -> Vec<String> {
         return Vec::new();
     }
     let subjects = object.node.get("subjects").and_then(Node::as_list).unwrap_or_default();
-    let accounts = subjects.iter().filter(|subject| subject.get("kind").and_then(Node::as_str) == Some("ServiceAccount"));
+    let accounts = subjects
+        .iter()
+        .filter(|subject| subject.get("kind").and_then(Node::as_str) == Some("ServiceAccount"));
     accounts.filter_map(|subject| Some(subject.get("namespace")?.as_str()?.to_owned())).collect()
 }
 
@@ -188,16 +192,22 @@ impl Search<'_> {
         let in_namespace = |referent: &Referent| match &namespace {
             None => true,
             Some(namespace) if self.is_original(namespace) => {
-                !is_cluster_scoped(&referent.api_version, &referent.kind) && referent.original_namespace == *namespace
+                !is_cluster_scoped(&referent.api_version, &referent.kind)
+                    && referent.original_namespace == *namespace
             }
             Some(namespace) => !referent.is_cluster_scoped && referent.effective_namespace == *namespace,
         };
-        let same = |one: &Referent, other: &Referent| one.name == other.name && one.namespace == other.namespace;
-        let Some(found) = self.select(&name, in_namespace, same)? else { return Ok(()) };
+        let same =
+            |one: &Referent, other: &Referent| one.name == other.name && one.namespace == other.namespace;
+        let Some(found) = self.select(&name, in_namespace, same)? else {
+            return Ok(());
+        };
         if found.name == name && found.namespace.is_empty() {
             return Ok(());
         }
-        let Some(map) = node.as_map_mut() else { return Ok(()) };
+        let Some(map) = node.as_map_mut() else {
+            return Ok(());
+        };
         map.insert("name".to_owned(), Node::text(found.name.clone()));
         if !found.namespace.is_empty() {
             map.insert("namespace".to_owned(), Node::text(found.namespace.clone()));
@@ -208,7 +218,9 @@ impl Search<'_> {
     /// Whether any object that may be meant at all was first in a namespace: then only those in it count.
     fn is_original(&self, namespace: &str) -> bool {
         self.all.objects.iter().any(|referent| {
-            !referent.is_cluster_scoped && referent.original_namespace == namespace && self.may_be_meant(referent)
+            !referent.is_cluster_scoped
+                && referent.original_namespace == namespace
+                && self.may_be_meant(referent)
         })
     }
 
@@ -227,9 +239,14 @@ impl Search<'_> {
         may: impl Fn(&Referent) -> bool,
         same: impl Fn(&Referent, &Referent) -> bool,
     ) -> Result<Option<&'s Referent>, Trouble> {
-        let Some(places) = self.all.by_name.get(name) else { return Ok(None) };
+        let Some(places) = self.all.by_name.get(name) else {
+            return Ok(None);
+        };
         let this = &self.referrer.this;
-        let role = self.path.ends_with(&["roleRef".to_owned(), "name".to_owned()]).then_some(self.referrer.role.as_ref());
+        let role = self
+            .path
+            .ends_with(&["roleRef".to_owned(), "name".to_owned()])
+            .then_some(self.referrer.role.as_ref());
         let mut found: Vec<&Referent> = places
             .iter()
             .map(|at| &self.all.objects[*at])
@@ -247,7 +264,8 @@ impl Search<'_> {
             return Ok(found.pop());
         }
         found.retain(|referent| {
-            may_end_alike(&referent.prefixes, &this.prefixes) && may_end_alike(&referent.suffixes, &this.suffixes)
+            may_end_alike(&referent.prefixes, &this.prefixes)
+                && may_end_alike(&referent.suffixes, &this.suffixes)
         });
         if found.len() > 1 {
             found.retain(|referent| {
@@ -258,7 +276,9 @@ impl Search<'_> {
             [] => Ok(None),
             [only] => Ok(Some(only)),
             [first, rest @ ..] if rest.iter().all(|other| same(first, other)) => Ok(Some(first)),
-            several => Err(Trouble::Several(several.iter().map(|r| format!("{} {}", r.kind, r.name)).collect())),
+            several => {
+                Err(Trouble::Several(several.iter().map(|r| format!("{} {}", r.kind, r.name)).collect()))
+            }
         }
     }
 }

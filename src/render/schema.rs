@@ -46,7 +46,9 @@ impl Schemas {
             match (words.next(), words.next(), words.next()) {
                 (Some("node"), Some(_), first) => {
                     let mut part = Part::default();
-                    for (name, value) in first.into_iter().chain(words).filter_map(|word| word.split_once('=')) {
+                    for (name, value) in
+                        first.into_iter().chain(words).filter_map(|word| word.split_once('='))
+                    {
                         let id = || value.parse().unwrap_or_default();
                         match name {
                             "merge" => part.merge = Some(value.split(',').map(str::to_owned).collect()),
@@ -126,7 +128,12 @@ impl Schemas {
         at
     }
 
-    fn add(&mut self, definitions: &serde_json::Map<String, Value>, schema: &Value, ids: &mut HashMap<String, usize>) -> usize {
+    fn add(
+        &mut self,
+        definitions: &serde_json::Map<String, Value>,
+        schema: &Value,
+        ids: &mut HashMap<String, usize>,
+    ) -> usize {
         if let Some(name) = schema["$ref"].as_str() {
             return self.add_definition(definitions, name.rsplit('/').next().unwrap_or_default(), ids);
         }
@@ -135,7 +142,12 @@ impl Schemas {
         self.parts.len() - 1
     }
 
-    fn part(&mut self, definitions: &serde_json::Map<String, Value>, schema: &Value, ids: &mut HashMap<String, usize>) -> Part {
+    fn part(
+        &mut self,
+        definitions: &serde_json::Map<String, Value>,
+        schema: &Value,
+        ids: &mut HashMap<String, usize>,
+    ) -> Part {
         let mut part = Part::default();
         let strategy = schema["x-kubernetes-patch-strategy"].as_str().unwrap_or_default();
         if strategy.split(',').any(|word| word == "merge") {

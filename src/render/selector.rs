@@ -159,7 +159,8 @@ impl LabelSelector {
 
     fn fits(&self, resource: &Resource, field: &str) -> bool {
         self.0.iter().all(|requirement| {
-            let value = resource.texts(field).find(|(key, _)| *key == requirement.key).map(|(_, value)| value);
+            let value =
+                resource.texts(field).find(|(key, _)| *key == requirement.key).map(|(_, value)| value);
             let number = || value.as_deref().and_then(|value| value.parse::<i64>().ok());
             match &requirement.test {
                 Test::Exists => value.is_some(),
@@ -178,7 +179,9 @@ fn requirement(text: &str) -> Option<(Requirement, &str)> {
         Some(rest) => (true, rest.trim_start()),
         None => (false, text),
     };
-    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/')))
+        .unwrap_or(text.len());
     let (key, rest) = (&text[..end], text[end..].trim_start());
     if key.is_empty() {
         return None;
@@ -191,13 +194,16 @@ fn requirement(text: &str) -> Option<(Requirement, &str)> {
         return make(Test::Exists, rest);
     }
     for (word, is_in) in [("notin", false), ("in", true)] {
-        if let Some(list) = rest.strip_prefix(word).map(str::trim_start).and_then(|rest| rest.strip_prefix('(')) {
+        if let Some(list) =
+            rest.strip_prefix(word).map(str::trim_start).and_then(|rest| rest.strip_prefix('('))
+        {
             let (list, after) = list.split_once(')')?;
             let values = list.split(',').map(|value| value.trim().to_owned()).collect();
             return make(if is_in { Test::In(values) } else { Test::NotIn(values) }, after.trim_start());
         }
     }
-    let (operator, rest) = ["!=", "==", "=", ">", "<"].iter().find_map(|op| Some((*op, rest.strip_prefix(op)?)))?;
+    let (operator, rest) =
+        ["!=", "==", "=", ">", "<"].iter().find_map(|op| Some((*op, rest.strip_prefix(op)?)))?;
     let rest = rest.trim_start();
     let end = rest.find(',').unwrap_or(rest.len());
     let (value, rest) = (rest[..end].trim_end(), &rest[end..]);

@@ -28,12 +28,19 @@ impl Text {
     /// Text that a value of another file holds. Its lines are known where it is a block that starts below its key.
     pub fn inline(place: &Place, text: &str, is_block: bool) -> Self {
         let pinned = (!is_block).then_some(place.line);
-        Self { path: place.path.clone(), before: place.line, pinned, bytes: text.as_bytes().into(), lines: Arc::default() }
+        Self {
+            path: place.path.clone(),
+            before: place.line,
+            pinned,
+            bytes: text.as_bytes().into(),
+            lines: Arc::default(),
+        }
     }
 
     fn line(&self, number: u32) -> Option<&str> {
         let starts = self.lines.get_or_init(|| {
-            let after = self.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+            let after =
+                self.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
             std::iter::once(0).chain(after).collect()
         });
         let nth = usize::try_from(number).ok()?.checked_sub(1)?;
@@ -43,10 +50,6 @@ impl Text {
 
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    pub fn path(&self) -> &TreePath {
-        &self.path
     }
 
     pub fn place_at(&self, line: u32) -> Place {
@@ -81,10 +84,6 @@ pub(crate) struct Doc {
 impl Doc {
     pub fn value(&self) -> &Value {
         self.document.value()
-    }
-
-    pub fn into_value(self) -> Value {
-        self.document.into_value()
     }
 
     pub fn place(&self) -> Place {

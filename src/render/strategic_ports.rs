@@ -31,7 +31,8 @@ pub(super) fn merge<'a>(
             }
         }
     }
-    let used: Vec<usize> = (0..keys.len()).filter(|&at| all.iter().any(|values| !values[at].is_empty())).collect();
+    let used: Vec<usize> =
+        (0..keys.len()).filter(|&at| all.iter().any(|values| !values[at].is_empty())).collect();
     if used.is_empty() && !all.is_empty() {
         return Err(merger.lost_item());
     }
@@ -85,7 +86,8 @@ pub(super) fn merge<'a>(
         }
     }
     let gone = |item: &Node| item.get("$patch").is_some();
-    let patch_kept = patch.iter().filter(|item| !gone(item)).all(|item| result.iter().any(|have| covers(have, item)));
+    let patch_kept =
+        patch.iter().filter(|item| !gone(item)).all(|item| result.iter().any(|have| covers(have, item)));
     if result.len() < distinct.len() || !distinct.into_iter().all(kept) || !patch_kept {
         return Err(merger.lost_item());
     }
@@ -108,7 +110,8 @@ fn in_the_objects_order(
         }
     }
     for item in dest.into_iter().flatten() {
-        let given: Vec<&String> = used.iter().map(|&at| &keys[at]).filter(|key| item.get(key).is_some()).collect();
+        let given: Vec<&String> =
+            used.iter().map(|&at| &keys[at]).filter(|key| item.get(key).is_some()).collect();
         let same = |other: &Node| given.iter().all(|key| key_text(other, key) == key_text(&item, key));
         result.retain(|other| !same(other));
         result.push(item);

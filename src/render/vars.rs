@@ -47,7 +47,9 @@ impl Var {
 
     fn read_object(&mut self, item: &Cursor<'_>, found: &mut Found) {
         let mut api_version = String::new();
-        for (name, field) in item.fields(&["apiVersion", "group", "version", "kind", "name", "namespace"], found) {
+        for (name, field) in
+            item.fields(&["apiVersion", "group", "version", "kind", "name", "namespace"], found)
+        {
             let text = field.text(found);
             match name {
                 "apiVersion" => api_version = text,
@@ -116,9 +118,14 @@ pub(crate) fn resolve(build: &mut Build<'_>, vars: &[At<Var>], fields: &Fields, 
     for object in objects {
         let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
         for spec in fields.var_reference.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
-            let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| put(node, &values));
+            let set =
+                visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| put(node, &values));
             if let Err(NotThere(message)) = set {
-                let message = format!("{message} (putting variables into {} of {kind} {})", spec.path.join("."), object.name());
+                let message = format!(
+                    "{message} (putting variables into {} of {kind} {})",
+                    spec.path.join("."),
+                    object.name()
+                );
                 build.found.push(Problem::at(object.origin.place.clone(), message));
             }
         }
@@ -140,7 +147,9 @@ fn value_of(var: &Var, objects: &[Resource]) -> Result<Node, String> {
         }
     }
     let found = paths::lookup(&object.node, &parts)?;
-    found.cloned().ok_or_else(|| format!("the variable {}: {} has no {}", var.name, object.id(), var.field_path))
+    found
+        .cloned()
+        .ok_or_else(|| format!("the variable {}: {} has no {}", var.name, object.id(), var.field_path))
 }
 
 fn put(node: &mut Node, values: &[(String, Node)]) -> Result<(), NotThere> {
@@ -157,7 +166,9 @@ fn put(node: &mut Node, values: &[(String, Node)]) -> Result<(), NotThere> {
             for item in items {
                 match item {
                     Node::Text(text) => *item = expand(&text.value, values),
-                    item => return Err(NotThere(format!("an item of the list is {}, not text", item.what()))),
+                    item => {
+                        return Err(NotThere(format!("an item of the list is {}, not text", item.what())));
+                    }
                 }
             }
         }
