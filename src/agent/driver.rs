@@ -33,7 +33,7 @@ pub struct Driver {
     hands: Hands,
     apps: BTreeMap<AppName, App>,
     /// What the apps want, by kind.
-    watched: BTreeSet<Watched>,
+    watched: BTreeMap<AppName, BTreeSet<Watched>>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
     under_way: JoinSet<Finished>,
 }
@@ -50,7 +50,7 @@ enum Finished {
 
 impl Driver {
     pub fn new(hands: Hands) -> Self {
-        Self { hands, apps: BTreeMap::new(), watched: BTreeSet::new(), under_way: JoinSet::new() }
+        Self { hands, apps: BTreeMap::new(), watched: BTreeMap::new(), under_way: JoinSet::new() }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -69,8 +69,11 @@ impl Driver {
         for app in old.values() {
             app.stop();
         }
-        let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
-        self.watched = Watched::of(objects.map(|object| &**object));
+        let kinds = |app: &App| {
+            let wanted = app.wanted()?;
+            Some((app.spec.name.clone(), Watched::of(wanted.objects.iter().map(|object| &**object))))
+        };
+        self.watched = self.apps.values().filter_map(kinds).collect();
     }
 
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
@@ -85,9 +88,14 @@ impl Driver {
         self.apps.values_mut().flat_map(App::take_news).collect()
     }
 
-    /// Watches the kinds that the apps want.
-    pub async fn watch(&mut self) -> Result<(), crate::cluster::IndexError> {
-        self.hands.index.ensure(&self.watched).await
+    /// Watches the kinds that the apps want. One that cannot be watched harms only the apps that want it.
+    pub async fn watch(&mut self) {
+        for (name, watched) in &self.watched {
+            let result = self.hands.index.ensure(watched).await.map_err(|error| error.to_string());
+            if let Some(app) = self.apps.get_mut(name) {
+                app.watched(result);
+            }
+        }
     }
 
     /// Asks every app what to do and begins it. Says when to ask again if nothing happens before.

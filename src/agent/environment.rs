@@ -233,7 +233,7 @@ impl EnvironmentLoop {
             self.trouble = None;
         }
         if let Some((_, driver)) = &mut self.driver {
-            driver.watch().await.map_err(|error| trouble("WatchFailed", &error.to_string(), true))?;
+            driver.watch().await;
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl Once {
         };
         let mut driver = Driver::new(hands);
         driver.set(desire);
-        driver.watch().await?;
+        driver.watch().await;
         loop {
             let again = driver.turn(false, Timestamp::now());
             let told = Progress { news: driver.news(), apps: driver.statuses() };

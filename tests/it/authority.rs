@@ -142,3 +142,30 @@ fn an_account_that_the_agent_may_not_become_writes_nothing() {
     bed.patch_environment(&json!({"spec": {"serviceAccount": {"namespace": bed.deployers, "name": "deployer"}}}));
     bed.wait_app("web", "Ready");
 }
+
+#[test]
+fn a_kind_that_the_agent_may_not_read_harms_only_its_app() {
+    let bed = Setup::new("unread").grant_everywhere("hidden.example", "*").make();
+    let plural = format!("ropes{}", bed.name.replace('-', ""));
+    let kind = format!("Rope{}", bed.name.replace('-', ""));
+    bed.api().apply(&json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.hidden.example")},
+        "spec": {
+            "group": "hidden.example", "scope": "Namespaced",
+            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    }));
+    wait_until(10 * SECOND, "the kind is served", || {
+        bed.api().request(Method::GET, &format!("/apis/hidden.example/v1/{plural}"), "application/json", None).0 == 200
+    });
+    let _agent = bed.agent();
+    let rope = format!("---\napiVersion: hidden.example/v1\nkind: {kind}\nmetadata: {{name: x}}\n");
+    bed.commit_apps(&[("web", &(configmap("beside", "1") + &rope)), ("sibling", &configmap("sibling", "1"))]);
+    let app = bed.wait_app("web", "Refused");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(message.contains(&format!("watching {kind}.hidden.example failed")) && message.contains("cannot list"), "{message}");
+    bed.wait_app("sibling", "Ready");
+    assert!(bed.configmap("beside").is_none());
+}

@@ -244,3 +244,19 @@ fn a_suspended_environment_shows_what_would_change_and_writes_nothing() {
     bed.patch_environment(&json!({"spec": {"suspended": false}}));
     wait_until(10 * SECOND, "it is put back", || bed.configmap("settings").is_some());
 }
+
+#[test]
+fn health_judges_what_a_cluster_holds() {
+    let bed = Bed::new("health");
+    let _agent = bed.agent();
+    let revision = bed.commit_web(&deployment("web", &[]));
+    bed.wait_ready(&revision);
+    let file = bed.repo.work().join("live.json");
+    std::fs::write(&file, bed.kubectl(&["get", "deployment,pods", "-o", "json"]).ok().stdout).expect("it is written");
+    let judged = bed.fairlead(&["health", "-f", file.to_str().expect("UTF-8"), "-o", "json"]).ok().json();
+    let verdicts = judged.as_array().expect("a list");
+    assert_eq!(verdicts.len(), 2, "{judged:#}");
+    assert!(verdicts.iter().all(|verdict| verdict["status"] == "healthy"), "{judged:#}");
+    let script = bed.fairlead(&["completions", "bash"]).ok().stdout;
+    assert!(script.contains("fairlead") && script.contains("--kubeconfig"), "the completions are of this program");
+}

@@ -198,3 +198,41 @@ fn a_secret_is_written_and_watched_under_rights_that_name_its_namespace() {
     bed.kubectl(&["delete", "secret/token"]).ok();
     wait_until(10 * SECOND, "what was deleted is made anew", || bed.get("v1", "secrets", "token").is_some());
 }
+
+#[test]
+fn a_field_that_cannot_change_is_foreseen() {
+    let bed = Bed::new("immutable");
+    let _agent = bed.agent();
+    let web = configmap("settings", "1") + &deployment("web", &[]);
+    let revision = bed.commit_web(&web);
+    bed.wait_ready(&revision);
+    let renamed = web.replace("app: web}", "app: other}").replace("value: \"1\"", "value: \"2\"");
+    bed.commit_web(&renamed);
+    let app = bed.wait_app("web", "Refused");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(message.contains("spec.selector") && message.contains("immutable"), "{message}");
+    assert!(message.contains("give the object a new name"), "{message}");
+    assert_eq!(bed.configmap("settings").expect("it stays")["data"]["value"], "1");
+    let planned = bed.fairlead_here(&["plan", "--env", &bed.name]);
+    assert_eq!(planned.code, 2, "{planned:?}");
+}
+
+#[test]
+fn an_object_that_is_still_being_deleted_is_made_anew_when_it_is_gone() {
+    let bed = Bed::new("deleting");
+    let _agent = bed.agent();
+    let settings = configmap("settings", "1");
+    let revision = bed.commit_web(&settings);
+    bed.wait_ready(&revision);
+    let path = format!("/api/v1/namespaces/{}/configmaps/settings", bed.name);
+    bed.api().merge(&path, &serde_json::json!({"metadata": {"finalizers": ["bed.fairlead.dev/hold"]}}));
+    let first = bed.configmap("settings").expect("it is there");
+    bed.api().delete(&path);
+    let app = bed.wait_app("web", "Refused");
+    assert!(app["message"].as_str().is_some_and(|message| message.contains("still being deleted")), "{app}");
+    bed.api().merge(&path, &serde_json::json!({"metadata": {"finalizers": null}}));
+    wait_until(20 * SECOND, "it is made anew", || {
+        bed.configmap("settings").is_some_and(|found| found["metadata"]["uid"] != first["metadata"]["uid"])
+    });
+    bed.wait_app("web", "Ready");
+}

@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use agent::Agent;
-pub use api::{Api, path_of};
+pub use api::Api;
 pub use controlplane::ControlPlane;
 pub use proxy::{Class, Effect, Fault, Proxy, Record};
 pub use repo::Repo;
@@ -82,11 +82,6 @@ impl Said {
         self
     }
 
-    /// Both streams, for what may stand in either.
-    pub fn all(&self) -> String {
-        format!("{}{}", self.stdout, self.stderr)
-    }
-
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -114,7 +109,6 @@ pub struct Setup {
     alone: Option<ControlPlane>,
     without_environment: bool,
     repo: Option<Repo>,
-    fewer_rights: bool,
 }
 
 impl Setup {
@@ -131,7 +125,6 @@ impl Setup {
             alone: None,
             without_environment: false,
             repo: None,
-            fewer_rights: false,
         }
     }
 
@@ -180,12 +173,6 @@ impl Setup {
         self
     }
 
-    /// The deploy account may write nothing but ConfigMaps.
-    pub fn configmaps_only(mut self) -> Self {
-        self.fewer_rights = true;
-        self
-    }
-
     /// Follows a remote that another environment follows, too.
     pub fn over(mut self, repo: &Repo) -> Self {
         self.repo = Some(repo.clone());
@@ -204,7 +191,7 @@ impl Setup {
         for namespace in [&bed.name, &bed.deployers] {
             api.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
         }
-        rbac::grant(api, bed.control_plane(), &bed.name, &bed.deployers, &self.cluster_rules, self.fewer_rights);
+        rbac::grant(api, &bed.name, &bed.deployers, &self.cluster_rules);
         if !self.without_environment {
             api.apply(&json!({
                 "apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment", "metadata": {"name": bed.name},
