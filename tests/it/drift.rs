@@ -14,7 +14,8 @@ fn edits_by_hand_are_put_back() {
     let revision = bed.commit_web(&(configmap("settings", "1") + &deployment("web", &[])));
     bed.wait_ready(&revision);
     let replicas = || bed.deployment("web").map(|web| web["spec"]["replicas"].clone());
-    let image = || bed.deployment("web").map(|web| web["spec"]["template"]["spec"]["containers"][0]["image"].clone());
+    let image =
+        || bed.deployment("web").map(|web| web["spec"]["template"]["spec"]["containers"][0]["image"].clone());
 
     bed.kubectl(&["scale", "deployment/web", "--replicas=3"]).ok();
     wait_until(10 * SECOND, "the replicas are put back", || replicas() == Some(json!(1)));
@@ -24,12 +25,14 @@ fn edits_by_hand_are_put_back() {
 
     bed.kubectl(&["label", "configmap/settings", "fairlead.dev/environment-", "fairlead.dev/app-"]).ok();
     wait_until(10 * SECOND, "the labels are put back", || {
-        bed.configmap("settings").is_some_and(|found| found["metadata"]["labels"]["fairlead.dev/environment"] == bed.name.as_str())
+        bed.configmap("settings")
+            .is_some_and(|found| found["metadata"]["labels"]["fairlead.dev/environment"] == bed.name.as_str())
     });
 
     bed.kubectl(&["label", "--overwrite", "configmap/settings", "fairlead.dev/environment=elsewhere"]).ok();
     wait_until(20 * SECOND, "a changed label is put back", || {
-        bed.configmap("settings").is_some_and(|found| found["metadata"]["labels"]["fairlead.dev/environment"] == bed.name.as_str())
+        bed.configmap("settings")
+            .is_some_and(|found| found["metadata"]["labels"]["fairlead.dev/environment"] == bed.name.as_str())
     });
 
     bed.kubectl(&["delete", "configmap/settings"]).ok();
@@ -50,7 +53,8 @@ fn a_field_that_git_does_not_name_is_left_alone() {
     let revision = bed.commit_web(&configmap("settings", "1"));
     bed.wait_ready(&revision);
     let path = format!("/api/v1/namespaces/{}/configmaps/settings", bed.name);
-    bed.api().merge(&path, &json!({"data": {"theirs": "yes"}, "metadata": {"annotations": {"note": "ours"}}}));
+    bed.api()
+        .merge(&path, &json!({"data": {"theirs": "yes"}, "metadata": {"annotations": {"note": "ours"}}}));
     holds_for(3 * SECOND, "the field of another stays", || {
         bed.configmap("settings").is_some_and(|found| found["data"]["theirs"] == "yes")
     });
@@ -65,7 +69,10 @@ fn a_first_claim_on_what_another_manager_holds_is_refused_with_its_name() {
         "data": {"value": "theirs"},
     }));
     let _agent = bed.agent();
-    bed.commit_apps(&[("web", &(configmap("settings", "ours") + &configmap("beside", "1"))), ("other", &configmap("other", "1"))]);
+    bed.commit_apps(&[
+        ("web", &(configmap("settings", "ours") + &configmap("beside", "1"))),
+        ("other", &configmap("other", "1")),
+    ]);
     let app = bed.wait_app("web", "Refused");
     let message = app["message"].as_str().unwrap_or_default();
     assert!(message.contains(".data.value is held by \"somebody\""), "{message}");

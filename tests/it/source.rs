@@ -45,10 +45,14 @@ fn a_deleted_branch_changes_nothing() {
 fn what_git_no_longer_names_stays_until_pruning_exists() {
     let bed = Bed::new("less");
     let _agent = bed.agent();
-    let revision = bed.commit_apps(&[("web", &(configmap("settings", "1") + &configmap("more", "1"))), ("other", &configmap("other", "1"))]);
+    let revision = bed.commit_apps(&[
+        ("web", &(configmap("settings", "1") + &configmap("more", "1"))),
+        ("other", &configmap("other", "1")),
+    ]);
     bed.wait_ready(&revision);
     // An object, an app, and at last every file.
-    let revision = bed.commit_apps(&[("web", &configmap("settings", "1")), ("other", &configmap("other", "1"))]);
+    let revision =
+        bed.commit_apps(&[("web", &configmap("settings", "1")), ("other", &configmap("other", "1"))]);
     bed.wait_ready(&revision);
     let revision = bed.commit_web(&configmap("settings", "1"));
     bed.wait_ready(&revision);

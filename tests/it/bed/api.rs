@@ -19,7 +19,13 @@ impl Api {
     }
 
     /// Status and body of the answer.
-    pub fn request(&self, method: Method, path: &str, content_type: &str, body: Option<&Value>) -> (u16, Value) {
+    pub fn request(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
         let bytes = body.map_or_else(Bytes::new, |body| body.to_string().into());
         let request = Request::builder()
             .method(method.clone())
@@ -28,7 +34,8 @@ impl Api {
             .body(Body::from(bytes))
             .expect("a request");
         RUNTIME.block_on(async {
-            let response = self.client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+            let response =
+                self.client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
             let status = response.status().as_u16();
             let bytes = response.into_body().collect_bytes().await.expect("a whole answer");
             (status, serde_json::from_slice(&bytes).unwrap_or_default())

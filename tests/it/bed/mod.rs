@@ -91,7 +91,15 @@ impl Said {
 /// The binary under test, without this machine's settings.
 pub fn fairlead() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fairlead"));
-    for name in ["KUBECONFIG", "PAGER", "POD_NAME", "POD_NAMESPACE", "FAIRLEAD_CACHE", "FAIRLEAD_LOG", "FAIRLEAD_LISTEN"] {
+    for name in [
+        "KUBECONFIG",
+        "PAGER",
+        "POD_NAME",
+        "POD_NAMESPACE",
+        "FAIRLEAD_CACHE",
+        "FAIRLEAD_LOG",
+        "FAIRLEAD_LISTEN",
+    ] {
         command.env_remove(name);
     }
     command
@@ -141,13 +149,15 @@ impl Setup {
     /// A cluster-scoped kind that is granted, with the right to write it.
     pub fn grant_kind(mut self, kind: &str, group: &str, plural: &str) -> Self {
         self.cluster_kinds.push(if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") });
-        self.cluster_rules.push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
+        self.cluster_rules
+            .push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
         self
     }
 
     /// A right in all namespaces, for kinds and namespaces that do not exist yet.
     pub fn grant_everywhere(mut self, group: &str, plural: &str) -> Self {
-        self.cluster_rules.push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
+        self.cluster_rules
+            .push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
         self
     }
 
@@ -279,11 +289,13 @@ impl Bed {
 
     /// Commits apps by name, each a folder of its own name.
     pub fn commit_apps(&self, apps: &[(&str, &str)]) -> String {
-        let entries: Vec<String> = apps.iter().map(|(name, _)| format!("{{name: {name}, path: {name}}}")).collect();
+        let entries: Vec<String> =
+            apps.iter().map(|(name, _)| format!("{{name: {name}, path: {name}}}")).collect();
         let config = self.config(&entries.join(", "), "rollout: {timeout: 60s}");
         let mut files = vec![(config.0.clone(), config.1.clone())];
         files.extend(apps.iter().map(|(name, content)| (format!("{name}/all.yaml"), (*content).to_owned())));
-        let files: Vec<(&str, &str)> = files.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
         self.commit(&files)
     }
 
@@ -393,7 +405,9 @@ impl Bed {
         let all = self.api().get("/apis/events.k8s.io/v1/namespaces/default/events").unwrap_or_default();
         let ours = |event: &&Value| event["regarding"]["name"] == self.name.as_str();
         let items = all["items"].as_array().cloned().unwrap_or_default();
-        let text = |event: &Value| format!("{} {}", event["reason"].as_str().unwrap_or(""), event["note"].as_str().unwrap_or(""));
+        let text = |event: &Value| {
+            format!("{} {}", event["reason"].as_str().unwrap_or(""), event["note"].as_str().unwrap_or(""))
+        };
         items.iter().filter(ours).map(text).collect()
     }
 }

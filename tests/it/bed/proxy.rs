@@ -150,7 +150,10 @@ impl Proxy {
 
     /// Requests since `then` that are of one of these classes.
     pub fn since(&self, then: Instant, classes: &[Class]) -> Vec<Record> {
-        self.records().into_iter().filter(|record| record.at >= then && classes.contains(&record.class)).collect()
+        self.records()
+            .into_iter()
+            .filter(|record| record.at >= then && classes.contains(&record.class))
+            .collect()
     }
 
     pub fn count(&self, class: Class) -> usize {
@@ -206,7 +209,8 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
     let class = classify(&head.method, &path, &query);
-    let identity = head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let identity =
+        head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let number = {
         let mut records = shared.records.lock().expect("a lock");
         records.push(Record {
@@ -243,7 +247,8 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else { cut() };
     let mut forward = http::Request::new(kube::client::Body::from(body));
     *forward.method_mut() = head.method;
-    *forward.uri_mut() = head.uri.path_and_query().expect("a request has a path").as_str().parse().expect("a URI");
+    *forward.uri_mut() =
+        head.uri.path_and_query().expect("a request has a path").as_str().parse().expect("a URI");
     *forward.headers_mut() = without_hop(head.headers);
     shared.records.lock().expect("a lock")[number].forwarded = true;
     // On a task of its own: a caller that dies must not take back what is on its way, nor keep it from being recorded.
@@ -309,7 +314,9 @@ fn answer(status: u16, retry_after: Option<u32>) -> Response {
     });
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }

@@ -57,7 +57,11 @@ pub fn install(api: &Api) -> String {
     bind(api, "fairlead", None, &agent_rules(), (NAMESPACE, ACCOUNT));
     let events = rule(&["events.k8s.io"], &["events"], &["create", "patch"]);
     bind(api, "fairlead-events", Some("default"), &[events], (NAMESPACE, ACCOUNT));
-    allowed(api, (NAMESPACE, ACCOUNT), &json!({"verb": "create", "group": "events.k8s.io", "resource": "events", "namespace": "default"}));
+    allowed(
+        api,
+        (NAMESPACE, ACCOUNT),
+        &json!({"verb": "create", "group": "events.k8s.io", "resource": "events", "namespace": "default"}),
+    );
     let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token");
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}});
     let answer = api.post(&path, &request);
