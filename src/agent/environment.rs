@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
+use super::inventory::{self, Parent, ParentError};
+use super::prune::PruneContext;
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
 use crate::git::{Credentials, Remote};
@@ -36,6 +38,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// After a failure that is not git's or the apps': unreadable Secret, unwatchable kind.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
+/// The reason of an Environment whose file in git is wrong.
+const INVALID_CONFIG: &str = "InvalidConfig";
+
 pub struct EnvironmentLoop {
     context: Arc<Context>,
     name: EnvironmentName,
@@ -45,6 +50,7 @@ pub struct EnvironmentLoop {
     /// What the apps were last told.
     told: Option<(Revision, Scope)>,
     memo: Memo,
+    parent: Parent,
     trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
@@ -70,6 +76,7 @@ impl EnvironmentLoop {
             source: None,
             told: None,
             memo: Memo::default(),
+            parent: Parent::default(),
             trouble: None,
             revision: None,
             written,
@@ -170,6 +177,7 @@ impl EnvironmentLoop {
                 session: self.context.session.clone(),
                 index: self.context.index.clone(),
                 environments: self.context.environments.clone(),
+                environment: self.name.clone(),
                 identity: Some(identity.clone()),
             };
             self.driver = Some((identity.clone(), Driver::new(hands)));
@@ -178,6 +186,7 @@ impl EnvironmentLoop {
         self.follow(&environment.spec.source).await?;
         let Some((_, source)) = &mut self.source else { return Ok(()) };
         let Seen { revision, error, failures } = source.seen.borrow_and_update().clone();
+        let in_doubt = error.as_ref().map(|error| format!("git cannot be read: {}", crate::cluster::chain(error)));
         let git_trouble = error.map(|error| Trouble {
             reason: error.reason().to_owned(),
             message: crate::cluster::chain(&error),
@@ -201,7 +210,7 @@ impl EnvironmentLoop {
                 Err(problems) => {
                     // The team's file is wrong: what ran goes on, nothing new begins.
                     let first = problems.as_slice().iter().take(3).map(ToString::to_string).collect::<Vec<_>>();
-                    self.trouble = Some(trouble("InvalidConfig", &first.join("; "), false));
+                    self.trouble = Some(trouble(INVALID_CONFIG, &first.join("; "), false));
                 }
             }
             self.told = Some(wanted);
@@ -210,9 +219,32 @@ impl EnvironmentLoop {
         } else if self.trouble.as_ref().is_some_and(|trouble| trouble.may_pass) {
             self.trouble = None;
         }
+        let misread = self.trouble.as_ref().filter(|trouble| trouble.reason == INVALID_CONFIG);
+        let hold = misread.map(|trouble| trouble.message.clone()).or(in_doubt);
+        self.tend(environment, hold).await?;
         if let Some((_, driver)) = &mut self.driver {
             driver.watch().await.map_err(|error| trouble("WatchFailed", &error.to_string(), true))?;
         }
+        Ok(())
+    }
+
+    /// Says on the Environment where its objects are, before any is written; and to the driver what may be deleted.
+    async fn tend(&mut self, environment: &Environment, hold: Option<String>) -> Result<(), Trouble> {
+        let Some((_, driver)) = &mut self.driver else { return Ok(()) };
+        let marked = self.parent.tend(&self.context.environments, environment, driver.needs()).await;
+        let marked = marked.map_err(|error| match &error {
+            ParentError::Foreign(_) => trouble("ForeignInventory", &error.to_string(), false),
+            ParentError::Write(_) => trouble("InventoryFailed", &error.to_string(), true),
+        })?;
+        let approval = inventory::approval(environment, marked);
+        // A kind that cannot be listed keeps what nobody wants; it is no reason to hold up what somebody does.
+        let unlisted = driver.watch_inventory(&marked.inventory).await.err().map(|error| error.to_string());
+        driver.allow_prune(PruneContext {
+            environment: self.name.clone(),
+            grants: Some(grants(environment)),
+            approval,
+            hold: hold.or(unlisted),
+        });
         Ok(())
     }
 
@@ -236,11 +268,7 @@ impl EnvironmentLoop {
         Ok(Scope {
             environment: self.name.clone(),
             path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
-            grants: Some(Grants {
-                namespaces: spec.namespaces.clone(),
-                cluster_kinds: spec.cluster_kinds.clone(),
-                regions: spec.regions.clone(),
-            }),
+            grants: Some(grants(environment)),
             default_namespace: None,
         })
     }
@@ -281,6 +309,7 @@ impl EnvironmentLoop {
 
     fn status(&self, environment: &Environment) -> EnvironmentStatus {
         let apps = self.driver.as_ref().map(|(_, driver)| driver.statuses()).unwrap_or_default();
+        let prune = self.driver.as_ref().and_then(|(_, driver)| driver.prune_status());
         let now = Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |now| now.to_string());
         let starting = self.told.is_none() && self.trouble.is_none();
         let starting = starting.then(|| trouble("Starting", "git was not read yet", true));
@@ -291,7 +320,15 @@ impl EnvironmentLoop {
             revision: self.revision.clone(),
             request: environment.annotations().get(names::REQUEST_ANNOTATION).cloned(),
             summary: Some(summary(&apps)),
-            conditions: conditions(&apps, trouble, &self.written, environment.metadata.generation, &now),
+            conditions: conditions(
+                &apps,
+                prune.as_ref(),
+                trouble,
+                &self.written,
+                environment.metadata.generation,
+                &now,
+            ),
+            prune,
             apps,
         }
     }
@@ -309,6 +346,15 @@ impl EnvironmentLoop {
                 tracing::warn!(environment = %self.name, error = %crate::cluster::chain(&error), "writing the status failed");
             }
         }
+    }
+}
+
+fn grants(environment: &Environment) -> Grants {
+    let spec = &environment.spec;
+    Grants {
+        namespaces: spec.namespaces.clone(),
+        cluster_kinds: spec.cluster_kinds.clone(),
+        regions: spec.regions.clone(),
     }
 }
 

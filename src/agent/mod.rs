@@ -8,7 +8,10 @@ mod app;
 pub mod desired;
 mod driver;
 mod environment;
+mod inventory;
 mod once;
+mod ownership;
+mod prune;
 mod source;
 
 use std::collections::BTreeMap;

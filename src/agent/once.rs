@@ -76,6 +76,7 @@ impl Once {
             session: self.session.clone(),
             index,
             environments: self.environments.clone(),
+            environment: self.scope.environment.clone(),
             identity: self.identity.clone(),
         };
         let mut driver = Driver::new(hands);

@@ -132,6 +132,41 @@ impl Index {
         (state.kinds.values().map(|kind| kind.objects.len()).sum(), state.kinds.len())
     }
 
+    /// The objects that bear an environment's label and that nobody wants; and how many bear it, wanted or not.
+    pub fn strays(&self, environment: &str, wanted: &dyn Fn(&ObjectKey) -> bool) -> (Vec<Arc<Live>>, usize) {
+        let state = self.lock();
+        let mut total = 0;
+        let mut strays = Vec::new();
+        for record in state.kinds.values().flat_map(|kind| kind.objects.values()) {
+            if record.live.labels.get(self.selector).is_some_and(|name| name == environment) {
+                total += 1;
+                if !wanted(&record.live.key) {
+                    strays.push(record.live.clone());
+                }
+            }
+        }
+        (strays, total)
+    }
+
+    /// The kinds, by group and kind, and the namespaces in which objects bear an environment's label.
+    pub fn places(&self, environment: &str) -> Vec<(Box<str>, Box<str>, BTreeSet<Option<Box<str>>>)> {
+        let state = self.lock();
+        let mut found = Vec::new();
+        for ((group, name), kind) in &state.kinds {
+            let mut namespaces: BTreeSet<Option<&str>> = BTreeSet::new();
+            for record in kind.objects.values() {
+                if record.live.labels.get(self.selector).is_some_and(|name| name == environment) {
+                    namespaces.insert(record.live.key.namespace.as_deref());
+                }
+            }
+            if !namespaces.is_empty() {
+                let namespaces = namespaces.into_iter().map(|namespace| namespace.map(Into::into)).collect();
+                found.push((group.clone(), name.clone(), namespaces));
+            }
+        }
+        found
+    }
+
     /// The objects that bear an environment's label.
     pub fn of_environment(&self, environment: &str) -> BTreeMap<ObjectKey, Arc<Live>> {
         let state = self.lock();

@@ -6,8 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::object::Live;
-
 use super::WantedApp;
 
 /// The names that the specification gives, and ours.
@@ -73,22 +71,19 @@ impl Inventory {
         }
     }
 
-    pub fn add_live(&mut self, live: &Live) {
-        self.add(live.gvk.group_kind(), live.key.namespace.as_deref());
-    }
-
-    fn add(&mut self, kind: String, namespace: Option<&str>) {
+    /// `kind` as `Kind.group`.
+    pub fn add(&mut self, kind: String, namespace: Option<&str>) {
         self.kinds.insert(kind);
-        self.namespaces.extend(namespace.map(str::to_owned));
+        if let Some(namespace) = namespace
+            && !self.namespaces.contains(namespace)
+        {
+            self.namespaces.insert(namespace.to_owned());
+        }
     }
 
     pub fn extend(&mut self, other: &Self) {
         self.kinds.extend(other.kinds.iter().cloned());
         self.namespaces.extend(other.namespaces.iter().cloned());
-    }
-
-    pub fn contains(&self, other: &Self) -> bool {
-        self.kinds.is_superset(&other.kinds) && self.namespaces.is_superset(&other.namespaces)
     }
 
     /// `Kind.group` as group and kind.
