@@ -112,7 +112,11 @@ in_order() {
 	if [[ -n $audit ]]; then
 		written 0 | in_waves
 	else
-		applied | sort | awk '{print $2}' | in_waves
+		# Resource versions grow with each write. A budget's status is written later, so it is left out.
+		kubectl -n "$NAMESPACE" get serviceaccounts,networkpolicies,configmaps,services,deployments \
+			--selector "fairlead.dev/environment=$ENVIRONMENT" \
+			-o 'jsonpath={range .items[*]}{.metadata.resourceVersion} {.kind}{"\n"}{end}' |
+			sort -n | cut -d ' ' -f 2 | in_waves
 	fi
 }
 if [[ -n $audit ]]; then
@@ -167,7 +171,7 @@ act 'Edits by hand'
 tell 'Someone scales the Deployment to 5, past git.'
 kubectl -n "$NAMESPACE" scale deployment notejam --replicas 5 >/dev/null
 check 'it is put back to 2' eventually 15 is 2 deployment '{.spec.replicas}'
-check 'an event says who was overruled on what' eventually 10 contains spec.replicas event Drifted
+check 'an event names the object and the field' eventually 10 contains spec.replicas event Drifted
 tell 'Someone else edits the configuration.'
 kubectl -n "$NAMESPACE" patch configmap notejam --type merge --patch '{"data":{"LOG_LEVEL":"trace"}}' >/dev/null
 check 'it is put back to debug' \

@@ -20,7 +20,7 @@ formatted_go() {
 vetted_go() { (cd tests/controlplane && GOFLAGS='' GOWORK=off go vet ./...); }
 
 echo '== style'
-check 'cargo fmt' cargo fmt --check
+check 'cargo fmt' cargo fmt --check -- --files-with-diff
 check 'cargo clippy' cargo clippy --locked --quiet --all-targets -- -D warnings
 check 'shellcheck' scripts
 check 'gofmt' formatted_go

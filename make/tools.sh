@@ -130,6 +130,7 @@ build_fairlead() {
 	local quiet=()
 	[[ -t 2 ]] || quiet=(--quiet)
 	cargo build --locked "${quiet[@]}"
+	# shellcheck disable=SC2034 # Used by the scripts that source this.
 	fairlead=$CARGO_TARGET_DIR/debug/fairlead
 }
 

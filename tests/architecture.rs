@@ -63,7 +63,7 @@ const ROOMS: &[Room] = &[
     room("report",    Pure,   &["object", "yaml", "schema", "api", "policy", "plan", "health", "rollout", "render",
                                 "drift", "secrets", "region", "redact"]),
     room("git",       Effect, &["object"]),
-    room("cluster",   Effect, &["object", "api", "config", "plan", "health"]),
+    room("cluster",   Effect, &["object", "schema", "api", "config", "plan", "health"]),
     room("helm",      Effect, &["object", "api", "config", "plan", "health"]),
     room("aws",       Effect, &["object", "api", "config", "plan", "health"]),
     room("forge",     Effect, &["object", "api", "config", "plan", "health"]),

@@ -31,7 +31,8 @@ pub struct App {
     attempts: u32,
     busy: Option<Busy>,
     waiting: Option<(Vec<Waiting>, Timestamp, Timestamp)>,
-    halted: Option<(Halt, Vec<String>)>,
+    /// Why the rollout halted, and what the pods say about it once they were asked.
+    halted: Option<(Halt, Option<Vec<String>>)>,
     blocked: Vec<AppName>,
     suspended: Option<String>,
     in_sync: HashMap<ObjectKey, (Digest, u64)>,
@@ -179,7 +180,7 @@ impl App {
 
     /// Will not go on by itself: refused or halted.
     pub fn is_stuck(&self) -> bool {
-        self.problems.is_some() || self.refused.is_some() || self.halted.is_some()
+        self.problems.is_some() || self.refused.is_some() || self.told_halt().is_some()
     }
 
     pub fn is_busy(&self) -> bool {
@@ -284,7 +285,7 @@ impl App {
                     Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
                     Halt::Refused { .. } => Vec::new(),
                 };
-                self.halted.get_or_insert((why, Vec::new()));
+                self.halted.get_or_insert((why, None));
                 if !first {
                     return Decision::Rest { until: None };
                 }
@@ -414,11 +415,18 @@ impl App {
 
     /// Takes what the pods say about a halt.
     pub fn explained(&mut self, words: Vec<String>) {
-        if let Some((why, told)) = &mut self.halted {
-            *told = words;
-            let note = halt_message(why, told);
+        if let Some((_, told)) = &mut self.halted {
+            *told = Some(words);
+        }
+        if let Some(note) = self.told_halt() {
             self.tell(true, "Halted", note);
         }
+    }
+
+    /// A halt is told when it can be told whole: whoever waits for a verdict reads the first one.
+    fn told_halt(&self) -> Option<String> {
+        let (why, told) = self.halted.as_ref()?;
+        Some(halt_message(why, told.as_ref()?))
     }
 
     fn announce(&mut self, plan: &CheckedPlan) {
@@ -493,8 +501,8 @@ impl App {
         if let Some(problems) = &self.problems {
             return (AppPhase::Refused, Some(some(problems.as_slice().iter().map(ToString::to_string))));
         }
-        if let Some((why, told)) = &self.halted {
-            return (AppPhase::Halted, Some(halt_message(why, told)));
+        if let Some(halt) = self.told_halt() {
+            return (AppPhase::Halted, Some(halt));
         }
         if let Some(busy) = &self.busy {
             return (busy.phase, None);
@@ -503,7 +511,8 @@ impl App {
             return (AppPhase::Refused, Some(some(refused.messages.iter().cloned())));
         }
         if let Some(rollout) = &self.rollout {
-            let phase = if self.waiting.is_some() { AppPhase::Waiting } else { AppPhase::Applying };
+            let waits = self.waiting.is_some() || self.halted.is_some();
+            let phase = if waits { AppPhase::Waiting } else { AppPhase::Applying };
             return (if rollout.state.is_done() { AppPhase::Ready } else { phase }, None);
         }
         if let Some(what) = &self.suspended {

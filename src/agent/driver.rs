@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use futures::stream::{FuturesUnordered, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
@@ -44,7 +44,10 @@ pub struct Driver {
     pruner: Pruner,
     /// Every kind in which the environment may have objects was listed: what is not known is not there.
     listed: bool,
-    under_way: FuturesUnordered<BoxFuture<'static, Finished>>,
+    /// What the apps want, by kind.
+    kinds: BTreeSet<Gvk>,
+    /// Tasks of their own: they go on while the loop looks elsewhere.
+    under_way: JoinSet<Finished>,
 }
 
 /// What came of something that was under way.
@@ -62,8 +65,8 @@ enum Finished {
 
 impl Driver {
     pub fn new(hands: Hands) -> Self {
-        let (apps, pruner, under_way) = (BTreeMap::new(), Pruner::default(), FuturesUnordered::new());
-        Self { hands, apps, pruner, listed: false, under_way }
+        let (kinds, pruner, under_way) = (BTreeSet::new(), Pruner::default(), JoinSet::new());
+        Self { hands, apps: BTreeMap::new(), kinds, pruner, listed: false, under_way }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -98,6 +101,10 @@ impl Driver {
         for app in old.values() {
             app.stop();
         }
+        let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
+        // By reference first: an app of ten thousand objects has a handful of kinds.
+        let kinds: BTreeSet<&Gvk> = objects.map(|object| &object.gvk).collect();
+        self.kinds = kinds.into_iter().cloned().collect();
     }
 
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
@@ -114,10 +121,7 @@ impl Driver {
 
     /// Watches the kinds that the apps want.
     pub async fn watch(&mut self) -> Result<(), crate::cluster::IndexError> {
-        let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
-        let kinds: BTreeSet<Gvk> = objects.map(|object| object.gvk.clone()).collect();
-        let index = self.hands.index.clone();
-        index.ensure(&kinds).await
+        self.hands.index.ensure(&self.kinds).await
     }
 
     /// Watches the kinds in which there may be objects that nobody wants any more. While one cannot be listed nothing is
@@ -137,7 +141,7 @@ impl Driver {
         let world = World { index: &self.hands.index, ready: &ready, suspended, now };
         let mut again = None;
         for (name, app) in &mut self.apps {
-            let action = match app.decide(&world) {
+            let action: BoxFuture<'static, Finished> = match app.decide(&world) {
                 Decision::Rest { until } => {
                     again = [again, until].into_iter().flatten().min();
                     continue;
@@ -166,7 +170,7 @@ impl Driver {
                     Box::pin(async move { Finished::Explained { app, words: explain(&hands, &wanted).await } })
                 }
             };
-            self.under_way.push(action);
+            self.under_way.spawn(action);
         }
         [again, self.turn_prune(suspended, now)].into_iter().flatten().min()
     }
@@ -187,7 +191,7 @@ impl Driver {
 
     fn begin_prune(&mut self, decision: PruneDecision) {
         let hands = self.hands.clone();
-        self.under_way.push(match decision {
+        let action: BoxFuture<'static, Finished> = match decision {
             PruneDecision::Ask { due, stop } => Box::pin(async move {
                 let app: Box<str> = due.app().into();
                 let asked = ask_prune(&hands.session, &due, hands.identity.as_ref());
@@ -204,12 +208,19 @@ impl Driver {
             PruneDecision::Finalizers { app, objects } => {
                 Box::pin(async move { Finished::Held { app, found: finalizers(&hands.session, &objects).await } })
             }
-        });
+        };
+        self.under_way.spawn(action);
     }
 
     /// Waits until something that was under way ends, and tells its app. For ever where nothing is under way.
     pub async fn finish_one(&mut self) {
-        let Some(finished) = self.under_way.next().await else { return std::future::pending().await };
+        let finished = match self.under_way.join_next().await {
+            Some(Ok(finished)) => finished,
+            // A panic there is a panic of the environment: it is caught, counted and begun anew as one.
+            Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Some(Err(_)) => return,
+            None => return std::future::pending().await,
+        };
         let now = Timestamp::now();
         match finished {
             Finished::Proved { app, digest, result } => {
@@ -253,7 +264,7 @@ impl Driver {
             app.stop();
         }
         self.pruner.stop();
-        let all = async { while self.under_way.next().await.is_some() {} };
+        let all = async { while self.under_way.join_next().await.is_some() {} };
         if tokio::time::timeout(within, all).await.is_err() {
             tracing::warn!(?within, "a request was still under way at the end");
         }

@@ -22,8 +22,8 @@ use super::inventory::{self, Parent, ParentError};
 use super::prune::PruneContext;
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
-use crate::git::{Credentials, Remote};
-use crate::object::{EnvironmentName, Problems, Revision, TreePath};
+use crate::git::{Credentials, GitError, Remote};
+use crate::object::{EnvironmentName, Kinds, Problems, Revision, TreePath};
 use crate::render;
 use crate::report::{Trouble, conditions, same_but_times, summary};
 
@@ -31,15 +31,16 @@ use crate::report::{Trouble, conditions, same_but_times, summary};
 const SWARM: Duration = Duration::from_millis(50);
 /// At most one status a second is written, but for the first after a rest.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
+/// A status that cannot be written is tried again ever more rarely, at last every 32 s.
+const STATUS_DOUBLINGS: u32 = 5;
 /// How long a request that is under way may take at the end: less than a pod's grace period.
 const HAND_OVER: Duration = Duration::from_secs(20);
 /// How often a remote is asked where the Environment does not say.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// Refused credentials are read again after this long at the earliest.
+const CREDENTIALS_LAST: Duration = Duration::from_secs(30);
 /// After a failure that is not git's or the apps': unreadable Secret, unwatchable kind.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
-
-/// The reason of an Environment whose file in git is wrong.
-const INVALID_CONFIG: &str = "InvalidConfig";
 
 pub struct EnvironmentLoop {
     context: Arc<Context>,
@@ -48,12 +49,18 @@ pub struct EnvironmentLoop {
     driver: Option<(crate::api::Identity, Driver)>,
     source: Option<(SourceSpec, Subscription)>,
     /// What the apps were last told.
-    told: Option<(Revision, Scope)>,
+    told: Option<(Revision, Scope, Arc<Kinds>)>,
+    /// When the credentials were read last: they are read again when the remote refuses them.
+    credentials_read: Option<tokio::time::Instant>,
     memo: Memo,
     parent: Parent,
+    /// What is wrong with the newest configuration: what is known of an older one is no reason to delete anything.
+    misread: Option<String>,
     trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
+    /// How often in a row writing it failed.
+    unwritten: u32,
 }
 
 enum Woken {
@@ -75,11 +82,14 @@ impl EnvironmentLoop {
             driver: None,
             source: None,
             told: None,
+            credentials_read: None,
             memo: Memo::default(),
             parent: Parent::default(),
+            misread: None,
             trouble: None,
             revision: None,
             written,
+            unwritten: 0,
         }
     }
 
@@ -110,8 +120,13 @@ impl EnvironmentLoop {
                         again = [again, Some(Timestamp::now() + left)].into_iter().flatten().min();
                     }
                     _ => {
-                        self.write_status(status).await;
-                        status_due = Some(now + STATUS_PAUSE);
+                        let pause = self.write_status(status).await;
+                        status_due = Some(now + pause);
+                        if self.unwritten > 0 {
+                            // Nothing else may ever happen here, and the last status would stay unsaid.
+                            let at = Timestamp::now() + jiff::SignedDuration::try_from(pause).unwrap_or_default();
+                            again = [again, Some(at)].into_iter().flatten().min();
+                        }
                     }
                 }
             }
@@ -187,6 +202,12 @@ impl EnvironmentLoop {
         let Some((_, source)) = &mut self.source else { return Ok(()) };
         let Seen { revision, error, failures } = source.seen.borrow_and_update().clone();
         let in_doubt = error.as_ref().map(|error| format!("git cannot be read: {}", crate::cluster::chain(error)));
+        let stale = |at: tokio::time::Instant| at.elapsed() > CREDENTIALS_LAST;
+        if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
+            // A rotated password: the Secret may hold the new one by now.
+            self.source = None;
+            self.follow(&environment.spec.source).await?;
+        }
         let git_trouble = error.map(|error| Trouble {
             reason: error.reason().to_owned(),
             message: crate::cluster::chain(&error),
@@ -197,12 +218,13 @@ impl EnvironmentLoop {
             return Ok(());
         };
         let scope = self.scope(environment)?;
-        let wanted = (revision.clone(), scope);
+        // A kind that is served since may be namespaced, and then its objects want a namespace.
+        let wanted = (revision.clone(), scope, self.context.session.kinds());
         if self.told.as_ref() != Some(&wanted) {
             self.revision = Some(revision.clone());
             match self.desire(&wanted).await? {
                 Ok(desire) => {
-                    self.trouble = None;
+                    (self.trouble, self.misread) = (None, None);
                     if let Some((_, driver)) = &mut self.driver {
                         driver.set(desire);
                     }
@@ -210,7 +232,8 @@ impl EnvironmentLoop {
                 Err(problems) => {
                     // The team's file is wrong: what ran goes on, nothing new begins.
                     let first = problems.as_slice().iter().take(3).map(ToString::to_string).collect::<Vec<_>>();
-                    self.trouble = Some(trouble(INVALID_CONFIG, &first.join("; "), false));
+                    self.misread = Some(first.join("; "));
+                    self.trouble = Some(trouble("InvalidConfig", &first.join("; "), false));
                 }
             }
             self.told = Some(wanted);
@@ -219,8 +242,7 @@ impl EnvironmentLoop {
         } else if self.trouble.as_ref().is_some_and(|trouble| trouble.may_pass) {
             self.trouble = None;
         }
-        let misread = self.trouble.as_ref().filter(|trouble| trouble.reason == INVALID_CONFIG);
-        let hold = misread.map(|trouble| trouble.message.clone()).or(in_doubt);
+        let hold = self.misread.clone().or(in_doubt);
         self.tend(environment, hold).await?;
         if let Some((_, driver)) = &mut self.driver {
             driver.watch().await.map_err(|error| trouble("WatchFailed", &error.to_string(), true))?;
@@ -253,6 +275,7 @@ impl EnvironmentLoop {
             return Ok(());
         }
         let credentials = credentials(&self.context, spec).await?;
+        self.credentials_read = Some(tokio::time::Instant::now());
         let refused = |error: crate::git::GitError| trouble(error.reason(), &crate::cluster::chain(&error), false);
         let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
         let interval = spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
@@ -274,10 +297,10 @@ impl EnvironmentLoop {
     }
 
     /// Renders on a thread of its own: a large tree must not hold up the others.
-    async fn desire(&mut self, wanted: &(Revision, Scope)) -> Result<Result<Desire, Problems>, Trouble> {
+    async fn desire(&mut self, wanted: &(Revision, Scope, Arc<Kinds>)) -> Result<Result<Desire, Problems>, Trouble> {
         let Some((_, source)) = &self.source else { return Err(trouble("NoSource", "no remote is followed", true)) };
-        let (mirror, kinds) = (source.mirror.clone(), self.context.session.kinds());
-        let (revision, scope) = wanted.clone();
+        let mirror = source.mirror.clone();
+        let (revision, scope, kinds) = wanted.clone();
         let mut memo = std::mem::take(&mut self.memo);
         let rendered = tokio::task::spawn_blocking(move || {
             let result = mirror
@@ -333,7 +356,8 @@ impl EnvironmentLoop {
         }
     }
 
-    async fn write_status(&mut self, status: EnvironmentStatus) {
+    /// Answers after how long the next one may be written.
+    async fn write_status(&mut self, status: EnvironmentStatus) -> Duration {
         match self.context.environments.write_status(self.name.as_str(), &status).await {
             Ok(()) => {
                 let ready = status.conditions.iter().any(|condition| {
@@ -341,11 +365,14 @@ impl EnvironmentLoop {
                 });
                 self.context.metrics.ready(self.name.as_str(), ready);
                 self.written = status;
+                self.unwritten = 0;
             }
             Err(error) => {
+                self.unwritten = (self.unwritten + 1).min(STATUS_DOUBLINGS);
                 tracing::warn!(environment = %self.name, error = %crate::cluster::chain(&error), "writing the status failed");
             }
         }
+        STATUS_PAUSE * (1 << self.unwritten)
     }
 }
 

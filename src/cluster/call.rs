@@ -288,14 +288,10 @@ impl Call<'_> {
             .header(ACCEPT, self.accept)
             .header(CONTENT_TYPE, self.content_type);
         if let Some(identity) = self.identity {
-            request = request
-                .header(
-                    "Impersonate-User",
-                    format!("system:serviceaccount:{}:{}", identity.namespace, identity.name),
-                )
-                .header("Impersonate-Group", "system:serviceaccounts")
-                .header("Impersonate-Group", format!("system:serviceaccounts:{}", identity.namespace))
-                .header("Impersonate-Group", "system:authenticated");
+            // No groups: the server adds those of a service account by itself, and naming them would need the right to
+            // become a member of any.
+            let user = format!("system:serviceaccount:{}:{}", identity.namespace, identity.name);
+            request = request.header("Impersonate-User", user);
         }
         request.body(Body::from(self.body.clone().unwrap_or_default())).map_err(CallError::Unsendable)
     }

@@ -348,7 +348,9 @@ fn newer(a: &Live, b: &Live) -> bool {
 
 impl Lookup for Index {
     fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
-        self.get(key).map(|record| record.live)
+        let state = self.lock();
+        let record = state.kinds.get(&(key.group.clone(), key.kind.clone()))?.objects.get(key)?;
+        Some(record.live.clone())
     }
 
     fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {

@@ -48,6 +48,8 @@ pub fn refusal(error: &CallError, wanted: &Wanted) -> Refusal {
         }
         403 if message.contains("exceeded quota") => Refusal::new(RefusalKind::Forbidden, wanted, message)
             .hint("the namespace's ResourceQuota does not allow it"),
+        403 if message.contains("cannot impersonate") => Refusal::new(RefusalKind::Forbidden, wanted, message)
+            .hint("the agent may not write as the environment's service account; `identities` of the chart names those it may"),
         403 => Refusal::new(RefusalKind::Forbidden, wanted, message)
             .hint("the environment's service account lacks this right; grant it in a Role and bind it"),
         404 if body["details"]["kind"] == "namespaces" => Refusal::new(

@@ -18,7 +18,7 @@ pub struct KindInfo {
 }
 
 /// The kinds that a server serves (or that are known offline), by group and kind.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Kinds(HashMap<(String, String), KindInfo>);
 
 impl Kinds {

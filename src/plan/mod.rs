@@ -132,6 +132,9 @@ pub fn plan(app: &WantedApp, live: &dyn Lookup) -> Result<Plan, Problems> {
             }
         }
     }
+    if steps.is_empty() {
+        return Ok(Plan { app: app.app.clone(), digest: app.digest.clone(), waves: Vec::new(), unchanged });
+    }
     // The order is that of the whole app, so that a step waits for what it depends on also where that is unchanged.
     let orders = order(&app.objects)?;
     steps.sort_by(|a, b| {

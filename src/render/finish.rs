@@ -55,6 +55,7 @@ fn out(build: &mut Build<'_>, layer: Layer) -> Vec<Manifest> {
     let mut manifests = Vec::new();
     for mut object in order::sort(objects, sort.as_ref()) {
         object.rewrite_texts("annotations");
+        build.write_metadata(&mut object);
         let place = object.origin.place.clone();
         match Manifest::new(object.node.into_value(), object.origin) {
             Ok(manifest) => manifests.push(manifest),

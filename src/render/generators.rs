@@ -28,7 +28,8 @@ pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kust
     let config_maps = kustomization.config_maps.iter().map(|generator| (Kind::ConfigMap, generator));
     for (kind, generator) in config_maps.chain(kustomization.secrets.iter().map(|generator| (Kind::Secret, generator))) {
         if let Some(mut object) = make(build, folder, kind, generator, global) {
-            build.mark_generated(&mut object, if kind == Kind::Secret { "SecretGenerator" } else { "ConfigMapGenerator" });
+            let by = if kind == Kind::Secret { "SecretGenerator" } else { "ConfigMapGenerator" };
+            build.mark_generated(kustomization, &mut object, by);
             absorb(build, &generator.place, object, layer);
         }
     }
@@ -139,7 +140,7 @@ fn content(kind: Kind, generator: &Generator, options: &GeneratorOptions, pairs:
 fn data_text(value: String) -> Node {
     let quoted = value.contains('\n');
     match Node::fresh(value) {
-        Node::Text(text) => Node::Text(Text { quoted: quoted || text.quoted, ..text }),
+        Node::Text(text) => Node::Text(Text { quoted: Some(quoted || text.is_quoted()), ..text }),
         other => other,
     }
 }
@@ -263,7 +264,11 @@ pub(crate) fn absorb(build: &mut Build<'_>, place: &Place, mut object: Resource,
             if behavior == Behavior::Merge {
                 merge_data(&mut object, old);
             }
+            let own_origin = object.build_origin.take();
             take_over(&mut object, old);
+            if behavior == Behavior::Replace {
+                object.build_origin = own_origin;
+            }
             object.touch(if behavior == Behavior::Merge { "generator merge" } else { "generator replace" }, place);
             layer.objects[*at] = object;
         }

@@ -16,6 +16,9 @@ struct Rule<'a> {
 pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &mut Layer) {
     let fields = layer.fields.clone();
     apply(build, &kustomization.images, &fields.images, layer);
+    for _ in &kustomization.images {
+        build.transformed(kustomization, layer, "ImageTagTransformer");
+    }
 }
 
 pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldSpec], layer: &mut Layer) {
@@ -111,8 +114,7 @@ fn put(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotTh
         }
     }
     *touched |= text != value;
-    let quoted = matches!(node, Node::Text(Text { quoted: true, .. }));
-    *node = Node::Text(Text { value: text, quoted });
+    *node = Node::Text(Text::new(text, node.is_quoted()));
     Ok(())
 }
 

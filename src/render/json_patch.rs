@@ -1,4 +1,4 @@
-//! RFC 6902 over the `json-patch` crate, with kustomize's two liberties: `replace` of a missing last key adds it, and
+//! RFC 6902, in the types of the `json-patch` crate, with kustomize's two liberties: `replace` of a missing last key adds it, and
 //! `copy` from a missing key gives null.
 //!
 //! What kustomize takes although the RFC does not (operations without their value, negative indexes, indexes with
@@ -7,6 +7,7 @@
 use json_patch::PatchOperation;
 use serde_json::Value;
 
+use super::node::Node;
 use super::source::Text;
 use crate::object::{Place, Problem};
 use crate::yaml::{Dialect, Limits};
@@ -89,39 +90,44 @@ fn check_pointer(key: &str, pointer: &str) -> Result<(), String> {
 }
 
 /// Applies the operations in order. The object is left half-patched where one fails.
-pub(crate) fn apply(object: &mut Value, operations: &[Operation]) -> Result<(), Problem> {
-    for operation in operations {
-        let mut one = operation.operation.clone();
-        let path = one.path().to_string();
-        check_indexes(object, &path, &operation.place)?;
-        match &one {
-            PatchOperation::Replace(replace) if is_missing_key(object, &path) => {
-                one = PatchOperation::Add(json_patch::AddOperation {
-                    path: replace.path.clone(),
-                    value: replace.value.clone(),
-                });
-            }
-            PatchOperation::Copy(copy) if is_missing_key(object, copy.from.as_str()) => {
-                one = PatchOperation::Add(json_patch::AddOperation { path: copy.path.clone(), value: Value::Null });
-            }
-            PatchOperation::Copy(json_patch::CopyOperation { from, .. })
-            | PatchOperation::Move(json_patch::MoveOperation { from, .. }) => {
-                check_indexes(object, from.as_str(), &operation.place)?;
-            }
-            _ => {}
-        }
-        json_patch::patch_unsafe(object, std::slice::from_ref(&one)).map_err(|error| {
-            let why = match error.kind {
-                json_patch::PatchErrorKind::TestFailed => "the value there is another",
-                json_patch::PatchErrorKind::InvalidFromPointer => "there is nothing at `from`",
-                json_patch::PatchErrorKind::CannotMoveInsideItself => "a value cannot be moved into itself",
-                _ => "there is no such place in the object",
-            };
-            let name = name_of(&operation.operation);
-            Problem::at(operation.place.clone(), format!("{name} {path}: {why}"))
+pub(crate) fn apply(object: &mut Node, operations: &[Operation]) -> Result<(), Problem> {
+    for Operation { place, operation } in operations {
+        let path = operation.path().to_string();
+        run(object, operation).map_err(|why| {
+            Problem::at(place.clone(), format!("{} {path}: {why}", name_of(operation)))
         })?;
     }
     Ok(())
+}
+
+const NOWHERE: &str = "there is no such place in the object";
+
+fn run(object: &mut Node, operation: &PatchOperation) -> Result<(), &'static str> {
+    match operation {
+        PatchOperation::Add(add) => put(object, add.path.as_str(), Node::from(&add.value), Put::Insert),
+        PatchOperation::Replace(replace) => put(object, replace.path.as_str(), Node::from(&replace.value), Put::Replace),
+        PatchOperation::Remove(remove) => take(object, remove.path.as_str()).map(drop),
+        PatchOperation::Move(step) => {
+            if step.path.as_str().starts_with(&format!("{}/", step.from)) {
+                return Err("a value cannot be moved into itself");
+            }
+            let value = take(object, step.from.as_str()).map_err(|_| "there is nothing at `from`")?;
+            put(object, step.path.as_str(), value, Put::Insert)
+        }
+        PatchOperation::Copy(step) => {
+            // What is not there is null, in a map; the place itself must be.
+            let value = get(object, step.from.as_str()).map_err(|_| "there is nothing at `from`")?;
+            let value = value.map_or(Node::Null, Node::clone);
+            put(object, step.path.as_str(), value, Put::Insert)
+        }
+        PatchOperation::Test(test) => {
+            let is_equal = match get(object, test.path.as_str())? {
+                Some(value) => value.to_value() == test.value,
+                None => test.value.is_null(),
+            };
+            if is_equal { Ok(()) } else { Err("the value there is another") }
+        }
+    }
 }
 
 fn name_of(operation: &PatchOperation) -> &'static str {
@@ -135,23 +141,157 @@ fn name_of(operation: &PatchOperation) -> &'static str {
     }
 }
 
-/// Whether only the last part of a pointer is missing, and in a map.
-fn is_missing_key(object: &Value, pointer: &str) -> bool {
-    let Some((parent, key)) = pointer.rsplit_once('/') else { return false };
-    let key = key.replace("~1", "/").replace("~0", "~");
-    object.pointer(parent).and_then(Value::as_object).is_some_and(|map| !map.contains_key(&key))
+fn decoded(part: &str) -> String {
+    part.replace("~1", "/").replace("~0", "~")
 }
 
-fn check_indexes(object: &Value, pointer: &str, place: &Place) -> Result<(), Problem> {
-    for (at, _) in pointer.match_indices('/') {
-        let part = pointer[at + 1..].split('/').next().unwrap_or_default();
-        let digits = part.strip_prefix('-').unwrap_or(part);
-        let odd = part.len() > digits.len() || (digits.len() > 1 && digits.starts_with('0'));
-        let is_index = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        if odd && is_index && object.pointer(&pointer[..at]).is_some_and(Value::is_array) {
-            let message = format!("{pointer}: an index counts from 0, without a sign and without leading zeros");
-            return Err(Problem::at(place.clone(), message).hint("`-` is the place after the last item"));
+/// Splits a pointer into the value that holds its last part, and that part.
+fn holder<'n, 'p>(object: &'n mut Node, pointer: &'p str) -> Result<(&'n mut Node, &'p str), &'static str> {
+    let (parents, last) = pointer.rsplit_once('/').ok_or(NOWHERE)?;
+    let mut here = object;
+    for part in parents.split('/').skip(1) {
+        here = match here {
+            Node::Map(map) => map.get_mut(&decoded(part)).ok_or(NOWHERE)?,
+            Node::List(items) => {
+                let at = index(part)?;
+                items.get_mut(at).ok_or(NOWHERE)?
+            }
+            _ => return Err(NOWHERE),
+        };
+    }
+    Ok((here, last))
+}
+
+fn index(part: &str) -> Result<usize, &'static str> {
+    let digits = part.strip_prefix('-').unwrap_or(part);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(NOWHERE);
+    }
+    if part.len() > digits.len() || (digits.len() > 1 && digits.starts_with('0')) {
+        return Err("an index counts from 0, without a sign and without leading zeros; `-` is the place after the last");
+    }
+    digits.parse().map_err(|_| NOWHERE)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Put {
+    Insert,
+    Replace,
+}
+
+fn put(object: &mut Node, pointer: &str, value: Node, how: Put) -> Result<(), &'static str> {
+    match holder(object, pointer)? {
+        (Node::Map(map), key) => {
+            map.insert(decoded(key), value);
         }
+        (Node::List(items), "-") if how == Put::Insert => items.push(value),
+        (Node::List(items), part) => {
+            let at = index(part)?;
+            match how {
+                Put::Insert if at <= items.len() => items.insert(at, value),
+                Put::Replace if at < items.len() => items[at] = value,
+                _ => return Err("the list is not that long"),
+            }
+        }
+        _ => return Err(NOWHERE),
     }
     Ok(())
+}
+
+fn take(object: &mut Node, pointer: &str) -> Result<Node, &'static str> {
+    match holder(object, pointer)? {
+        (Node::Map(map), key) => map.remove(&decoded(key)).ok_or(NOWHERE),
+        (Node::List(items), part) => {
+            let at = index(part)?;
+            if at < items.len() { Ok(items.remove(at)) } else { Err("the list is not that long") }
+        }
+        _ => Err(NOWHERE),
+    }
+}
+
+fn get<'n>(object: &'n mut Node, pointer: &str) -> Result<Option<&'n Node>, &'static str> {
+    match holder(object, pointer)? {
+        (Node::Map(map), key) => Ok(map.get(&decoded(key))),
+        (Node::List(items), part) => {
+            let at = index(part)?;
+            items.get(at).map(Some).ok_or("the list is not that long")
+        }
+        _ => Err(NOWHERE),
+    }
+}
+
+/// After a JSON patch kustomize writes the object anew: nothing is left of how it was written.
+pub(crate) fn forget_writing(node: &mut Node) {
+    match node {
+        Node::List(items) => items.iter_mut().for_each(forget_writing),
+        Node::Map(map) => map.values_mut().for_each(forget_writing),
+        Node::Text(text) => text.quoted = None,
+        Node::Odd(odd) => *node = Node::from(std::mem::take(&mut odd.value)),
+        Node::Null | Node::Bool(_) | Node::Number(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn patched(object: Value, operations: Value) -> Result<Value, String> {
+        let mut node = Node::from(object);
+        for value in operations.as_array().unwrap() {
+            run(&mut node, &operation(value.clone())?).map_err(str::to_owned)?;
+        }
+        Ok(node.into_value())
+    }
+
+    /// The examples of RFC 6902, appendix A, as far as they change an object.
+    #[test]
+    fn the_examples_of_the_rfc() {
+        for (object, operations, result) in [
+            (json!({"foo": "bar"}), json!([{"op": "add", "path": "/baz", "value": "qux"}]), json!({"baz": "qux", "foo": "bar"})),
+            (json!({"foo": ["bar", "baz"]}), json!([{"op": "add", "path": "/foo/1", "value": "qux"}]), json!({"foo": ["bar", "qux", "baz"]})),
+            (json!({"baz": "qux", "foo": "bar"}), json!([{"op": "remove", "path": "/baz"}]), json!({"foo": "bar"})),
+            (json!({"foo": ["bar", "qux", "baz"]}), json!([{"op": "remove", "path": "/foo/1"}]), json!({"foo": ["bar", "baz"]})),
+            (json!({"baz": "qux", "foo": "bar"}), json!([{"op": "replace", "path": "/baz", "value": "boo"}]), json!({"baz": "boo", "foo": "bar"})),
+            (json!({"foo": {"bar": "baz", "waldo": "fred"}, "qux": {"corge": "grault"}}), json!([{"op": "move", "from": "/foo/waldo", "path": "/qux/thud"}]), json!({"foo": {"bar": "baz"}, "qux": {"corge": "grault", "thud": "fred"}})),
+            (json!({"foo": ["all", "grass", "cows", "eat"]}), json!([{"op": "move", "from": "/foo/1", "path": "/foo/3"}]), json!({"foo": ["all", "cows", "eat", "grass"]})),
+            (json!({"baz": "qux", "foo": ["a", 2, "c"]}), json!([{"op": "test", "path": "/baz", "value": "qux"}, {"op": "test", "path": "/foo/1", "value": 2}]), json!({"baz": "qux", "foo": ["a", 2, "c"]})),
+            (json!({"foo": "bar"}), json!([{"op": "add", "path": "/child", "value": {"grandchild": {}}}]), json!({"foo": "bar", "child": {"grandchild": {}}})),
+            (json!({"foo": "bar"}), json!([{"op": "add", "path": "/baz", "value": "qux", "xyz": 123}]), json!({"foo": "bar", "baz": "qux"})),
+            (json!({"/": 9, "~1": 10}), json!([{"op": "test", "path": "/~01", "value": 10}]), json!({"/": 9, "~1": 10})),
+            (json!({"foo": ["bar"]}), json!([{"op": "add", "path": "/foo/-", "value": ["abc", "def"]}]), json!({"foo": ["bar", ["abc", "def"]]})),
+        ] {
+            assert_eq!(patched(object, operations.clone()).unwrap(), result, "{operations}");
+        }
+    }
+
+    #[test]
+    fn what_the_rfc_refuses_is_refused() {
+        for operations in [
+            json!([{"op": "test", "path": "/baz", "value": "bar"}]),
+            json!([{"op": "add", "path": "/a/b", "value": "qux"}]),
+            json!([{"op": "test", "path": "/n", "value": "10"}]),
+            json!([{"op": "add", "path": "/list/7", "value": 1}]),
+            json!([{"op": "add", "path": "/list/01", "value": 1}]),
+            json!([{"op": "add", "path": "/list/-1", "value": 1}]),
+            json!([{"op": "remove", "path": "/list/-"}]),
+            json!([{"op": "add", "path": "/x"}]),
+            json!([{"op": "copy", "path": "/x"}]),
+            json!([{"op": "move", "from": "/map", "path": "/map/inner"}]),
+            json!([{"op": "add", "path": "x", "value": 1}]),
+            json!([{"op": "put", "path": "/x", "value": 1}]),
+        ] {
+            let object = json!({"n": 10, "list": [1], "map": {}});
+            assert!(patched(object, operations.clone()).is_err(), "{operations}");
+        }
+    }
+
+    #[test]
+    fn the_liberties_of_kustomize_are_taken() {
+        let replaced = patched(json!({"a": {}}), json!([{"op": "replace", "path": "/a/b", "value": 1}])).unwrap();
+        assert_eq!(replaced, json!({"a": {"b": 1}}));
+        let copied = patched(json!({}), json!([{"op": "copy", "from": "/a", "path": "/b"}])).unwrap();
+        assert_eq!(copied, json!({"b": null}));
+    }
 }

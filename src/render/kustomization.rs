@@ -1,5 +1,6 @@
 //! The file kustomization.yaml, read once into types; later steps need not look at YAML again.
 
+use super::build_metadata::OPTIONS;
 use super::cursor::{Cursor, Found};
 use super::fields::{FieldSpec, split_path};
 use super::id::GvkFilter;
@@ -350,7 +351,7 @@ fn some_map(field: &Cursor<'_>, found: &mut Found) -> Option<At<Vec<(String, Str
 }
 
 /// Text that may be read on its own: its lines are those of the file where it is a block.
-fn block(field: &Cursor<'_>, found: &mut Found) -> Text {
+pub(crate) fn block(field: &Cursor<'_>, found: &mut Found) -> Text {
     let text = field.text(found);
     let is_block = text.contains('\n') && field.doc().written(field.pointer()) == Some(Written::Quoted);
     Text::inline(&field.place(), &text, is_block)
@@ -407,10 +408,16 @@ pub(crate) fn selector(item: &Cursor<'_>, found: &mut Found) -> Selector {
     selector
 }
 
+/// An entry that is an object of its own (a plugin's config) has what every object has.
+fn with_object_fields(item: &Cursor<'_>, known: &[&'static str]) -> Vec<&'static str> {
+    let extra: &[&'static str] = if item.pointer().is_empty() { &["apiVersion", "kind", "metadata"] } else { &[] };
+    known.iter().chain(extra).copied().collect()
+}
+
 pub(crate) fn patch(item: &Cursor<'_>, found: &mut Found) -> Patch {
     let mut patch =
         Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
-    for (name, field) in item.fields(&["path", "patch", "target", "options"], found) {
+    for (name, field) in item.fields(&with_object_fields(item, &["path", "patch", "target", "options"]), found) {
         match name {
             "path" | "patch" if field.text(found).trim().is_empty() => {}
             "path" | "patch" if !matches!(patch.content, Content::Nothing) => {
@@ -419,7 +426,7 @@ pub(crate) fn patch(item: &Cursor<'_>, found: &mut Found) -> Patch {
             "path" => patch.content = Content::Path(At { place: field.place(), it: field.text(found) }),
             "patch" => patch.content = Content::Inline(block(&field, found)),
             "target" => patch.target = Some(selector(&field, found)),
-            _ => {
+            "options" => {
                 for (name, field) in field.fields(&["allowNameChange", "allowKindChange"], found) {
                     match name {
                         "allowNameChange" => patch.allow_name_change = field.bool(found),
@@ -427,6 +434,7 @@ pub(crate) fn patch(item: &Cursor<'_>, found: &mut Found) -> Patch {
                     }
                 }
             }
+            _ => {}
         }
     }
     patch
@@ -458,7 +466,7 @@ pub(crate) fn replica(item: &Cursor<'_>, found: &mut Found) -> Replica {
     replica
 }
 
-fn replacement(item: &Cursor<'_>, found: &mut Found) -> ReplacementSource {
+pub(crate) fn replacement(item: &Cursor<'_>, found: &mut Found) -> ReplacementSource {
     let path = item.value()["path"].as_str().filter(|path| !path.is_empty());
     if let Some(path) = path {
         if item.value().get("source").is_some() || item.value().get("targets").is_some() {
@@ -475,6 +483,7 @@ pub(crate) fn generator(item: &Cursor<'_>, is_secret: bool, found: &mut Found) -
         true => &["name", "namespace", "behavior", "literals", "files", "envs", "env", "options", "type"],
         false => &["name", "namespace", "behavior", "literals", "files", "envs", "env", "options"],
     };
+    let known = &with_object_fields(item, known);
     let mut env = Vec::new();
     for (name, field) in item.fields(known, found) {
         match name {
@@ -486,7 +495,8 @@ pub(crate) fn generator(item: &Cursor<'_>, is_secret: bool, found: &mut Found) -
             "files" => generator.files = field.texts(found),
             "envs" => generator.envs = field.texts(found),
             "env" => env.push((field.place(), field.text(found))),
-            _ => generator.options = Some(generator_options(&field, found)),
+            "options" => generator.options = Some(generator_options(&field, found)),
+            _ => {}
         }
     }
     generator.envs.extend(env.into_iter().filter(|(_, path)| !path.is_empty()));
@@ -538,7 +548,15 @@ fn sort(field: &Cursor<'_>, found: &mut Found) -> Sort {
 }
 
 fn build_metadata(field: &Cursor<'_>, found: &mut Found) -> Vec<String> {
-    field.texts(found).into_iter().map(|(_, text)| text).collect()
+    let mut options = Vec::new();
+    for item in field.items(found) {
+        let option = item.text(found);
+        if !OPTIONS.contains(&option.as_str()) {
+            found.push(item.problem(format!("`buildMetadata` can hold {}", OPTIONS.join(", "))));
+        }
+        options.push(option);
+    }
+    options
 }
 
 fn charts(field: &Cursor<'_>, found: &mut Found) -> Vec<At<String>> {

@@ -1,9 +1,9 @@
 //! `labels`, `commonLabels`, `commonAnnotations`.
 
-use super::fields::{Conflict, FieldSpec, Make, NotThere, add, add_all, visit};
+use super::fields::{Conflict, FieldSpec, add, add_all};
 use super::kustomization::{At, Kustomization, Labels};
 use super::layer::{Build, Layer};
-use super::node::{Node, Text};
+use super::shared::locate;
 use crate::object::{Place, Problem};
 
 pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &mut Layer) {
@@ -16,12 +16,18 @@ pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &
                 build.found.push(Problem::at(labels.place.clone(), message));
             }
         }
+        build.transformed(kustomization, layer, "LabelTransformer");
     }
     if let Some(At { place, it }) = &kustomization.common_labels {
         apply(build, "labels", place, it, &fields.common_labels, layer);
     }
+    // Where there are any labels, kustomize runs one more transformer, for `commonLabels`.
+    if kustomization.common_labels.is_some() || !kustomization.labels.is_empty() {
+        build.transformed(kustomization, layer, "LabelTransformer");
+    }
     if let Some(At { place, it }) = &kustomization.common_annotations {
         apply(build, "annotations", place, it, &fields.common_annotations, layer);
+        build.transformed(kustomization, layer, "AnnotationsTransformer");
     }
 }
 
@@ -53,32 +59,21 @@ pub(crate) fn apply(
     if pairs.is_empty() {
         return;
     }
+    let mut pairs: Vec<&(String, String)> = pairs.iter().collect();
+    pairs.sort();
     for object in &mut layer.objects {
         let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
+        let mut maps = Vec::new();
         for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
-            let set = visit(&mut object.node, &spec.path, spec.create, Make::Map, &mut |node| put(node, pairs));
-            if let Err(NotThere(message)) = set {
+            let located = locate(&mut object.node, &spec.path, spec.create, &mut Vec::new(), &mut maps);
+            if let Err(message) = located {
                 let message = format!("{message} (setting {by} of {kind} {})", object.name());
                 build.found.push(Problem::at(object.origin.place.clone(), message));
             }
         }
+        for (key, value) in &pairs {
+            object.shared.put(&mut object.node, &maps, key, value);
+        }
         object.touch(by, place);
     }
-}
-
-fn put(node: &mut Node, pairs: &[(String, String)]) -> Result<(), NotThere> {
-    if node.is_null() {
-        return Ok(());
-    }
-    let what = node.what();
-    let Some(map) = node.as_map_mut() else { return Err(NotThere(format!("there is {what} instead of a map"))) };
-    for (key, value) in pairs {
-        let quoted = match map.get(key) {
-            Some(Node::Text(text)) => text.quoted,
-            Some(_) => false,
-            None => matches!(Node::text(value.clone()), Node::Text(Text { quoted: true, .. })),
-        };
-        map.insert(key.clone(), Node::Text(Text { value: value.clone(), quoted }));
-    }
-    Ok(())
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
+use super::build_metadata::join;
 use super::fields::Fields;
 use super::id::Id;
 use super::kustomization::{At, Flavor, Kustomization, Sort};
@@ -25,6 +26,8 @@ pub(crate) struct Build<'a> {
     pub stack: Vec<TreePath>,
     pub build_metadata: Vec<String>,
     pub top_sort: Option<Sort>,
+    /// The way from the top folder to the one that is being read, for `buildMetadata`.
+    pub origin_path: String,
     /// Files where it turned out that quotes matter.
     pub wants_quotes: HashSet<TreePath>,
     openapi_is_set: bool,
@@ -54,6 +57,7 @@ impl<'a> Build<'a> {
             stack: Vec::new(),
             build_metadata: Vec::new(),
             top_sort: None,
+            origin_path: String::new(),
             wants_quotes: HashSet::new(),
             openapi_is_set: false,
         }
@@ -151,6 +155,12 @@ impl<'a> Build<'a> {
         (self.found.len() == before).then_some(layer)
     }
 
+    /// Follows a path into a folder; returns the way to where it came from.
+    fn enter(&mut self, path: &str) -> String {
+        let inner = join(&self.origin_path, path);
+        std::mem::replace(&mut self.origin_path, inner)
+    }
+
     fn openapi(&mut self, folder: &TreePath, kustomization: &Kustomization) {
         let Some(openapi) = &kustomization.openapi else { return };
         // The first one that is met counts, from the top down, as with kustomize.
@@ -187,11 +197,14 @@ impl<'a> Build<'a> {
                     let read = self.files.resources(&file, &path.place, Dialect::Kustomize);
                     let Some(read) = self.keep_all(read) else { continue };
                     let mut objects = read.as_ref().clone();
-                    self.mark_origin(folder, &path.it, &mut objects);
+                    self.mark_origin(&path.it, &mut objects);
                     self.append(objects, &mut layer.objects, &mut ids);
                 }
                 Some(Target::Folder(target)) => {
-                    let Some(below) = self.layer(&target, &path.place, None) else { continue };
+                    let outer = self.enter(&path.it);
+                    let below = self.layer(&target, &path.place, None);
+                    self.origin_path = outer;
+                    let Some(below) = below else { continue };
                     self.append(below.objects, &mut layer.objects, &mut ids);
                     self.adopt(&path.place, below.fields, below.vars, layer);
                 }
@@ -241,7 +254,12 @@ impl<'a> Build<'a> {
     fn component(&mut self, folder: &TreePath, component: &At<String>, layer: Layer) -> Option<Layer> {
         let target = self.files.resolve(folder, &component.it, &component.place);
         match self.keep(target) {
-            Some(Target::Folder(target)) => self.layer(&target, &component.place, Some(layer)),
+            Some(Target::Folder(target)) => {
+                let outer = self.enter(&component.it);
+                let layer = self.layer(&target, &component.place, Some(layer));
+                self.origin_path = outer;
+                layer
+            }
             Some(Target::File(path)) => {
                 self.found.push(at(&component.place, &TreeError::NotAFolder { path }));
                 Some(layer)
@@ -255,6 +273,7 @@ impl<'a> Build<'a> {
         patches::run(self, folder, kustomization, layer);
         if let Some(wanted) = &kustomization.namespace {
             namespace::run(self, wanted, layer);
+            self.transformed(kustomization, layer, "NamespaceTransformer");
         }
         names::run(self, kustomization, layer);
         labels::run(self, kustomization, layer);
@@ -267,10 +286,6 @@ impl<'a> Build<'a> {
             super::vars::find(self, var, layer);
         }
     }
-
-    fn mark_origin(&mut self, _folder: &TreePath, _path: &str, _objects: &mut [Resource]) {}
-
-    pub fn mark_generated(&self, _object: &mut Resource, _by: &str) {}
 }
 
 /// Where each object of a list is, by the name it has now.

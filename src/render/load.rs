@@ -8,6 +8,7 @@ use super::node::{Node, Odd};
 use super::resource::Resource;
 use super::source::{Doc, Text, Written};
 use super::Limits;
+use serde_json::Value;
 use crate::object::{EntryKind, Place, Problem, Tree, TreeError, TreePath};
 use crate::yaml::Dialect;
 
@@ -141,7 +142,7 @@ pub(crate) fn objects(documents: Vec<Doc>, reading: Reading) -> Result<Vec<Resou
     let mut found = Vec::new();
     for document in documents {
         let place = document.place();
-        let mut node = Node::from(document.value().clone());
+        let mut node = Node::from(document.value());
         keep_writing(&mut node, &document, reading);
         queue.push_back((node, place));
     }
@@ -199,7 +200,7 @@ fn keep_writing(node: &mut Node, document: &Doc, reading: Reading) {
 fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading) {
     // Most texts need no look at the file, and they are most of what there is.
     let is_known = |node: &Node| match node {
-        Node::Text(text) => text.quoted || reading == Reading::Objects,
+        Node::Text(text) => !text.value.is_empty() && (reading == Reading::Objects || text.is_quoted()),
         _ => false,
     };
     match node {
@@ -232,7 +233,13 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
             }
         }
         Node::Odd(_) => {}
-        Node::Text(text) => text.quoted |= document.written(pointer) == Some(Written::Quoted),
+        Node::Text(text) => match document.written(pointer) {
+            Some(Written::Quoted) => text.quoted = Some(true),
+            Some(Written::Plain(plain)) if text.value.is_empty() && plain.is_empty() => {
+                *node = Node::Odd(Box::new(Odd { value: Value::String(String::new()), text: String::new() }));
+            }
+            _ => {}
+        },
         scalar => {
             let shows = ["/metadata/annotations/", "/metadata/labels/", "/data/"];
             let matters = reading == Reading::Patch

@@ -7,6 +7,7 @@
 //! A layer ([`layer`]) is one kustomization: it gathers its resources, layers below it included, then runs its
 //! transformers in kustomize's order. Names are followed, variables resolved and the output sorted once, at the top.
 
+mod build_metadata;
 mod cache;
 mod configurations;
 mod cursor;
@@ -35,6 +36,7 @@ mod replicas;
 mod resource;
 mod schema;
 mod selector;
+mod shared;
 mod source;
 mod strategic;
 mod strategic_ports;

@@ -17,9 +17,11 @@ pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &
     let fields = layer.fields.clone();
     if let Some(prefix) = &kustomization.name_prefix {
         apply(build, End::Prefix, prefix, &fields.name_prefix, layer);
+        build.transformed(kustomization, layer, "PrefixTransformer");
     }
     if let Some(suffix) = &kustomization.name_suffix {
         apply(build, End::Suffix, suffix, &fields.name_suffix, layer);
+        build.transformed(kustomization, layer, "SuffixTransformer");
     }
 }
 
@@ -62,7 +64,7 @@ fn keeps_its_name(api_version: &str, kind: &str) -> bool {
 
 fn put(node: &mut Node, end: End, part: &str) -> Result<(), NotThere> {
     let (old, quoted) = match &*node {
-        Node::Text(text) => (text.value.clone(), text.quoted),
+        Node::Text(text) => (text.value.clone(), text.is_quoted()),
         other if other.is_null() => (String::new(), false),
         other => match other.scalar() {
             Some(text) => (text, false),
@@ -70,6 +72,6 @@ fn put(node: &mut Node, end: End, part: &str) -> Result<(), NotThere> {
         },
     };
     let value = if end == End::Prefix { format!("{part}{old}") } else { format!("{old}{part}") };
-    *node = Node::Text(Text { value, quoted });
+    *node = Node::Text(Text::new(value, quoted));
     Ok(())
 }

@@ -18,7 +18,8 @@ pub(crate) enum Node {
     Text(Text),
     List(Vec<Node>),
     Map(Map),
-    /// A null, boolean or number that is not written as JSON writes it: `True`, `0644`, `1.10`, nothing at all.
+    /// A null, boolean or number that is not written as JSON writes it: `True`, `0644`, `1.10`, nothing at all (which in
+    /// braces kustomize puts out as empty text).
     Odd(Box<Odd>),
 }
 
@@ -31,8 +32,19 @@ pub(crate) struct Odd {
 #[derive(Clone, Debug)]
 pub(crate) struct Text {
     pub value: String,
-    /// Whether it stands in quotes or in a block: then what is put over it stays text.
-    pub quoted: bool,
+    /// Whether it stands in quotes or in a block, where that was looked up: then what is put over it stays text.
+    pub quoted: Option<bool>,
+}
+
+impl Text {
+    pub fn new(value: impl Into<String>, quoted: bool) -> Self {
+        Self { value: value.into(), quoted: Some(quoted) }
+    }
+
+    /// What would be read as something else must stand in quotes; of other text it is taken that it does not.
+    pub fn is_quoted(&self) -> bool {
+        self.quoted.unwrap_or_else(|| needs_quotes(&self.value))
+    }
 }
 
 impl PartialEq for Text {
@@ -43,26 +55,28 @@ impl PartialEq for Text {
 
 impl Node {
     pub fn text(value: impl Into<String>) -> Self {
-        let value = value.into();
-        let quoted = needs_quotes(&value);
-        Self::Text(Text { value, quoted })
+        Self::Text(Text { value: value.into(), quoted: None })
+    }
+
+    pub fn is_quoted(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_quoted())
     }
 
     /// Text as kustomize writes it where a field is new: in quotes where it would be read as something else.
     pub fn fresh(value: impl Into<String>) -> Self {
         let value = value.into();
         let quoted = is_old_boolean(&value) || (!value.is_empty() && !value.contains('\n') && needs_quotes(&value));
-        Self::Text(Text { value, quoted })
+        Self::Text(Text::new(value, quoted))
     }
 
     pub fn quoted(value: impl Into<String>) -> Self {
-        Self::Text(Text { value: value.into(), quoted: true })
+        Self::Text(Text::new(value, true))
     }
 
     pub fn is_null(&self) -> bool {
         match self {
             Self::Null => true,
-            Self::Odd(odd) => odd.value.is_null(),
+            Self::Odd(odd) => odd.value.is_null() || odd.text.is_empty(),
             _ => false,
         }
     }
@@ -137,7 +151,7 @@ impl Node {
             Self::Bool(_) => "a boolean",
             Self::Number(_) => "a number",
             Self::Null => "null",
-            Self::Odd(odd) if odd.value.is_null() => "null",
+            Self::Odd(_) if self.is_null() => "null",
             Self::Odd(odd) if odd.value.is_boolean() => "a boolean",
             Self::Odd(_) => "a number",
         }
@@ -157,6 +171,19 @@ impl Node {
 
     pub fn to_value(&self) -> Value {
         self.clone().into_value()
+    }
+}
+
+impl From<&Value> for Node {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => Self::Number(number.clone()),
+            Value::String(text) => Self::text(text.as_str()),
+            Value::Array(list) => Self::List(list.iter().map(Self::from).collect()),
+            Value::Object(map) => Self::Map(map.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect()),
+        }
     }
 }
 

@@ -25,10 +25,6 @@ enum Parsed {
 pub(crate) struct AnyId(Option<HashMap<Id, Vec<usize>>>);
 
 impl AnyId {
-    pub fn forget(&mut self) {
-        self.0 = None;
-    }
-
     pub fn find(&mut self, objects: &[Resource], id: &Id) -> &[usize] {
         let index = self.0.get_or_insert_with(|| {
             let mut index: HashMap<Id, Vec<usize>> = HashMap::with_capacity(objects.len());
@@ -83,6 +79,7 @@ pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kust
     let mut index = Index::default();
     for patch in &kustomization.patches {
         one(build, folder, patch, layer, &mut index);
+        build.transformed(kustomization, layer, "PatchTransformer");
     }
     layer.objects.retain(|object| !object.node.is_empty());
 }
@@ -170,14 +167,19 @@ fn strategic(
         let object = &mut layer.objects[at];
         let mut patch = patch.clone();
         // A targeted patch is for whatever the target selects: its own name does not count.
-        patch.rewrite_texts("labels");
-        patch.rewrite_texts("annotations");
+        texts_only(&mut patch);
         if let Some(map) = patch.node.as_map_mut() {
             map.insert("apiVersion".to_owned(), Node::text(object.api_version()));
         }
         merge(build, &patch, options, object, index);
     }
     check_unique(build, place, layer);
+}
+
+/// kustomize rewrites labels and annotations of these patches as text, null among them.
+fn texts_only(patch: &mut Resource) {
+    patch.rewrite_texts("labels");
+    patch.rewrite_texts("annotations");
 }
 
 /// The one object that an untargeted patch names.
@@ -214,6 +216,7 @@ fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut 
     match merger.apply(node, patch.node.clone()) {
         Ok(Some(node)) => {
             object.node = node;
+            object.shared.after_merge(&mut object.node, &patch.node);
             if object.node.is_empty() {
                 return;
             }
@@ -281,9 +284,9 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
         }
     }
     let (kind, name) = (object.kind().to_owned(), object.name().to_owned());
-    let mut value = std::mem::replace(&mut object.node, Node::Null).into_value();
-    let applied = json_patch::apply(&mut value, operations);
-    object.node = Node::from(value);
+    json_patch::forget_writing(&mut object.node);
+    let applied = json_patch::apply(&mut object.node, operations);
+    object.shared.clear();
     match applied {
         Ok(()) => {
             object.rewrite_texts("annotations");
@@ -316,12 +319,21 @@ pub(crate) fn strategic_merge_files(
     kustomization: &Kustomization,
     layer: &mut Layer,
 ) {
+    merge_texts(build, folder, &kustomization.patches_strategic_merge, layer);
+    if !kustomization.patches_strategic_merge.is_empty() {
+        build.transformed(kustomization, layer, "PatchStrategicMergeTransformer");
+    }
+}
+
+/// Untargeted strategic merges, each a file or the patch itself.
+pub(crate) fn merge_texts(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Text>], layer: &mut Layer) {
     let mut index = Index::default();
     let options =
         Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
-    for entry in &kustomization.patches_strategic_merge {
+    for entry in entries {
         let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else { continue };
-        for patch in patches {
+        for mut patch in patches {
+            texts_only(&mut patch);
             if let Some(at) = target_of(build, &patch, layer, &mut index.any_id) {
                 merge(build, &patch, &options, &mut layer.objects[at], &mut index);
             }
@@ -356,8 +368,16 @@ pub(crate) fn is_inline(text: &str) -> bool {
 }
 
 pub(crate) fn json_files(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
-    let mut names = Names::default();
     for patch in &kustomization.patches_json {
+        json_entries(build, folder, std::slice::from_ref(patch), layer);
+        build.transformed(kustomization, layer, "PatchJson6902Transformer");
+    }
+}
+
+/// JSON patches that must have a target with a name.
+pub(crate) fn json_entries(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Patch>], layer: &mut Layer) {
+    let mut names = Names::default();
+    for patch in entries {
         let Some(target) = patch.it.target.as_ref().filter(|target| !target.name.is_empty()) else {
             let problem = Problem::at(patch.place.clone(), "an entry of patchesJson6902 needs a `target` with a `name`");
             build.found.push(problem);

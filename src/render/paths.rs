@@ -188,7 +188,7 @@ fn make(next: Option<&String>, create: Create) -> Node {
 pub(crate) fn untyped(text: &str) -> Node {
     use crate::object::TreePath;
     use crate::yaml::{Dialect, Limits, read};
-    let plain = Node::Text(Text { value: text.to_owned(), quoted: false });
+    let plain = Node::Text(Text::new(text, false));
     // What could not stand without quotes stays text.
     let special = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | '~'));
     if text.is_empty() {

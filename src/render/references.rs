@@ -174,8 +174,7 @@ impl Search<'_> {
         let found = self.select(&name, |_| true, |one, other| one.name == other.name)?;
         if let Some(found) = found {
             if found.name != name {
-                let quoted = matches!(node, Node::Text(Text { quoted: true, .. }));
-                *node = Node::Text(Text { value: found.name.clone(), quoted });
+                *node = Node::Text(Text::new(found.name.clone(), node.is_quoted()));
             }
         }
         Ok(())

@@ -156,7 +156,14 @@ impl Options {
 }
 
 pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
-    for At { place, it } in &kustomization.replacements {
+    apply_all(build, folder, &kustomization.replacements, layer);
+    if !kustomization.replacements.is_empty() {
+        build.transformed(kustomization, layer, "ReplacementTransformer");
+    }
+}
+
+pub(crate) fn apply_all(build: &mut Build<'_>, folder: &TreePath, all: &[At<ReplacementSource>], layer: &mut Layer) {
+    for At { place, it } in all {
         match it {
             ReplacementSource::Inline(replacement) => {
                 let result = apply(replacement, layer);
@@ -228,8 +235,7 @@ fn source_value(source: &Source, layer: &Layer) -> Result<Node, Problem> {
     let index = usize::try_from(source.options.index).unwrap_or(usize::MAX);
     let part = text.split(&source.options.delimiter).nth(index);
     let part = part.ok_or_else(|| problem(format!("{} has no part {}", source.field_path, source.options.index)))?;
-    let quoted = matches!(node, Node::Text(Text { quoted: true, .. }));
-    Ok(Node::Text(Text { value: part.to_owned(), quoted }))
+    Ok(Node::Text(Text::new(part, node.is_quoted())))
 }
 
 fn apply_target(replacement: &Replacement, target: &Target, value: &Node, layer: &mut Layer) -> Result<(), Problem> {
@@ -253,9 +259,11 @@ fn apply_target(replacement: &Replacement, target: &Target, value: &Node, layer:
             continue;
         }
         for (place, path) in &target.field_paths {
+            let before = object.shared.values(&object.node);
             set(&mut object.node, path, value, &target.options).map_err(|message| {
                 Problem::at(place.clone(), format!("{path} of {}: {message}", object.id()))
             })?;
+            object.shared.after_change(&mut object.node, &before);
         }
         object.touch("replacement", &replacement.place);
     }
@@ -303,7 +311,7 @@ fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Resul
     }
     *field = match &*field {
         _ if is_new => paths::untyped(&text),
-        Node::Text(old) => Node::Text(Text { value: text, quoted: old.quoted }),
+        Node::Text(old) => Node::Text(Text::new(text, old.is_quoted())),
         other => match (other.what(), paths::untyped(&text)) {
             ("a boolean", new @ Node::Bool(_)) => new,
             ("a number", Node::Number(new)) if new.is_f64() && !matches!(other, Node::Number(old) if old.is_f64()) => {

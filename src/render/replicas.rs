@@ -3,13 +3,14 @@
 use super::fields::{FieldSpec, Make, NotThere, visit};
 use super::kustomization::{At, Kustomization, Replica};
 use super::layer::{Build, Layer};
-use super::node::{Node, Text};
+use super::node::Node;
 use crate::object::Problem;
 
 pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &mut Layer) {
     let fields = layer.fields.clone();
     for replica in &kustomization.replicas {
         apply(build, replica, &fields.replicas, layer);
+        build.transformed(kustomization, layer, "ReplicaCountTransformer");
     }
 }
 
@@ -49,7 +50,7 @@ pub(crate) fn apply(build: &mut Build<'_>, replica: &At<Replica>, specs: &[Field
 
 fn put(node: &mut Node, replica: &Replica) -> Result<(), NotThere> {
     match node {
-        Node::Text(Text { quoted: true, .. }) => *node = Node::quoted(replica.count.to_string()),
+        node if node.is_quoted() => *node = Node::quoted(replica.count.to_string()),
         Node::List(_) | Node::Map(_) => return Err(NotThere(format!("the replicas are {}", node.what()))),
         node => *node = Node::Number(replica.count.into()),
     }

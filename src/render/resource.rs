@@ -2,6 +2,7 @@
 
 use super::id::{Id, effective_namespace, is_cluster_scoped};
 use super::node::{Map, Node};
+use super::shared::Shared;
 use crate::object::{Origin, Place, Touch};
 
 /// A name that an object had before a transformer changed it. References are found by these.
@@ -45,6 +46,7 @@ pub(crate) struct Resource {
     pub vars: Vec<String>,
     pub build_origin: Option<BuildOrigin>,
     pub transformations: Vec<BuildOrigin>,
+    pub shared: Shared,
 }
 
 impl Resource {
@@ -61,6 +63,7 @@ impl Resource {
             vars: Vec::new(),
             build_origin: None,
             transformations: Vec::new(),
+            shared: Shared::default(),
         }
     }
 

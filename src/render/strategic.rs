@@ -4,6 +4,8 @@
 //! Of a merged list the patch's items come first, in the patch's order, then the remaining originals. What kustomize
 //! loses, doubles or leaves in the output as it stands is refused here; `docs/overlays.md` lists each case.
 
+use std::collections::{HashMap, HashSet};
+
 use super::node::{Map, Node, Text, is_old_boolean};
 use super::schema::{Schema, Schemas};
 
@@ -94,7 +96,9 @@ impl<'a> Merger<'a> {
             if dest.is_null() {
                 return Ok((dest.scalar().as_deref() != Some("")).then_some(dest));
             }
-            return self.merge_fields(dest, None, schema);
+            let mut dest = dest;
+            self.settle(&mut dest, schema)?;
+            return Ok(Some(dest));
         };
         if patch.is_null() {
             return Ok(None);
@@ -107,48 +111,77 @@ impl<'a> Merger<'a> {
     }
 
     fn merge_fields(&mut self, dest: Node, patch: Option<Node>, schema: Option<Schema<'a>>) -> Merged {
-        let Node::Map(dest) = dest else { return Ok(Some(dest)) };
-        let mut patch = match patch {
+        let Node::Map(mut dest) = dest else { return Ok(Some(dest)) };
+        let patch = match patch {
             Some(Node::Map(patch)) => patch,
             _ => Map::new(),
         };
-        let mut merged = Map::new();
-        for (key, value) in dest {
-            let change = patch.remove(&key);
+        self.settle_fields(&mut dest, Some(&patch), schema)?;
+        for (key, change) in patch {
             let below = schema.map(|schema| schema.field(&key));
-            let quoted = match &value {
-                Node::Text(text) => Some(text.quoted),
-                _ => None,
+            let Some(place) = dest.get_mut(&key) else {
+                self.check_key(&key)?;
+                let new = self.within(&key, |this| this.merge(None, Some(change), below))?;
+                if let Some(new) = new.filter(|new| !new.is_null()) {
+                    dest.insert(key, written_anew(new));
+                }
+                continue;
             };
-            // A null of the object stays where the patch says nothing about it; a null of the patch deletes.
-            let may_be_null = value.is_null() && change.is_none();
-            let result = self.within(&key, |this| this.merge(Some(value), change, below))?;
-            if let Some(result) = result.filter(|result| !result.is_null() || may_be_null) {
-                merged.insert(key, self.put_over(quoted, result));
-            }
-        }
-        for (key, value) in patch {
-            self.check_key(&key)?;
-            let below = schema.map(|schema| schema.field(&key));
-            if let Some(result) = self.within(&key, |this| this.merge(None, Some(value), below))? {
-                if !result.is_null() {
-                    merged.insert(key, written_anew(result));
+            let value = std::mem::replace(place, Node::Null);
+            let quoted = value.is_scalar().then(|| value.is_quoted());
+            let was_text = value.as_str().is_some();
+            let merged = self.within(&key, |this| this.merge(Some(value), Some(change), below))?;
+            match merged.filter(|merged| !merged.is_null()) {
+                Some(merged) => {
+                    self.met_unknown_quotes |= was_text && quoted == Some(false) && is_other_scalar(&merged);
+                    *place = put_over(quoted, merged);
+                }
+                None => {
+                    dest.remove(&key);
                 }
             }
         }
-        Ok(Some(Node::Map(merged)))
+        Ok(Some(Node::Map(dest)))
     }
 
-    /// What is put over a scalar takes its quotes on, and with quotes it is text.
-    fn put_over(&mut self, quoted: Option<bool>, value: Node) -> Node {
-        match (quoted, value) {
-            (Some(quoted), Node::Text(text)) => Node::Text(Text { value: text.value, quoted }),
-            (Some(true), value) if value.is_scalar() => Node::quoted(value.scalar().unwrap_or_default()),
-            (Some(false), value) => {
-                self.met_unknown_quotes |= value.is_scalar();
-                value
+    /// What happens to parts of the object that the patch does not speak of: what was only left open goes, and of two
+    /// items of one key the last one stays.
+    fn settle_fields(&mut self, map: &mut Map, except: Option<&Map>, schema: Option<Schema<'a>>) -> Result<(), Fault> {
+        let mut open = Vec::new();
+        for (key, value) in map.iter_mut() {
+            if except.is_some_and(|except| except.contains_key(key)) || matches!(value, Node::Text(_)) {
+                continue;
             }
-            (_, value) => value,
+            if value.is_null() {
+                // A null that is written out stays.
+                if value.scalar().as_deref() == Some("") {
+                    open.push(key.clone());
+                }
+                continue;
+            }
+            if !value.is_scalar() {
+                let below = schema.map(|schema| schema.field(key));
+                self.path.push(key.clone());
+                self.settle(value, below)?;
+                self.path.pop();
+            }
+        }
+        for key in open {
+            map.remove(&key);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, node: &mut Node, schema: Option<Schema<'a>>) -> Result<(), Fault> {
+        let schema = schema.or_else(|| self.schema_of(Some(node), None));
+        match node {
+            Node::Map(map) => self.settle_fields(map, None, schema),
+            Node::List(_) if schema.is_some_and(|schema| schema.merge_keys().is_some()) => {
+                let list = std::mem::replace(node, Node::Null);
+                *node = self.merge_lists(Some(list), None, schema)?.unwrap_or(Node::Null);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -222,22 +255,26 @@ impl<'a> Merger<'a> {
         schema: Option<Schema<'a>>,
     ) -> Result<Vec<Node>, Fault> {
         let mut originals: Vec<(String, Option<Node>)> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
         for item in dest.into_iter().filter(|item| !item.is_empty()) {
             let name = self.key_of(&item, key, "the object")?;
             // Of two items of one name the last one counts, at the place of the first.
-            match originals.iter_mut().find(|(known, _)| *known == name) {
-                Some(known) => known.1 = Some(item),
-                None => originals.push((name, Some(item))),
+            match places.get(&name) {
+                Some(at) => originals[*at].1 = Some(item),
+                None => {
+                    places.insert(name.clone(), originals.len());
+                    originals.push((name, Some(item)));
+                }
             }
         }
         let mut merged = Vec::new();
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen: HashSet<String> = HashSet::new();
         for item in patch {
             let name = self.key_of(&item, key, "the patch")?;
             if seen.contains(&name) {
                 return Err(self.fault(format!("the patch has two items of one {key}"), Some("merge the two into one")));
             }
-            let original = originals.iter_mut().find(|(known, _)| *known == name).and_then(|known| known.1.take());
+            let original = places.get(&name).and_then(|at| originals[*at].1.take());
             if original.is_some() {
                 self.refuse_item_replace(&item)?;
             }
@@ -247,12 +284,14 @@ impl<'a> Merger<'a> {
                 None => this.clean(item, schema),
             })?;
             merged.extend(result.filter(|item| !item.is_empty()));
-            seen.push(name);
+            seen.insert(name);
         }
         for (name, item) in originals {
-            if let Some(item) = item {
-                let part = format!("[{key}={name}]");
-                merged.extend(self.within(&part, |this| this.merge(Some(item), None, schema))?);
+            if let Some(mut item) = item {
+                self.path.push(name);
+                self.settle(&mut item, schema)?;
+                self.path.pop();
+                merged.push(item);
             }
         }
         Ok(merged)
@@ -353,10 +392,23 @@ fn directive_of(value: &Node) -> Option<Directive> {
     }
 }
 
+/// What is put over a scalar takes its quotes on, and with quotes it is text.
+fn put_over(quoted: Option<bool>, value: Node) -> Node {
+    match (quoted, value) {
+        (Some(quoted), Node::Text(text)) => Node::Text(Text::new(text.value, quoted)),
+        (Some(true), value) if value.is_scalar() => Node::quoted(value.scalar().unwrap_or_default()),
+        (_, value) => value,
+    }
+}
+
+fn is_other_scalar(node: &Node) -> bool {
+    node.is_scalar() && node.as_str().is_none()
+}
+
 /// Words like `yes` are written in quotes where a field is new.
 fn written_anew(value: Node) -> Node {
     match value {
-        Node::Text(text) if !text.quoted && is_old_boolean(&text.value) => Node::quoted(text.value),
+        Node::Text(text) if !text.is_quoted() && is_old_boolean(&text.value) => Node::quoted(text.value),
         value => value,
     }
 }

@@ -197,7 +197,7 @@ fn expand(text: &str, values: &[(String, Node)]) -> Node {
         rest = &after[length..];
     }
     out.push_str(rest);
-    Node::Text(Text { value: out, quoted: false })
+    Node::Text(Text::new(out, false))
 }
 
 fn typed(value: &Node) -> Node {

@@ -55,9 +55,16 @@ pub(super) fn waiting(wave: usize, observed: &Observed) -> Vec<Waiting> {
         let passes = match health.status {
             // Whoever suspends an object in git means it; a kind that says nothing cannot be waited for.
             Status::Healthy | Status::Suspended | Status::Unknown => true,
+            _ if lacks_metrics(key, &health) => true,
             Status::Progressing | Status::Failed | Status::Missing | Status::Terminating => false,
         };
         (!passes).then(|| Waiting::new(key, health))
     })
     .collect()
+}
+
+/// An autoscaler that cannot read its metrics says that they are missing around us, not that what changed is broken:
+/// those of new pods come after a minute, and a cluster may have none at all.
+fn lacks_metrics(key: &ObjectKey, health: &Health) -> bool {
+    (&*key.group, &*key.kind) == ("autoscaling", "HorizontalPodAutoscaler") && health.reason.starts_with("FailedGet")
 }

@@ -22,7 +22,14 @@ const SCALARS: [&str; 16] = [
 pub struct Tree<'r> {
     rng: &'r mut Rng,
     pub files: Files,
+    /// Kind and name of what there is, so that most of what is said is about something.
+    made: Vec<(&'static str, &'static str)>,
+    /// Field and name of what is generated.
+    generated: Vec<(&'static str, &'static str)>,
 }
+
+/// Of a hundred things said, so many are about nothing that there is.
+const WRONG: u32 = 3;
 
 fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
     from[rng.usize(..from.len())]
@@ -31,7 +38,7 @@ fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
 impl<'r> Tree<'r> {
     /// The tree of a seed; its top folder is `overlay`.
     pub fn new(rng: &'r mut Rng) -> Self {
-        let mut tree = Self { rng, files: Files::new() };
+        let mut tree = Self { rng, files: Files::new(), made: Vec::new(), generated: Vec::new() };
         let layers = tree.rng.usize(1..4);
         for layer in 0..layers {
             let folder = match layer {
@@ -49,6 +56,15 @@ impl<'r> Tree<'r> {
 
     fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         pick(self.rng, from)
+    }
+
+    /// Something that there is, of one of some kinds where any are given.
+    fn made(&mut self, kinds: &[&str]) -> Option<(&'static str, &'static str)> {
+        if self.chance(WRONG) {
+            return Some((pick(self.rng, &KINDS), pick(self.rng, &NAMES)));
+        }
+        let fit: Vec<_> = self.made.iter().filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind)).copied().collect();
+        (!fit.is_empty()).then(|| fit[self.rng.usize(..fit.len())])
     }
 
     fn layer(&mut self, folder: &str, nth: usize) {
@@ -111,22 +127,25 @@ impl<'r> Tree<'r> {
                 let _ = writeln!(text, "  - {{name: \"{name}\", {change}}}");
             }
         }
-        if self.chance(12) {
-            let _ = writeln!(text, "replicas: [{{name: {}, count: 4}}]", self.pick(&NAMES));
+        if self.chance(15) {
+            if let Some((_, name)) = self.made(&["Deployment", "StatefulSet"]) {
+                let _ = writeln!(text, "replicas: [{{name: {name}, count: 4}}]");
+            }
         }
         self.generators(folder, text);
         self.patches(folder, text);
         if self.chance(12) {
             self.replacements(text);
         }
-        if self.chance(8) {
-            let name = self.pick(&NAMES);
-            let _ = writeln!(
-                text,
-                "vars:\n  - {{name: V{}, objref: {{apiVersion: v1, kind: Service, name: {name}}}{}}}",
-                self.rng.usize(..9),
-                self.pick(&["", ", fieldref: {fieldPath: 'spec.ports[0].port'}", ", fieldref: {fieldPath: spec.type}"])
-            );
+        if self.chance(12) {
+            if let Some((_, name)) = self.made(&["Service"]) {
+                let _ = writeln!(
+                    text,
+                    "vars:\n  - {{name: V{}, objref: {{apiVersion: v1, kind: Service, name: {name}}}{}}}",
+                    self.rng.usize(1..5),
+                    self.pick(&["", ", fieldref: {fieldPath: 'spec.ports[0].port'}", ", fieldref: {fieldPath: spec.type}"])
+                );
+            }
         }
         if self.chance(6) {
             let _ = writeln!(text, "sortOptions: {{order: {}}}", self.pick(&["fifo", "legacy"]));
@@ -139,16 +158,21 @@ impl<'r> Tree<'r> {
     }
 
     fn generators(&mut self, folder: &str, text: &mut String) {
-        for (field, percent) in [("configMapGenerator", 25), ("secretGenerator", 12)] {
+        for (field, percent) in [("configMapGenerator", 30), ("secretGenerator", 15)] {
             if !self.chance(percent) {
                 continue;
             }
             let _ = writeln!(text, "{field}:");
-            let name = self.pick(&NAMES);
+            let known: Vec<_> = self.generated.iter().filter(|(of, _)| *of == field).map(|(_, name)| *name).collect();
+            let (name, behavior) = match known.as_slice() {
+                [name, ..] if self.chance(60) => (*name, Some(self.pick(&["merge", "replace"]))),
+                _ => (self.pick(&["g1", "g2", "web", "cfg"]), self.chance(WRONG).then(|| self.pick(&["merge", "create"]))),
+            };
             let _ = writeln!(text, "  - name: {name}");
-            if self.chance(25) {
-                let _ = writeln!(text, "    behavior: {}", self.pick(&["merge", "replace", "create"]));
+            if let Some(behavior) = behavior {
+                let _ = writeln!(text, "    behavior: {behavior}");
             }
+            self.generated.push((field, name));
             if self.chance(80) {
                 let literal = self.pick(&["a=b", "n=5", "q=\"x y\"", "long=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "b=true", "h=<&>"]);
                 let _ = writeln!(text, "    literals: ['{literal}']");
@@ -178,7 +202,8 @@ impl<'r> Tree<'r> {
             for number in 0..self.rng.usize(1..4) {
                 let is_json = self.chance(35);
                 let has_target = is_json || self.chance(30);
-                let body = if is_json { self.json_patch() } else { self.strategic() };
+                let (kind, _) = self.made(&[]).unwrap_or(("Deployment", "web"));
+                let body = if is_json { self.json_patch(kind) } else { self.strategic() };
                 if self.chance(40) {
                     let name = format!("p{number}.yaml");
                     let _ = writeln!(text, "  - path: {name}");
@@ -190,7 +215,7 @@ impl<'r> Tree<'r> {
                     }
                 }
                 if has_target {
-                    let target = self.target();
+                    let target = if is_json { format!("kind: {kind}") } else { self.target() };
                     let _ = writeln!(text, "    target: {{{target}}}");
                 }
             }
@@ -215,30 +240,49 @@ impl<'r> Tree<'r> {
         }
     }
 
-    fn json_patch(&mut self) -> String {
+    fn json_patch(&mut self, kind: &str) -> String {
         let mut text = String::new();
+        let mut paths = vec!["/metadata/annotations/p", "/metadata/annotations/p", "/metadata/name"];
+        match kind {
+            "ConfigMap" => paths.extend(["/data/a", "/data/new", "/data/k"]),
+            "Deployment" | "StatefulSet" | "DaemonSet" => {
+                paths.extend(["/spec/replicas", "/spec/template/spec/containers/0/image", "/spec/template/spec/containers/0/tty"]);
+            }
+            "Service" => paths.extend(["/spec/type", "/spec/ports/0/port", "/spec/ports/-"]),
+            "Thing" => paths.extend(["/spec/map/a", "/spec/list/0", "/spec/list/-", "/spec/flag"]),
+            _ => paths.push("/metadata/labels"),
+        }
         for _ in 0..self.rng.usize(1..3) {
-            let path = self.pick(&["/metadata/labels/p", "/metadata/annotations/p", "/spec/replicas", "/data/a", "/spec/type", "/spec/template/spec/containers/0/image", "/spec/template/spec/containers/0/env/-", "/metadata/labels"]);
-            let op = self.pick(&["add", "add", "replace", "replace", "remove", "test"]);
+            let path = pick(self.rng, &paths);
+            let op = self.pick(&["add", "add", "add", "replace", "replace"]);
+            let op = if self.chance(WRONG) { self.pick(&["remove", "test"]) } else { op };
             let value = match path {
                 "/metadata/labels" => "{l: m}",
-                path if path.ends_with('-') => "{name: Z, value: z}",
+                "/metadata/name" => "web",
+                path if path.ends_with("ports/-") => "{port: 99}",
                 _ => self.pick(&SCALARS),
             };
-            if op == "remove" {
-                let _ = writeln!(text, "- {{op: remove, path: {path}}}");
-            } else {
-                let _ = writeln!(text, "- op: {op}\n  path: {path}\n  value: {value}");
+            let op = if path == "/metadata/name" { "test" } else if path.ends_with('-') { "add" } else { op };
+            let op = if path == "/metadata/name" { "copy" } else { op };
+            match op {
+                "remove" => {
+                    let _ = writeln!(text, "- {{op: remove, path: {path}}}");
+                }
+                "copy" => {
+                    let _ = writeln!(text, "- {{op: copy, from: {path}, path: /metadata/annotations/copied}}");
+                }
+                op => {
+                    let _ = writeln!(text, "- op: {op}\n  path: {path}\n  value: {value}");
+                }
             }
         }
         text
     }
 
     fn strategic(&mut self) -> String {
-        let kind = self.pick(&KINDS);
-        let name = self.pick(&NAMES);
+        let (kind, name) = self.made(&[]).unwrap_or(("Deployment", "web"));
         let mut text = header(kind, name);
-        if self.chance(10) {
+        if self.chance(5) {
             return format!("$patch: delete\n{text}");
         }
         if self.chance(40) {
@@ -281,6 +325,7 @@ impl<'r> Tree<'r> {
                     "{selector: {app: null, b: c}}",
                     "{ports: [{$patch: delete, port: 80}]}",
                     "{$patch: replace, type: X}",
+                    "{ports: [{port: 80, protocol: UDP}]}",
                 ]);
                 let _ = writeln!(text, "spec: {spec}");
             }
@@ -313,18 +358,42 @@ impl<'r> Tree<'r> {
     }
 
     fn replacements(&mut self, text: &mut String) {
-        let source = self.pick(&["kind: Service", "kind: ConfigMap, fieldPath: data.a", "kind: Service, name: web, fieldPath: spec.ports.0.port", "kind: Thing, fieldPath: spec.map", "kind: Deployment, fieldPath: spec.template.spec.containers.0.image, options: {delimiter: ':', index: 1}"]);
-        let path = self.pick(&["metadata.labels.r", "spec.replicas", "data.a", "spec.template.spec.containers.[name=main].image", "spec.template.spec.containers.*.env.[name=A].value", "spec.new.field"]);
-        let kind = self.pick(&KINDS);
-        let options = self.pick(&["", "\n        options: {create: true}", "\n        options: {create: true, delimiter: '-', index: 0}", "\n        options: {delimiter: ':', index: 1}"]);
-        let _ = writeln!(text, "replacements:\n  - source: {{{source}}}\n    targets:\n      - select: {{kind: {kind}}}\n        fieldPaths: ['{path}']{options}");
+        let Some((kind, name)) = self.made(&["Service", "ConfigMap", "Thing", "Deployment"]) else { return };
+        let path = match kind {
+            "Service" => self.pick(&["metadata.name", "spec.ports.0.port", "spec.type", "spec.ports"]),
+            "ConfigMap" => self.pick(&["data.b", "data.k", "metadata.name"]),
+            "Thing" => self.pick(&["spec.map", "spec.list.0", "spec.flag", "spec.[list].1"]),
+            _ => self.pick(&["spec.template.spec.containers.0.image", "spec.template.spec.containers.[name=main].image"]),
+        };
+        let part = self.pick(&["", "", ", options: {delimiter: ':', index: 0}"]);
+        let _ = writeln!(text, "replacements:\n  - source: {{kind: {kind}, name: {name}, fieldPath: '{path}'{part}}}\n    targets:");
+        let Some((kind, name)) = self.made(&[]) else { return };
+        let (path, create) = match kind {
+            "ConfigMap" => (self.pick(&["data.a", "data.new", "metadata.labels.r"]), true),
+            "Deployment" | "StatefulSet" => (
+                self.pick(&["spec.template.spec.containers.[name=main].image", "spec.template.spec.containers.*.image", "spec.template.spec.containers.[name=main].env.[name=Q].value", "spec.replicas", "metadata.annotations.r"]),
+                true,
+            ),
+            "Service" => (self.pick(&["spec.ports.0.port", "spec.type", "spec.ports.0.targetPort"]), false),
+            "Thing" => (self.pick(&["spec.list.1", "spec.map.deep.er", "spec.map.n", "spec.flag", "spec.list.2"]), true),
+            _ => ("metadata.annotations.r", true),
+        };
+        let mut options = format!("create: {}", create || self.chance(50));
+        if self.chance(20) {
+            options.push_str(self.pick(&[", delimiter: '-', index: 0", ", delimiter: ':', index: 1", ", delimiter: '/', index: -1", ", delimiter: 'e', index: 9"]));
+        }
+        let select = self.pick(&["", "name"]);
+        let select = if select.is_empty() { format!("kind: {kind}") } else { format!("kind: {kind}, name: {name}") };
+        let reject = if self.chance(15) { "\n        reject: [{name: db}]" } else { "" };
+        let _ = writeln!(text, "      - select: {{{select}}}{reject}\n        fieldPaths: ['{path}']\n        options: {{{options}}}");
     }
 
     fn object(&mut self) -> String {
         let kind = self.pick(&KINDS);
         let name = self.pick(&NAMES);
+        self.made.push((kind, name));
         let mut text = header(kind, name);
-        if self.chance(20) {
+        if self.chance(12) {
             let _ = writeln!(text, "  namespace: {}", self.pick(&["prod", "dev", "default"]));
         }
         if self.chance(50) {

@@ -1,0 +1,119 @@
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{SOON, fairlead, wait_until};
+
+/// The real agent, as a process of its own. Its log is shown where the test fails.
+pub struct Agent {
+    child: Arc<Mutex<Child>>,
+    log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
+    pid: u32,
+}
+
+impl Agent {
+    pub fn start(kubeconfig: &Path, cache: &Path, environments: &[&str]) -> Self {
+        let mut command = fairlead();
+        command.arg("agent").arg("--kubeconfig").arg(kubeconfig).arg("--cache").arg(cache);
+        command.args(["--listen", "127.0.0.1:0", "--poll-interval", "1s", "--namespace", "fairlead"]);
+        command.args(["--log-format", "json", "--log", "info,fairlead=debug"]);
+        for name in environments {
+            command.args(["--env", name]);
+        }
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the agent starts");
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let lines = BufReader::new(child.stderr.take().expect("stderr is a pipe")).lines();
+        let into = log.clone();
+        let reader = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                into.lock().expect("no test panics while it holds this").push(line);
+            }
+        });
+        let pid = child.id();
+        Self { child: Arc::new(Mutex::new(child)), log, reader: Some(reader), pid }
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().expect("no test panics while it holds this").clone()
+    }
+
+    pub fn has_logged(&self, text: &str) -> bool {
+        self.log().iter().any(|line| line.contains(text))
+    }
+
+    /// Where its port is.
+    #[track_caller]
+    pub fn address(&self) -> String {
+        let find = || {
+            let lines = self.log();
+            let found = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            found.filter_map(|line| line["address"].as_str().map(str::to_owned)).next()
+        };
+        wait_until(SOON, "the agent is up", || find().is_some());
+        find().expect("it was there a moment ago")
+    }
+
+    /// Status code and body of one of its pages.
+    pub fn page(&self, path: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(self.address()).expect("the agent listens");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let code = text.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        (code, text.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    }
+
+    /// SIGTERM, as Kubernetes ends a pod.
+    pub fn terminate(&self) {
+        let status = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid)]).status();
+        assert!(status.is_ok_and(|status| status.success()), "the agent runs");
+    }
+
+    /// Waits for its own end.
+    #[track_caller]
+    pub fn wait(&self, limit: Duration) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.lock().expect("a lock").try_wait().expect("it is our child") {
+                return status;
+            }
+            assert!(began.elapsed() < limit, "the agent did not end within {limit:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What kills it with SIGKILL, for those who choose the moment.
+    pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
+        let child = self.child.clone();
+        move || {
+            let _ = child.lock().expect("a lock").kill();
+        }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        {
+            let mut child = self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
+        }
+        if std::thread::panicking() {
+            eprintln!("the agent's log:");
+            for line in self.log() {
+                eprintln!("  {line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,418 @@
+//! What the scenarios share: a real control plane, an environment of their own in it, a git remote, the real agent, and
+//! a proxy between agent and API server that counts and harms.
+//!
+//! The agent runs as a service account with the rights of the shipped chart ([`rbac`]), never as an administrator.
+
+mod agent;
+mod api;
+mod controlplane;
+pub mod manifests;
+mod proxy;
+mod rbac;
+mod repo;
+mod webhook;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+pub use agent::Agent;
+pub use api::{Api, path_of};
+pub use controlplane::ControlPlane;
+pub use proxy::{Class, Effect, Fault, Proxy, Record};
+pub use repo::Repo;
+pub use webhook::Webhook;
+
+/// Runs clients and proxies; the tests themselves are plain threads.
+pub static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads start")
+});
+
+pub const SECOND: Duration = Duration::from_secs(1);
+/// Longer than anything here takes on a busy machine, and short enough that a hang is seen.
+pub const SOON: Duration = Duration::from_secs(45);
+
+/// Waits until something holds; says what it waited for where it never does.
+#[track_caller]
+pub fn wait_until(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < limit, "not within {limit:?}: {what}");
+        std::thread::sleep(Duration::from_millis(60));
+    }
+}
+
+/// Watches for a while that something stays as it is.
+#[track_caller]
+pub fn holds_for(time: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        assert!(holds(), "after {:?} no longer: {what}", began.elapsed());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// What a command said.
+#[derive(Debug)]
+pub struct Said {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Said {
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.code, 0, "{self:?}");
+        self
+    }
+
+    /// Both streams, for what may stand in either.
+    pub fn all(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// The binary under test, without this machine's settings.
+pub fn fairlead() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fairlead"));
+    for name in ["KUBECONFIG", "PAGER", "POD_NAME", "POD_NAMESPACE", "FAIRLEAD_CACHE", "FAIRLEAD_LOG", "FAIRLEAD_LISTEN"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// What the platform says of an environment, before it is made.
+pub struct Setup {
+    name: String,
+    namespaces: Vec<String>,
+    cluster_kinds: Vec<String>,
+    /// Rules for cluster-scoped objects that the deploy account gets.
+    cluster_rules: Vec<Value>,
+    regions: Vec<String>,
+    suspended: bool,
+    alone: Option<ControlPlane>,
+    without_environment: bool,
+    repo: Option<Repo>,
+    fewer_rights: bool,
+}
+
+impl Setup {
+    pub fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        Self {
+            namespaces: vec![name.clone()],
+            name,
+            cluster_kinds: Vec::new(),
+            cluster_rules: Vec::new(),
+            regions: Vec::new(),
+            suspended: false,
+            alone: None,
+            without_environment: false,
+            repo: None,
+            fewer_rights: false,
+        }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A further namespace that is granted; it is not made.
+    pub fn grant_namespace(mut self, name: &str) -> Self {
+        self.namespaces.push(name.to_owned());
+        self
+    }
+
+    /// A cluster-scoped kind that is granted, with the right to write it.
+    pub fn grant_kind(mut self, kind: &str, group: &str, plural: &str) -> Self {
+        self.cluster_kinds.push(if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") });
+        self.cluster_rules.push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
+        self
+    }
+
+    /// A right in all namespaces, for kinds and namespaces that do not exist yet.
+    pub fn grant_everywhere(mut self, group: &str, plural: &str) -> Self {
+        self.cluster_rules.push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
+        self
+    }
+
+    pub fn region(mut self, name: &str) -> Self {
+        self.regions.push(name.to_owned());
+        self
+    }
+
+    pub fn suspended(mut self) -> Self {
+        self.suspended = true;
+        self
+    }
+
+    /// In a control plane of its own, which may be harmed.
+    pub fn alone(mut self) -> Self {
+        self.alone = Some(ControlPlane::own(&[]));
+        self
+    }
+
+    /// Nothing in the cluster says what git may do: a person's own `fairlead apply`.
+    pub fn without_environment(mut self) -> Self {
+        self.without_environment = true;
+        self
+    }
+
+    /// The deploy account may write nothing but ConfigMaps.
+    pub fn configmaps_only(mut self) -> Self {
+        self.fewer_rights = true;
+        self
+    }
+
+    /// Follows a remote that another environment follows, too.
+    pub fn over(mut self, repo: &Repo) -> Self {
+        self.repo = Some(repo.clone());
+        self
+    }
+
+    pub fn make(self) -> Bed {
+        let cluster = match self.alone {
+            Some(own) => Cluster::Own(own),
+            None => Cluster::Shared(ControlPlane::shared()),
+        };
+        let repo = self.repo.unwrap_or_default();
+        let scratch = TempDir::new().expect("a temporary folder");
+        let bed = Bed { deployers: format!("{}-deploy", self.name), name: self.name, cluster, repo, scratch };
+        let api = bed.api();
+        for namespace in [&bed.name, &bed.deployers] {
+            api.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
+        }
+        rbac::grant(api, bed.control_plane(), &bed.name, &bed.deployers, &self.cluster_rules, self.fewer_rights);
+        if !self.without_environment {
+            api.apply(&json!({
+                "apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment", "metadata": {"name": bed.name},
+                "spec": {
+                    "source": {"url": bed.repo.url(), "branch": "main"},
+                    "serviceAccount": {"namespace": bed.deployers, "name": "deployer"},
+                    "namespaces": self.namespaces, "clusterKinds": self.cluster_kinds,
+                    "regions": self.regions, "suspended": self.suspended,
+                },
+            }));
+        }
+        bed
+    }
+}
+
+enum Cluster {
+    Shared(&'static ControlPlane),
+    Own(ControlPlane),
+}
+
+/// An environment, its namespace and its deploy account in a cluster, and its git remote.
+pub struct Bed {
+    /// Of the environment, and of its namespace.
+    pub name: String,
+    /// The namespace of its deploy account.
+    pub deployers: String,
+    cluster: Cluster,
+    pub repo: Repo,
+    scratch: TempDir,
+}
+
+impl Bed {
+    pub fn new(name: &str) -> Self {
+        Setup::new(name).make()
+    }
+
+    pub fn control_plane(&self) -> &ControlPlane {
+        match &self.cluster {
+            Cluster::Shared(shared) => shared,
+            Cluster::Own(own) => own,
+        }
+    }
+
+    /// The API server, as an administrator.
+    pub fn api(&self) -> &Api {
+        &self.control_plane().api
+    }
+
+    pub fn cache(&self) -> PathBuf {
+        self.scratch.path().join("cache")
+    }
+
+    pub fn agent(&self) -> Agent {
+        self.agent_of(&[&self.name])
+    }
+
+    /// One agent for several environments.
+    pub fn agent_of(&self, environments: &[&str]) -> Agent {
+        Agent::start(&self.control_plane().agent_kubeconfig, &self.cache(), environments)
+    }
+
+    pub fn proxy(&self) -> Proxy {
+        Proxy::start(self.control_plane())
+    }
+
+    /// The agent, whose way to the API server leads through the proxy.
+    pub fn agent_through(&self, proxy: &Proxy) -> Agent {
+        let agent = Agent::start(proxy.kubeconfig(), &self.cache(), &[&self.name]);
+        proxy.attach(agent.killer());
+        agent
+    }
+
+    /// Writes the files, commits all and pushes; answers the commit.
+    pub fn commit(&self, files: &[(&str, &str)]) -> String {
+        for (path, content) in files {
+            self.repo.write(path, content.as_bytes());
+        }
+        self.repo.push("main")
+    }
+
+    /// Commits one app `web` of these manifests, in an environment that waits a minute for its gates.
+    pub fn commit_web(&self, manifests: &str) -> String {
+        self.commit_apps(&[("web", manifests)])
+    }
+
+    /// Commits apps by name, each a folder of its own name.
+    pub fn commit_apps(&self, apps: &[(&str, &str)]) -> String {
+        let entries: Vec<String> = apps.iter().map(|(name, _)| format!("{{name: {name}, path: {name}}}")).collect();
+        let config = self.config(&entries.join(", "), "rollout: {timeout: 60s}");
+        let mut files = vec![(config.0.clone(), config.1.clone())];
+        files.extend(apps.iter().map(|(name, content)| (format!("{name}/all.yaml"), (*content).to_owned())));
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
+        self.commit(&files)
+    }
+
+    /// The path and content of `environment.yaml`: the apps in flow style, and further lines of the spec.
+    pub fn config(&self, apps: &str, more: &str) -> (String, String) {
+        let content = format!(
+            "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\nspec:\n  apps: [{apps}]\n  {more}\n"
+        );
+        (format!("environments/{}/environment.yaml", self.name), content)
+    }
+
+    pub fn environment(&self) -> Value {
+        self.api().get(&format!("/apis/fairlead.dev/v1alpha1/environments/{}", self.name)).unwrap_or_default()
+    }
+
+    pub fn patch_environment(&self, patch: &Value) {
+        self.api().merge(&format!("/apis/fairlead.dev/v1alpha1/environments/{}", self.name), patch);
+    }
+
+    pub fn status(&self) -> Value {
+        self.environment()["status"].clone()
+    }
+
+    pub fn condition(&self, kind: &str) -> Value {
+        find(&self.status()["conditions"], "type", kind)
+    }
+
+    /// The status of an app.
+    pub fn app(&self, name: &str) -> Value {
+        find(&self.status()["apps"], "name", name)
+    }
+
+    /// Waits until an app is in a phase; answers its status.
+    #[track_caller]
+    pub fn wait_app(&self, name: &str, phase: &str) -> Value {
+        let mut seen = Value::Null;
+        let began = Instant::now();
+        while seen["phase"] != phase {
+            let limit = began.elapsed() < SOON;
+            assert!(limit, "the app {name} is not {phase} within {SOON:?}:\n{:#}", self.status());
+            std::thread::sleep(Duration::from_millis(60));
+            seen = self.app(name);
+        }
+        seen
+    }
+
+    /// Waits until all apps run this commit and passed their gates.
+    #[track_caller]
+    pub fn wait_ready(&self, revision: &str) {
+        let began = Instant::now();
+        loop {
+            let status = self.status();
+            let ready = find(&status["conditions"], "type", "Ready")["status"] == "True";
+            if ready && status["revision"] == revision {
+                return;
+            }
+            assert!(began.elapsed() < SOON, "{revision} is not ready within {SOON:?}:\n{status:#}");
+            std::thread::sleep(Duration::from_millis(60));
+        }
+    }
+
+    /// Waits until an agent looks after the environment.
+    #[track_caller]
+    pub fn wait_seen_by_agent(&self) {
+        wait_until(SOON, "an agent looks after it", || self.status() != Value::Null);
+    }
+
+    /// Waits until the agent has looked at this commit.
+    #[track_caller]
+    pub fn wait_seen(&self, revision: &str) {
+        wait_until(SOON, "the commit is seen", || self.status()["revision"] == revision);
+    }
+
+    /// An object of the environment's namespace, by the plural of its kind.
+    pub fn get(&self, group_version: &str, plural: &str, name: &str) -> Option<Value> {
+        self.api().get(&api::path(group_version, Some(&self.name), plural, name))
+    }
+
+    pub fn configmap(&self, name: &str) -> Option<Value> {
+        self.get("v1", "configmaps", name)
+    }
+
+    pub fn deployment(&self, name: &str) -> Option<Value> {
+        self.get("apps/v1", "deployments", name)
+    }
+
+    /// kubectl as an administrator, in the environment's namespace.
+    pub fn kubectl(&self, arguments: &[&str]) -> Said {
+        self.control_plane().kubectl(&[&["--namespace", &self.name], arguments].concat())
+    }
+
+    /// A verb of the command line, as an administrator of the cluster.
+    pub fn fairlead(&self, arguments: &[&str]) -> Said {
+        let mut command = fairlead();
+        command.env("KUBECONFIG", &self.control_plane().kubeconfig).args(arguments);
+        command.output().expect("the binary runs").into()
+    }
+
+    /// The same, of the files as they lie in the working copy.
+    pub fn fairlead_here(&self, arguments: &[&str]) -> Said {
+        let repo = self.repo.work();
+        self.fairlead(&[arguments, &["--repo", repo.to_str().expect("UTF-8")]].concat())
+    }
+
+    /// Notes of the Events about the environment.
+    pub fn events(&self) -> Vec<String> {
+        let all = self.api().get("/apis/events.k8s.io/v1/namespaces/default/events").unwrap_or_default();
+        let ours = |event: &&Value| event["regarding"]["name"] == self.name.as_str();
+        let items = all["items"].as_array().cloned().unwrap_or_default();
+        let text = |event: &Value| format!("{} {}", event["reason"].as_str().unwrap_or(""), event["note"].as_str().unwrap_or(""));
+        items.iter().filter(ours).map(text).collect()
+    }
+}
+
+/// The item of a list whose field has this value.
+pub fn find(list: &Value, field: &str, value: &str) -> Value {
+    let items = list.as_array().into_iter().flatten();
+    items.into_iter().find(|item| item[field] == value).cloned().unwrap_or_default()
+}

@@ -1,0 +1,155 @@
+//! Rights as they are shipped: the agent's own are those of `charts/fairlead/templates/rbac.yaml`, and each environment
+//! writes as an account of its own that may do no more than the test's kinds need.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{Api, ControlPlane, wait_until};
+
+pub const NAMESPACE: &str = "fairlead";
+pub const ACCOUNT: &str = "fairlead";
+
+/// Groups whose kinds tests define; the chart's `readMore`.
+pub const TEST_GROUP: &str = "bed.fairlead.dev";
+
+fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
+    json!({"apiGroups": groups, "resources": resources, "verbs": verbs})
+}
+
+const READ: [&str; 3] = ["get", "list", "watch"];
+
+/// What the agent reads with its own identity.
+fn agent_rules() -> Vec<Value> {
+    vec![
+        rule(&["fairlead.dev"], &["environments"], &["get", "list", "watch", "patch"]),
+        rule(&["fairlead.dev"], &["environments/status"], &["patch"]),
+        rule(
+            &[""],
+            &[
+                "configmaps", "endpoints", "limitranges", "namespaces", "persistentvolumeclaims", "persistentvolumes",
+                "pods", "replicationcontrollers", "resourcequotas", "serviceaccounts", "services",
+            ],
+            &READ,
+        ),
+        rule(&[""], &["pods/log"], &["get"]),
+        rule(&["apps"], &["daemonsets", "deployments", "replicasets", "statefulsets"], &READ),
+        rule(&["batch"], &["cronjobs", "jobs"], &READ),
+        rule(&["autoscaling"], &["horizontalpodautoscalers"], &READ),
+        rule(&["policy"], &["poddisruptionbudgets"], &READ),
+        rule(&["networking.k8s.io"], &["ingressclasses", "ingresses", "networkpolicies"], &READ),
+        rule(&["discovery.k8s.io"], &["endpointslices"], &READ),
+        rule(
+            &["rbac.authorization.k8s.io"],
+            &["clusterrolebindings", "clusterroles", "rolebindings", "roles"],
+            &READ,
+        ),
+        rule(&["storage.k8s.io"], &["storageclasses"], &READ),
+        rule(&["scheduling.k8s.io"], &["priorityclasses"], &READ),
+        rule(&["apiextensions.k8s.io"], &["customresourcedefinitions"], &READ),
+        rule(&["apiregistration.k8s.io"], &["apiservices"], &READ),
+        rule(
+            &["admissionregistration.k8s.io"],
+            &[
+                "mutatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
+                "validatingwebhookconfigurations",
+            ],
+            &READ,
+        ),
+        rule(&[TEST_GROUP], &["*"], &READ),
+    ]
+}
+
+/// A role and its binding to one account; in all namespaces where none is named.
+fn bind(api: &Api, name: &str, namespace: Option<&str>, rules: &[Value], account: (&str, &str)) {
+    let (role, binding) =
+        if namespace.is_some() { ("Role", "RoleBinding") } else { ("ClusterRole", "ClusterRoleBinding") };
+    let metadata = match namespace {
+        Some(namespace) => json!({"name": name, "namespace": namespace}),
+        None => json!({"name": name}),
+    };
+    api.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": role, "metadata": metadata, "rules": rules,
+    }));
+    api.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": binding, "metadata": metadata,
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name},
+        "subjects": [{"kind": "ServiceAccount", "namespace": account.0, "name": account.1}],
+    }));
+}
+
+/// Makes the agent's account and answers a token of it.
+pub fn install(api: &Api) -> String {
+    api.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}));
+    api.apply(&json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
+    }));
+    bind(api, "fairlead", None, &agent_rules(), (NAMESPACE, ACCOUNT));
+    let events = rule(&["events.k8s.io"], &["events"], &["create", "patch"]);
+    bind(api, "fairlead-events", Some("default"), &[events], (NAMESPACE, ACCOUNT));
+    allowed(api, (NAMESPACE, ACCOUNT), &json!({"verb": "create", "group": "events.k8s.io", "resource": "events", "namespace": "default"}));
+    let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token");
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}});
+    let answer = api.post(&path, &request);
+    answer["status"]["token"].as_str().expect("a token").to_owned()
+}
+
+/// Gives an environment its deploy account, and the agent the right to become it and no one else.
+pub fn grant(
+    api: &Api,
+    _control_plane: &ControlPlane,
+    namespace: &str,
+    deployers: &str,
+    cluster_rules: &[Value],
+    configmaps_only: bool,
+) {
+    let deployer = (deployers, "deployer");
+    api.apply(&json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": deployer.1, "namespace": deployers},
+    }));
+    let write = ["create", "patch", "delete"];
+    let mut rules = vec![rule(&[""], &["configmaps"], &write)];
+    if !configmaps_only {
+        rules.push(rule(
+            &[""],
+            &["secrets", "services", "serviceaccounts", "persistentvolumeclaims", "pods"],
+            &write,
+        ));
+        rules.push(rule(&["apps"], &["deployments", "statefulsets", "daemonsets"], &write));
+        rules.push(rule(&["batch"], &["jobs", "cronjobs"], &write));
+        rules.push(rule(&["autoscaling"], &["horizontalpodautoscalers"], &write));
+        rules.push(rule(&["policy"], &["poddisruptionbudgets"], &write));
+        rules.push(rule(&["networking.k8s.io"], &["ingresses", "networkpolicies"], &write));
+        rules.push(rule(&[TEST_GROUP], &["*"], &write));
+    }
+    bind(api, "deployer", Some(namespace), &rules, deployer);
+    if !cluster_rules.is_empty() {
+        bind(api, &format!("{namespace}-deployer"), None, cluster_rules, deployer);
+    }
+    let become_it = json!({
+        "apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [deployer.1], "verbs": ["impersonate"],
+    });
+    bind(api, "fairlead-as-deployer", Some(deployers), &[become_it], (NAMESPACE, ACCOUNT));
+    let secrets = rule(&[""], &["secrets"], &READ);
+    bind(api, "fairlead-secrets", Some(namespace), &[secrets], (NAMESPACE, ACCOUNT));
+    // The authorizer learns of a binding by a watch; a test must not meet the moment before.
+    let question = json!({"verb": "create", "resource": "configmaps", "namespace": namespace});
+    allowed(api, deployer, &question);
+    let question = json!({"verb": "list", "resource": "secrets", "namespace": namespace});
+    allowed(api, (NAMESPACE, ACCOUNT), &question);
+}
+
+fn allowed(api: &Api, account: (&str, &str), question: &Value) {
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {
+            "user": format!("system:serviceaccount:{}:{}", account.0, account.1),
+            "groups": ["system:serviceaccounts", "system:authenticated"],
+            "resourceAttributes": question,
+        },
+    });
+    wait_until(Duration::from_secs(10), "the rights are known", || {
+        let answer = api.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review);
+        answer["status"]["allowed"] == true
+    });
+}

@@ -1,0 +1,79 @@
+//! What others do to what git says.
+
+use serde_json::json;
+
+use crate::bed::manifests::{configmap, deployment};
+use crate::bed::{Bed, SECOND, holds_for, wait_until};
+
+#[test]
+fn edits_by_hand_are_put_back() {
+    let bed = Bed::new("edits");
+    let _agent = bed.agent();
+    let revision = bed.commit_web(&(configmap("settings", "1") + &deployment("web", &[])));
+    bed.wait_ready(&revision);
+    let replicas = || bed.deployment("web").map(|web| web["spec"]["replicas"].clone());
+    let image = || bed.deployment("web").map(|web| web["spec"]["template"]["spec"]["containers"][0]["image"].clone());
+
+    bed.kubectl(&["scale", "deployment/web", "--replicas=3"]).ok();
+    wait_until(10 * SECOND, "the replicas are put back", || replicas() == Some(json!(1)));
+
+    bed.kubectl(&["set", "image", "deployment/web", "main=registry.example/else:9"]).ok();
+    wait_until(10 * SECOND, "the image is put back", || image() == Some(json!("registry.example/web:1")));
+
+    bed.kubectl(&["label", "configmap/settings", "fairlead.dev/environment-", "fairlead.dev/app-"]).ok();
+    wait_until(10 * SECOND, "the labels are put back", || {
+        bed.configmap("settings").is_some_and(|found| found["metadata"]["labels"]["fairlead.dev/environment"] == bed.name.as_str())
+    });
+
+    bed.kubectl(&["label", "--overwrite", "configmap/settings", "fairlead.dev/environment=elsewhere"]).ok();
+    wait_until(20 * SECOND, "a changed label is put back", || {
+        bed.configmap("settings").is_some_and(|found| found["metadata"]["labels"]["fairlead.dev/environment"] == bed.name.as_str())
+    });
+
+    bed.kubectl(&["delete", "configmap/settings"]).ok();
+    wait_until(10 * SECOND, "what was deleted is made anew", || {
+        bed.configmap("settings").is_some_and(|found| found["data"]["value"] == "1")
+    });
+    bed.wait_ready(&revision);
+    let events = bed.events();
+    let drifts = events.iter().filter(|event| event.starts_with("Drifted web: ")).count();
+    assert!(drifts >= 3, "{events:?}");
+    assert!(events.iter().any(|event| event.contains(".spec.replicas")), "{events:?}");
+}
+
+#[test]
+fn a_field_that_git_does_not_name_is_left_alone() {
+    let bed = Bed::new("foreign");
+    let _agent = bed.agent();
+    let revision = bed.commit_web(&configmap("settings", "1"));
+    bed.wait_ready(&revision);
+    let path = format!("/api/v1/namespaces/{}/configmaps/settings", bed.name);
+    bed.api().merge(&path, &json!({"data": {"theirs": "yes"}, "metadata": {"annotations": {"note": "ours"}}}));
+    holds_for(3 * SECOND, "the field of another stays", || {
+        bed.configmap("settings").is_some_and(|found| found["data"]["theirs"] == "yes")
+    });
+    assert_eq!(bed.condition("Ready")["status"], "True");
+}
+
+#[test]
+fn a_first_claim_on_what_another_manager_holds_is_refused_with_its_name() {
+    let bed = Bed::new("claim");
+    bed.api().create(&json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": bed.name},
+        "data": {"value": "theirs"},
+    }));
+    let _agent = bed.agent();
+    bed.commit_apps(&[("web", &(configmap("settings", "ours") + &configmap("beside", "1"))), ("other", &configmap("other", "1"))]);
+    let app = bed.wait_app("web", "Refused");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(message.contains(".data.value is held by \"somebody\""), "{message}");
+    assert!(message.contains("web/all.yaml:2"), "{message}");
+    bed.wait_app("other", "Ready");
+    assert_eq!(bed.configmap("settings").expect("it stays")["data"]["value"], "theirs");
+    assert!(bed.configmap("beside").is_none(), "nothing of the app is written");
+
+    // When the other lets go, the claim is made: asked again without a commit.
+    bed.api().delete(&format!("/api/v1/namespaces/{}/configmaps/settings", bed.name));
+    bed.wait_app("web", "Ready");
+    assert_eq!(bed.configmap("settings").expect("it is made")["data"]["value"], "ours");
+}

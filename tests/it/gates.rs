@@ -1,0 +1,95 @@
+//! A gate opens on health, and says why it does not.
+
+use crate::bed::manifests::{configmap, deployment, deployment_of};
+use crate::bed::{Bed, SECOND};
+
+/// Commits one app that its gates give six seconds.
+fn commit_in_haste(bed: &Bed, manifests: &str) -> String {
+    let (path, config) = bed.config("{name: web, path: web}", "rollout: {timeout: 6s}");
+    bed.commit(&[(&path, &config), ("web/all.yaml", manifests)])
+}
+
+#[test]
+fn a_crash_loop_halts_and_its_last_words_are_told() {
+    let bed = Bed::new("crash");
+    let _agent = bed.agent();
+    let words = "fatal: the database said no";
+    let revision = commit_in_haste(&bed, &deployment("web", &[("crash", "always"), ("exit-code", "7"), ("log", words)]));
+    let app = bed.wait_app("web", "Halted");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(message.contains("not healthy in time") && message.contains("CrashLoopBackOff"), "{message}");
+    assert!(message.contains("pod web-") && message.contains(words), "{message}");
+    assert!(bed.events().iter().any(|event| event.starts_with("Halted web: ")), "{:?}", bed.events());
+
+    let waited = bed.fairlead(&["wait", "--env", &bed.name, "--revision", &revision[..10], "--timeout", "30s"]);
+    assert_eq!(waited.code, 4, "{waited:?}");
+    assert!(waited.stderr.contains("CrashLoopBackOff"), "{}", waited.stderr);
+    let status = bed.fairlead(&["status", &bed.name]).ok();
+    assert!(status.stdout.contains("web Halted") && status.stdout.contains(words), "{}", status.stdout);
+
+    // A newer commit that works goes on from there.
+    let revision = commit_in_haste(&bed, &deployment("web", &[]));
+    bed.wait_ready(&revision);
+    let waited = bed.fairlead(&["wait", "--env", &bed.name, "--revision", &revision, "--timeout", "30s"]);
+    assert_eq!(waited.code, 0, "{waited:?}");
+}
+
+#[test]
+fn an_image_that_cannot_be_pulled_halts_and_is_named() {
+    let bed = Bed::new("pull");
+    let _agent = bed.agent();
+    commit_in_haste(&bed, &deployment_of("web", 1, "registry.example/does-not-exist:1", "", &[]));
+    let app = bed.wait_app("web", "Halted");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(message.contains("ImagePullBackOff") || message.contains("ErrImagePull"), "{message}");
+    assert!(message.contains("does-not-exist"), "{message}");
+}
+
+#[test]
+fn a_pod_that_crashes_twice_and_then_runs_passes() {
+    let bed = Bed::new("twice");
+    let _agent = bed.agent();
+    let revision = bed.commit_web(&deployment("web", &[("crash", "2")]));
+    bed.wait_ready(&revision);
+    let events = bed.events();
+    assert!(!events.iter().any(|event| event.starts_with("Halted")), "{events:?}");
+}
+
+#[test]
+fn jobs_sets_and_claims_are_waited_for() {
+    let bed = Bed::new("kinds");
+    let _agent = bed.agent();
+    let pod = "metadata: {labels: {app: NAME}}, spec: {restartPolicy: POLICY, containers: [{name: main, image: registry.example/x:1}]}";
+    let pod = |name: &str, policy: &str| pod.replace("NAME", name).replace("POLICY", policy);
+    let manifests = [
+        format!("---\napiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: store}}\nspec: {{replicas: 2, serviceName: store, selector: {{matchLabels: {{app: store}}}}, template: {{{}}}}}\n", pod("store", "Always")),
+        format!("---\napiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: each}}\nspec: {{selector: {{matchLabels: {{app: each}}}}, template: {{{}}}}}\n", pod("each", "Always")),
+        format!("---\napiVersion: batch/v1\nkind: Job\nmetadata: {{name: once}}\nspec: {{template: {{{}}}}}\n", pod("once", "Never")),
+        "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: disk}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n".to_owned(),
+        "---\napiVersion: v1\nkind: Service\nmetadata: {name: store}\nspec: {selector: {app: store}, ports: [{port: 80}]}\n".to_owned(),
+        "---\napiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: store}\nspec: {maxUnavailable: 1, selector: {matchLabels: {app: store}}}\n".to_owned(),
+    ];
+    let revision = bed.commit_web(&manifests.concat());
+    bed.wait_ready(&revision);
+    let store = bed.get("apps/v1", "statefulsets", "store").expect("it was made");
+    assert_eq!(store["status"]["readyReplicas"], 2);
+    let job = bed.get("batch/v1", "jobs", "once").expect("it was made");
+    assert_eq!(job["status"]["succeeded"], 1);
+    let disk = bed.get("v1", "persistentvolumeclaims", "disk").expect("it was made");
+    assert_eq!(disk["status"]["phase"], "Bound");
+}
+
+#[test]
+fn a_job_that_fails_halts_before_the_time_is_over() {
+    let bed = Bed::new("job");
+    let _agent = bed.agent();
+    let job = "---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate}\nspec: {backoffLimit: 0, template: {metadata: {annotations: {sim.fairlead.dev/job: fail, sim.fairlead.dev/log: no such table}}, spec: {restartPolicy: Never, containers: [{name: main, image: registry.example/x:1}]}}}\n";
+    let began = std::time::Instant::now();
+    let late = configmap("late", "1").replace("{name: late}", "{name: late, annotations: {fairlead.dev/wave: \"1\"}}");
+    bed.commit_web(&(job.to_owned() + &late));
+    let app = bed.wait_app("web", "Halted");
+    assert!(began.elapsed() < 40 * SECOND, "its own word counts, not the minute of the gate");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(message.contains("Job.batch") && message.contains("no such table"), "{message}");
+    assert!(bed.configmap("late").is_none());
+}

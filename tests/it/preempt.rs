@@ -1,0 +1,98 @@
+//! A newer commit wins, and an end is a handover.
+
+use std::time::{Duration, Instant};
+
+use crate::bed::manifests::{configmap, deployment};
+use crate::bed::{Bed, Class, Effect, Fault, SECOND, wait_until};
+
+/// How soon a commit that is seen must be acted on, and how long it may take to be seen with a poll each second.
+const LIMIT: Duration = Duration::from_secs(5);
+const SEEN: Duration = Duration::from_millis(1_500);
+
+fn many(count: usize) -> String {
+    (0..count).map(|n| configmap(&format!("old-{n:03}"), "1")).collect()
+}
+
+#[test]
+fn a_newer_commit_preempts_a_gate_that_waits() {
+    let bed = Bed::new("pregate");
+    let _agent = bed.agent();
+    bed.commit_web(&deployment("web", &[("never-ready", "true")]));
+    bed.wait_app("web", "Waiting");
+    let pushed = Instant::now();
+    let revision = bed.commit_web(&(deployment("web", &[]) + &configmap("new", "1")));
+    wait_until(SEEN + LIMIT, "the newer commit is written", || bed.configmap("new").is_some());
+    let took = pushed.elapsed();
+    bed.wait_ready(&revision);
+    assert!(bed.events().iter().any(|event| event.starts_with("Preempted web")), "{took:?} {:?}", bed.events());
+}
+
+#[test]
+fn a_newer_commit_preempts_a_wave_of_200_objects() {
+    let bed = Bed::new("prewave");
+    let proxy = bed.proxy();
+    let _agent = bed.agent_through(&proxy);
+    // Eight at a time, this wave would take ten seconds and more.
+    proxy.set(Fault::nth(Class::Write, 1, Effect::Delay(Duration::from_millis(400))).times(1000));
+    bed.commit_web(&many(200));
+    wait_until(20 * SECOND, "the wave is being written", || proxy.count(Class::Write) >= 20);
+    let pushed = Instant::now();
+    let revision = bed.commit_web(&configmap("new", "1"));
+    wait_until(SEEN + LIMIT, "the newer commit is written", || bed.configmap("new").is_some());
+    let took = pushed.elapsed();
+    bed.wait_ready(&revision);
+    let old = proxy.records().iter().filter(|record| record.class == Class::Write && record.path.contains("/old-")).count();
+    assert!(old < 190, "{old} of 200 objects of the older commit were written, in {took:?}");
+}
+
+#[test]
+fn a_newer_commit_preempts_a_proof() {
+    let bed = Bed::new("preproof");
+    let proxy = bed.proxy();
+    let _agent = bed.agent_through(&proxy);
+    proxy.set(Fault::nth(Class::DryRun, 1, Effect::Delay(SECOND)).times(100));
+    bed.commit_web(&many(100));
+    wait_until(20 * SECOND, "it is being proven", || proxy.count(Class::DryRun) >= 8);
+    let revision = bed.commit_web(&configmap("new", "1"));
+    wait_until(SEEN + LIMIT, "the newer commit is written", || bed.configmap("new").is_some());
+    bed.wait_ready(&revision);
+    assert!(bed.configmap("old-000").is_none(), "nothing of the older commit was written");
+}
+
+#[test]
+fn told_to_end_the_agent_hands_over_and_the_next_one_finishes() {
+    let bed = Bed::new("term");
+    let proxy = bed.proxy();
+    let agent = bed.agent_through(&proxy);
+    proxy.set(Fault::nth(Class::Write, 1, Effect::Delay(Duration::from_millis(300))).times(100));
+    let revision = bed.commit_web(&(many(200) + &deployment("web", &[])));
+    wait_until(20 * SECOND, "the wave is being written", || proxy.count(Class::Write) >= 20);
+    let told = Instant::now();
+    agent.terminate();
+    let status = agent.wait(10 * SECOND);
+    assert_eq!(status.code(), Some(0), "it ended within {:?}", told.elapsed());
+    let answered = |record: &&crate::bed::Record| record.class == Class::Write && record.status.is_some();
+    let (begun, done) = (proxy.count(Class::Write), proxy.records().iter().filter(answered).count());
+    assert_eq!(begun, done, "every request that was begun was waited for");
+    assert!(begun < 200, "nothing new was begun");
+
+    let _next = bed.agent_through(&proxy);
+    bed.wait_ready(&revision);
+    let mut created = proxy.records();
+    created.retain(|record| record.class == Class::Write && record.status == Some(201));
+    assert_eq!(created.len(), 201, "each object was created once");
+}
+
+#[test]
+fn an_agent_at_a_gate_ends_at_once() {
+    let bed = Bed::new("termgate");
+    let agent = bed.agent();
+    let revision = bed.commit_web(&deployment("web", &[("ready-after", "6s")]));
+    bed.wait_app("web", "Waiting");
+    let told = Instant::now();
+    agent.terminate();
+    assert_eq!(agent.wait(5 * SECOND).code(), Some(0));
+    assert!(told.elapsed() < 3 * SECOND, "{:?}", told.elapsed());
+    let _next = bed.agent();
+    bed.wait_ready(&revision);
+}
