@@ -11,6 +11,7 @@ mod environment;
 mod inventory;
 mod once;
 mod ownership;
+mod plan_prune;
 mod prune;
 mod source;
 
