@@ -8,6 +8,7 @@ mod faults;
 mod gates;
 mod kill;
 mod preempt;
+mod prune;
 mod quiet;
 mod rollout;
 mod schema;
