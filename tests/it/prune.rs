@@ -153,8 +153,9 @@ fn a_stripped_label_deletes_nothing() {
     drop(agent);
     let path = format!("/api/v1/namespaces/{}/configmaps/stripped", bed.name);
     bed.api().merge(&path, &json!({"metadata": {"labels": {"applyset.kubernetes.io/part-of": null}}}));
-    let _agent = bed.agent();
+    // Before the agent looks: while it is wanted, a label that is missing is put back.
     let second = bed.commit_web(&configmaps(&["kept"]));
+    let _agent = bed.agent();
     bed.wait_ready(&second);
     stays(&bed, &["kept", "stripped"]);
 }
