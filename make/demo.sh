@@ -21,7 +21,7 @@ tell() { printf '%s\n' "$*"; }
 
 act() {
 	if [[ -z ${CI:-} && -t 0 && -t 1 ]]; then
-		read -r -s -t 15 -p '(Enter goes on) ' || true
+		read -r -s -t 10 -p '(Enter goes on) ' || true
 		printf '\r%17s\r' ''
 	fi
 	printf '\n== %s\n' "$1"

@@ -132,7 +132,10 @@ pub fn render_app(
         region: config.region.as_ref().map(|region| region.active.clone()),
         role: None,
     };
-    let path = |text: &str| TreePath::new(text).map_err(|error| Problem::new(format!("app {}: {error}", app.name)));
+    let path = |text: &str| {
+        let here = || Place::file(scope.path.child(CONFIG_FILE));
+        TreePath::new(text).map_err(|error| Problem::at(here(), format!("app {}: {error}", app.name)))
+    };
     let source = match (&app.path, &app.chart) {
         (Some(folder), _) => AppSource::Folder(path(folder)?),
         (None, Some(chart)) => AppSource::Chart {
@@ -187,7 +190,6 @@ pub struct Desire {
 #[derive(Default)]
 pub struct Memo {
     apps: BTreeMap<AppName, Remembered>,
-    cache: render::Cache,
 }
 
 struct Remembered {
@@ -211,6 +213,8 @@ pub fn desire(
     let region = config.region.as_ref().map(|region| region.active.clone());
     let mut apps = Vec::with_capacity(config.apps.len());
     let mut fresh = BTreeMap::new();
+    // Shared by the apps of one revision, which have bases in common; kept no longer, for parsed files are large.
+    let cache = render::Cache::new();
     for app in &config.apps {
         let known = memo.apps.remove(&app.name).filter(|known| {
             known.spec == *app
@@ -225,7 +229,7 @@ pub fn desire(
             continue;
         }
         let recording = Recording { tree, reads: Mutex::default() };
-        let made = render_app(&recording, scope, &config, app, limits, &memo.cache)
+        let made = render_app(&recording, scope, &config, app, limits, &cache)
             .and_then(|desired| want(&desired, scope, kinds))
             .map(Arc::new);
         if let Ok(wanted) = &made {

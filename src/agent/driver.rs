@@ -18,11 +18,11 @@ use super::ownership::refuse_foreign;
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
-    Before, Detail, Environments, Index, PruneOutcome, Session, WaveOutcome, apply_wave, ask_prune, finalizers, prove,
+    Before, Detail, Environments, Index, PruneOutcome, Session, WaveOutcome, Watched, apply_wave, ask_prune, finalizers, prove,
     prune_wave,
 };
 use crate::health::pods::{self, PodProblem};
-use crate::object::{AppName, Digest, EnvironmentName, Gvk, ObjectKey};
+use crate::object::{AppName, Digest, EnvironmentName, ObjectKey};
 use crate::plan::{
     Answer, CheckedPlan, CheckedPrune, Inventory, Plan, PruneRefusal, Refused, Wanted, check, check_prune,
 };
@@ -45,7 +45,7 @@ pub struct Driver {
     /// Every kind in which the environment may have objects was listed: what is not known is not there.
     listed: bool,
     /// What the apps want, by kind.
-    kinds: BTreeSet<Gvk>,
+    watched: BTreeSet<Watched>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
     under_way: JoinSet<Finished>,
 }
@@ -65,8 +65,8 @@ enum Finished {
 
 impl Driver {
     pub fn new(hands: Hands) -> Self {
-        let (kinds, pruner, under_way) = (BTreeSet::new(), Pruner::default(), JoinSet::new());
-        Self { hands, apps: BTreeMap::new(), kinds, pruner, listed: false, under_way }
+        let (watched, pruner, under_way) = (BTreeSet::new(), Pruner::default(), JoinSet::new());
+        Self { hands, apps: BTreeMap::new(), watched, pruner, listed: false, under_way }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -102,9 +102,7 @@ impl Driver {
             app.stop();
         }
         let objects = self.apps.values().filter_map(App::wanted).flat_map(|wanted| wanted.objects.iter());
-        // By reference first: an app of ten thousand objects has a handful of kinds.
-        let kinds: BTreeSet<&Gvk> = objects.map(|object| &object.gvk).collect();
-        self.kinds = kinds.into_iter().cloned().collect();
+        self.watched = Watched::of(objects.map(|object| &**object));
     }
 
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
@@ -121,15 +119,18 @@ impl Driver {
 
     /// Watches the kinds that the apps want.
     pub async fn watch(&mut self) -> Result<(), crate::cluster::IndexError> {
-        self.hands.index.ensure(&self.kinds).await
+        self.hands.index.ensure(&self.watched).await
     }
 
     /// Watches the kinds in which there may be objects that nobody wants any more. While one cannot be listed nothing is
     /// deleted; the apps go on.
-    pub async fn watch_inventory(&mut self, inventory: &Inventory) -> Result<(), crate::cluster::IndexError> {
-        let kinds: BTreeSet<Gvk> = inventory.group_kinds().map(|(group, kind)| Gvk::new(group, "", kind)).collect();
-        let index = self.hands.index.clone();
-        let listed = index.ensure(&kinds).await;
+    pub async fn watch_inventory(&mut self, inventory: &Inventory) -> Result<(), String> {
+        let watched = Watched::held(inventory);
+        let listed = tokio::time::timeout(LISTED_WITHIN, self.hands.index.ensure(&watched)).await;
+        let listed = match listed {
+            Ok(listed) => listed.map_err(|error| error.to_string()),
+            Err(_) => Err("not every kind that the environment has objects of was listed yet".to_owned()),
+        };
         self.listed = listed.is_ok();
         listed
     }
@@ -158,8 +159,8 @@ impl Driver {
                         let identity = hands.identity.as_ref();
                         let outcome = apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
                         // A definition that was just written is served now, and what it defines is watched from here on.
-                        let kinds: BTreeSet<Gvk> = outcome.written.iter().map(|written| written.wanted.gvk.clone()).collect();
-                        if let Err(error) = hands.index.ensure(&kinds).await {
+                        let watched = Watched::of(outcome.written.iter().map(|written| &*written.wanted));
+                        if let Err(error) = hands.index.ensure(&watched).await {
                             tracing::warn!(%error, "a new kind cannot be watched yet");
                         }
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
@@ -178,7 +179,7 @@ impl Driver {
     /// Deleting comes last: it is asked about when the apps have had their turn.
     fn turn_prune(&mut self, suspended: bool, now: Timestamp) -> Option<Timestamp> {
         if !self.listed {
-            return None;
+            return Some(now + LIST_AGAIN);
         }
         let ready = |name: &AppName| self.apps.get(name).is_some_and(|app| app.is_ready() && !app.is_busy());
         let world = PruneWorld { index: &self.hands.index, ready: &ready, suspended, now };
@@ -334,6 +335,10 @@ async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
     words
 }
 
+/// The apps do not wait longer for kinds that only deletes need; listing goes on meanwhile.
+const LISTED_WITHIN: Duration = Duration::from_secs(2);
+/// When it is looked again whether they were.
+const LIST_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// More would not be read.
 const WORKLOADS_EXPLAINED: usize = 3;
 const PODS_EXPLAINED: usize = 3;

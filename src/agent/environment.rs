@@ -260,7 +260,7 @@ impl EnvironmentLoop {
         })?;
         let approval = inventory::approval(environment, marked);
         // A kind that cannot be listed keeps what nobody wants; it is no reason to hold up what somebody does.
-        let unlisted = driver.watch_inventory(&marked.inventory).await.err().map(|error| error.to_string());
+        let unlisted = driver.watch_inventory(&marked.inventory).await.err();
         driver.allow_prune(PruneContext {
             environment: self.name.clone(),
             grants: Some(grants(environment)),

@@ -1,7 +1,6 @@
 //! One look or one rollout, for people at a command line: the same parts as the agent's loop, with a tree in place of a
 //! branch.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,8 +11,8 @@ use super::driver::{Driver, Hands};
 use super::ownership::refuse_foreign;
 use super::plan_prune::plan_prune;
 use crate::api::{AppStatus, Environment, Identity, names};
-use crate::cluster::{Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, prove};
-use crate::object::{AppName, Gvk, Problems, Tree};
+use crate::cluster::{Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Watched, prove};
+use crate::object::{AppName, Problems, Tree};
 use crate::plan::{Answer, WantedApp, field_changes, plan};
 use crate::render;
 use crate::report::{AppPlan, PlanReport};
@@ -127,8 +126,7 @@ pub async fn plan_once(once: &Once, tree: &dyn Tree, revision: Option<String>) -
 }
 
 async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result<AppPlan, OnceError> {
-    let kinds: BTreeSet<Gvk> = wanted.objects.iter().map(|object| object.gvk.clone()).collect();
-    index.ensure(&kinds).await?;
+    index.ensure(&Watched::of(wanted.objects.iter().map(|object| &**object))).await?;
     let found = match plan(wanted, index) {
         Ok(plan) => plan,
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),

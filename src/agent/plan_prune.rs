@@ -8,19 +8,22 @@ use super::inventory;
 use super::once::Once;
 use super::prune::{PruneContext, PruneWorld, Pruner};
 use crate::api::Environment;
-use crate::cluster::Index;
-use crate::object::Gvk;
+use crate::cluster::{Index, Watched};
 use crate::plan::Approval;
 use crate::report::PruneReport;
 
 /// `desire` is of all apps: what one drops another may want.
-pub async fn plan_prune(once: &Once, environment: &Environment, index: &Index, desire: &Desire) -> PruneReport {
+pub async fn plan_prune(
+    once: &Once,
+    environment: &Environment,
+    index: &Index,
+    desire: &Desire,
+) -> PruneReport {
     let inventory = match inventory::read(environment) {
         Ok(inventory) => inventory,
         Err(error) => return PruneReport::unknown(error.to_string()),
     };
-    let kinds = inventory.group_kinds().map(|(group, kind)| Gvk::new(group, "", kind)).collect();
-    if let Err(error) = index.ensure(&kinds).await {
+    if let Err(error) = index.ensure(&Watched::held(&inventory)).await {
         return PruneReport::unknown(error.to_string());
     }
     let mut pruner = Pruner::default();

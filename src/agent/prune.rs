@@ -11,7 +11,7 @@ use super::app::News;
 use super::desired::{Desire, Grants};
 use crate::api::{PruneBudget, PruneStatus, names};
 use crate::cluster::{Index, PruneOutcome};
-use crate::object::{AppName, EnvironmentName, Gvk, Live, ObjectKey};
+use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Marks, PrunePlan, PruneRefusal,
     PruneView, RefusalKind, applyset_id, prune,
@@ -157,10 +157,7 @@ impl Pruner {
             return None;
         }
         let mut needed = self.wanted.clone();
-        for (group, kind, namespaces) in index.places(context.environment.as_str()) {
-            let kind = Gvk::new(&group, "", &kind).group_kind();
-            namespaces.iter().for_each(|namespace| needed.add(kind.clone(), namespace.as_deref()));
-        }
+        needed.extend(&index.places(context.environment.as_str()));
         Some(needed)
     }
 

@@ -87,20 +87,16 @@ impl Sources {
 
 async fn poll(follower: Weak<Follower>, shutdown: CancellationToken) {
     let mut failures = 0;
-    loop {
-        // Held only while looking, so that the last subscriber's end is the poller's end.
-        let Some(held) = follower.upgrade() else { return };
+    // Held for one round at a time, so that the last subscriber's end is the poller's end.
+    while let Some(held) = follower.upgrade() {
         let (interval, failed) = look(&held).await;
         failures = if failed { failures + 1 } else { 0 };
         let pause = Poll::new(interval).delay(failures, fastrand::f64());
-        let poked = held.poke.notified();
-        tokio::pin!(poked);
-        drop(follower.upgrade());
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
-            () = &mut poked => {}
-            () = abandoned(&held) => return,
+            () = held.poke.notified() => {}
+            () = abandoned(&held) => {}
         }
     }
 }

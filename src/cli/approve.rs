@@ -26,7 +26,8 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let environments = Environments::new(&cluster, "fairlead-cli");
     let found = environment(&environments, &arguments.env).await?;
     let prune = found.status.and_then(|status| status.prune).filter(|prune| prune.halted);
-    let Some((prune, digest)) = prune.and_then(|prune| prune.digest.clone().map(|digest| (prune, digest))) else {
+    let Some((prune, digest)) = prune.and_then(|prune| prune.digest.clone().map(|digest| (prune, digest)))
+    else {
         eprintln!("{} waits for no approval", arguments.env);
         return Ok(Exit::Done);
     };
@@ -41,8 +42,11 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     if let Some(expected) = &arguments.digest
         && (expected.is_empty() || !digest.as_str().starts_with(expected.as_str()))
     {
-        return Err(Failure::input(format!("what would be deleted is {} by now, not {expected}", digest.short()))
-            .hint("look at the list above, and approve that one if it is what you want"));
+        return Err(Failure::input(format!(
+            "what would be deleted is {} by now, not {expected}",
+            digest.short()
+        ))
+        .hint("look at the list above, and approve that one if it is what you want"));
     }
     if arguments.show {
         eprintln!("to let it: fairlead approve --env {} --digest {}", arguments.env, digest.short());

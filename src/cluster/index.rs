@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::discovery::Session;
 use crate::health::{self, Health, Status};
 use crate::object::{Gvk, Live, ObjectKey};
-use crate::plan::{Lookup, Wanted};
+use crate::plan::{Inventory, Lookup, Wanted};
 
 /// How long a first listing may take before a plan goes on without it, as an error.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
@@ -31,6 +31,56 @@ pub struct Record {
     pub health: Health,
 }
 
+/// What is watched together: a kind in all namespaces, or the Secrets of one, as rights on those are given by namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Watched {
+    gvk: Gvk,
+    namespace: Option<Box<str>>,
+}
+
+impl Watched {
+    pub fn of<'a>(objects: impl Iterator<Item = &'a Wanted>) -> BTreeSet<Self> {
+        // By reference first: an app of ten thousand objects has a handful of kinds.
+        let found: BTreeSet<(&Gvk, Option<&Box<str>>)> =
+            objects.map(|wanted| (&wanted.gvk, by_namespace(&wanted.key))).collect();
+        found.into_iter().map(|(gvk, namespace)| Self { gvk: gvk.clone(), namespace: namespace.cloned() }).collect()
+    }
+
+    /// Where an environment has or may have objects, by its own word.
+    pub fn held(inventory: &Inventory) -> BTreeSet<Self> {
+        let mut found = BTreeSet::new();
+        for (group, kind) in inventory.group_kinds() {
+            let gvk = Gvk::new(group, "", kind);
+            if is_secret(group, kind) {
+                let of = |namespace: &String| Self { gvk: gvk.clone(), namespace: Some(namespace.as_str().into()) };
+                found.extend(inventory.namespaces.iter().map(of));
+            } else {
+                found.insert(Self { gvk, namespace: None });
+            }
+        }
+        found
+    }
+
+    fn id(&self) -> Id {
+        (self.gvk.group.clone(), self.gvk.kind.clone(), self.namespace.clone())
+    }
+}
+
+/// Group, kind and, of Secrets, the namespace.
+type Id = (Box<str>, Box<str>, Option<Box<str>>);
+
+fn id(key: &ObjectKey) -> Id {
+    (key.group.clone(), key.kind.clone(), by_namespace(key).cloned())
+}
+
+fn by_namespace(key: &ObjectKey) -> Option<&Box<str>> {
+    key.namespace.as_ref().filter(|_| is_secret(&key.group, &key.kind))
+}
+
+fn is_secret(group: &str, kind: &str) -> bool {
+    group.is_empty() && kind == "Secret"
+}
+
 #[derive(Clone)]
 pub struct Index {
     session: Session,
@@ -40,7 +90,7 @@ pub struct Index {
 
 #[derive(Default)]
 struct State {
-    kinds: HashMap<(Box<str>, Box<str>), Kind>,
+    kinds: HashMap<Id, Kind>,
     listeners: HashMap<String, Arc<Notify>>,
     /// Pairs of digests and ownerships that a dry run proved to be as wanted although they do not look so.
     settled: HashSet<(ObjectKey, crate::object::Digest, crate::object::Owned)>,
@@ -87,17 +137,18 @@ impl Index {
     }
 
     /// Watches these kinds from now on, and waits until each was listed once. A kind that is not served holds nothing.
-    pub async fn ensure(&self, kinds: &BTreeSet<Gvk>) -> Result<(), IndexError> {
+    pub async fn ensure(&self, watched: &BTreeSet<Watched>) -> Result<(), IndexError> {
         let mut waits = Vec::new();
-        for gvk in kinds {
+        for watched in watched {
+            let gvk = &watched.gvk;
             let Some(info) = self.session.kinds().get(&gvk.group, &gvk.kind).cloned() else { continue };
             let Some(version) = info.versions.first() else { continue };
-            let id = (gvk.group.clone(), gvk.kind.clone());
             let mut state = self.lock();
-            let kind = state.kinds.entry(id).or_insert_with(|| {
+            let kind = state.kinds.entry(watched.id()).or_insert_with(|| {
                 let gvk = Gvk::new(&gvk.group, version, &gvk.kind);
+                let served = Watched { gvk, namespace: watched.namespace.clone() };
                 let (say, synced) = watch::channel(Synced::No);
-                let task = tokio::spawn(self.clone().follow(gvk, info.plural.clone(), say));
+                let task = tokio::spawn(self.clone().follow(served, info.plural.clone(), say));
                 Kind { objects: HashMap::new(), synced, _task: AbortOnDropHandle::new(task) }
             });
             waits.push((gvk.group_kind(), kind.synced.clone()));
@@ -118,7 +169,7 @@ impl Index {
 
     pub fn get(&self, key: &ObjectKey) -> Option<Record> {
         let state = self.lock();
-        state.kinds.get(&(key.group.clone(), key.kind.clone()))?.objects.get(key).cloned()
+        state.kinds.get(&id(key))?.objects.get(key).cloned()
     }
 
     /// The health of an object, `Missing` where there is none.
@@ -148,21 +199,16 @@ impl Index {
         (strays, total)
     }
 
-    /// The kinds, by group and kind, and the namespaces in which objects bear an environment's label.
-    pub fn places(&self, environment: &str) -> Vec<(Box<str>, Box<str>, BTreeSet<Option<Box<str>>>)> {
+    /// Where objects bear an environment's label.
+    pub fn places(&self, environment: &str) -> Inventory {
         let state = self.lock();
-        let mut found = Vec::new();
-        for ((group, name), kind) in &state.kinds {
-            let mut namespaces: BTreeSet<Option<&str>> = BTreeSet::new();
-            for record in kind.objects.values() {
-                if record.live.labels.get(self.selector).is_some_and(|name| name == environment) {
-                    namespaces.insert(record.live.key.namespace.as_deref());
-                }
-            }
-            if !namespaces.is_empty() {
-                let namespaces = namespaces.into_iter().map(|namespace| namespace.map(Into::into)).collect();
-                found.push((group.clone(), name.clone(), namespaces));
-            }
+        let mut found = Inventory::default();
+        for ((group, name, _), kind) in &state.kinds {
+            let objects = kind.objects.values().map(|record| &record.live);
+            let ours = objects.filter(|live| live.labels.get(self.selector).is_some_and(|name| name == environment));
+            let namespaces: BTreeSet<Option<&str>> = ours.map(|live| live.key.namespace.as_deref()).collect();
+            let kind = Gvk::new(group, "", name).group_kind();
+            namespaces.into_iter().for_each(|namespace| found.add(kind.clone(), namespace));
         }
         found
     }
@@ -179,7 +225,7 @@ impl Index {
     /// Takes what a write answered, so that the next plan sees it before the watch does.
     pub fn note_write(&self, live: Live) {
         let mut state = self.lock();
-        let Some(kind) = state.kinds.get_mut(&(live.key.group.clone(), live.key.kind.clone())) else {
+        let Some(kind) = state.kinds.get_mut(&id(&live.key)) else {
             return;
         };
         let bodyless = is_bodyless(&live.key.group, &live.key.kind);
@@ -204,7 +250,8 @@ impl Index {
         }
     }
 
-    async fn follow(self, gvk: Gvk, plural: String, say: watch::Sender<Synced>) {
+    async fn follow(self, watched: Watched, plural: String, say: watch::Sender<Synced>) {
+        let gvk = &watched.gvk;
         let resource = ApiResource {
             group: gvk.group.to_string(),
             version: gvk.version.to_string(),
@@ -216,7 +263,10 @@ impl Index {
         let config = watcher::Config::default().labels(self.selector).timeout(WATCH_SECONDS);
         if is_bodyless(&gvk.group, &gvk.kind) {
             // Of this type the API asks for metadata only.
-            let api: Api<PartialObjectMeta<DynamicObject>> = Api::all_with(client, &resource);
+            let api: Api<PartialObjectMeta<DynamicObject>> = match &watched.namespace {
+                Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+                None => Api::all_with(client, &resource),
+            };
             let events = watcher(api, config).default_backoff();
             let read = |object: PartialObjectMeta<DynamicObject>| {
                 let live = Live::from_meta(gvk.clone(), &object.metadata)?;
@@ -224,7 +274,7 @@ impl Index {
                 let message = if live.deleting { "it is being deleted" } else { "it exists" };
                 Some(Record { live: Arc::new(live), health: Health::new(status, "Exists", message) })
             };
-            self.take(&gvk, events, read, &say).await;
+            self.take(&watched, events, read, &say).await;
         } else {
             let api: Api<DynamicObject> = Api::all_with(client, &resource);
             let events = watcher(api, config).default_backoff();
@@ -238,13 +288,13 @@ impl Index {
                 value["metadata"] = serde_json::to_value(&object.metadata).ok()?;
                 Some(Record { live: Arc::new(live), health: health::assess(&value) })
             };
-            self.take(&gvk, events, read, &say).await;
+            self.take(&watched, events, read, &say).await;
         }
     }
 
     async fn take<K>(
         &self,
-        gvk: &Gvk,
+        watched: &Watched,
         events: impl futures::Stream<Item = watcher::Result<watcher::Event<K>>>,
         read: impl Fn(K) -> Option<Record>,
         say: &watch::Sender<Synced>,
@@ -260,22 +310,22 @@ impl Index {
                     }
                 }
                 Ok(watcher::Event::InitDone) => {
-                    self.replace(gvk, std::mem::take(&mut listing));
+                    self.replace(watched, std::mem::take(&mut listing));
                     say.send_replace(Synced::Yes);
                 }
                 Ok(watcher::Event::Apply(object)) => {
                     if let Some(record) = read(object) {
-                        self.put(gvk, record);
+                        self.put(watched, record);
                     }
                 }
                 Ok(watcher::Event::Delete(object)) => {
                     if let Some(record) = read(object) {
-                        self.remove(gvk, &record.live);
+                        self.remove(watched, &record.live);
                     }
                 }
                 Err(error) => {
                     let why = super::call::chain(&error);
-                    tracing::warn!(kind = %gvk.group_kind(), error = %why, "a watch failed and begins anew");
+                    tracing::warn!(kind = %watched.gvk.group_kind(), error = %why, "a watch failed and begins anew");
                     // What was listed stays: no evidence is not evidence of absence.
                     say.send_if_modified(|synced| {
                         let first = *synced == Synced::No;
@@ -289,10 +339,10 @@ impl Index {
         }
     }
 
-    fn replace(&self, gvk: &Gvk, listing: HashMap<ObjectKey, Record>) {
+    fn replace(&self, watched: &Watched, listing: HashMap<ObjectKey, Record>) {
         let mut state = self.lock();
         let State { kinds, listeners, .. } = &mut *state;
-        let Some(kind) = kinds.get_mut(&(gvk.group.clone(), gvk.kind.clone())) else { return };
+        let Some(kind) = kinds.get_mut(&watched.id()) else { return };
         let mut touched = HashSet::new();
         for record in kind.objects.values() {
             let same = listing.get(&record.live.key).is_some_and(|new| new.live == record.live);
@@ -305,10 +355,10 @@ impl Index {
         ring(listeners, touched);
     }
 
-    fn put(&self, gvk: &Gvk, record: Record) {
+    fn put(&self, watched: &Watched, record: Record) {
         let mut state = self.lock();
         let State { kinds, listeners, .. } = &mut *state;
-        let Some(kind) = kinds.get_mut(&(gvk.group.clone(), gvk.kind.clone())) else { return };
+        let Some(kind) = kinds.get_mut(&watched.id()) else { return };
         let old = kind.objects.get(&record.live.key);
         if old.is_some_and(|old| old.live.uid == record.live.uid && newer(&old.live, &record.live)) {
             return; // The watch is behind a write that we have seen the answer of.
@@ -318,10 +368,10 @@ impl Index {
         ring(listeners, touched);
     }
 
-    fn remove(&self, gvk: &Gvk, live: &Live) {
+    fn remove(&self, watched: &Watched, live: &Live) {
         let mut state = self.lock();
         let State { kinds, listeners, .. } = &mut *state;
-        let Some(kind) = kinds.get_mut(&(gvk.group.clone(), gvk.kind.clone())) else { return };
+        let Some(kind) = kinds.get_mut(&watched.id()) else { return };
         let same = kind.objects.get(&live.key).is_some_and(|old| old.live.uid == live.uid);
         if same {
             let old = kind.objects.remove(&live.key);
@@ -349,7 +399,7 @@ fn newer(a: &Live, b: &Live) -> bool {
 impl Lookup for Index {
     fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
         let state = self.lock();
-        let record = state.kinds.get(&(key.group.clone(), key.kind.clone()))?.objects.get(key)?;
+        let record = state.kinds.get(&id(key))?.objects.get(key)?;
         Some(record.live.clone())
     }
 

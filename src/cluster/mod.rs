@@ -18,6 +18,6 @@ pub use apply::{Outcome, WaveOutcome, apply_wave};
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
 pub use discovery::Session;
 pub use environments::{EnvironmentEvent, Environments};
-pub use index::{Index, IndexError, Record};
+pub use index::{Index, IndexError, Record, Watched};
 pub use prove::{Before, Detail, Proven, prove, prove_one};
 pub use prune::{PruneOutcome, ask_prune, finalizers, prune_wave};

@@ -25,7 +25,10 @@ impl Build<'_> {
 
     pub fn mark_origin(&self, path: &str, objects: &mut [Resource]) {
         if self.tracks_origins() {
-            let origin = BuildOrigin { path: self.reached(path), ..BuildOrigin::default() };
+            let origin = BuildOrigin {
+                path: self.reached(path),
+                ..BuildOrigin::default()
+            };
             for object in objects {
                 object.build_origin = Some(origin.clone());
             }
@@ -33,7 +36,12 @@ impl Build<'_> {
     }
 
     fn configured(&self, kustomization: &Kustomization, kind: &str) -> BuildOrigin {
-        let builtin = ["builtin".to_owned(), kind.to_owned(), String::new(), String::new()];
+        let builtin = [
+            "builtin".to_owned(),
+            kind.to_owned(),
+            String::new(),
+            String::new(),
+        ];
         BuildOrigin {
             path: String::new(),
             configured_in: self.reached(kustomization.place.path.file_name()),
@@ -67,7 +75,7 @@ impl Build<'_> {
         let (origin, transformations) = (object.build_origin.clone(), object.transformations.clone());
         let mut put = |field: &str, key: &str, text: String| {
             if let Some(metadata) = object.metadata_mut() {
-                let map = metadata.entry(field.to_owned()).or_insert_with(|| Node::Map(Map::new()));
+                let map = metadata.get_or(field, || Node::Map(Map::new()));
                 if let Node::Map(map) = map {
                     map.insert(key.to_owned(), Node::quoted(text));
                 }
@@ -80,7 +88,11 @@ impl Build<'_> {
             put("annotations", ORIGIN, lines(&origin, "", ""));
         }
         if wants("transformerAnnotations") && !transformations.is_empty() {
-            put("annotations", TRANSFORMATIONS, transformations.iter().map(|one| lines(one, "- ", "  ")).collect());
+            put(
+                "annotations",
+                TRANSFORMATIONS,
+                transformations.iter().map(|one| lines(one, "- ", "  ")).collect(),
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What renders share: parsed files by blob id. A value to keep between renders, or to make anew for each.
+//! What renders share: parsed files by blob id. A value to keep between renders, bounded, or to make anew for each.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,20 +10,73 @@ use crate::yaml::Dialect;
 
 type ParsedKey = (Digest, TreePath, Dialect, Reading);
 
-/// Parsed files, shared by all renders that hold it. Equal blob ids mean equal content, in any revision.
-#[derive(Default)]
+/// Bytes of files whose content is kept in one generation; parsed they take a few times that.
+const GENERATION: usize = 16 << 20;
+
+/// Parsed files, shared by all renders that hold it. Equal ids mean equal content, in any revision.
+///
+/// Two generations: what is asked for moves to the young one; when that is full, the old one is forgotten.
 pub struct Cache {
-    parsed: Mutex<HashMap<ParsedKey, Arc<Vec<Resource>>>>,
+    kept: Option<Mutex<Generations>>,
+}
+
+#[derive(Default)]
+struct Generations {
+    young: HashMap<ParsedKey, Parsed>,
+    young_bytes: usize,
+    old: HashMap<ParsedKey, Parsed>,
+}
+
+#[derive(Clone)]
+struct Parsed {
+    resources: Arc<Vec<Resource>>,
+    bytes: usize,
+}
+
+impl Generations {
+    fn put(&mut self, key: ParsedKey, parsed: Parsed) {
+        if self.young_bytes + parsed.bytes > GENERATION {
+            self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
+        }
+        self.young_bytes += parsed.bytes;
+        self.young.insert(key, parsed);
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Cache {
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            kept: Some(Mutex::default()),
+        }
     }
 
-    pub(crate) fn parsed(&self, id: &Digest, path: &TreePath, dialect: Dialect, reading: Reading) -> Option<Arc<Vec<Resource>>> {
-        let parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        parsed.get(&(id.clone(), path.clone(), dialect, reading)).cloned()
+    /// One that keeps nothing, for a single render.
+    pub fn none() -> Self {
+        Self { kept: None }
+    }
+
+    pub(crate) fn parsed(
+        &self,
+        id: &Digest,
+        path: &TreePath,
+        dialect: Dialect,
+        reading: Reading,
+    ) -> Option<Arc<Vec<Resource>>> {
+        let mut kept = self.kept.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (id.clone(), path.clone(), dialect, reading);
+        if let Some(parsed) = kept.young.get(&key) {
+            return Some(parsed.resources.clone());
+        }
+        let parsed = kept.old.remove(&key)?;
+        kept.put(key, parsed.clone());
+        Some(parsed.resources)
     }
 
     pub(crate) fn keep_parsed(
@@ -33,8 +86,15 @@ impl Cache {
         dialect: Dialect,
         reading: Reading,
         resources: &Arc<Vec<Resource>>,
+        bytes: usize,
     ) {
-        let mut parsed = self.parsed.lock().unwrap_or_else(PoisonError::into_inner);
-        parsed.insert((id, path.clone(), dialect, reading), resources.clone());
+        if let Some(kept) = &self.kept {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let parsed = Parsed {
+                resources: resources.clone(),
+                bytes,
+            };
+            kept.put((id, path.clone(), dialect, reading), parsed);
+        }
     }
 }

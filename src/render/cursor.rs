@@ -20,7 +20,11 @@ pub(crate) type Found = Vec<Problem>;
 
 impl<'a> Cursor<'a> {
     pub fn new(doc: &'a Doc) -> Self {
-        Self { doc, value: doc.value(), pointer: String::new() }
+        Self {
+            doc,
+            value: doc.value(),
+            pointer: String::new(),
+        }
     }
 
     pub fn place(&self) -> Place {
@@ -45,21 +49,34 @@ impl<'a> Cursor<'a> {
 
     fn below(&self, key: &str, value: &'a Value) -> Self {
         let key = key.replace('~', "~0").replace('/', "~1");
-        Self { doc: self.doc, value, pointer: format!("{}/{key}", self.pointer) }
+        Self {
+            doc: self.doc,
+            value,
+            pointer: format!("{}/{key}", self.pointer),
+        }
     }
 
     /// The last part of the pointer, as messages name it.
     fn name(&self) -> &str {
-        self.pointer.rsplit('/').find(|part| part.parse::<usize>().is_err()).unwrap_or_default()
+        self.pointer
+            .rsplit('/')
+            .find(|part| part.parse::<usize>().is_err())
+            .unwrap_or_default()
     }
 
     /// The fields of a map. Names that are not among `known` are errors.
     pub fn fields(&self, known: &[&'static str], found: &mut Found) -> Vec<(&'static str, Cursor<'a>)> {
-        let Some(map) = self.map(found) else { return Vec::new() };
+        let Some(map) = self.map(found) else {
+            return Vec::new();
+        };
         let mut fields = Vec::new();
         for (key, value) in map {
             let cursor = self.below(key, value);
-            match known.iter().find(|known| **known == key).or_else(|| known.iter().find(|known| known.eq_ignore_ascii_case(key))) {
+            match known
+                .iter()
+                .find(|known| **known == key)
+                .or_else(|| known.iter().find(|known| known.eq_ignore_ascii_case(key)))
+            {
                 Some(known) if !value.is_null() => fields.push((*known, cursor)),
                 Some(_) => {}
                 None => found.push(unknown_field(&cursor, key, known)),
@@ -98,9 +115,11 @@ impl<'a> Cursor<'a> {
 
     pub fn items(&self, found: &mut Found) -> Vec<Cursor<'a>> {
         match self.value {
-            Value::Array(items) => {
-                items.iter().enumerate().map(|(nth, item)| self.below(&nth.to_string(), item)).collect()
-            }
+            Value::Array(items) => items
+                .iter()
+                .enumerate()
+                .map(|(nth, item)| self.below(&nth.to_string(), item))
+                .collect(),
             Value::Null => Vec::new(),
             _ => {
                 found.push(self.wrong("a list"));
@@ -142,12 +161,19 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn texts(&self, found: &mut Found) -> Vec<(Place, String)> {
-        self.items(found).iter().map(|item| (item.place(), item.text(found))).collect()
+        self.items(found)
+            .iter()
+            .map(|item| (item.place(), item.text(found)))
+            .collect()
     }
 
     pub fn text_map(&self, found: &mut Found) -> Vec<(String, String)> {
-        let Some(map) = self.map(found) else { return Vec::new() };
-        map.iter().map(|(key, value)| (key.clone(), self.below(key, value).text(found))).collect()
+        let Some(map) = self.map(found) else {
+            return Vec::new();
+        };
+        map.iter()
+            .map(|(key, value)| (key.clone(), self.below(key, value).text(found)))
+            .collect()
     }
 }
 

@@ -27,7 +27,10 @@ pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<(Vec<Manifes
             }
         }
         if manifests.len() > files.limits.objects {
-            found.push(Problem::at(Place::file(path), format!("more than {} objects", files.limits.objects)));
+            found.push(Problem::at(
+                Place::file(path),
+                format!("more than {} objects", files.limits.objects),
+            ));
             break;
         }
     }
@@ -38,10 +41,19 @@ pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<(Vec<Manifes
 /// Deeper trees than this are a mistake; git itself has no limit.
 const DEPTH: usize = 64;
 
-fn gather(files: &Files<'_>, folder: &TreePath, depth: usize, paths: &mut Vec<TreePath>, found: &mut Vec<Problem>) {
+fn gather(
+    files: &Files<'_>,
+    folder: &TreePath,
+    depth: usize,
+    paths: &mut Vec<TreePath>,
+    found: &mut Vec<Problem>,
+) {
     let here = Place::file(folder.clone());
     if depth > DEPTH {
-        found.push(Problem::at(here, format!("folders are nested more than {DEPTH} deep")));
+        found.push(Problem::at(
+            here,
+            format!("folders are nested more than {DEPTH} deep"),
+        ));
         return;
     }
     let entries = match files.tree.list(folder) {
@@ -51,7 +63,9 @@ fn gather(files: &Files<'_>, folder: &TreePath, depth: usize, paths: &mut Vec<Tr
     for entry in entries {
         let path = folder.child(&entry.name);
         let place = Place::file(path.clone());
-        let is_manifest = [".yaml", ".yml", ".json"].iter().any(|end| entry.name.ends_with(end));
+        let is_manifest = [".yaml", ".yml", ".json"]
+            .iter()
+            .any(|end| entry.name.ends_with(end));
         if entry.name.starts_with('.') {
             continue;
         }
@@ -60,7 +74,9 @@ fn gather(files: &Files<'_>, folder: &TreePath, depth: usize, paths: &mut Vec<Tr
                 Ok(None) => gather(files, &path, depth + 1, paths, found),
                 Ok(Some(file)) => {
                     let message = "a folder with a kustomization stands below a folder without one";
-                    let hint = format!("give {folder} a kustomization.yaml that lists it, or name it as an app of its own");
+                    let hint = format!(
+                        "give {folder} a kustomization.yaml that lists it, or name it as an app of its own"
+                    );
                     found.push(Problem::at(Place::file(file), message).hint(hint));
                 }
                 Err(problem) => found.push(problem),

@@ -13,9 +13,13 @@ pub(crate) fn suffix(object: &Resource) -> String {
         kind => fields(object, kind, &["data"], "binaryData"),
     };
     let mut text = serde_json::to_string(&content).unwrap_or_default();
-    for (plain, escaped) in
-        [('<', "\\u003c"), ('>', "\\u003e"), ('&', "\\u0026"), ('\u{2028}', "\\u2028"), ('\u{2029}', "\\u2029")]
-    {
+    for (plain, escaped) in [
+        ('<', "\\u003c"),
+        ('>', "\\u003e"),
+        ('&', "\\u0026"),
+        ('\u{2028}', "\\u2028"),
+        ('\u{2029}', "\\u2029"),
+    ] {
         if text.contains(plain) {
             text = text.replace(plain, escaped);
         }

@@ -80,6 +80,8 @@ impl GvkFilter {
     /// Whether this names no more than another: the test by which kustomize takes two rules for one.
     pub fn is_selected_by(&self, other: &Self) -> bool {
         let fits = |wanted: &str, have: &str| wanted.is_empty() || wanted == have;
-        fits(&other.group, &self.group) && fits(&other.version, &self.version) && fits(&other.kind, &self.kind)
+        fits(&other.group, &self.group)
+            && fits(&other.version, &self.version)
+            && fits(&other.kind, &self.kind)
     }
 }

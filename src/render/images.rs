@@ -25,8 +25,11 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
     let mut rules = Vec::new();
     for image in images {
         if !image.it.tag_suffix.is_empty() && image.it.new_tag.is_empty() && image.it.digest.is_empty() {
-            let message = "`tagSuffix` is not supported: kustomize adds it twice to some images and drops digests";
-            build.found.push(Problem::at(image.place.clone(), message).hint("write the whole tag as `newTag`"));
+            let message =
+                "`tagSuffix` is not supported: kustomize adds it twice to some images and drops digests";
+            build
+                .found
+                .push(Problem::at(image.place.clone(), message).hint("write the whole tag as `newTag`"));
             continue;
         }
         // The name is a regular expression; where it is none, nothing fits it.
@@ -36,7 +39,10 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
         );
         match Regex::new(&pattern) {
             Ok(name) => rules.push(Rule { image, name }),
-            Err(_) => build.note(&image.place, "the image's name is a regular expression that is not one: it fits no image"),
+            Err(_) => build.note(
+                &image.place,
+                "the image's name is a regular expression that is not one: it fits no image",
+            ),
         }
     }
     if rules.is_empty() {
@@ -52,11 +58,14 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
             let mut result = containers(&mut object.node, rule, &mut touched[nth]);
             for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
                 let mut set = |node: &mut Node| put(node, rule, &mut touched[nth]);
-                result = result.and_then(|()| visit(&mut object.node, &spec.path, spec.create, Make::Nothing, &mut set));
+                result = result
+                    .and_then(|()| visit(&mut object.node, &spec.path, spec.create, Make::Nothing, &mut set));
             }
             if let Err(NotThere(message)) = result {
                 let message = format!("{message} (setting images of {kind} {})", object.name());
-                build.found.push(Problem::at(object.origin.place.clone(), message));
+                build
+                    .found
+                    .push(Problem::at(object.origin.place.clone(), message));
                 break;
             }
         }
@@ -69,7 +78,9 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
 /// Whatever is called `containers` or `initContainers`, at any depth, of any kind.
 fn containers(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotThere> {
     match node {
-        Node::List(items) => items.iter_mut().try_for_each(|item| containers(item, rule, touched)),
+        Node::List(items) => items
+            .iter_mut()
+            .try_for_each(|item| containers(item, rule, touched)),
         Node::Map(map) => map.iter_mut().try_for_each(|(key, value)| {
             if value.is_scalar() {
                 return Ok(());
@@ -80,9 +91,14 @@ fn containers(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<()
                 return Ok(());
             }
             items.iter_mut().try_for_each(|item| match item {
-                Node::Map(map) => map.get_mut("image").map_or(Ok(()), |image| put(image, rule, touched)),
+                Node::Map(map) => map
+                    .get_mut("image")
+                    .map_or(Ok(()), |image| put(image, rule, touched)),
                 item if item.is_null() => Ok(()),
-                item => Err(NotThere(format!("an item of {key} is {}, not a map", item.what()))),
+                item => Err(NotThere(format!(
+                    "an item of {key} is {}, not a map",
+                    item.what()
+                ))),
             })
         }),
         _ => Ok(()),
@@ -101,7 +117,11 @@ fn put(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotTh
     }
     let image = &rule.image.it;
     let (name, tag, digest) = split(&value);
-    let name = if image.new_name.is_empty() { name } else { &image.new_name };
+    let name = if image.new_name.is_empty() {
+        name
+    } else {
+        &image.new_name
+    };
     let (tag, digest) = match (image.new_tag.as_str(), image.digest.as_str()) {
         ("", "") => (tag, digest),
         (tag, digest) => (tag, digest),
@@ -143,7 +163,10 @@ mod tests {
             ("host:5000/nginx", ("host:5000/nginx", "", "")),
             ("host:5000/a/nginx:1", ("host:5000/a/nginx", "1", "")),
             ("nginx@sha256:abc", ("nginx", "", "sha256:abc")),
-            ("host:5000/nginx:1@sha256:abc", ("host:5000/nginx", "1", "sha256:abc")),
+            (
+                "host:5000/nginx:1@sha256:abc",
+                ("host:5000/nginx", "1", "sha256:abc"),
+            ),
         ] {
             assert_eq!(split(image), parts, "{image}");
         }

@@ -7,7 +7,7 @@
 use json_patch::PatchOperation;
 use serde_json::Value;
 
-use super::node::Node;
+use super::node::{Node, is_old_boolean};
 use super::source::Text;
 use crate::object::{Place, Problem};
 use crate::yaml::{Dialect, Limits};
@@ -33,16 +33,26 @@ pub(crate) fn read(text: &Text, limits: &Limits) -> Result<Vec<Operation>, Vec<P
         let place = text.place_at(1);
         (value, Box::new(move |_| place.clone()))
     } else {
-        let mut documents = text.documents(Dialect::Config, limits).map_err(|problem| vec![problem])?;
+        let mut documents = text
+            .documents(Dialect::Config, limits)
+            .map_err(|problem| vec![problem])?;
         if documents.len() > 1 {
-            return Err(vec![Problem::at(documents[1].place(), "a JSON patch is one document, not several")]);
+            return Err(vec![Problem::at(
+                documents[1].place(),
+                "a JSON patch is one document, not several",
+            )]);
         }
-        let Some(document) = documents.pop() else { return Ok(Vec::new()) };
+        let Some(document) = documents.pop() else {
+            return Ok(Vec::new());
+        };
         let value = document.value().clone();
         (value, Box::new(move |nth| document.place_of(&format!("/{nth}"))))
     };
     let Value::Array(operations) = value else {
-        return Err(vec![Problem::at(place_of(0), "a JSON patch is a list of operations")]);
+        return Err(vec![Problem::at(
+            place_of(0),
+            "a JSON patch is a list of operations",
+        )]);
     };
     let mut read = Vec::new();
     let mut found = Vec::new();
@@ -60,7 +70,11 @@ fn operation(mut value: Value) -> Result<PatchOperation, String> {
     let Some(map) = value.as_object_mut() else {
         return Err("an operation of a JSON patch is a map with `op` and `path`".to_owned());
     };
-    let op = map.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let op = map
+        .get("op")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
     if !matches!(&*op, "add" | "remove" | "replace" | "move" | "copy" | "test") {
         return Err("`op` must be add, remove, replace, move, copy or test".to_owned());
     }
@@ -74,7 +88,9 @@ fn operation(mut value: Value) -> Result<PatchOperation, String> {
         }
     }
     if matches!(&*op, "add" | "replace" | "test") && !map.contains_key("value") {
-        return Err(format!("the operation {op} has no `value`; write `value: null` if null is meant"));
+        return Err(format!(
+            "the operation {op} has no `value`; write `value: null` if null is meant"
+        ));
     }
     serde_json::from_value(value).map_err(|_| format!("the operation {op} is not one of RFC 6902"))
 }
@@ -93,9 +109,8 @@ fn check_pointer(key: &str, pointer: &str) -> Result<(), String> {
 pub(crate) fn apply(object: &mut Node, operations: &[Operation]) -> Result<(), Problem> {
     for Operation { place, operation } in operations {
         let path = operation.path().to_string();
-        run(object, operation).map_err(|why| {
-            Problem::at(place.clone(), format!("{} {path}: {why}", name_of(operation)))
-        })?;
+        run(object, operation)
+            .map_err(|why| Problem::at(place.clone(), format!("{} {path}: {why}", name_of(operation))))?;
     }
     Ok(())
 }
@@ -105,7 +120,12 @@ const NOWHERE: &str = "there is no such place in the object";
 fn run(object: &mut Node, operation: &PatchOperation) -> Result<(), &'static str> {
     match operation {
         PatchOperation::Add(add) => put(object, add.path.as_str(), Node::from(&add.value), Put::Insert),
-        PatchOperation::Replace(replace) => put(object, replace.path.as_str(), Node::from(&replace.value), Put::Replace),
+        PatchOperation::Replace(replace) => put(
+            object,
+            replace.path.as_str(),
+            Node::from(&replace.value),
+            Put::Replace,
+        ),
         PatchOperation::Remove(remove) => take(object, remove.path.as_str()).map(drop),
         PatchOperation::Move(step) => {
             if step.path.as_str().starts_with(&format!("{}/", step.from)) {
@@ -125,7 +145,11 @@ fn run(object: &mut Node, operation: &PatchOperation) -> Result<(), &'static str
                 Some(value) => value.to_value() == test.value,
                 None => test.value.is_null(),
             };
-            if is_equal { Ok(()) } else { Err("the value there is another") }
+            if is_equal {
+                Ok(())
+            } else {
+                Err("the value there is another")
+            }
         }
     }
 }
@@ -168,7 +192,9 @@ fn index(part: &str) -> Result<usize, &'static str> {
         return Err(NOWHERE);
     }
     if part.len() > digits.len() || (digits.len() > 1 && digits.starts_with('0')) {
-        return Err("an index counts from 0, without a sign and without leading zeros; `-` is the place after the last");
+        return Err(
+            "an index counts from 0, without a sign and without leading zeros; `-` is the place after the last",
+        );
     }
     digits.parse().map_err(|_| NOWHERE)
 }
@@ -203,7 +229,11 @@ fn take(object: &mut Node, pointer: &str) -> Result<Node, &'static str> {
         (Node::Map(map), key) => map.remove(&decoded(key)).ok_or(NOWHERE),
         (Node::List(items), part) => {
             let at = index(part)?;
-            if at < items.len() { Ok(items.remove(at)) } else { Err("the list is not that long") }
+            if at < items.len() {
+                Ok(items.remove(at))
+            } else {
+                Err("the list is not that long")
+            }
         }
         _ => Err(NOWHERE),
     }
@@ -225,7 +255,8 @@ pub(crate) fn forget_writing(node: &mut Node) {
     match node {
         Node::List(items) => items.iter_mut().for_each(forget_writing),
         Node::Map(map) => map.values_mut().for_each(forget_writing),
-        Node::Text(text) => text.quoted = None,
+        // Old booleans are the one kind of text that it puts in quotes although it need not.
+        Node::Text(text) => text.quoted = is_old_boolean(&text.value).then_some(true),
         Node::Odd(odd) => *node = Node::from(std::mem::take(&mut odd.value)),
         Node::Null | Node::Bool(_) | Node::Number(_) => {}
     }
@@ -249,20 +280,72 @@ mod tests {
     #[test]
     fn the_examples_of_the_rfc() {
         for (object, operations, result) in [
-            (json!({"foo": "bar"}), json!([{"op": "add", "path": "/baz", "value": "qux"}]), json!({"baz": "qux", "foo": "bar"})),
-            (json!({"foo": ["bar", "baz"]}), json!([{"op": "add", "path": "/foo/1", "value": "qux"}]), json!({"foo": ["bar", "qux", "baz"]})),
-            (json!({"baz": "qux", "foo": "bar"}), json!([{"op": "remove", "path": "/baz"}]), json!({"foo": "bar"})),
-            (json!({"foo": ["bar", "qux", "baz"]}), json!([{"op": "remove", "path": "/foo/1"}]), json!({"foo": ["bar", "baz"]})),
-            (json!({"baz": "qux", "foo": "bar"}), json!([{"op": "replace", "path": "/baz", "value": "boo"}]), json!({"baz": "boo", "foo": "bar"})),
-            (json!({"foo": {"bar": "baz", "waldo": "fred"}, "qux": {"corge": "grault"}}), json!([{"op": "move", "from": "/foo/waldo", "path": "/qux/thud"}]), json!({"foo": {"bar": "baz"}, "qux": {"corge": "grault", "thud": "fred"}})),
-            (json!({"foo": ["all", "grass", "cows", "eat"]}), json!([{"op": "move", "from": "/foo/1", "path": "/foo/3"}]), json!({"foo": ["all", "cows", "eat", "grass"]})),
-            (json!({"baz": "qux", "foo": ["a", 2, "c"]}), json!([{"op": "test", "path": "/baz", "value": "qux"}, {"op": "test", "path": "/foo/1", "value": 2}]), json!({"baz": "qux", "foo": ["a", 2, "c"]})),
-            (json!({"foo": "bar"}), json!([{"op": "add", "path": "/child", "value": {"grandchild": {}}}]), json!({"foo": "bar", "child": {"grandchild": {}}})),
-            (json!({"foo": "bar"}), json!([{"op": "add", "path": "/baz", "value": "qux", "xyz": 123}]), json!({"foo": "bar", "baz": "qux"})),
-            (json!({"/": 9, "~1": 10}), json!([{"op": "test", "path": "/~01", "value": 10}]), json!({"/": 9, "~1": 10})),
-            (json!({"foo": ["bar"]}), json!([{"op": "add", "path": "/foo/-", "value": ["abc", "def"]}]), json!({"foo": ["bar", ["abc", "def"]]})),
+            (
+                json!({"foo": "bar"}),
+                json!([{"op": "add", "path": "/baz", "value": "qux"}]),
+                json!({"baz": "qux", "foo": "bar"}),
+            ),
+            (
+                json!({"foo": ["bar", "baz"]}),
+                json!([{"op": "add", "path": "/foo/1", "value": "qux"}]),
+                json!({"foo": ["bar", "qux", "baz"]}),
+            ),
+            (
+                json!({"baz": "qux", "foo": "bar"}),
+                json!([{"op": "remove", "path": "/baz"}]),
+                json!({"foo": "bar"}),
+            ),
+            (
+                json!({"foo": ["bar", "qux", "baz"]}),
+                json!([{"op": "remove", "path": "/foo/1"}]),
+                json!({"foo": ["bar", "baz"]}),
+            ),
+            (
+                json!({"baz": "qux", "foo": "bar"}),
+                json!([{"op": "replace", "path": "/baz", "value": "boo"}]),
+                json!({"baz": "boo", "foo": "bar"}),
+            ),
+            (
+                json!({"foo": {"bar": "baz", "waldo": "fred"}, "qux": {"corge": "grault"}}),
+                json!([{"op": "move", "from": "/foo/waldo", "path": "/qux/thud"}]),
+                json!({"foo": {"bar": "baz"}, "qux": {"corge": "grault", "thud": "fred"}}),
+            ),
+            (
+                json!({"foo": ["all", "grass", "cows", "eat"]}),
+                json!([{"op": "move", "from": "/foo/1", "path": "/foo/3"}]),
+                json!({"foo": ["all", "cows", "eat", "grass"]}),
+            ),
+            (
+                json!({"baz": "qux", "foo": ["a", 2, "c"]}),
+                json!([{"op": "test", "path": "/baz", "value": "qux"}, {"op": "test", "path": "/foo/1", "value": 2}]),
+                json!({"baz": "qux", "foo": ["a", 2, "c"]}),
+            ),
+            (
+                json!({"foo": "bar"}),
+                json!([{"op": "add", "path": "/child", "value": {"grandchild": {}}}]),
+                json!({"foo": "bar", "child": {"grandchild": {}}}),
+            ),
+            (
+                json!({"foo": "bar"}),
+                json!([{"op": "add", "path": "/baz", "value": "qux", "xyz": 123}]),
+                json!({"foo": "bar", "baz": "qux"}),
+            ),
+            (
+                json!({"/": 9, "~1": 10}),
+                json!([{"op": "test", "path": "/~01", "value": 10}]),
+                json!({"/": 9, "~1": 10}),
+            ),
+            (
+                json!({"foo": ["bar"]}),
+                json!([{"op": "add", "path": "/foo/-", "value": ["abc", "def"]}]),
+                json!({"foo": ["bar", ["abc", "def"]]}),
+            ),
         ] {
-            assert_eq!(patched(object, operations.clone()).unwrap(), result, "{operations}");
+            assert_eq!(
+                patched(object, operations.clone()).unwrap(),
+                result,
+                "{operations}"
+            );
         }
     }
 
@@ -289,7 +372,11 @@ mod tests {
 
     #[test]
     fn the_liberties_of_kustomize_are_taken() {
-        let replaced = patched(json!({"a": {}}), json!([{"op": "replace", "path": "/a/b", "value": 1}])).unwrap();
+        let replaced = patched(
+            json!({"a": {}}),
+            json!([{"op": "replace", "path": "/a/b", "value": 1}]),
+        )
+        .unwrap();
         assert_eq!(replaced, json!({"a": {"b": 1}}));
         let copied = patched(json!({}), json!([{"op": "copy", "from": "/a", "path": "/b"}])).unwrap();
         assert_eq!(copied, json!({"b": null}));

@@ -225,7 +225,10 @@ impl Kustomization {
             }
             if let Some(modern) = modern_way(name) {
                 let message = format!("`{name}` is old; write {modern}");
-                notes.push(Note { place: Some(field.place()), message });
+                notes.push(Note {
+                    place: Some(field.place()),
+                    message,
+                });
             }
         }
         this.resources.append(&mut bases);
@@ -269,11 +272,23 @@ impl Kustomization {
             "replicas" => self.replicas = all(field, found, replica),
             "replacements" => self.replacements = all(field, found, replacement),
             "vars" => self.vars = all(field, found, Var::read),
-            "configMapGenerator" => self.config_maps = all(field, found, |item, found| generator(item, false, found)),
+            "configMapGenerator" => {
+                self.config_maps = all(field, found, |item, found| generator(item, false, found))
+            }
             "secretGenerator" => self.secrets = all(field, found, |item, found| generator(item, true, found)),
             "generatorOptions" => self.generator_options = Some(generator_options(field, found)),
-            "openapi" => self.openapi = Some(At { place: field.place(), it: openapi(field, found) }),
-            "sortOptions" => self.sort = Some(At { place: field.place(), it: sort(field, found) }),
+            "openapi" => {
+                self.openapi = Some(At {
+                    place: field.place(),
+                    it: openapi(field, found),
+                })
+            }
+            "sortOptions" => {
+                self.sort = Some(At {
+                    place: field.place(),
+                    it: sort(field, found),
+                })
+            }
             "buildMetadata" => self.build_metadata = build_metadata(field, found),
             "helmCharts" | "helmChartInflationGenerator" => self.charts.extend(charts(field, found)),
             "metadata" => {
@@ -314,7 +329,11 @@ fn flavor(kind: Option<&(Place, String)>, found: &mut Found) -> Flavor {
         Some(_) => {
             let place = kind.map(|(place, _)| place.clone());
             let message = "`kind` must be Kustomization or Component".to_owned();
-            found.push(Problem { place, message, hint: None });
+            found.push(Problem {
+                place,
+                message,
+                hint: None,
+            });
             Flavor::Kustomization
         }
     }
@@ -333,7 +352,14 @@ fn check_version(flavor: Flavor, api_version: Option<(Place, String)>, found: &m
 }
 
 fn all<T>(field: &Cursor<'_>, found: &mut Found, read: impl Fn(&Cursor<'_>, &mut Found) -> T) -> Vec<At<T>> {
-    field.items(found).iter().map(|item| At { place: item.place(), it: read(item, found) }).collect()
+    field
+        .items(found)
+        .iter()
+        .map(|item| At {
+            place: item.place(),
+            it: read(item, found),
+        })
+        .collect()
 }
 
 fn texts(field: &Cursor<'_>, found: &mut Found) -> Vec<At<String>> {
@@ -342,12 +368,18 @@ fn texts(field: &Cursor<'_>, found: &mut Found) -> Vec<At<String>> {
 
 fn some_text(field: &Cursor<'_>, found: &mut Found) -> Option<At<String>> {
     let it = field.text(found);
-    (!it.is_empty()).then(|| At { place: field.place(), it })
+    (!it.is_empty()).then(|| At {
+        place: field.place(),
+        it,
+    })
 }
 
 fn some_map(field: &Cursor<'_>, found: &mut Found) -> Option<At<Vec<(String, String)>>> {
     let it = field.text_map(found);
-    (!it.is_empty()).then(|| At { place: field.place(), it })
+    (!it.is_empty()).then(|| At {
+        place: field.place(),
+        it,
+    })
 }
 
 /// Text that may be read on its own: its lines are those of the file where it is a block.
@@ -362,7 +394,11 @@ fn blocks(field: &Cursor<'_>, found: &mut Found) -> Vec<At<Text>> {
 }
 
 pub(crate) fn field_spec(field: &Cursor<'_>, found: &mut Found) -> FieldSpec {
-    let mut spec = FieldSpec { gvk: GvkFilter::default(), path: Vec::new(), create: false };
+    let mut spec = FieldSpec {
+        gvk: GvkFilter::default(),
+        path: Vec::new(),
+        create: false,
+    };
     for (name, field) in field.fields(&["group", "version", "kind", "path", "create"], found) {
         match name {
             "group" => spec.gvk.group = field.text(found),
@@ -377,14 +413,26 @@ pub(crate) fn field_spec(field: &Cursor<'_>, found: &mut Found) -> FieldSpec {
 
 pub(crate) fn labels(item: &Cursor<'_>, found: &mut Found) -> Labels {
     let mut labels = Labels::default();
-    let known = ["pairs", "includeSelectors", "includeTemplates", "includeVolumeClaimTemplates", "fields"];
+    let known = [
+        "pairs",
+        "includeSelectors",
+        "includeTemplates",
+        "includeVolumeClaimTemplates",
+        "fields",
+    ];
     for (name, field) in item.fields(&known, found) {
         match name {
             "pairs" => labels.pairs = field.text_map(found),
             "includeSelectors" => labels.selectors = field.bool(found),
             "includeTemplates" => labels.templates = field.bool(found),
             "includeVolumeClaimTemplates" => labels.volume_claim_templates = field.bool(found),
-            _ => labels.fields = field.items(found).iter().map(|item| field_spec(item, found)).collect(),
+            _ => {
+                labels.fields = field
+                    .items(found)
+                    .iter()
+                    .map(|item| field_spec(item, found))
+                    .collect()
+            }
         }
     }
     labels
@@ -392,7 +440,15 @@ pub(crate) fn labels(item: &Cursor<'_>, found: &mut Found) -> Labels {
 
 pub(crate) fn selector(item: &Cursor<'_>, found: &mut Found) -> Selector {
     let mut selector = Selector::default();
-    let known = ["group", "version", "kind", "name", "namespace", "labelSelector", "annotationSelector"];
+    let known = [
+        "group",
+        "version",
+        "kind",
+        "name",
+        "namespace",
+        "labelSelector",
+        "annotationSelector",
+    ];
     for (name, field) in item.fields(&known, found) {
         let text = field.text(found);
         match name {
@@ -410,20 +466,36 @@ pub(crate) fn selector(item: &Cursor<'_>, found: &mut Found) -> Selector {
 
 /// An entry that is an object of its own (a plugin's config) has what every object has.
 fn with_object_fields(item: &Cursor<'_>, known: &[&'static str]) -> Vec<&'static str> {
-    let extra: &[&'static str] = if item.pointer().is_empty() { &["apiVersion", "kind", "metadata"] } else { &[] };
+    let extra: &[&'static str] = if item.pointer().is_empty() {
+        &["apiVersion", "kind", "metadata"]
+    } else {
+        &[]
+    };
     known.iter().chain(extra).copied().collect()
 }
 
 pub(crate) fn patch(item: &Cursor<'_>, found: &mut Found) -> Patch {
-    let mut patch =
-        Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
-    for (name, field) in item.fields(&with_object_fields(item, &["path", "patch", "target", "options"]), found) {
+    let mut patch = Patch {
+        content: Content::Nothing,
+        target: None,
+        allow_name_change: false,
+        allow_kind_change: false,
+    };
+    for (name, field) in item.fields(
+        &with_object_fields(item, &["path", "patch", "target", "options"]),
+        found,
+    ) {
         match name {
             "path" | "patch" if field.text(found).trim().is_empty() => {}
             "path" | "patch" if !matches!(patch.content, Content::Nothing) => {
                 found.push(field.problem("a patch has either `path` or `patch`, not both"));
             }
-            "path" => patch.content = Content::Path(At { place: field.place(), it: field.text(found) }),
+            "path" => {
+                patch.content = Content::Path(At {
+                    place: field.place(),
+                    it: field.text(found),
+                })
+            }
             "patch" => patch.content = Content::Inline(block(&field, found)),
             "target" => patch.target = Some(selector(&field, found)),
             "options" => {
@@ -480,8 +552,27 @@ pub(crate) fn replacement(item: &Cursor<'_>, found: &mut Found) -> ReplacementSo
 pub(crate) fn generator(item: &Cursor<'_>, is_secret: bool, found: &mut Found) -> Generator {
     let mut generator = Generator::default();
     let known: &[&str] = match is_secret {
-        true => &["name", "namespace", "behavior", "literals", "files", "envs", "env", "options", "type"],
-        false => &["name", "namespace", "behavior", "literals", "files", "envs", "env", "options"],
+        true => &[
+            "name",
+            "namespace",
+            "behavior",
+            "literals",
+            "files",
+            "envs",
+            "env",
+            "options",
+            "type",
+        ],
+        false => &[
+            "name",
+            "namespace",
+            "behavior",
+            "literals",
+            "files",
+            "envs",
+            "env",
+            "options",
+        ],
     };
     let known = &with_object_fields(item, known);
     let mut env = Vec::new();
@@ -499,13 +590,18 @@ pub(crate) fn generator(item: &Cursor<'_>, is_secret: bool, found: &mut Found) -
             _ => {}
         }
     }
-    generator.envs.extend(env.into_iter().filter(|(_, path)| !path.is_empty()));
+    generator
+        .envs
+        .extend(env.into_iter().filter(|(_, path)| !path.is_empty()));
     generator
 }
 
 pub(crate) fn generator_options(field: &Cursor<'_>, found: &mut Found) -> GeneratorOptions {
     let mut options = GeneratorOptions::default();
-    for (name, field) in field.fields(&["labels", "annotations", "disableNameSuffixHash", "immutable"], found) {
+    for (name, field) in field.fields(
+        &["labels", "annotations", "disableNameSuffixHash", "immutable"],
+        found,
+    ) {
         match name {
             "labels" => options.labels = field.text_map(found),
             "annotations" => options.annotations = field.text_map(found),
@@ -518,8 +614,15 @@ pub(crate) fn generator_options(field: &Cursor<'_>, found: &mut Found) -> Genera
 
 fn openapi(field: &Cursor<'_>, found: &mut Found) -> OpenApi {
     let map = field.text_map(found);
-    let get = |name: &str| map.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    OpenApi { path: get("path"), version: get("version").filter(|version| !version.is_empty()) }
+    let get = |name: &str| {
+        map.iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+    };
+    OpenApi {
+        path: get("path"),
+        version: get("version").filter(|version| !version.is_empty()),
+    }
 }
 
 fn sort(field: &Cursor<'_>, found: &mut Found) -> Sort {
@@ -566,7 +669,14 @@ fn charts(field: &Cursor<'_>, found: &mut Found) -> Vec<At<String>> {
         .map(|item| {
             let text = |key: &str| item.value()[key].as_str().unwrap_or_default();
             let is_remote = !text("repo").is_empty() || !text("chartRepoUrl").is_empty();
-            At { place: item.place(), it: if is_remote { "remote".to_owned() } else { "local".to_owned() } }
+            At {
+                place: item.place(),
+                it: if is_remote {
+                    "remote".to_owned()
+                } else {
+                    "local".to_owned()
+                },
+            }
         })
         .collect()
 }

@@ -1,7 +1,7 @@
 //! One kustomization: its resources, generators and components gathered, then its transformers in kustomize's order.
 
-use std::collections::{HashMap, HashSet};
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::build_metadata::join;
@@ -12,7 +12,9 @@ use super::load::{Files, Target, at};
 use super::resource::Resource;
 use super::schema::Schemas;
 use super::vars::Var;
-use super::{configurations, generators, images, labels, names, namespace, patches, plugins, replicas, replacement};
+use super::{
+    configurations, generators, images, labels, names, namespace, patches, plugins, replacement, replicas,
+};
 use crate::object::{Note, Place, Problem, TreeError, TreePath};
 use crate::yaml::Dialect;
 
@@ -43,7 +45,11 @@ pub(crate) struct Layer {
 
 impl Layer {
     pub fn empty() -> Self {
-        Self { objects: Vec::new(), fields: Fields::defaults(), vars: Vec::new() }
+        Self {
+            objects: Vec::new(),
+            fields: Fields::defaults(),
+            vars: Vec::new(),
+        }
     }
 }
 
@@ -69,11 +75,16 @@ impl<'a> Build<'a> {
     }
 
     pub fn keep_all<T>(&mut self, result: Result<T, Vec<Problem>>) -> Option<T> {
-        result.map_err(|mut problems| self.found.append(&mut problems)).ok()
+        result
+            .map_err(|mut problems| self.found.append(&mut problems))
+            .ok()
     }
 
     pub fn note(&mut self, place: &Place, message: impl Into<String>) {
-        self.notes.push(Note { place: Some(place.clone()), message: message.into() });
+        self.notes.push(Note {
+            place: Some(place.clone()),
+            message: message.into(),
+        });
     }
 
     /// Reads the kustomization of a folder.
@@ -81,7 +92,8 @@ impl<'a> Build<'a> {
         let file = self.files.kustomization(folder);
         let Some(file) = self.keep(file)? else {
             let message = format!("the folder {folder} has no kustomization.yaml");
-            self.found.push(Problem::at(named_at.clone(), message).hint("name its files, or give it one"));
+            self.found
+                .push(Problem::at(named_at.clone(), message).hint("name its files, or give it one"));
             return None;
         };
         let place = Place::file(file.clone());
@@ -90,7 +102,8 @@ impl<'a> Build<'a> {
         let documents = text.documents(Dialect::Config, &self.files.limits.yaml);
         let documents = self.keep(documents)?;
         let Some(document) = documents.first() else {
-            self.found.push(Problem::at(place, "this kustomization is empty").hint("list `resources`"));
+            self.found
+                .push(Problem::at(place, "this kustomization is empty").hint("list `resources`"));
             return None;
         };
         if let Some(second) = documents.get(1) {
@@ -107,8 +120,12 @@ impl<'a> Build<'a> {
         if let Some(first) = self.stack.iter().position(|open| open.is_within(folder)) {
             let mut names: Vec<&str> = self.stack[first..].iter().map(TreePath::as_str).collect();
             names.push(folder.as_str());
-            let problem = Problem::at(named_at.clone(), format!("the overlays go in a circle: {}", names.join(" → ")));
-            self.found.push(problem.hint("a folder cannot build on itself or on a folder that it lies in"));
+            let problem = Problem::at(
+                named_at.clone(),
+                format!("the overlays go in a circle: {}", names.join(" → ")),
+            );
+            self.found
+                .push(problem.hint("a folder cannot build on itself or on a folder that it lies in"));
             return None;
         }
         let wants_component = base.is_some();
@@ -117,7 +134,8 @@ impl<'a> Build<'a> {
             (true, Flavor::Kustomization) => {
                 let message = format!("{folder} is not a component");
                 let problem = Problem::at(named_at.clone(), message);
-                self.found.push(problem.hint("name it in `resources`, or give it `kind: Component`"));
+                self.found
+                    .push(problem.hint("name it in `resources`, or give it `kind: Component`"));
                 return None;
             }
             (false, Flavor::Component) if !self.stack.is_empty() => {
@@ -162,14 +180,19 @@ impl<'a> Build<'a> {
     }
 
     fn openapi(&mut self, folder: &TreePath, kustomization: &Kustomization) {
-        let Some(openapi) = &kustomization.openapi else { return };
+        let Some(openapi) = &kustomization.openapi else {
+            return;
+        };
         // The first one that is met counts, from the top down, as with kustomize.
         if std::mem::replace(&mut self.openapi_is_set, true) {
             return;
         }
         match (&openapi.it.path, &openapi.it.version) {
             (Some(_), Some(_)) => {
-                self.found.push(Problem::at(openapi.place.clone(), "`openapi` has either `path` or `version`"));
+                self.found.push(Problem::at(
+                    openapi.place.clone(),
+                    "`openapi` has either `path` or `version`",
+                ));
             }
             (Some(path), None) => {
                 let text = self.files.file(folder, path, &openapi.place);
@@ -180,7 +203,10 @@ impl<'a> Build<'a> {
                 }
             }
             (None, Some(version)) if version != "v1.21.2" && version != "v1212" => {
-                let problem = Problem::at(openapi.place.clone(), "this version of the OpenAPI is not built in");
+                let problem = Problem::at(
+                    openapi.place.clone(),
+                    "this version of the OpenAPI is not built in",
+                );
                 self.found.push(problem.hint("leave `openapi` away"));
             }
             _ => {}
@@ -196,7 +222,8 @@ impl<'a> Build<'a> {
                 Some(Target::File(file)) => {
                     let read = self.files.resources(&file, &path.place, Dialect::Kustomize);
                     let Some(read) = self.keep_all(read) else { continue };
-                    let mut objects = read.as_ref().clone();
+                    // Nobody else holds it where nothing is kept.
+                    let mut objects = Arc::try_unwrap(read).unwrap_or_else(|kept| kept.as_ref().clone());
                     self.mark_origin(&path.it, &mut objects);
                     self.append(objects, &mut layer.objects, &mut ids);
                 }
@@ -222,7 +249,10 @@ impl<'a> Build<'a> {
 
     pub fn add_var(&mut self, var: At<Var>, layer: &mut Layer) {
         if let Some(known) = layer.vars.iter().find(|known| known.it.name == var.it.name) {
-            let message = format!("the variable {} is defined twice, first at {}", var.it.name, known.place);
+            let message = format!(
+                "the variable {} is defined twice, first at {}",
+                var.it.name, known.place
+            );
             self.found.push(Problem::at(var.place, message));
             return;
         }
@@ -235,7 +265,9 @@ impl<'a> Build<'a> {
                 Entry::Occupied(known) => {
                     let first = &all[*known.get()].origin.place;
                     let message = format!("{} is there twice: first at {first}", object.id());
-                    self.found.push(Problem::at(object.origin.place.clone(), message).hint("remove one of the two"));
+                    self.found.push(
+                        Problem::at(object.origin.place.clone(), message).hint("remove one of the two"),
+                    );
                 }
                 Entry::Vacant(free) => {
                     free.insert(all.len());
@@ -246,7 +278,8 @@ impl<'a> Build<'a> {
         let limit = self.files.limits.objects;
         if all.len() > limit {
             let place = Place::file(self.stack.last().cloned().unwrap_or_default());
-            self.found.push(Problem::at(place, format!("more than {limit} objects")));
+            self.found
+                .push(Problem::at(place, format!("more than {limit} objects")));
             all.truncate(limit);
         }
     }
@@ -261,7 +294,8 @@ impl<'a> Build<'a> {
                 layer
             }
             Some(Target::File(path)) => {
-                self.found.push(at(&component.place, &TreeError::NotAFolder { path }));
+                self.found
+                    .push(at(&component.place, &TreeError::NotAFolder { path }));
                 Some(layer)
             }
             None => Some(layer),
@@ -293,6 +327,12 @@ pub(crate) struct Ids(HashMap<Id, usize>);
 
 impl Ids {
     pub fn of(objects: &[Resource]) -> Self {
-        Self(objects.iter().enumerate().map(|(at, object)| (object.id(), at)).collect())
+        Self(
+            objects
+                .iter()
+                .enumerate()
+                .map(|(at, object)| (object.id(), at))
+                .collect(),
+        )
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
+use super::Limits;
 use super::cache::Cache;
 use super::node::{Node, Odd};
 use super::resource::Resource;
 use super::source::{Doc, Text, Written};
-use super::Limits;
-use serde_json::Value;
 use crate::object::{EntryKind, Place, Problem, Tree, TreeError, TreePath};
 use crate::yaml::Dialect;
+use serde_json::Value;
 
 pub(crate) struct Files<'a> {
     pub tree: &'a dyn Tree,
@@ -21,7 +21,8 @@ pub(crate) struct Files<'a> {
 }
 
 /// The names under which a kustomization is looked for.
-pub(crate) const KUSTOMIZATION_NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub(crate) const KUSTOMIZATION_NAMES: [&str; 3] =
+    ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 pub(crate) enum Target {
     File(TreePath),
@@ -36,18 +37,31 @@ impl Files<'_> {
         }
         let joined = folder.join(path).map_err(|error| at(place, &error));
         if let Ok(joined) = &joined {
-            match self.tree.entry(joined).map_err(|error| at(place, &error))?.map(|entry| entry.kind) {
+            match self
+                .tree
+                .entry(joined)
+                .map_err(|error| at(place, &error))?
+                .map(|entry| entry.kind)
+            {
                 Some(EntryKind::File) => return self.inside(folder, joined.clone(), place).map(Target::File),
                 Some(EntryKind::Folder) => return Ok(Target::Folder(joined.clone())),
-                Some(EntryKind::BadLink) => return Err(at(place, &TreeError::BadLink { path: joined.clone() })),
-                Some(EntryKind::Submodule) => return Err(at(place, &TreeError::Submodule { path: joined.clone() })),
-                Some(EntryKind::BadName) => return Err(at(place, &TreeError::BadName { path: joined.clone() })),
+                Some(EntryKind::BadLink) => {
+                    return Err(at(place, &TreeError::BadLink { path: joined.clone() }));
+                }
+                Some(EntryKind::Submodule) => {
+                    return Err(at(place, &TreeError::Submodule { path: joined.clone() }));
+                }
+                Some(EntryKind::BadName) => {
+                    return Err(at(place, &TreeError::BadName { path: joined.clone() }));
+                }
                 None => {}
             }
         }
         if is_remote(path) {
             let message = "this names something outside the repository, which is never fetched";
-            return Err(Problem::at(place.clone(), message).hint("copy it into the repository and name the copy"));
+            return Err(
+                Problem::at(place.clone(), message).hint("copy it into the repository and name the copy")
+            );
         }
         Err(at(place, &TreeError::Missing { path: joined? }))
     }
@@ -64,26 +78,53 @@ impl Files<'_> {
         if file.is_within(folder) {
             return Ok(file);
         }
-        let message = format!("{file} lies outside {folder}, and a kustomization reads files only from its own folder");
-        Err(Problem::at(place.clone(), message).hint("give that folder a kustomization.yaml and name the folder"))
+        let message =
+            format!("{file} lies outside {folder}, and a kustomization reads files only from its own folder");
+        Err(Problem::at(place.clone(), message)
+            .hint("give that folder a kustomization.yaml and name the folder"))
     }
 
     pub fn text(&self, path: &TreePath, place: &Place) -> Result<Text, Problem> {
-        let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| at(place, &error))?;
+        let blob = self
+            .tree
+            .read(path, self.limits.yaml.file_bytes)
+            .map_err(|error| at(place, &error))?;
         Ok(Text::file(path.clone(), blob.bytes))
     }
 
     /// The objects of a file, lists expanded.
-    pub fn resources(&self, path: &TreePath, place: &Place, dialect: Dialect) -> Result<Arc<Vec<Resource>>, Vec<Problem>> {
-        let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| vec![at(place, &error)])?;
-        let reading = if self.quotes.contains(path) { Reading::Quotes } else { Reading::Objects };
-        if let Some(known) = self.cache.parsed(&blob.id, path, dialect, reading) {
+    pub fn resources(
+        &self,
+        path: &TreePath,
+        place: &Place,
+        dialect: Dialect,
+    ) -> Result<Arc<Vec<Resource>>, Vec<Problem>> {
+        let entry = self.tree.entry(path).map_err(|error| vec![at(place, &error)])?;
+        let reading = if self.quotes.contains(path) {
+            Reading::Quotes
+        } else {
+            Reading::Objects
+        };
+        // The id is known without the content.
+        let known = entry
+            .as_ref()
+            .and_then(|entry| self.cache.parsed(&entry.id, path, dialect, reading));
+        if let Some(known) = known {
             return Ok(known);
         }
+        let blob = self
+            .tree
+            .read(path, self.limits.yaml.file_bytes)
+            .map_err(|error| vec![at(place, &error)])?;
+        let size = blob.bytes.len();
         let text = Text::file(path.clone(), blob.bytes);
-        let documents = text.documents(dialect, &self.limits.yaml).map_err(|problem| vec![problem])?;
+        let documents = text
+            .documents(dialect, &self.limits.yaml)
+            .map_err(|problem| vec![problem])?;
         let resources = Arc::new(objects(documents, reading)?);
-        self.cache.keep_parsed(blob.id, path, dialect, reading, &resources);
+        let id = entry.map_or(blob.id, |entry| entry.id);
+        self.cache
+            .keep_parsed(id, path, dialect, reading, &resources, size);
         Ok(resources)
     }
 
@@ -92,10 +133,15 @@ impl Files<'_> {
         let mut names = Vec::new();
         for name in KUSTOMIZATION_NAMES {
             let path = folder.child(name);
-            let entry = self.tree.entry(&path).map_err(|error| at(&Place::file(folder.clone()), &error))?;
+            let entry = self
+                .tree
+                .entry(&path)
+                .map_err(|error| at(&Place::file(folder.clone()), &error))?;
             match entry.map(|entry| entry.kind) {
                 Some(EntryKind::File) => names.push(path),
-                Some(EntryKind::BadLink) => return Err(at(&Place::file(path.clone()), &TreeError::BadLink { path })),
+                Some(EntryKind::BadLink) => {
+                    return Err(at(&Place::file(path.clone()), &TreeError::BadLink { path }));
+                }
                 _ => {}
             }
         }
@@ -122,7 +168,10 @@ fn is_remote(path: &str) -> bool {
         || path.starts_with("git@")
         || path.contains("?ref=")
         || path.contains(".git//")
-        || matches!(host, "github.com" | "gitlab.com" | "bitbucket.org" | "dev.azure.com")
+        || matches!(
+            host,
+            "github.com" | "gitlab.com" | "bitbucket.org" | "dev.azure.com"
+        )
 }
 
 /// How much of the way that scalars are written is kept.
@@ -155,26 +204,43 @@ pub(crate) fn objects(documents: Vec<Doc>, reading: Reading) -> Result<Vec<Resou
             found.push(problem);
             continue;
         }
-        let is_list = node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
-        match node.as_map_mut().filter(|_| is_list).and_then(|map| map.remove("items")) {
+        let is_list = node
+            .get("kind")
+            .and_then(Node::as_str)
+            .is_some_and(|kind| kind.ends_with("List"));
+        match node
+            .as_map_mut()
+            .filter(|_| is_list)
+            .and_then(|map| map.remove("items"))
+        {
             None => resources.push(Resource::new(node, place)),
             Some(Node::List(items)) => queue.extend(items.into_iter().map(|item| (item, place.clone()))),
             Some(items) if items.is_null() => {}
             Some(_) => found.push(Problem::at(place, "`items` of a list of objects must be a list")),
         }
     }
-    if found.is_empty() { Ok(resources) } else { Err(found) }
+    if found.is_empty() {
+        Ok(resources)
+    } else {
+        Err(found)
+    }
 }
 
 fn check_object(node: &Node, place: &Place) -> Result<(), Problem> {
     let Some(map) = node.as_map() else {
-        let problem = Problem::at(place.clone(), format!("this document is {}, not an object", node.what()));
+        let problem = Problem::at(
+            place.clone(),
+            format!("this document is {}, not an object", node.what()),
+        );
         return Err(problem.hint("an object has apiVersion, kind and metadata"));
     };
     let text = |value: Option<&Node>, field: &str, needed: bool| match value {
         Some(Node::Text(text)) if !text.value.is_empty() || !needed => Ok(()),
         Some(value) if !value.is_null() && value.as_str().is_none() => {
-            let problem = Problem::at(place.clone(), format!("the object's {field} is {}, not text", value.what()));
+            let problem = Problem::at(
+                place.clone(),
+                format!("the object's {field} is {}, not text", value.what()),
+            );
             Err(problem.hint("put it in quotes"))
         }
         _ if needed => Err(Problem::at(place.clone(), format!("the object has no {field}"))),
@@ -187,9 +253,19 @@ fn check_object(node: &Node, place: &Place) -> Result<(), Problem> {
     if metadata.is_some_and(|metadata| !metadata.is_null() && metadata.as_map().is_none()) {
         return Err(Problem::at(place.clone(), "the object's metadata is not a map"));
     }
-    let is_list = kind.and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
-    text(metadata.and_then(|metadata| metadata.get("name")), "metadata.name", !is_list)?;
-    text(metadata.and_then(|metadata| metadata.get("namespace")), "metadata.namespace", false)
+    let is_list = kind
+        .and_then(Node::as_str)
+        .is_some_and(|kind| kind.ends_with("List"));
+    text(
+        metadata.and_then(|metadata| metadata.get("name")),
+        "metadata.name",
+        !is_list,
+    )?;
+    text(
+        metadata.and_then(|metadata| metadata.get("namespace")),
+        "metadata.namespace",
+        false,
+    )
 }
 
 /// Notes how scalars are written, where that can show in the output.
@@ -205,7 +281,7 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
     };
     match node {
         Node::Map(map) => {
-            for (key, value) in map {
+            for (key, value) in map.iter_mut() {
                 if is_known(value) {
                     continue;
                 }
@@ -236,13 +312,18 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
         Node::Text(text) => match document.written(pointer) {
             Some(Written::Quoted) => text.quoted = Some(true),
             Some(Written::Plain(plain)) if text.value.is_empty() && plain.is_empty() => {
-                *node = Node::Odd(Box::new(Odd { value: Value::String(String::new()), text: String::new() }));
+                *node = Node::Odd(Box::new(Odd {
+                    value: Value::String(String::new()),
+                    text: String::new(),
+                }));
             }
             _ => {}
         },
         scalar => {
             let shows = ["/metadata/annotations/", "/metadata/labels/", "/data/"];
-            let matters = reading == Reading::Patch
+            let is_float = matches!(scalar, Node::Number(number) if number.is_f64());
+            let matters = is_float
+                || reading == Reading::Patch
                 || scalar.is_null()
                 || shows.iter().any(|prefix| pointer.starts_with(prefix));
             if !matters {

@@ -23,6 +23,7 @@ mod kustomization;
 mod labels;
 mod layer;
 mod load;
+mod map;
 mod names;
 mod namespace;
 mod node;
@@ -87,7 +88,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { yaml: yaml::Limits::default(), objects: 50_000, object_bytes: 1_500_000, total_bytes: 512 << 20 }
+        Self {
+            yaml: yaml::Limits::default(),
+            objects: 50_000,
+            object_bytes: 1_500_000,
+            total_bytes: 512 << 20,
+        }
     }
 }
 
@@ -119,8 +125,12 @@ pub fn render(
 }
 
 /// Renders a folder as `kustomize build` takes it; a folder without a kustomization is all its manifests.
-pub fn build(tree: &dyn Tree, folder: &TreePath, limits: &Limits) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    build_with(tree, folder, limits, &Cache::new())
+pub fn build(
+    tree: &dyn Tree,
+    folder: &TreePath,
+    limits: &Limits,
+) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
+    build_with(tree, folder, limits, &Cache::none())
 }
 
 /// [`build`] with what earlier builds have parsed.
@@ -130,7 +140,12 @@ pub fn build_with(
     limits: &Limits,
     cache: &Cache,
 ) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    let files = load::Files { tree, limits, cache, quotes: HashSet::new() };
+    let files = load::Files {
+        tree,
+        limits,
+        cache,
+        quotes: HashSet::new(),
+    };
     match files.kustomization(folder)? {
         Some(_) => finish::overlay(files, folder),
         None => folder::plain(&files, folder),
@@ -149,12 +164,18 @@ fn check(objects: &[Manifest], limits: &Limits, found: &mut Vec<Problem>) {
         let size = serde_json::to_vec(object.value()).map_or(0, |bytes| bytes.len());
         total = total.saturating_add(size);
         if size > limits.object_bytes {
-            let message =
-                format!("{} is {size} bytes, and the limit is {}", object.key(), limits.object_bytes);
+            let message = format!(
+                "{} is {size} bytes, and the limit is {}",
+                object.key(),
+                limits.object_bytes
+            );
             found.push(Problem::at(place.clone(), message).hint("no API server takes it; split it"));
         }
     }
     if total > limits.total_bytes {
-        found.push(Problem::new(format!("all objects are {total} bytes, and the limit is {}", limits.total_bytes)));
+        found.push(Problem::new(format!(
+            "all objects are {total} bytes, and the limit is {}",
+            limits.total_bytes
+        )));
     }
 }

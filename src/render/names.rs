@@ -25,8 +25,18 @@ pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &
     }
 }
 
-pub(crate) fn apply(build: &mut Build<'_>, end: End, part: &At<String>, specs: &[FieldSpec], layer: &mut Layer) {
-    let by = if end == End::Prefix { "namePrefix" } else { "nameSuffix" };
+pub(crate) fn apply(
+    build: &mut Build<'_>,
+    end: End,
+    part: &At<String>,
+    specs: &[FieldSpec],
+    layer: &mut Layer,
+) {
+    let by = if end == End::Prefix {
+        "namePrefix"
+    } else {
+        "nameSuffix"
+    };
     for object in &mut layer.objects {
         let (kind, ..) = object.original();
         let (kind, api_version) = (kind.to_owned(), object.api_version().to_owned());
@@ -35,7 +45,11 @@ pub(crate) fn apply(build: &mut Build<'_>, end: End, part: &At<String>, specs: &
         }
         let present = object.kind().to_owned();
         for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
-            if spec.path.len() == 2 && spec.path[0] == "metadata" && spec.path[1] == "name" && !part.it.is_empty() {
+            if spec.path.len() == 2
+                && spec.path[0] == "metadata"
+                && spec.path[1] == "name"
+                && !part.it.is_empty()
+            {
                 match end {
                     End::Prefix => object.prefixes.push(part.it.clone()),
                     End::Suffix => object.suffixes.push(part.it.clone()),
@@ -45,10 +59,18 @@ pub(crate) fn apply(build: &mut Build<'_>, end: End, part: &At<String>, specs: &
             if !spec.gvk.selects(&api_version, &present) {
                 continue;
             }
-            let set = visit(&mut object.node, &spec.path, spec.create, Make::Scalar, &mut |node| put(node, end, &part.it));
+            let set = visit(
+                &mut object.node,
+                &spec.path,
+                spec.create,
+                Make::Scalar,
+                &mut |node| put(node, end, &part.it),
+            );
             if let Err(NotThere(message)) = set {
                 let message = format!("{message} (renaming {kind} {})", object.name());
-                build.found.push(Problem::at(object.origin.place.clone(), message));
+                build
+                    .found
+                    .push(Problem::at(object.origin.place.clone(), message));
             }
         }
         object.touch(by, &part.place);
@@ -57,8 +79,11 @@ pub(crate) fn apply(build: &mut Build<'_>, end: End, part: &At<String>, specs: &
 
 /// These are found by the name they have: a CRD's and an APIService's is made of what it serves.
 fn keeps_its_name(api_version: &str, kind: &str) -> bool {
-    let api_service =
-        GvkFilter { group: "apiregistration.k8s.io".to_owned(), version: String::new(), kind: "APIService".to_owned() };
+    let api_service = GvkFilter {
+        group: "apiregistration.k8s.io".to_owned(),
+        version: String::new(),
+        kind: "APIService".to_owned(),
+    };
     matches!(kind, "CustomResourceDefinition" | "Namespace") || api_service.selects(api_version, kind)
 }
 
@@ -71,7 +96,11 @@ fn put(node: &mut Node, end: End, part: &str) -> Result<(), NotThere> {
             None => return Err(NotThere(format!("the name is {}", node.what()))),
         },
     };
-    let value = if end == End::Prefix { format!("{part}{old}") } else { format!("{old}{part}") };
+    let value = if end == End::Prefix {
+        format!("{part}{old}")
+    } else {
+        format!("{old}{part}")
+    };
     *node = Node::Text(Text::new(value, quoted));
     Ok(())
 }

@@ -19,7 +19,14 @@ pub(crate) enum Subjects {
 
 pub(crate) fn run(build: &mut Build<'_>, namespace: &At<String>, layer: &mut Layer) {
     let fields = layer.fields.clone();
-    apply(build, namespace, &fields.namespace, Subjects::Default, false, layer);
+    apply(
+        build,
+        namespace,
+        &fields.namespace,
+        Subjects::Default,
+        false,
+        layer,
+    );
 }
 
 pub(crate) fn apply(
@@ -78,7 +85,7 @@ fn set(
                     Subjects::AllServiceAccounts => is("kind", "ServiceAccount"),
                 };
                 if let Some(map) = subject.as_map_mut().filter(|_| follows) {
-                    put(map.entry("namespace".to_owned()).or_insert(Node::Null))?;
+                    put(map.get_or("namespace", || Node::Null))?;
                 }
             }
         }
@@ -88,11 +95,19 @@ fn set(
         let skip = match path.as_slice() {
             ["metadata", "namespace"] => true,
             ["metadata", "name"] => api_version != "v1",
-            ["subjects", "namespace"] => is_binding && matches!(&*spec.gvk.kind, "RoleBinding" | "ClusterRoleBinding"),
+            ["subjects", "namespace"] => {
+                is_binding && matches!(&*spec.gvk.kind, "RoleBinding" | "ClusterRoleBinding")
+            }
             _ => false,
         };
         if !skip {
-            visit(&mut object.node, &spec.path, spec.create, Make::Scalar, &mut |node| put(node))?;
+            visit(
+                &mut object.node,
+                &spec.path,
+                spec.create,
+                Make::Scalar,
+                &mut |node| put(node),
+            )?;
         }
     }
     Ok(())

@@ -4,11 +4,9 @@
 //! over a plain one `5`; an annotation `1.10` is the text `1.10`. So text knows whether it was quoted, and a scalar
 //! that is written in another way than JSON would write it keeps its own text.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Number, Value};
 
-pub(crate) type Map = BTreeMap<String, Node>;
+pub(crate) use super::map::Map;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Node {
@@ -38,7 +36,18 @@ pub(crate) struct Text {
 
 impl Text {
     pub fn new(value: impl Into<String>, quoted: bool) -> Self {
-        Self { value: value.into(), quoted: Some(quoted) }
+        Self {
+            value: value.into(),
+            quoted: Some(quoted),
+        }
+    }
+
+    /// A strategic merge writes text that would be read as something else in quotes, wherever it comes by.
+    pub fn settle(&mut self) {
+        if self.quoted == Some(false) || self.value.len() <= 5 {
+            let needs = is_old_boolean(&self.value) || (!self.value.is_empty() && needs_quotes(&self.value));
+            self.quoted = needs.then_some(true).or(self.quoted);
+        }
     }
 
     /// What would be read as something else must stand in quotes; of other text it is taken that it does not.
@@ -55,7 +64,10 @@ impl PartialEq for Text {
 
 impl Node {
     pub fn text(value: impl Into<String>) -> Self {
-        Self::Text(Text { value: value.into(), quoted: None })
+        Self::Text(Text {
+            value: value.into(),
+            quoted: None,
+        })
     }
 
     pub fn is_quoted(&self) -> bool {
@@ -65,7 +77,8 @@ impl Node {
     /// Text as kustomize writes it where a field is new: in quotes where it would be read as something else.
     pub fn fresh(value: impl Into<String>) -> Self {
         let value = value.into();
-        let quoted = is_old_boolean(&value) || (!value.is_empty() && !value.contains('\n') && needs_quotes(&value));
+        let quoted =
+            is_old_boolean(&value) || (!value.is_empty() && !value.contains('\n') && needs_quotes(&value));
         Self::Text(Text::new(value, quoted))
     }
 
@@ -164,7 +177,11 @@ impl Node {
             Self::Number(number) => Value::Number(number),
             Self::Text(text) => Value::String(text.value),
             Self::List(list) => Value::Array(list.into_iter().map(Self::into_value).collect()),
-            Self::Map(map) => Value::Object(map.into_iter().map(|(key, value)| (key, value.into_value())).collect()),
+            Self::Map(map) => Value::Object(
+                map.into_iter()
+                    .map(|(key, value)| (key, value.into_value()))
+                    .collect(),
+            ),
             Self::Odd(odd) => odd.value,
         }
     }
@@ -182,7 +199,11 @@ impl From<&Value> for Node {
             Value::Number(number) => Self::Number(number.clone()),
             Value::String(text) => Self::text(text.as_str()),
             Value::Array(list) => Self::List(list.iter().map(Self::from).collect()),
-            Value::Object(map) => Self::Map(map.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect()),
+            Value::Object(map) => Self::Map(
+                map.iter()
+                    .map(|(key, value)| (key.clone(), Self::from(value)))
+                    .collect(),
+            ),
         }
     }
 }
@@ -195,7 +216,11 @@ impl From<Value> for Node {
             Value::Number(number) => Self::Number(number),
             Value::String(text) => Self::text(text),
             Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
-            Value::Object(map) => Self::Map(map.into_iter().map(|(key, value)| (key, Self::from(value))).collect()),
+            Value::Object(map) => Self::Map(
+                map.into_iter()
+                    .map(|(key, value)| (key, Self::from(value)))
+                    .collect(),
+            ),
         }
     }
 }
@@ -210,7 +235,9 @@ pub(crate) fn go_number(number: &Number) -> String {
 
 /// Whether text would be read as something else if it stood without quotes: then it must have stood in some.
 pub(crate) fn needs_quotes(text: &str) -> bool {
-    let Some(first) = text.bytes().next() else { return true };
+    let Some(first) = text.bytes().next() else {
+        return true;
+    };
     // Whoever writes several lines, or spaces at the ends, has used a block or quotes.
     if text.contains('\n') || text.starts_with(' ') || text.ends_with(' ') || text.ends_with(':') {
         return true;
@@ -219,8 +246,8 @@ pub(crate) fn needs_quotes(text: &str) -> bool {
         return true;
     }
     match first {
-        b'&' | b'*' | b'!' | b'|' | b'>' | b'\'' | b'"' | b'%' | b'@' | b'`' | b'{' | b'}' | b'[' | b']' | b','
-        | b'#' => true,
+        b'&' | b'*' | b'!' | b'|' | b'>' | b'\'' | b'"' | b'%' | b'@' | b'`' | b'{' | b'}' | b'[' | b']'
+        | b',' | b'#' => true,
         b'-' | b'?' if text.len() == 1 || text.as_bytes()[1] == b' ' => true,
         b'0'..=b'9' | b'+' | b'-' | b'.' => looks_numeric(text),
         _ => is_word(text),
@@ -238,7 +265,21 @@ fn is_word(text: &str) -> bool {
 pub(crate) fn is_old_boolean(text: &str) -> bool {
     matches!(
         text,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF"
+        "y" | "Y"
+            | "yes"
+            | "Yes"
+            | "YES"
+            | "on"
+            | "On"
+            | "ON"
+            | "n"
+            | "N"
+            | "no"
+            | "No"
+            | "NO"
+            | "off"
+            | "Off"
+            | "OFF"
     )
 }
 
@@ -247,21 +288,31 @@ fn looks_numeric(text: &str) -> bool {
     let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(&plain);
     let digits = |text: &str, radix| !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
     let prefixed = |prefix: [&str; 2], radix| {
-        prefix.iter().any(|prefix| unsigned.strip_prefix(prefix).is_some_and(|rest| digits(rest, radix)))
+        prefix.iter().any(|prefix| {
+            unsigned
+                .strip_prefix(prefix)
+                .is_some_and(|rest| digits(rest, radix))
+        })
     };
     matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN")
         || prefixed(["0x", "0X"], 16)
         || prefixed(["0o", "0O"], 8)
         || prefixed(["0b", "0B"], 2)
         || (unsigned.bytes().any(|byte| byte.is_ascii_digit())
-            && unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+            && unsigned
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
             && (unsigned.parse::<f64>().is_ok() || looks_like_date(text)))
 }
 
 /// `2026-11-21`: kustomize reads a bare one as a time.
 fn looks_like_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
-    parts.len() == 3 && parts[0].len() == 4 && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    parts.len() == 3
+        && parts[0].len() == 4
+        && parts
+            .iter()
+            .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -278,10 +329,32 @@ mod tests {
 
     #[test]
     fn text_that_would_be_read_otherwise_was_quoted() {
-        for text in ["", "5", "1.5", "1e3", "0x1F", "true", "null", "~", "- a", "a: b", "two\nlines", "2026-11-21"] {
+        for text in [
+            "",
+            "5",
+            "1.5",
+            "1e3",
+            "0x1F",
+            "true",
+            "null",
+            "~",
+            "- a",
+            "a: b",
+            "two\nlines",
+            "2026-11-21",
+        ] {
             assert!(needs_quotes(text), "{text:?}");
         }
-        for text in ["a", "yes", "v1.2", "10.0.0.1", "1Gi", "http://x:80/y", "-x", "a-b"] {
+        for text in [
+            "a",
+            "yes",
+            "v1.2",
+            "10.0.0.1",
+            "1Gi",
+            "http://x:80/y",
+            "-x",
+            "a-b",
+        ] {
             assert!(!needs_quotes(text), "{text:?}");
         }
     }

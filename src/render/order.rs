@@ -36,14 +36,22 @@ const LAST: &[&str] = &["MutatingWebhookConfiguration", "ValidatingWebhookConfig
 pub(crate) fn sort(objects: Vec<Resource>, options: Option<&Sort>) -> Vec<Resource> {
     let (first, last): (Vec<&str>, Vec<&str>) = match options {
         Some(sort) if sort.order == "fifo" => return objects,
-        Some(Sort { first_and_last: Some((first, last)), .. }) => {
-            (first.iter().map(String::as_str).collect(), last.iter().map(String::as_str).collect())
-        }
+        Some(Sort {
+            first_and_last: Some((first, last)),
+            ..
+        }) => (
+            first.iter().map(String::as_str).collect(),
+            last.iter().map(String::as_str).collect(),
+        ),
         _ => (FIRST.to_vec(), LAST.to_vec()),
     };
     let rank = |kind: &str| -> i64 {
         // A kind that is in both lists counts where the later one puts it.
-        let place = |list: &[&str]| list.iter().rposition(|known| *known == kind).and_then(|at| i64::try_from(at).ok());
+        let place = |list: &[&str]| {
+            list.iter()
+                .rposition(|known| *known == kind)
+                .and_then(|at| i64::try_from(at).ok())
+        };
         let length = i64::try_from(first.len()).unwrap_or_default();
         match (place(&last), place(&first)) {
             (Some(at), _) => 1 + at,
@@ -51,7 +59,10 @@ pub(crate) fn sort(objects: Vec<Resource>, options: Option<&Sort>) -> Vec<Resour
             (None, None) => 0,
         }
     };
-    let mut keyed: Vec<(Key, Resource)> = objects.into_iter().map(|object| (Key::of(&object, &rank), object)).collect();
+    let mut keyed: Vec<(Key, Resource)> = objects
+        .into_iter()
+        .map(|object| (Key::of(&object, &rank), object))
+        .collect();
     keyed.sort_by(|(one, _), (other, _)| one.compare(other));
     keyed.into_iter().map(|(_, object)| object).collect()
 }
@@ -66,7 +77,13 @@ struct Key {
 
 impl Key {
     fn of(object: &Resource, rank: &dyn Fn(&str) -> i64) -> Self {
-        let or = |text: &str, other: &str| if text.is_empty() { other.to_owned() } else { text.to_owned() };
+        let or = |text: &str, other: &str| {
+            if text.is_empty() {
+                other.to_owned()
+            } else {
+                text.to_owned()
+            }
+        };
         let (group, version) = split_api_version(object.api_version());
         let kind = object.kind();
         Self {
@@ -79,11 +96,18 @@ impl Key {
     }
 
     fn compare(&self, other: &Self) -> Ordering {
-        self.rank.cmp(&other.rank).then_with(|| {
-            let gvk = self.gvk.cmp(&other.gvk);
-            let namespaces = self.is_namespace && other.is_namespace;
-            // The core group comes last of its rank, but for Namespaces, where it comes first.
-            if namespaces && (self.is_core_namespace || other.is_core_namespace) { gvk.reverse() } else { gvk }
-        }).then_with(|| self.name.cmp(&other.name))
+        self.rank
+            .cmp(&other.rank)
+            .then_with(|| {
+                let gvk = self.gvk.cmp(&other.gvk);
+                let namespaces = self.is_namespace && other.is_namespace;
+                // The core group comes last of its rank, but for Namespaces, where it comes first.
+                if namespaces && (self.is_core_namespace || other.is_core_namespace) {
+                    gvk.reverse()
+                } else {
+                    gvk
+                }
+            })
+            .then_with(|| self.name.cmp(&other.name))
     }
 }

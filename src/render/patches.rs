@@ -75,7 +75,12 @@ impl Index {
     }
 }
 
-pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn run(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     let mut index = Index::default();
     for patch in &kustomization.patches {
         one(build, folder, patch, layer, &mut index);
@@ -84,7 +89,13 @@ pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kust
     layer.objects.retain(|object| !object.node.is_empty());
 }
 
-pub(crate) fn one(build: &mut Build<'_>, folder: &TreePath, patch: &At<Patch>, layer: &mut Layer, index: &mut Index) {
+pub(crate) fn one(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    patch: &At<Patch>,
+    layer: &mut Layer,
+    index: &mut Index,
+) {
     let text = match &patch.it.content {
         Content::Nothing => {
             let problem = Problem::at(patch.place.clone(), "this patch has neither `path` nor `patch`");
@@ -110,11 +121,17 @@ pub(crate) fn one(build: &mut Build<'_>, folder: &TreePath, patch: &At<Patch>, l
 /// A list is a JSON patch, a map a strategic merge.
 fn parse(build: &Build<'_>, text: &Text, is_inline: bool) -> Result<Parsed, Vec<Problem>> {
     let limits = &build.files.limits.yaml;
-    let content = if is_inline { text.bytes().trim_ascii_start() } else { text.bytes() };
+    let content = if is_inline {
+        text.bytes().trim_ascii_start()
+    } else {
+        text.bytes()
+    };
     if content.first() == Some(&b'[') {
         return json_patch::read(text, limits).map(Parsed::Json);
     }
-    let documents = text.documents(Dialect::Kustomize, limits).map_err(|problem| vec![problem])?;
+    let documents = text
+        .documents(Dialect::Kustomize, limits)
+        .map_err(|problem| vec![problem])?;
     if documents.iter().any(|document| document.value().is_array()) {
         return json_patch::read(text, limits).map(Parsed::Json);
     }
@@ -128,7 +145,11 @@ fn select(target: &Selector, place: &Place, layer: &Layer, names: &mut Names) ->
         !object.node.is_empty() && matcher.fits(object)
     };
     Ok(match matcher.literal_name() {
-        Some(name) => names.find(&layer.objects, name).into_iter().filter(fits).collect(),
+        Some(name) => names
+            .find(&layer.objects, name)
+            .into_iter()
+            .filter(fits)
+            .collect(),
         None => (0..layer.objects.len()).filter(fits).collect(),
     })
 }
@@ -151,7 +172,9 @@ fn strategic(
     };
     if let Some(second) = patches.get(1) {
         let message = "several patches in one entry that has a `target`";
-        build.found.push(Problem::at(second.origin.place.clone(), message).hint("give each its own entry"));
+        build
+            .found
+            .push(Problem::at(second.origin.place.clone(), message).hint("give each its own entry"));
         return;
     }
     let Some(patch) = patches.into_iter().next() else {
@@ -159,9 +182,14 @@ fn strategic(
         return;
     };
     let selected = select(target, place, layer, &mut index.names);
-    let Some(selected) = build.keep(selected) else { return };
+    let Some(selected) = build.keep(selected) else {
+        return;
+    };
     if selected.is_empty() {
-        build.note(place, "the target of this patch fits no object, so it changes nothing");
+        build.note(
+            place,
+            "the target of this patch fits no object, so it changes nothing",
+        );
     }
     for at in selected {
         let object = &mut layer.objects[at];
@@ -185,19 +213,29 @@ fn texts_only(patch: &mut Resource) {
 /// The one object that an untargeted patch names.
 fn target_of(build: &mut Build<'_>, patch: &Resource, layer: &Layer, index: &mut AnyId) -> Option<usize> {
     let id = patch.original_id();
-    let mut places = index.find(&layer.objects, &id).iter().filter(|at| !layer.objects[**at].node.is_empty());
+    let mut places = index
+        .find(&layer.objects, &id)
+        .iter()
+        .filter(|at| !layer.objects[**at].node.is_empty());
     match (places.next(), places.next()) {
         (Some(at), None) => Some(*at),
         (None, _) => {
             let message = format!("this patch is for {id}, which is not among the resources");
             let problem = Problem::at(patch.origin.place.clone(), message);
-            build.found.push(problem.hint("group, version, kind, name and namespace must be those of the resource"));
+            build
+                .found
+                .push(problem.hint("group, version, kind, name and namespace must be those of the resource"));
             None
         }
         (Some(one), Some(other)) => {
-            let places = (&layer.objects[*one].origin.place, &layer.objects[*other].origin.place);
+            let places = (
+                &layer.objects[*one].origin.place,
+                &layer.objects[*other].origin.place,
+            );
             let message = format!("this patch fits two objects: {} and {}", places.0, places.1);
-            build.found.push(Problem::at(patch.origin.place.clone(), message).hint("give it a `target`"));
+            build
+                .found
+                .push(Problem::at(patch.origin.place.clone(), message).hint("give it a `target`"));
             None
         }
     }
@@ -205,7 +243,11 @@ fn target_of(build: &mut Build<'_>, patch: &Resource, layer: &Layer, index: &mut
 
 fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut Resource, index: &mut Index) {
     let place = &patch.origin.place;
-    let (name, namespace, kind) = (object.name().to_owned(), object.namespace().to_owned(), object.kind().to_owned());
+    let (name, namespace, kind) = (
+        object.name().to_owned(),
+        object.namespace().to_owned(),
+        object.kind().to_owned(),
+    );
     if options.allow_name_change || options.allow_kind_change {
         object.store_previous();
         index.forget();
@@ -236,7 +278,11 @@ fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut 
         // The object is gone; the caller drops what is empty.
         Ok(None) => index.forget(),
         Err(fault) => {
-            let path = if fault.path.is_empty() { String::new() } else { format!("{}: ", fault.path) };
+            let path = if fault.path.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", fault.path)
+            };
             let message = format!("{path}{} (patching {kind} {name})", fault.message);
             let problem = Problem::at(place.clone(), message);
             build.found.push(match fault.hint {
@@ -257,13 +303,20 @@ fn json(
 ) {
     let Some(target) = &options.target else {
         let problem = Problem::at(place.clone(), "a JSON patch needs a `target`");
-        build.found.push(problem.hint("name the object: `target: {kind: …, name: …}`"));
+        build
+            .found
+            .push(problem.hint("name the object: `target: {kind: …, name: …}`"));
         return;
     };
     let selected = select(target, place, layer, &mut index.names);
-    let Some(selected) = build.keep(selected) else { return };
+    let Some(selected) = build.keep(selected) else {
+        return;
+    };
     if selected.is_empty() {
-        build.note(place, "the target of this patch fits no object, so it changes nothing");
+        build.note(
+            place,
+            "the target of this patch fits no object, so it changes nothing",
+        );
     }
     for at in selected {
         let object = &mut layer.objects[at];
@@ -277,7 +330,7 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
     // Where kustomize keeps notes among the annotations, there are annotations to add to.
     if object.has_notes() {
         if let Some(metadata) = object.metadata_mut() {
-            let annotations = metadata.entry("annotations".to_owned()).or_insert(Node::Null);
+            let annotations = metadata.get_or("annotations", || Node::Null);
             if annotations.is_null() {
                 *annotations = Node::Map(Map::new());
             }
@@ -292,7 +345,10 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
             object.rewrite_texts("annotations");
             object.touch("patch", place);
             if object.kind().is_empty() || object.name().is_empty() {
-                build.found.push(Problem::at(place.clone(), "this patch takes away the kind or the name of the object"));
+                build.found.push(Problem::at(
+                    place.clone(),
+                    "this patch takes away the kind or the name of the object",
+                ));
             }
         }
         Err(mut problem) => {
@@ -307,7 +363,11 @@ fn check_unique(build: &mut Build<'_>, place: &Place, layer: &mut Layer) {
     let mut seen: HashMap<Id, &Place> = HashMap::with_capacity(layer.objects.len());
     for object in &layer.objects {
         if let Some(first) = seen.insert(object.id(), &object.origin.place) {
-            let message = format!("after this patch {} is there twice: {first} and {}", object.id(), object.origin.place);
+            let message = format!(
+                "after this patch {} is there twice: {first} and {}",
+                object.id(),
+                object.origin.place
+            );
             build.found.push(Problem::at(place.clone(), message));
         }
     }
@@ -328,10 +388,16 @@ pub(crate) fn strategic_merge_files(
 /// Untargeted strategic merges, each a file or the patch itself.
 pub(crate) fn merge_texts(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Text>], layer: &mut Layer) {
     let mut index = Index::default();
-    let options =
-        Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
+    let options = Patch {
+        content: Content::Nothing,
+        target: None,
+        allow_name_change: false,
+        allow_kind_change: false,
+    };
     for entry in entries {
-        let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else { continue };
+        let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else {
+            continue;
+        };
         for mut patch in patches {
             texts_only(&mut patch);
             if let Some(at) = target_of(build, &patch, layer, &mut index.any_id) {
@@ -357,7 +423,9 @@ pub(crate) fn file_or_inline(
         let text = build.files.file(folder, &written, place);
         build.keep(text)?
     };
-    let documents = text.documents(Dialect::Kustomize, &limits).map_err(|problem| vec![problem]);
+    let documents = text
+        .documents(Dialect::Kustomize, &limits)
+        .map_err(|problem| vec![problem]);
     let read = documents.and_then(|documents| objects(documents, Reading::Patch));
     build.keep_all(read)
 }
@@ -367,7 +435,12 @@ pub(crate) fn is_inline(text: &str) -> bool {
     text.contains('\n') || text.contains(": ") || text.contains("\":")
 }
 
-pub(crate) fn json_files(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn json_files(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     for patch in &kustomization.patches_json {
         json_entries(build, folder, std::slice::from_ref(patch), layer);
         build.transformed(kustomization, layer, "PatchJson6902Transformer");
@@ -375,11 +448,19 @@ pub(crate) fn json_files(build: &mut Build<'_>, folder: &TreePath, kustomization
 }
 
 /// JSON patches that must have a target with a name.
-pub(crate) fn json_entries(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Patch>], layer: &mut Layer) {
+pub(crate) fn json_entries(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    entries: &[At<Patch>],
+    layer: &mut Layer,
+) {
     let mut names = Names::default();
     for patch in entries {
         let Some(target) = patch.it.target.as_ref().filter(|target| !target.name.is_empty()) else {
-            let problem = Problem::at(patch.place.clone(), "an entry of patchesJson6902 needs a `target` with a `name`");
+            let problem = Problem::at(
+                patch.place.clone(),
+                "an entry of patchesJson6902 needs a `target` with a `name`",
+            );
             build.found.push(problem);
             continue;
         };
@@ -397,13 +478,19 @@ pub(crate) fn json_entries(build: &mut Build<'_>, folder: &TreePath, entries: &[
         };
         let Some(text) = text else { continue };
         let operations = json_patch::read(&text, &build.files.limits.yaml);
-        let Some(operations) = build.keep_all(operations) else { continue };
+        let Some(operations) = build.keep_all(operations) else {
+            continue;
+        };
         if operations.is_empty() {
-            build.found.push(Problem::at(patch.place.clone(), "this patch holds no operation"));
+            build
+                .found
+                .push(Problem::at(patch.place.clone(), "this patch holds no operation"));
             continue;
         }
         let selected = select(target, &patch.place, layer, &mut names);
-        let Some(selected) = build.keep(selected) else { continue };
+        let Some(selected) = build.keep(selected) else {
+            continue;
+        };
         for at in selected {
             apply_json(build, &operations, &patch.place, &mut layer.objects[at]);
         }

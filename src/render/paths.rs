@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::fields::split_escaped;
-use super::node::{Map, Node, Text};
+use super::node::{Map, Node, Odd, Text};
 
 /// Splits at dots; `\.` is a dot in a key, and so is any dot in brackets.
 pub(crate) fn split(path: &str) -> Vec<String> {
@@ -32,15 +32,21 @@ fn list_part(part: &str) -> Option<&str> {
 }
 
 fn field_and_value(part: &str) -> Result<(&str, &str), String> {
-    part.split_once('=').ok_or_else(|| format!("`[{part}]` in a path must be `[field=value]`"))
+    part.split_once('=')
+        .ok_or_else(|| format!("`[{part}]` in a path must be `[field=value]`"))
 }
 
 /// The one value at a path. `None` where it is missing.
 pub(crate) fn lookup<'a>(node: &'a Node, path: &[String]) -> Result<Option<&'a Node>, String> {
     let mut here = node;
-    for part in path.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
+    for part in path
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty())
+    {
         let next = if let Ok(index) = part.parse::<i64>() {
-            let index = usize::try_from(index).map_err(|_| "an index in a path cannot be negative".to_owned())?;
+            let index =
+                usize::try_from(index).map_err(|_| "an index in a path cannot be negative".to_owned())?;
             items(here)?.get(index)
         } else if part == "-" {
             items(here)?.last()
@@ -92,25 +98,38 @@ pub(crate) enum Create {
 pub(crate) type Set<'s> = &'s mut dyn FnMut(&mut Node, bool) -> Result<(), String>;
 
 /// Calls `set` for every value at a path of a target, making what is missing where that is wanted. Returns how many.
-pub(crate) fn each(node: &mut Node, path: &[String], create: Create, is_new: bool, set: Set<'_>) -> Result<usize, String> {
+pub(crate) fn each(
+    node: &mut Node,
+    path: &[String],
+    create: Create,
+    is_new: bool,
+    set: Set<'_>,
+) -> Result<usize, String> {
     let Some((part, rest)) = path.split_first() else {
         set(node, is_new)?;
         return Ok(1);
     };
     if let Ok(index) = part.parse::<usize>() {
-        let Node::List(items) = node else { return Err(expects("list", node)) };
+        let Node::List(items) = node else {
+            return Err(expects("list", node));
+        };
         let is_new = items.len() == index && create != Create::No;
         if is_new {
             items.push(make(rest.first(), create));
         }
         let count = items.len();
-        let item = items.get_mut(index).ok_or_else(|| format!("the path asks for item {index} of {count}"))?;
+        let item = items
+            .get_mut(index)
+            .ok_or_else(|| format!("the path asks for item {index} of {count}"))?;
         return each(item, rest, create, is_new, set);
     }
     if let Some(inner) = list_part(part) {
         let (field, value) = field_and_value(inner)?;
-        let pattern = Regex::new(value).map_err(|_| "a value in a path is not a regular expression".to_owned())?;
-        let Node::List(items) = node else { return Err(expects("list", node)) };
+        let pattern =
+            Regex::new(value).map_err(|_| "a value in a path is not a regular expression".to_owned())?;
+        let Node::List(items) = node else {
+            return Err(expects("list", node));
+        };
         let found = matching(items, field, &pattern, rest, create, set)?;
         if found > 0 || create == Create::No {
             return Ok(found);
@@ -122,7 +141,9 @@ pub(crate) fn each(node: &mut Node, path: &[String], create: Create, is_new: boo
         return matching(items, field, &pattern, rest, create, set);
     }
     if part == "*" {
-        let Node::List(items) = node else { return Err(expects("list", node)) };
+        let Node::List(items) = node else {
+            return Err(expects("list", node));
+        };
         let mut found = 0;
         for item in items {
             found += each(item, rest, create, false, set)?;
@@ -135,7 +156,7 @@ pub(crate) fn each(node: &mut Node, path: &[String], create: Create, is_new: boo
             if is_new && create == Create::No {
                 return Ok(0);
             }
-            let field = map.entry(part.clone()).or_insert_with(|| make(rest.first(), create));
+            let field = map.get_or(part, || make(rest.first(), create));
             each(field, rest, create, is_new, set)
         }
         node if node.is_null() => Ok(0),
@@ -191,17 +212,28 @@ pub(crate) fn untyped(text: &str) -> Node {
     let plain = Node::Text(Text::new(text, false));
     // What could not stand without quotes stays text.
     let special = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | '~'));
-    if text.is_empty() {
-        return Node::Null;
-    }
     if text.contains(special) {
         return plain;
     }
-    match read(text.as_bytes(), &TreePath::root(), Dialect::Kustomize, &Limits::default()) {
+    match read(
+        text.as_bytes(),
+        &TreePath::root(),
+        Dialect::Kustomize,
+        &Limits::default(),
+    ) {
         Ok(documents) => match documents.into_iter().next().map(|document| document.into_value()) {
-            Some(value) if value.is_number() || value.is_boolean() => Node::from(value),
+            Some(value) if value.is_number() || value.is_boolean() => match Node::from(value) {
+                node if node.scalar().as_deref() == Some(text) => node,
+                node => Node::Odd(Box::new(Odd {
+                    value: node.into_value(),
+                    text: text.to_owned(),
+                })),
+            },
             Some(_) => plain,
-            None => Node::Null,
+            None => Node::Odd(Box::new(Odd {
+                value: serde_json::Value::Null,
+                text: text.to_owned(),
+            })),
         },
         Err(_) => plain,
     }
@@ -214,7 +246,10 @@ mod tests {
     #[test]
     fn paths_split_at_dots_outside_brackets() {
         assert_eq!(split("a.b"), ["a", "b"]);
-        assert_eq!(split(r"metadata.annotations.example\.com/x"), ["metadata", "annotations", "example.com/x"]);
+        assert_eq!(
+            split(r"metadata.annotations.example\.com/x"),
+            ["metadata", "annotations", "example.com/x"]
+        );
         assert_eq!(split("a.[name=x.y].b"), ["a", "[name=x.y]", "b"]);
         assert_eq!(split("data.[a.b]"), ["data", "a.b"]);
         assert_eq!(split("a.0.b"), ["a", "0", "b"]);

@@ -52,7 +52,9 @@ impl Referent {
     }
 
     fn was(&self, gvk: &GvkFilter) -> bool {
-        self.previous.iter().any(|(_, kind)| gvk.selects(&self.api_version, kind))
+        self.previous
+            .iter()
+            .any(|(_, kind)| gvk.selects(&self.api_version, kind))
     }
 }
 
@@ -87,10 +89,16 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
             }
         }
     }
-    let all = Referents { objects: &referents, by_name };
+    let all = Referents {
+        objects: &referents,
+        by_name,
+    };
     // By the kind of the referrer, because every object would otherwise be asked for every rule.
     let mut rules: HashMap<&str, Vec<(usize, &GvkFilter, &FieldSpec)>> = HashMap::new();
-    let specs = fields.name_reference.iter().flat_map(|r| r.referrers.iter().map(move |spec| (&r.target, spec)));
+    let specs = fields
+        .name_reference
+        .iter()
+        .flat_map(|r| r.referrers.iter().map(move |spec| (&r.target, spec)));
     for (nth, (target, spec)) in specs.enumerate() {
         rules.entry(&spec.gvk.kind).or_default().push((nth, target, spec));
     }
@@ -107,10 +115,21 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
             continue;
         }
         mine.sort_by_key(|(nth, ..)| *nth);
-        let referrer = Referrer { this: all.objects[at].clone(), role: role_of(object), subjects: subjects_of(object) };
+        let referrer = Referrer {
+            this: all.objects[at].clone(),
+            role: role_of(object),
+            subjects: subjects_of(object),
+        };
         for (_, target, spec) in mine {
-            let search = Search { all: &all, referrer: &referrer, target, path: &spec.path };
-            let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| search.set(node));
+            let search = Search {
+                all: &all,
+                referrer: &referrer,
+                target,
+                path: &spec.path,
+            };
+            let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| {
+                search.set(node)
+            });
             if let Err(trouble) = set {
                 build.found.push(problem(trouble, object, spec));
             }
@@ -126,7 +145,11 @@ fn problem(trouble: Trouble, object: &Resource, spec: &FieldSpec) -> Problem {
             Problem::at(object.origin.place.clone(), message)
         }
         Trouble::Several(names) => {
-            let message = format!("{path} of {} may mean several objects: {}", object.id(), names.join(", "));
+            let message = format!(
+                "{path} of {} may mean several objects: {}",
+                object.id(),
+                names.join(", ")
+            );
             Problem::at(object.origin.place.clone(), message).hint("give the objects names of their own")
         }
     }
@@ -135,16 +158,28 @@ fn problem(trouble: Trouble, object: &Resource, spec: &FieldSpec) -> Problem {
 fn role_of(object: &Resource) -> Option<GvkFilter> {
     let role = object.node.get("roleRef")?;
     let text = |field: &str| Some(role.get(field)?.scalar()?);
-    Some(GvkFilter { group: text("apiGroup")?, version: String::new(), kind: text("kind")? })
+    Some(GvkFilter {
+        group: text("apiGroup")?,
+        version: String::new(),
+        kind: text("kind")?,
+    })
 }
 
 fn subjects_of(object: &Resource) -> Vec<String> {
     if object.kind() != "RoleBinding" {
         return Vec::new();
     }
-    let subjects = object.node.get("subjects").and_then(Node::as_list).unwrap_or_default();
-    let accounts = subjects.iter().filter(|subject| subject.get("kind").and_then(Node::as_str) == Some("ServiceAccount"));
-    accounts.filter_map(|subject| Some(subject.get("namespace")?.as_str()?.to_owned())).collect()
+    let subjects = object
+        .node
+        .get("subjects")
+        .and_then(Node::as_list)
+        .unwrap_or_default();
+    let accounts = subjects
+        .iter()
+        .filter(|subject| subject.get("kind").and_then(Node::as_str) == Some("ServiceAccount"));
+    accounts
+        .filter_map(|subject| Some(subject.get("namespace")?.as_str()?.to_owned()))
+        .collect()
 }
 
 struct Search<'a> {
@@ -188,16 +223,22 @@ impl Search<'_> {
         let in_namespace = |referent: &Referent| match &namespace {
             None => true,
             Some(namespace) if self.is_original(namespace) => {
-                !is_cluster_scoped(&referent.api_version, &referent.kind) && referent.original_namespace == *namespace
+                !is_cluster_scoped(&referent.api_version, &referent.kind)
+                    && referent.original_namespace == *namespace
             }
             Some(namespace) => !referent.is_cluster_scoped && referent.effective_namespace == *namespace,
         };
-        let same = |one: &Referent, other: &Referent| one.name == other.name && one.namespace == other.namespace;
-        let Some(found) = self.select(&name, in_namespace, same)? else { return Ok(()) };
+        let same =
+            |one: &Referent, other: &Referent| one.name == other.name && one.namespace == other.namespace;
+        let Some(found) = self.select(&name, in_namespace, same)? else {
+            return Ok(());
+        };
         if found.name == name && found.namespace.is_empty() {
             return Ok(());
         }
-        let Some(map) = node.as_map_mut() else { return Ok(()) };
+        let Some(map) = node.as_map_mut() else {
+            return Ok(());
+        };
         map.insert("name".to_owned(), Node::text(found.name.clone()));
         if !found.namespace.is_empty() {
             map.insert("namespace".to_owned(), Node::text(found.namespace.clone()));
@@ -208,7 +249,9 @@ impl Search<'_> {
     /// Whether any object that may be meant at all was first in a namespace: then only those in it count.
     fn is_original(&self, namespace: &str) -> bool {
         self.all.objects.iter().any(|referent| {
-            !referent.is_cluster_scoped && referent.original_namespace == namespace && self.may_be_meant(referent)
+            !referent.is_cluster_scoped
+                && referent.original_namespace == namespace
+                && self.may_be_meant(referent)
         })
     }
 
@@ -227,9 +270,14 @@ impl Search<'_> {
         may: impl Fn(&Referent) -> bool,
         same: impl Fn(&Referent, &Referent) -> bool,
     ) -> Result<Option<&'s Referent>, Trouble> {
-        let Some(places) = self.all.by_name.get(name) else { return Ok(None) };
+        let Some(places) = self.all.by_name.get(name) else {
+            return Ok(None);
+        };
         let this = &self.referrer.this;
-        let role = self.path.ends_with(&["roleRef".to_owned(), "name".to_owned()]).then_some(self.referrer.role.as_ref());
+        let role = self
+            .path
+            .ends_with(&["roleRef".to_owned(), "name".to_owned()])
+            .then_some(self.referrer.role.as_ref());
         let mut found: Vec<&Referent> = places
             .iter()
             .map(|at| &self.all.objects[*at])
@@ -247,7 +295,8 @@ impl Search<'_> {
             return Ok(found.pop());
         }
         found.retain(|referent| {
-            may_end_alike(&referent.prefixes, &this.prefixes) && may_end_alike(&referent.suffixes, &this.suffixes)
+            may_end_alike(&referent.prefixes, &this.prefixes)
+                && may_end_alike(&referent.suffixes, &this.suffixes)
         });
         if found.len() > 1 {
             found.retain(|referent| {
@@ -258,7 +307,9 @@ impl Search<'_> {
             [] => Ok(None),
             [only] => Ok(Some(only)),
             [first, rest @ ..] if rest.iter().all(|other| same(first, other)) => Ok(Some(first)),
-            several => Err(Trouble::Several(several.iter().map(|r| format!("{} {}", r.kind, r.name)).collect())),
+            several => Err(Trouble::Several(
+                several.iter().map(|r| format!("{} {}", r.kind, r.name)).collect(),
+            )),
         }
     }
 }
@@ -269,6 +320,14 @@ fn may_end_alike(one: &[String], other: &[String]) -> bool {
 
 /// Whether the shorter list is the end of the longer one: both came the same way up.
 fn end_alike(one: &[String], other: &[String]) -> bool {
-    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
-    if short.is_empty() { long.is_empty() } else { long.ends_with(short) }
+    let (short, long) = if one.len() <= other.len() {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    if short.is_empty() {
+        long.is_empty()
+    } else {
+        long.ends_with(short)
+    }
 }

@@ -49,20 +49,31 @@ const DEFAULT_PATH: &str = "metadata.name";
 
 impl Replacement {
     pub fn read(item: &Cursor<'_>, found: &mut Found) -> Self {
-        let mut this = Self { place: item.place(), source: None, value: None, targets: Vec::new() };
+        let mut this = Self {
+            place: item.place(),
+            source: None,
+            value: None,
+            targets: Vec::new(),
+        };
         for (name, field) in item.fields(&["path", "source", "sourceValue", "targets"], found) {
             match name {
                 "source" => this.source = Some(Source::read(&field, found)),
                 "sourceValue" => this.value = Some(field.text(found)),
                 "targets" => {
-                    this.targets = field.items(found).iter().map(|item| Target::read(item, found)).collect();
+                    this.targets = field
+                        .items(found)
+                        .iter()
+                        .map(|item| Target::read(item, found))
+                        .collect();
                 }
                 _ => {}
             }
         }
         match (&this.source, &this.value) {
             (None, None) => found.push(item.problem("a replacement needs a `source`")),
-            (Some(_), Some(_)) => found.push(item.problem("a replacement has either `source` or `sourceValue`")),
+            (Some(_), Some(_)) => {
+                found.push(item.problem("a replacement has either `source` or `sourceValue`"))
+            }
             _ => {}
         }
         if this.targets.is_empty() {
@@ -80,12 +91,22 @@ impl Source {
             field_path: DEFAULT_PATH.to_owned(),
             options: Options::default(),
         };
-        let known = ["group", "version", "kind", "name", "namespace", "fieldPath", "options"];
+        let known = [
+            "group",
+            "version",
+            "kind",
+            "name",
+            "namespace",
+            "fieldPath",
+            "options",
+        ];
         for (name, field) in item.fields(&known, found) {
             match name {
                 "options" => this.options = Options::read(&field, found),
                 "fieldPath" => {
-                    this.field_path = Some(field.text(found)).filter(|path| !path.is_empty()).unwrap_or(this.field_path);
+                    this.field_path = Some(field.text(found))
+                        .filter(|path| !path.is_empty())
+                        .unwrap_or(this.field_path);
                 }
                 "group" => this.selector.group = field.text(found),
                 "version" => this.selector.version = field.text(found),
@@ -98,7 +119,13 @@ impl Source {
     }
 
     fn selects(&self, object: &Resource) -> bool {
-        let default = |namespace: &str| if namespace.is_empty() { "default".to_owned() } else { namespace.to_owned() };
+        let default = |namespace: &str| {
+            if namespace.is_empty() {
+                "default".to_owned()
+            } else {
+                namespace.to_owned()
+            }
+        };
         let fits = |wanted: &str, have: &str| wanted.is_empty() || wanted == have;
         let (group, version) = split_api_version(object.api_version());
         let one = |kind: &str, name: &str, namespace: &str| {
@@ -109,7 +136,10 @@ impl Source {
         fits(&self.selector.group, group)
             && fits(&self.selector.version, version)
             && (one(object.kind(), object.name(), object.namespace())
-                || object.previous.iter().any(|was| one(&was.kind, &was.name, &was.namespace)))
+                || object
+                    .previous
+                    .iter()
+                    .any(|was| one(&was.kind, &was.name, &was.namespace)))
     }
 }
 
@@ -125,7 +155,13 @@ impl Target {
         for (name, field) in item.fields(&["select", "reject", "fieldPaths", "options"], found) {
             match name {
                 "select" => this.select = Some(selector(&field, found)),
-                "reject" => this.reject = field.items(found).iter().map(|item| selector(item, found)).collect(),
+                "reject" => {
+                    this.reject = field
+                        .items(found)
+                        .iter()
+                        .map(|item| selector(item, found))
+                        .collect()
+                }
                 "fieldPaths" => this.field_paths = field.texts(found),
                 _ => this.options = Options::read(&field, found),
             }
@@ -148,21 +184,35 @@ impl Options {
                 "delimiter" => this.delimiter = field.text(found),
                 "index" => this.index = field.int(found),
                 "create" => this.create = field.bool(found),
-                _ => found.push(field.problem("`encoding` does nothing in kustomize").hint("leave it away")),
+                _ => found.push(
+                    field
+                        .problem("`encoding` does nothing in kustomize")
+                        .hint("leave it away"),
+                ),
             }
         }
         this
     }
 }
 
-pub(crate) fn run(build: &mut Build<'_>, folder: &TreePath, kustomization: &Kustomization, layer: &mut Layer) {
+pub(crate) fn run(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    layer: &mut Layer,
+) {
     apply_all(build, folder, &kustomization.replacements, layer);
     if !kustomization.replacements.is_empty() {
         build.transformed(kustomization, layer, "ReplacementTransformer");
     }
 }
 
-pub(crate) fn apply_all(build: &mut Build<'_>, folder: &TreePath, all: &[At<ReplacementSource>], layer: &mut Layer) {
+pub(crate) fn apply_all(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    all: &[At<ReplacementSource>],
+    layer: &mut Layer,
+) {
     for At { place, it } in all {
         match it {
             ReplacementSource::Inline(replacement) => {
@@ -180,17 +230,31 @@ pub(crate) fn apply_all(build: &mut Build<'_>, folder: &TreePath, all: &[At<Repl
 }
 
 /// A file holds one replacement or a list of them.
-pub(crate) fn from_file(build: &mut Build<'_>, folder: &TreePath, path: &str, place: &Place) -> Vec<Replacement> {
+pub(crate) fn from_file(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    path: &str,
+    place: &Place,
+) -> Vec<Replacement> {
     let text = build.files.file(folder, path, place);
-    let Some(text) = build.keep(text) else { return Vec::new() };
+    let Some(text) = build.keep(text) else {
+        return Vec::new();
+    };
     let documents = text.documents(Dialect::Config, &build.files.limits.yaml);
-    let Some(documents) = build.keep(documents) else { return Vec::new() };
+    let Some(documents) = build.keep(documents) else {
+        return Vec::new();
+    };
     let mut read = Vec::new();
     let mut found = Found::new();
     match documents.first() {
         Some(document) if document.value().is_array() => {
             let cursor = Cursor::new(document);
-            read.extend(cursor.items(&mut found).iter().map(|item| Replacement::read(item, &mut found)));
+            read.extend(
+                cursor
+                    .items(&mut found)
+                    .iter()
+                    .map(|item| Replacement::read(item, &mut found)),
+            );
         }
         Some(document) => read.push(Replacement::read(&Cursor::new(document), &mut found)),
         None => found.push(Problem::at(place.clone(), "this file holds no replacement")),
@@ -218,9 +282,15 @@ fn source_value(source: &Source, layer: &Layer) -> Result<Node, Problem> {
     let problem = |message: String| Problem::at(source.place.clone(), message);
     let mut found = layer.objects.iter().filter(|object| source.selects(object));
     let (object, second) = (found.next(), found.next());
-    let Some(object) = object else { return Err(problem("the source selects no object".to_owned())) };
+    let Some(object) = object else {
+        return Err(problem("the source selects no object".to_owned()));
+    };
     if let Some(second) = second {
-        let message = format!("the source selects several objects: {} and {}", object.id(), second.id());
+        let message = format!(
+            "the source selects several objects: {} and {}",
+            object.id(),
+            second.id()
+        );
         return Err(problem(message).hint("add a name, a kind or a namespace"));
     }
     let missing = || problem(format!("{} has no {}", object.id(), source.field_path));
@@ -230,30 +300,57 @@ fn source_value(source: &Source, layer: &Layer) -> Result<Node, Problem> {
         return Ok(node.clone());
     }
     let Some(text) = node.scalar() else {
-        return Err(problem(format!("`delimiter` is for text, and {} is {}", source.field_path, node.what())));
+        return Err(problem(format!(
+            "`delimiter` is for text, and {} is {}",
+            source.field_path,
+            node.what()
+        )));
     };
     let index = usize::try_from(source.options.index).unwrap_or(usize::MAX);
     let part = text.split(&source.options.delimiter).nth(index);
-    let part = part.ok_or_else(|| problem(format!("{} has no part {}", source.field_path, source.options.index)))?;
+    let part = part.ok_or_else(|| {
+        problem(format!(
+            "{} has no part {}",
+            source.field_path, source.options.index
+        ))
+    })?;
     Ok(Node::Text(Text::new(part, node.is_quoted())))
 }
 
-fn apply_target(replacement: &Replacement, target: &Target, value: &Node, layer: &mut Layer) -> Result<(), Problem> {
+fn apply_target(
+    replacement: &Replacement,
+    target: &Target,
+    value: &Node,
+    layer: &mut Layer,
+) -> Result<(), Problem> {
     let problem = |message: String| Problem::at(target.place.clone(), message);
-    let Some(select) = &target.select else { return Ok(()) };
+    let Some(select) = &target.select else {
+        return Ok(());
+    };
     let select = Matcher::new(select).map_err(problem)?;
-    let reject: Vec<Matcher> = target.reject.iter().map(Matcher::new).collect::<Result<_, _>>().map_err(problem)?;
+    let reject: Vec<Matcher> = target
+        .reject
+        .iter()
+        .map(Matcher::new)
+        .collect::<Result<_, _>>()
+        .map_err(problem)?;
     for object in &mut layer.objects {
         let selects = |matcher: &Matcher| {
             let api_version = object.api_version();
             let one = |kind: &str, name: &str, namespace: &str| {
-                matcher.fits_gvk(api_version, kind) && matcher.fits_name(name) && matcher.fits_namespace(namespace)
+                matcher.fits_gvk(api_version, kind)
+                    && matcher.fits_name(name)
+                    && matcher.fits_namespace(namespace)
             };
             one(object.kind(), object.name(), object.namespace())
-                || object.previous.iter().any(|was| one(&was.kind, &was.name, &was.namespace))
+                || object
+                    .previous
+                    .iter()
+                    .any(|was| one(&was.kind, &was.name, &was.namespace))
         };
         let rejects = |matcher: &Matcher| {
-            (matcher.asks_for_labels() && matcher.fits_labels(object)) || (matcher.has_names() && selects(matcher))
+            (matcher.asks_for_labels() && matcher.fits_labels(object))
+                || (matcher.has_names() && selects(matcher))
         };
         if !select.fits_labels(object) || !selects(&select) || reject.iter().any(rejects) {
             continue;
@@ -281,7 +378,9 @@ fn set(node: &mut Node, path: &str, value: &Node, options: &Options) -> Result<(
         (true, Node::List(_)) => Create::List,
         (true, _) => Create::Scalar,
     };
-    let found = paths::each(node, &parts, create, false, &mut |field, is_new| put(field, is_new, value, options))?;
+    let found = paths::each(node, &parts, create, false, &mut |field, is_new| {
+        put(field, is_new, value, options)
+    })?;
     if found > 0 {
         return Ok(());
     }
@@ -297,10 +396,18 @@ fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Resul
         return Ok(());
     }
     let Some(mut text) = value.scalar() else {
-        return Err(format!("the source is {}, and this is {}", value.what(), field.what()));
+        return Err(format!(
+            "the source is {}, and this is {}",
+            value.what(),
+            field.what()
+        ));
     };
     if !options.delimiter.is_empty() {
-        let old = if is_new { String::new() } else { field.scalar().unwrap_or_default() };
+        let old = if is_new {
+            String::new()
+        } else {
+            field.scalar().unwrap_or_default()
+        };
         let mut parts: Vec<String> = old.split(&options.delimiter).map(str::to_owned).collect();
         match usize::try_from(options.index) {
             Err(_) => parts.insert(0, text),
@@ -312,17 +419,30 @@ fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Resul
     *field = match &*field {
         _ if is_new => paths::untyped(&text),
         Node::Text(old) => Node::Text(Text::new(text, old.is_quoted())),
-        other => match (other.what(), paths::untyped(&text)) {
+        other => match (other.what(), typed(paths::untyped(&text))) {
             ("a boolean", new @ Node::Bool(_)) => new,
-            ("a number", Node::Number(new)) if new.is_f64() && !matches!(other, Node::Number(old) if old.is_f64()) => {
+            ("a number", Node::Number(new))
+                if new.is_f64() && !matches!(other, Node::Number(old) if old.is_f64()) =>
+            {
                 // A whole number written as a float does not fit where an integer stood.
-                return Err(format!("the source is no integer, and this is one ({} digits)", go_number(&new).len()));
+                return Err(format!(
+                    "the source is no integer, and this is one ({} digits)",
+                    go_number(&new).len()
+                ));
             }
             ("a number", new @ Node::Number(_)) => new,
             (what, _) => return Err(format!("the source does not fit: this is {what}")),
         },
     };
     Ok(())
+}
+
+/// A scalar by its type alone.
+fn typed(node: Node) -> Node {
+    match node {
+        Node::Odd(odd) => Node::from(odd.value),
+        node => node,
+    }
 }
 
 /// How much of a path leads to a text that holds JSON or YAML, where more of the path follows.
@@ -332,20 +452,36 @@ fn structured_text(node: &Node, parts: &[String]) -> Option<usize> {
     })
 }
 
-fn set_in_text(node: &mut Node, parts: &[String], at: usize, value: &Node, options: &Options) -> Result<(), String> {
+fn set_in_text(
+    node: &mut Node,
+    parts: &[String],
+    at: usize,
+    value: &Node,
+    options: &Options,
+) -> Result<(), String> {
     let text = match paths::lookup(node, &parts[..at])? {
         Some(found) => found.scalar().unwrap_or_default(),
         None => return Ok(()),
     };
     let parsed: Result<Value, _> = serde_json::from_str(&text);
-    let Some(parsed) = parsed.ok().filter(|parsed| parsed.is_object() || parsed.is_array()) else {
-        return Err("the path leads into text that is not JSON; only fields and JSON can be replaced".to_owned());
+    let Some(parsed) = parsed
+        .ok()
+        .filter(|parsed| parsed.is_object() || parsed.is_array())
+    else {
+        return Err(
+            "the path leads into text that is not JSON; only fields and JSON can be replaced".to_owned(),
+        );
     };
     let mut inner = Node::from(parsed);
     let rest = parts[at..].join(".").replace("\\", "");
-    let create = if options.create { Create::Scalar } else { Create::No };
-    let found =
-        paths::each(&mut inner, &parts[at..], create, false, &mut |field, is_new| put(field, is_new, value, options))?;
+    let create = if options.create {
+        Create::Scalar
+    } else {
+        Create::No
+    };
+    let found = paths::each(&mut inner, &parts[at..], create, false, &mut |field, is_new| {
+        put(field, is_new, value, options)
+    })?;
     if found == 0 {
         return Err(format!("the JSON text has no {rest}"));
     }
@@ -364,5 +500,7 @@ fn set_in_text(node: &mut Node, parts: &[String], at: usize, value: &Node, optio
 
 /// Go's JSON writes these three letters as escapes.
 fn escape_html(text: &str) -> String {
-    text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    text.replace('<', "\\u003c")
+        .replace('>', "\\u003e")
+        .replace('&', "\\u0026")
 }

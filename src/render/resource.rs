@@ -68,7 +68,10 @@ impl Resource {
     }
 
     pub fn touch(&mut self, by: &'static str, place: &Place) {
-        let touch = Touch { by, place: place.clone() };
+        let touch = Touch {
+            by,
+            place: place.clone(),
+        };
         if self.origin.touched.last() != Some(&touch) {
             self.origin.touched.push(touch);
         }
@@ -87,7 +90,11 @@ impl Resource {
     }
 
     fn metadata(&self, name: &str) -> &str {
-        self.node.get("metadata").and_then(|metadata| metadata.get(name)).and_then(Node::as_str).unwrap_or_default()
+        self.node
+            .get("metadata")
+            .and_then(|metadata| metadata.get(name))
+            .and_then(Node::as_str)
+            .unwrap_or_default()
     }
 
     pub fn name(&self) -> &str {
@@ -113,7 +120,12 @@ impl Resource {
     /// All names it has and had, the current one last.
     pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
         let before = self.previous.iter().map(|previous| {
-            Id::new(self.api_version(), &previous.kind, &previous.name, &previous.namespace)
+            Id::new(
+                self.api_version(),
+                &previous.kind,
+                &previous.name,
+                &previous.namespace,
+            )
         });
         before.chain(std::iter::once_with(|| self.id()))
     }
@@ -121,9 +133,11 @@ impl Resource {
     /// Kind, name and namespace at the very beginning.
     pub fn original(&self) -> (&str, &str, &str) {
         match self.previous.first() {
-            Some(first) => {
-                (&first.kind, &first.name, effective_namespace(self.api_version(), &first.kind, &first.namespace))
-            }
+            Some(first) => (
+                &first.kind,
+                &first.name,
+                effective_namespace(self.api_version(), &first.kind, &first.namespace),
+            ),
             None => (self.kind(), self.name(), self.effective_namespace()),
         }
     }
@@ -158,7 +172,7 @@ impl Resource {
 
     pub fn metadata_mut(&mut self) -> Option<&mut Map> {
         let map = self.node.as_map_mut()?;
-        map.entry("metadata".to_owned()).or_insert_with(|| Node::Map(Map::new())).as_map_mut()
+        map.get_or("metadata", || Node::Map(Map::new())).as_map_mut()
     }
 
     pub fn set_name(&mut self, name: &str) {
@@ -185,13 +199,21 @@ impl Resource {
 
     /// Labels or annotations, each value as it is written.
     pub fn texts(&self, field: &str) -> impl Iterator<Item = (&str, String)> {
-        let map = self.node.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Node::as_map);
-        map.into_iter().flatten().map(|(key, value)| (key.as_str(), value.scalar().unwrap_or_default()))
+        let map = self
+            .node
+            .get("metadata")
+            .and_then(|metadata| metadata.get(field))
+            .and_then(Node::as_map);
+        map.into_iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), value.scalar().unwrap_or_default()))
     }
 
     /// Labels or annotations as text, and none where there are none: how kustomize leaves them when it rewrites them.
     pub fn rewrite_texts(&mut self, field: &str) {
-        let Some(metadata) = self.node.get_mut("metadata").and_then(Node::as_map_mut) else { return };
+        let Some(metadata) = self.node.get_mut("metadata").and_then(Node::as_map_mut) else {
+            return;
+        };
         let Some(Node::Map(map)) = metadata.get_mut(field) else {
             metadata.remove(field);
             return;
@@ -201,9 +223,7 @@ impl Resource {
             return;
         }
         for value in map.values_mut() {
-            if value.as_str().is_none() {
-                *value = Node::quoted(value.scalar().unwrap_or_default());
-            }
+            *value = Node::fresh(value.scalar().unwrap_or_default());
         }
     }
 }

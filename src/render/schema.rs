@@ -40,13 +40,21 @@ impl Schemas {
     }
 
     fn read(table: &str) -> Self {
-        let mut all = Self { parts: vec![Part::default()], kinds: HashMap::new(), cluster: HashMap::new() };
+        let mut all = Self {
+            parts: vec![Part::default()],
+            kinds: HashMap::new(),
+            cluster: HashMap::new(),
+        };
         for line in table.lines().filter(|line| !line.starts_with('#')) {
             let mut words = line.split(' ');
             match (words.next(), words.next(), words.next()) {
                 (Some("node"), Some(_), first) => {
                     let mut part = Part::default();
-                    for (name, value) in first.into_iter().chain(words).filter_map(|word| word.split_once('=')) {
+                    for (name, value) in first
+                        .into_iter()
+                        .chain(words)
+                        .filter_map(|word| word.split_once('='))
+                    {
                         let id = || value.parse().unwrap_or_default();
                         match name {
                             "merge" => part.merge = Some(value.split(',').map(str::to_owned).collect()),
@@ -61,10 +69,16 @@ impl Schemas {
                 }
                 (Some("kind"), Some(api), Some(kind)) => {
                     let id = words.next().and_then(|id| id.parse().ok()).unwrap_or_default();
-                    all.kinds.entry(api.to_owned()).or_default().insert(kind.to_owned(), id);
+                    all.kinds
+                        .entry(api.to_owned())
+                        .or_default()
+                        .insert(kind.to_owned(), id);
                 }
                 (Some("cluster"), Some(api), Some(kind)) => {
-                    all.cluster.entry(api.to_owned()).or_default().insert(kind.to_owned());
+                    all.cluster
+                        .entry(api.to_owned())
+                        .or_default()
+                        .insert(kind.to_owned());
                 }
                 _ => {}
             }
@@ -79,7 +93,9 @@ impl Schemas {
 
     /// Whether a kind is known to stand outside namespaces. Of an unknown kind kustomize thinks that it does not.
     pub fn is_cluster_scoped(&self, api_version: &str, kind: &str) -> bool {
-        self.cluster.get(api_version).is_some_and(|kinds| kinds.contains(kind))
+        self.cluster
+            .get(api_version)
+            .is_some_and(|kinds| kinds.contains(kind))
     }
 
     /// The schemas of an OpenAPI document of the tree (`openapi: {path: …}`), which replace the built-in ones.
@@ -95,13 +111,20 @@ impl Schemas {
         let mut ids = HashMap::new();
         for name in definitions.keys() {
             let at = all.add_definition(definitions, name, &mut ids);
-            for gvk in definitions[name]["x-kubernetes-group-version-kind"].as_array().into_iter().flatten() {
+            for gvk in definitions[name]["x-kubernetes-group-version-kind"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
                 let text = |key: &str| gvk[key].as_str().unwrap_or_default();
                 let api = match text("group") {
                     "" => text("version").to_owned(),
                     group => format!("{group}/{}", text("version")),
                 };
-                all.kinds.entry(api).or_default().insert(text("kind").to_owned(), at);
+                all.kinds
+                    .entry(api)
+                    .or_default()
+                    .insert(text("kind").to_owned(), at);
             }
         }
         all
@@ -126,7 +149,12 @@ impl Schemas {
         at
     }
 
-    fn add(&mut self, definitions: &serde_json::Map<String, Value>, schema: &Value, ids: &mut HashMap<String, usize>) -> usize {
+    fn add(
+        &mut self,
+        definitions: &serde_json::Map<String, Value>,
+        schema: &Value,
+        ids: &mut HashMap<String, usize>,
+    ) -> usize {
         if let Some(name) = schema["$ref"].as_str() {
             return self.add_definition(definitions, name.rsplit('/').next().unwrap_or_default(), ids);
         }
@@ -135,12 +163,22 @@ impl Schemas {
         self.parts.len() - 1
     }
 
-    fn part(&mut self, definitions: &serde_json::Map<String, Value>, schema: &Value, ids: &mut HashMap<String, usize>) -> Part {
+    fn part(
+        &mut self,
+        definitions: &serde_json::Map<String, Value>,
+        schema: &Value,
+        ids: &mut HashMap<String, usize>,
+    ) -> Part {
         let mut part = Part::default();
         let strategy = schema["x-kubernetes-patch-strategy"].as_str().unwrap_or_default();
         if strategy.split(',').any(|word| word == "merge") {
             let keys = schema["x-kubernetes-list-map-keys"].as_array();
-            let key = || schema["x-kubernetes-patch-merge-key"].as_str().unwrap_or_default().to_owned();
+            let key = || {
+                schema["x-kubernetes-patch-merge-key"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned()
+            };
             part.merge = Some(keys.map_or_else(
                 || vec![key()],
                 |keys| keys.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -167,12 +205,18 @@ impl<'a> Schema<'a> {
     }
 
     pub fn items(self) -> Self {
-        Self { at: self.all.parts[self.at].items, ..self }
+        Self {
+            at: self.all.parts[self.at].items,
+            ..self
+        }
     }
 
     pub fn field(self, name: &str) -> Self {
         let part = &self.all.parts[self.at];
-        Self { at: part.fields.get(name).copied().unwrap_or(part.values), ..self }
+        Self {
+            at: part.fields.get(name).copied().unwrap_or(part.values),
+            ..self
+        }
     }
 }
 
@@ -183,11 +227,25 @@ mod tests {
     #[test]
     fn containers_merge_by_name_and_ports_by_two_keys() {
         let deployment = Schemas::built_in().of("apps/v1", "Deployment").unwrap();
-        let containers = deployment.field("spec").field("template").field("spec").field("containers");
+        let containers = deployment
+            .field("spec")
+            .field("template")
+            .field("spec")
+            .field("containers");
         assert_eq!(containers.merge_keys().unwrap(), ["name"]);
-        assert_eq!(containers.items().field("ports").merge_keys().unwrap(), ["containerPort", "protocol"]);
+        assert_eq!(
+            containers.items().field("ports").merge_keys().unwrap(),
+            ["containerPort", "protocol"]
+        );
         assert!(containers.items().field("command").merge_keys().is_none());
-        assert_eq!(deployment.field("metadata").field("finalizers").merge_keys().unwrap(), [""]);
+        assert_eq!(
+            deployment
+                .field("metadata")
+                .field("finalizers")
+                .merge_keys()
+                .unwrap(),
+            [""]
+        );
     }
 
     #[test]

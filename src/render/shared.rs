@@ -43,7 +43,9 @@ impl Shared {
     pub fn put(&mut self, object: &mut Node, maps: &[Path], key: &str, value: &str) {
         let mut new = Vec::new();
         for map in maps {
-            let Some(Node::Map(entries)) = get_mut(object, map) else { continue };
+            let Some(Node::Map(entries)) = get_mut(object, map) else {
+                continue;
+            };
             let mut path = map.clone();
             path.push(Step::Key(key.to_owned()));
             match entries.get(key) {
@@ -77,7 +79,10 @@ impl Shared {
     pub fn after_merge(&mut self, object: &mut Node, patch: &Node) {
         for group in &mut self.0 {
             group.sort();
-            let written = group.iter().rev().find(|path| get(patch, path).is_some_and(|value| !value.is_null()));
+            let written = group
+                .iter()
+                .rev()
+                .find(|path| get(patch, path).is_some_and(|value| !value.is_null()));
             let value = written.and_then(|path| get(object, path)).cloned();
             set_all(object, group, value);
             group.retain(|path| get(object, path).is_some());
@@ -92,7 +97,10 @@ impl Shared {
 
     pub fn after_change(&self, object: &mut Node, before: &[Option<Node>]) {
         for (group, before) in self.0.iter().zip(before) {
-            let changed = group.iter().filter_map(|path| get(object, path)).find(|value| Some(*value) != before.as_ref());
+            let changed = group
+                .iter()
+                .filter_map(|path| get(object, path))
+                .find(|value| Some(*value) != before.as_ref());
             let changed = changed.cloned();
             set_all(object, group, changed);
         }
@@ -100,7 +108,9 @@ impl Shared {
 }
 
 fn set_all(object: &mut Node, group: &[Path], value: Option<Node>) {
-    let Some(value) = value.filter(Node::is_scalar) else { return };
+    let Some(value) = value.filter(Node::is_scalar) else {
+        return;
+    };
     for path in group {
         if let Some(place) = get_mut(object, path) {
             *place = value.clone();
@@ -109,7 +119,13 @@ fn set_all(object: &mut Node, group: &[Path], value: Option<Node>) {
 }
 
 /// The maps that a rule's path leads to, made where they are missing and may be made.
-pub(crate) fn locate(node: &mut Node, path: &[String], create: bool, here: &mut Path, found: &mut Vec<Path>) -> Result<(), String> {
+pub(crate) fn locate(
+    node: &mut Node,
+    path: &[String],
+    create: bool,
+    here: &mut Path,
+    found: &mut Vec<Path>,
+) -> Result<(), String> {
     let Some((first, rest)) = path.split_first() else {
         match node {
             Node::Map(_) => found.push(here.clone()),

@@ -37,12 +37,20 @@ type Merged = Result<Option<Node>, Fault>;
 
 impl<'a> Merger<'a> {
     pub fn new(schemas: &'a Schemas) -> Self {
-        Self { schemas, path: Vec::new(), met_unknown_quotes: false }
+        Self {
+            schemas,
+            path: Vec::new(),
+            met_unknown_quotes: false,
+        }
     }
 
     /// Merges a patch into an object. `None` where the patch deletes the object.
     pub fn apply(&mut self, object: Node, patch: Node) -> Merged {
-        if let Some(Directive::Replace) = patch.as_map().and_then(|map| map.get(DIRECTIVE)).and_then(directive_of) {
+        if let Some(Directive::Replace) = patch
+            .as_map()
+            .and_then(|map| map.get(DIRECTIVE))
+            .and_then(directive_of)
+        {
             return Err(self.fault(
                 "`$patch: replace` does nothing on a whole object",
                 Some("delete the object with `$patch: delete` and add the new one to `resources`"),
@@ -52,7 +60,11 @@ impl<'a> Merger<'a> {
     }
 
     fn fault(&self, message: impl Into<String>, hint: Option<&'static str>) -> Fault {
-        Fault { path: self.path.join("."), message: message.into(), hint }
+        Fault {
+            path: self.path.join("."),
+            message: message.into(),
+            hint,
+        }
     }
 
     fn within<T>(&mut self, part: &str, run: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
@@ -75,7 +87,10 @@ impl<'a> Merger<'a> {
         let solid = |node: &Option<Node>| node.as_ref().filter(|node| !node.is_null()).map(kind_of);
         match (solid(&dest), solid(&patch)) {
             (Some(one), Some(other)) if one != other => {
-                let (dest, patch) = (dest.as_ref().map_or("", Node::what), patch.as_ref().map_or("", Node::what));
+                let (dest, patch) = (
+                    dest.as_ref().map_or("", Node::what),
+                    patch.as_ref().map_or("", Node::what),
+                );
                 Err(self.fault(format!("the patch has {patch} where the object has {dest}"), None))
             }
             (Some(Kind::List), _) | (None, Some(Kind::List)) => self.merge_lists(dest, patch, schema),
@@ -111,7 +126,9 @@ impl<'a> Merger<'a> {
     }
 
     fn merge_fields(&mut self, dest: Node, patch: Option<Node>, schema: Option<Schema<'a>>) -> Merged {
-        let Node::Map(mut dest) = dest else { return Ok(Some(dest)) };
+        let Node::Map(mut dest) = dest else {
+            return Ok(Some(dest));
+        };
         let patch = match patch {
             Some(Node::Map(patch)) => patch,
             _ => Map::new(),
@@ -146,10 +163,19 @@ impl<'a> Merger<'a> {
 
     /// What happens to parts of the object that the patch does not speak of: what was only left open goes, and of two
     /// items of one key the last one stays.
-    fn settle_fields(&mut self, map: &mut Map, except: Option<&Map>, schema: Option<Schema<'a>>) -> Result<(), Fault> {
+    fn settle_fields(
+        &mut self,
+        map: &mut Map,
+        except: Option<&Map>,
+        schema: Option<Schema<'a>>,
+    ) -> Result<(), Fault> {
         let mut open = Vec::new();
         for (key, value) in map.iter_mut() {
-            if except.is_some_and(|except| except.contains_key(key)) || matches!(value, Node::Text(_)) {
+            if except.is_some_and(|except| except.contains_key(key)) {
+                continue;
+            }
+            if let Node::Text(text) = value {
+                text.settle();
                 continue;
             }
             if value.is_null() {
@@ -194,7 +220,9 @@ impl<'a> Merger<'a> {
                 if self.take_directive(&mut patch)? == Directive::Delete {
                     return Ok(None);
                 }
-                let Node::Map(fields) = patch else { return Ok(Some(patch)) };
+                let Node::Map(fields) = patch else {
+                    return Ok(Some(patch));
+                };
                 let mut cleaned = Map::new();
                 for (key, value) in fields {
                     self.check_key(&key)?;
@@ -272,7 +300,10 @@ impl<'a> Merger<'a> {
         for item in patch {
             let name = self.key_of(&item, key, "the patch")?;
             if seen.contains(&name) {
-                return Err(self.fault(format!("the patch has two items of one {key}"), Some("merge the two into one")));
+                return Err(self.fault(
+                    format!("the patch has two items of one {key}"),
+                    Some("merge the two into one"),
+                ));
             }
             let original = places.get(&name).and_then(|at| originals[*at].1.take());
             if original.is_some() {
@@ -297,7 +328,12 @@ impl<'a> Merger<'a> {
         Ok(merged)
     }
 
-    pub(super) fn merge_item(&mut self, dest: Option<Node>, patch: Option<Node>, schema: Option<Schema<'a>>) -> Merged {
+    pub(super) fn merge_item(
+        &mut self,
+        dest: Option<Node>,
+        patch: Option<Node>,
+        schema: Option<Schema<'a>>,
+    ) -> Merged {
         if let (Some(_), Some(item)) = (&dest, &patch) {
             self.refuse_item_replace(item)?;
         }
@@ -311,7 +347,9 @@ impl<'a> Merger<'a> {
         match item.get(DIRECTIVE).and_then(directive_of) {
             Some(Directive::Replace) => Err(self.fault(
                 "`$patch: replace` does nothing on an item of a list",
-                Some("replace the whole list with an item `- $patch: replace`, or use a JSON patch (RFC 6902)"),
+                Some(
+                    "replace the whole list with an item `- $patch: replace`, or use a JSON patch (RFC 6902)",
+                ),
             )),
             _ => Ok(()),
         }
@@ -325,7 +363,10 @@ impl<'a> Merger<'a> {
     }
 
     fn key_of(&self, item: &Node, key: &str, whose: &str) -> Result<String, Fault> {
-        let value = item.get(key).filter(|value| !value.is_empty()).and_then(Node::scalar);
+        let value = item
+            .get(key)
+            .filter(|value| !value.is_empty())
+            .and_then(Node::scalar);
         value.ok_or_else(|| {
             self.fault(
                 format!("an item of {whose} has no {key}, by which the items of this list are merged"),
@@ -347,7 +388,9 @@ impl<'a> Merger<'a> {
     }
 
     fn take_directive(&self, patch: &mut Node) -> Result<Directive, Fault> {
-        let Some(map) = patch.as_map_mut() else { return Ok(Directive::Merge) };
+        let Some(map) = patch.as_map_mut() else {
+            return Ok(Directive::Merge);
+        };
         match map.remove(DIRECTIVE) {
             None => Ok(Directive::Merge),
             Some(value) => directive_of(&value).ok_or_else(|| self.unknown_directive()),
@@ -356,9 +399,17 @@ impl<'a> Merger<'a> {
 
     /// An item that is nothing but `$patch` speaks for the whole list.
     fn take_list_directive(&self, items: &mut Vec<Node>) -> Result<Directive, Fault> {
-        let sole = |item: &Node| item.as_map().is_some_and(|map| map.len() == 1 && map.contains_key(DIRECTIVE));
-        let Some(at) = items.iter().position(sole) else { return Ok(Directive::Merge) };
-        let directive = items[at].get(DIRECTIVE).and_then(directive_of).ok_or_else(|| self.unknown_directive())?;
+        let sole = |item: &Node| {
+            item.as_map()
+                .is_some_and(|map| map.len() == 1 && map.contains_key(DIRECTIVE))
+        };
+        let Some(at) = items.iter().position(sole) else {
+            return Ok(Directive::Merge);
+        };
+        let directive = items[at]
+            .get(DIRECTIVE)
+            .and_then(directive_of)
+            .ok_or_else(|| self.unknown_directive())?;
         items.retain(|item| !sole(item));
         Ok(directive)
     }

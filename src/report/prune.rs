@@ -42,7 +42,10 @@ impl PruneReport {
         let objects: Vec<DeleteReport> = doomed
             .map(|object| DeleteReport { object: object.live.key.to_string(), app: object.app.to_string() })
             .collect();
-        let kept = plan.kept.iter().map(|kept| KeptReport { object: kept.key.to_string(), why: kept.why.to_string() });
+        let kept = plan
+            .kept
+            .iter()
+            .map(|kept| KeptReport { object: kept.key.to_string(), why: kept.why.to_string() });
         Self {
             delete: objects.len(),
             digest: (!plan.is_empty()).then(|| plan.digest.clone()),
@@ -60,8 +63,11 @@ impl PruneReport {
 
     /// What comes first in a plan, one line each.
     pub(super) fn risks(&self) -> Vec<String> {
-        let mut lines: Vec<String> =
-            self.halts.iter().map(|halt| format!("{halt}: nothing is deleted until `fairlead approve`")).collect();
+        let mut lines: Vec<String> = self
+            .halts
+            .iter()
+            .map(|halt| format!("{halt}: nothing is deleted until `fairlead approve`"))
+            .collect();
         lines.extend(self.waits.iter().map(|wait| format!("deletes: {wait}")));
         lines
     }

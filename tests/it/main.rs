@@ -2,14 +2,18 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start programs, read files and clocks")]
 
+mod authority;
 mod bed;
+mod cli;
 mod drift;
 mod faults;
 mod gates;
+mod input;
 mod kill;
 mod preempt;
 mod prune;
 mod quiet;
 mod rollout;
 mod schema;
+mod source;
 mod yaml;

@@ -43,7 +43,9 @@ fn what_leaves_git_is_deleted_after_the_gates() {
     bed.wait_ready(&second);
     wait_gone(&bed, "leaves");
     assert!(bed.configmap("kept").is_some());
-    wait_until(SOON, "an event says so", || bed.events().iter().any(|event| event.contains("/leaves left git")));
+    wait_until(SOON, "an event says so", || {
+        bed.events().iter().any(|event| event.contains("/leaves left git"))
+    });
     wait_until(SOON, "nothing is left over", || bed.status()["prune"] == Value::Null);
 }
 
@@ -96,7 +98,9 @@ fn more_than_the_budget_waits_for_an_approval_of_exactly_that() {
 
     // Another set than the one that was shown.
     assert_eq!(bed.fairlead(&["approve", "--env", &bed.name, "--digest", "0000"]).code, 2);
-    bed.patch_environment(&json!({"metadata": {"annotations": {"fairlead.dev/approve-prune": "0".repeat(64)}}}));
+    bed.patch_environment(
+        &json!({"metadata": {"annotations": {"fairlead.dev/approve-prune": "0".repeat(64)}}}),
+    );
     stays(&bed, &names);
 
     drop(agent); // What a person said outlives the agent that asked.
@@ -249,7 +253,9 @@ fn an_app_that_renders_to_nothing_asks_first() {
     let others = configmaps(&["a", "b", "c", "d", "e", "f"]);
     bed.wait_ready(&bed.commit_apps(&[("web", &configmaps(&["w"])), ("api", &others)]));
     bed.wait_seen(&bed.commit_apps(&[("web", "# moved away\n"), ("api", &others)]));
-    wait_until(SOON, "it asks", || bed.status()["prune"]["message"].to_string().contains("renders to nothing"));
+    wait_until(SOON, "it asks", || {
+        bed.status()["prune"]["message"].to_string().contains("renders to nothing")
+    });
     stays(&bed, &["w"]);
     bed.fairlead(&["approve", "--env", &bed.name]).ok();
     wait_gone(&bed, "w");
@@ -308,7 +314,9 @@ fn the_environment_says_which_kinds_it_holds() {
 #[test]
 fn another_tools_set_is_left_alone() {
     let bed = Bed::new("tooling");
-    bed.patch_environment(&json!({"metadata": {"annotations": {"applyset.kubernetes.io/tooling": "kubectl/v1.36"}}}));
+    bed.patch_environment(
+        &json!({"metadata": {"annotations": {"applyset.kubernetes.io/tooling": "kubectl/v1.36"}}}),
+    );
     let _agent = bed.agent();
     bed.commit_web(&configmaps(&["a"]));
     wait_until(SOON, "it says so", || bed.condition("Ready")["reason"] == "ForeignInventory");
@@ -338,7 +346,8 @@ fn an_object_of_another_environment_is_refused_until_that_lets_go() {
     // The first wants it no more and keeps it, as it says; then it is let go by hand, and handed over as it is.
     first.wait_ready(&first.commit_web(&rest));
     let path = format!("/api/v1/namespaces/{}/configmaps/shared", first.name);
-    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch", "delete"]}]);
+    let rules =
+        json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "patch", "delete"]}]);
     for (kind, more) in [
         ("Role", json!({"rules": rules})),
         (
@@ -364,14 +373,17 @@ fn an_object_of_another_environment_is_refused_until_that_lets_go() {
 fn a_finalizer_that_holds_an_object_is_named() {
     let bed = Bed::new("held");
     let _agent = bed.agent();
-    let held = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: held, finalizers: [example.org/hold]}\n";
+    let held =
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: held, finalizers: [example.org/hold]}\n";
     let rest = configmaps(&["a", "b", "c", "d", "e"]);
     bed.wait_ready(&bed.commit_web(&(rest.clone() + held)));
     bed.wait_ready(&bed.commit_web(&rest));
     wait_until(SOON, "it is being deleted", || {
         bed.configmap("held").is_some_and(|found| found["metadata"]["deletionTimestamp"] != Value::Null)
     });
-    wait_until(SOON, "what holds it is named", || bed.status()["prune"]["message"].to_string().contains("example.org/hold"));
+    wait_until(SOON, "what holds it is named", || {
+        bed.status()["prune"]["message"].to_string().contains("example.org/hold")
+    });
     let path = format!("/api/v1/namespaces/{}/configmaps/held", bed.name);
     bed.api().merge(&path, &json!({"metadata": {"finalizers": null}}));
     wait_until(SOON, "nothing is left over", || bed.status()["prune"] == Value::Null);

@@ -11,12 +11,43 @@ pub type Files = BTreeMap<String, String>;
 
 const NAMES: [&str; 5] = ["web", "db", "app", "job", "cfg"];
 const KINDS: [&str; 12] = [
-    "Deployment", "Service", "ConfigMap", "Secret", "StatefulSet", "CronJob", "ServiceAccount", "Ingress", "RoleBinding",
-    "HorizontalPodAutoscaler", "Thing", "DaemonSet",
+    "Deployment",
+    "Service",
+    "ConfigMap",
+    "Secret",
+    "StatefulSet",
+    "CronJob",
+    "ServiceAccount",
+    "Ingress",
+    "RoleBinding",
+    "HorizontalPodAutoscaler",
+    "Thing",
+    "DaemonSet",
 ];
-const IMAGES: [&str; 5] = ["nginx", "nginx:1.25", "reg.local:5000/a/app:v1", "busybox@sha256:abcd", "reg.local/app:v2@sha256:ef"];
+const IMAGES: [&str; 5] = [
+    "nginx",
+    "nginx:1.25",
+    "reg.local:5000/a/app:v1",
+    "busybox@sha256:abcd",
+    "reg.local/app:v2@sha256:ef",
+];
 const SCALARS: [&str; 16] = [
-    "x", "\"x\"", "5", "\"5\"", "true", "\"true\"", "1.10", "'q'", "yes", "null", "0644", "1e3", "plain text", "\"\"", "8080", "~",
+    "x",
+    "\"x\"",
+    "5",
+    "\"5\"",
+    "true",
+    "\"true\"",
+    "1.10",
+    "'q'",
+    "yes",
+    "null",
+    "0644",
+    "1e3",
+    "plain text",
+    "\"\"",
+    "8080",
+    "~",
 ];
 
 pub struct Tree<'r> {
@@ -38,7 +69,12 @@ fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
 impl<'r> Tree<'r> {
     /// The tree of a seed; its top folder is `overlay`.
     pub fn new(rng: &'r mut Rng) -> Self {
-        let mut tree = Self { rng, files: Files::new(), made: Vec::new(), generated: Vec::new() };
+        let mut tree = Self {
+            rng,
+            files: Files::new(),
+            made: Vec::new(),
+            generated: Vec::new(),
+        };
         let layers = tree.rng.usize(1..4);
         for layer in 0..layers {
             let folder = match layer {
@@ -63,7 +99,12 @@ impl<'r> Tree<'r> {
         if self.chance(WRONG) {
             return Some((pick(self.rng, &KINDS), pick(self.rng, &NAMES)));
         }
-        let fit: Vec<_> = self.made.iter().filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind)).copied().collect();
+        let fit: Vec<_> = self
+            .made
+            .iter()
+            .filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind))
+            .copied()
+            .collect();
         (!fit.is_empty()).then(|| fit[self.rng.usize(..fit.len())])
     }
 
@@ -73,7 +114,11 @@ impl<'r> Tree<'r> {
         if nth > 0 {
             resources.push(format!("../layer{}", nth - 1));
         }
-        let own = if nth == 0 { self.rng.usize(1..6) } else { self.rng.usize(..2) };
+        let own = if nth == 0 {
+            self.rng.usize(1..6)
+        } else {
+            self.rng.usize(..2)
+        };
         for number in 0..own {
             let name = format!("r{number}.yaml");
             let mut content = self.object();
@@ -110,8 +155,16 @@ impl<'r> Tree<'r> {
             }
         }
         if self.chance(20) {
-            let flag = self.pick(&["includeSelectors: true", "includeTemplates: true", "includeSelectors: false"]);
-            let _ = writeln!(text, "labels:\n  - pairs: {{team: {}, \"n1\": \"5\"}}\n    {flag}", self.pick(&["red", "blue"]));
+            let flag = self.pick(&[
+                "includeSelectors: true",
+                "includeTemplates: true",
+                "includeSelectors: false",
+            ]);
+            let _ = writeln!(
+                text,
+                "labels:\n  - pairs: {{team: {}, \"n1\": \"5\"}}\n    {flag}",
+                self.pick(&["red", "blue"])
+            );
         }
         if self.chance(12) {
             text.push_str("commonLabels: {owner: me}\n");
@@ -122,8 +175,20 @@ impl<'r> Tree<'r> {
         if self.chance(25) {
             text.push_str("images:\n");
             for _ in 0..self.rng.usize(1..3) {
-                let name = self.pick(&["nginx", "reg.local:5000/a/app", "busybox", "reg.local/app", ".*app"]);
-                let change = self.pick(&["newTag: v9", "newName: other/name", "digest: \"sha256:1234\"", "newName: \"h:1/n\", newTag: \"2\"", "newTag: t, digest: \"sha256:99\""]);
+                let name = self.pick(&[
+                    "nginx",
+                    "reg.local:5000/a/app",
+                    "busybox",
+                    "reg.local/app",
+                    ".*app",
+                ]);
+                let change = self.pick(&[
+                    "newTag: v9",
+                    "newName: other/name",
+                    "digest: \"sha256:1234\"",
+                    "newName: \"h:1/n\", newTag: \"2\"",
+                    "newTag: t, digest: \"sha256:99\"",
+                ]);
                 let _ = writeln!(text, "  - {{name: \"{name}\", {change}}}");
             }
         }
@@ -143,7 +208,11 @@ impl<'r> Tree<'r> {
                     text,
                     "vars:\n  - {{name: V{}, objref: {{apiVersion: v1, kind: Service, name: {name}}}{}}}",
                     self.rng.usize(1..5),
-                    self.pick(&["", ", fieldref: {fieldPath: 'spec.ports[0].port'}", ", fieldref: {fieldPath: spec.type}"])
+                    self.pick(&[
+                        "",
+                        ", fieldref: {fieldPath: 'spec.ports[0].port'}",
+                        ", fieldref: {fieldPath: spec.type}"
+                    ])
                 );
             }
         }
@@ -163,10 +232,18 @@ impl<'r> Tree<'r> {
                 continue;
             }
             let _ = writeln!(text, "{field}:");
-            let known: Vec<_> = self.generated.iter().filter(|(of, _)| *of == field).map(|(_, name)| *name).collect();
+            let known: Vec<_> = self
+                .generated
+                .iter()
+                .filter(|(of, _)| *of == field)
+                .map(|(_, name)| *name)
+                .collect();
             let (name, behavior) = match known.as_slice() {
                 [name, ..] if self.chance(60) => (*name, Some(self.pick(&["merge", "replace"]))),
-                _ => (self.pick(&["g1", "g2", "web", "cfg"]), self.chance(WRONG).then(|| self.pick(&["merge", "create"]))),
+                _ => (
+                    self.pick(&["g1", "g2", "web", "cfg"]),
+                    self.chance(WRONG).then(|| self.pick(&["merge", "create"])),
+                ),
             };
             let _ = writeln!(text, "  - name: {name}");
             if let Some(behavior) = behavior {
@@ -174,24 +251,45 @@ impl<'r> Tree<'r> {
             }
             self.generated.push((field, name));
             if self.chance(80) {
-                let literal = self.pick(&["a=b", "n=5", "q=\"x y\"", "long=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "b=true", "h=<&>"]);
+                let literal = self.pick(&[
+                    "a=b",
+                    "n=5",
+                    "q=\"x y\"",
+                    "long=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+                    "b=true",
+                    "h=<&>",
+                ]);
                 let _ = writeln!(text, "    literals: ['{literal}']");
             }
             if self.chance(30) {
                 let _ = writeln!(text, "    files: [data.txt]");
-                self.files.insert(format!("{folder}/data.txt"), self_text(self.rng));
+                self.files
+                    .insert(format!("{folder}/data.txt"), self_text(self.rng));
             }
             if self.chance(20) {
                 let _ = writeln!(text, "    envs: [data.env]");
-                self.files.insert(format!("{folder}/data.env"), "# c\nENV=1\n  E2=a=b\nE3\n".to_owned());
+                self.files.insert(
+                    format!("{folder}/data.env"),
+                    "# c\nENV=1\n  E2=a=b\nE3\n".to_owned(),
+                );
             }
             if self.chance(20) {
-                let option = self.pick(&["disableNameSuffixHash: true", "immutable: true", "labels: {gen: l}", "annotations: {gen: a}"]);
+                let option = self.pick(&[
+                    "disableNameSuffixHash: true",
+                    "immutable: true",
+                    "labels: {gen: l}",
+                    "annotations: {gen: a}",
+                ]);
                 let _ = writeln!(text, "    options: {{{option}}}");
             }
         }
         if self.chance(8) {
-            let option = self.pick(&["disableNameSuffixHash: true", "immutable: true", "labels: {opt: l}", "annotations: {opt: a}"]);
+            let option = self.pick(&[
+                "disableNameSuffixHash: true",
+                "immutable: true",
+                "labels: {opt: l}",
+                "annotations: {opt: a}",
+            ]);
             let _ = writeln!(text, "generatorOptions: {{{option}}}");
         }
     }
@@ -203,7 +301,11 @@ impl<'r> Tree<'r> {
                 let is_json = self.chance(35);
                 let has_target = is_json || self.chance(30);
                 let (kind, _) = self.made(&[]).unwrap_or(("Deployment", "web"));
-                let body = if is_json { self.json_patch(kind) } else { self.strategic() };
+                let body = if is_json {
+                    self.json_patch(kind)
+                } else {
+                    self.strategic()
+                };
                 if self.chance(40) {
                     let name = format!("p{number}.yaml");
                     let _ = writeln!(text, "  - path: {name}");
@@ -215,7 +317,11 @@ impl<'r> Tree<'r> {
                     }
                 }
                 if has_target {
-                    let target = if is_json { format!("kind: {kind}") } else { self.target() };
+                    let target = if is_json {
+                        format!("kind: {kind}")
+                    } else {
+                        self.target()
+                    };
                     let _ = writeln!(text, "    target: {{{target}}}");
                 }
             }
@@ -242,11 +348,19 @@ impl<'r> Tree<'r> {
 
     fn json_patch(&mut self, kind: &str) -> String {
         let mut text = String::new();
-        let mut paths = vec!["/metadata/annotations/p", "/metadata/annotations/p", "/metadata/name"];
+        let mut paths = vec![
+            "/metadata/annotations/p",
+            "/metadata/annotations/p",
+            "/metadata/name",
+        ];
         match kind {
             "ConfigMap" => paths.extend(["/data/a", "/data/new", "/data/k"]),
             "Deployment" | "StatefulSet" | "DaemonSet" => {
-                paths.extend(["/spec/replicas", "/spec/template/spec/containers/0/image", "/spec/template/spec/containers/0/tty"]);
+                paths.extend([
+                    "/spec/replicas",
+                    "/spec/template/spec/containers/0/image",
+                    "/spec/template/spec/containers/0/tty",
+                ]);
             }
             "Service" => paths.extend(["/spec/type", "/spec/ports/0/port", "/spec/ports/-"]),
             "Thing" => paths.extend(["/spec/map/a", "/spec/list/0", "/spec/list/-", "/spec/flag"]),
@@ -255,21 +369,34 @@ impl<'r> Tree<'r> {
         for _ in 0..self.rng.usize(1..3) {
             let path = pick(self.rng, &paths);
             let op = self.pick(&["add", "add", "add", "replace", "replace"]);
-            let op = if self.chance(WRONG) { self.pick(&["remove", "test"]) } else { op };
+            let op = if self.chance(WRONG) {
+                self.pick(&["remove", "test"])
+            } else {
+                op
+            };
             let value = match path {
                 "/metadata/labels" => "{l: m}",
                 "/metadata/name" => "web",
                 path if path.ends_with("ports/-") => "{port: 99}",
                 _ => self.pick(&SCALARS),
             };
-            let op = if path == "/metadata/name" { "test" } else if path.ends_with('-') { "add" } else { op };
+            let op = if path == "/metadata/name" {
+                "test"
+            } else if path.ends_with('-') {
+                "add"
+            } else {
+                op
+            };
             let op = if path == "/metadata/name" { "copy" } else { op };
             match op {
                 "remove" => {
                     let _ = writeln!(text, "- {{op: remove, path: {path}}}");
                 }
                 "copy" => {
-                    let _ = writeln!(text, "- {{op: copy, from: {path}, path: /metadata/annotations/copied}}");
+                    let _ = writeln!(
+                        text,
+                        "- {{op: copy, from: {path}, path: /metadata/annotations/copied}}"
+                    );
                 }
                 op => {
                     let _ = writeln!(text, "- op: {op}\n  path: {path}\n  value: {value}");
@@ -291,7 +418,12 @@ impl<'r> Tree<'r> {
         }
         match kind {
             "ConfigMap" | "Secret" => {
-                let _ = writeln!(text, "data: {{a: {}, k: {}}}", self.pick(&SCALARS), self.pick(&SCALARS));
+                let _ = writeln!(
+                    text,
+                    "data: {{a: {}, k: {}}}",
+                    self.pick(&SCALARS),
+                    self.pick(&SCALARS)
+                );
             }
             "Deployment" | "StatefulSet" | "DaemonSet" => {
                 text.push_str("spec:\n");
@@ -330,7 +462,12 @@ impl<'r> Tree<'r> {
                 let _ = writeln!(text, "spec: {spec}");
             }
             "Thing" => {
-                let _ = writeln!(text, "spec: {{list: [z], map: {{a: {}, deep: {{b: null, c: 1}}}}, flag: {}}}", self.pick(&SCALARS), self.pick(&SCALARS));
+                let _ = writeln!(
+                    text,
+                    "spec: {{list: [z], map: {{a: {}, deep: {{b: null, c: 1}}}}, flag: {}}}",
+                    self.pick(&SCALARS),
+                    self.pick(&SCALARS)
+                );
             }
             _ => {
                 let _ = writeln!(text, "spec: {{added: {}}}", self.pick(&SCALARS));
@@ -358,34 +495,78 @@ impl<'r> Tree<'r> {
     }
 
     fn replacements(&mut self, text: &mut String) {
-        let Some((kind, name)) = self.made(&["Service", "ConfigMap", "Thing", "Deployment"]) else { return };
+        let Some((kind, name)) = self.made(&["Service", "ConfigMap", "Thing", "Deployment"]) else {
+            return;
+        };
         let path = match kind {
             "Service" => self.pick(&["metadata.name", "spec.ports.0.port", "spec.type", "spec.ports"]),
             "ConfigMap" => self.pick(&["data.b", "data.k", "metadata.name"]),
             "Thing" => self.pick(&["spec.map", "spec.list.0", "spec.flag", "spec.[list].1"]),
-            _ => self.pick(&["spec.template.spec.containers.0.image", "spec.template.spec.containers.[name=main].image"]),
+            _ => self.pick(&[
+                "spec.template.spec.containers.0.image",
+                "spec.template.spec.containers.[name=main].image",
+            ]),
         };
         let part = self.pick(&["", "", ", options: {delimiter: ':', index: 0}"]);
-        let _ = writeln!(text, "replacements:\n  - source: {{kind: {kind}, name: {name}, fieldPath: '{path}'{part}}}\n    targets:");
-        let Some((kind, name)) = self.made(&[]) else { return };
+        let _ = writeln!(
+            text,
+            "replacements:\n  - source: {{kind: {kind}, name: {name}, fieldPath: '{path}'{part}}}\n    targets:"
+        );
+        let Some((kind, name)) = self.made(&[]) else {
+            return;
+        };
         let (path, create) = match kind {
             "ConfigMap" => (self.pick(&["data.a", "data.new", "metadata.labels.r"]), true),
             "Deployment" | "StatefulSet" => (
-                self.pick(&["spec.template.spec.containers.[name=main].image", "spec.template.spec.containers.*.image", "spec.template.spec.containers.[name=main].env.[name=Q].value", "spec.replicas", "metadata.annotations.r"]),
+                self.pick(&[
+                    "spec.template.spec.containers.[name=main].image",
+                    "spec.template.spec.containers.*.image",
+                    "spec.template.spec.containers.[name=main].env.[name=Q].value",
+                    "spec.replicas",
+                    "metadata.annotations.r",
+                ]),
                 true,
             ),
-            "Service" => (self.pick(&["spec.ports.0.port", "spec.type", "spec.ports.0.targetPort"]), false),
-            "Thing" => (self.pick(&["spec.list.1", "spec.map.deep.er", "spec.map.n", "spec.flag", "spec.list.2"]), true),
+            "Service" => (
+                self.pick(&["spec.ports.0.port", "spec.type", "spec.ports.0.targetPort"]),
+                false,
+            ),
+            "Thing" => (
+                self.pick(&[
+                    "spec.list.1",
+                    "spec.map.deep.er",
+                    "spec.map.n",
+                    "spec.flag",
+                    "spec.list.2",
+                ]),
+                true,
+            ),
             _ => ("metadata.annotations.r", true),
         };
         let mut options = format!("create: {}", create || self.chance(50));
         if self.chance(20) {
-            options.push_str(self.pick(&[", delimiter: '-', index: 0", ", delimiter: ':', index: 1", ", delimiter: '/', index: -1", ", delimiter: 'e', index: 9"]));
+            options.push_str(self.pick(&[
+                ", delimiter: '-', index: 0",
+                ", delimiter: ':', index: 1",
+                ", delimiter: '/', index: -1",
+                ", delimiter: 'e', index: 9",
+            ]));
         }
         let select = self.pick(&["", "name"]);
-        let select = if select.is_empty() { format!("kind: {kind}") } else { format!("kind: {kind}, name: {name}") };
-        let reject = if self.chance(15) { "\n        reject: [{name: db}]" } else { "" };
-        let _ = writeln!(text, "      - select: {{{select}}}{reject}\n        fieldPaths: ['{path}']\n        options: {{{options}}}");
+        let select = if select.is_empty() {
+            format!("kind: {kind}")
+        } else {
+            format!("kind: {kind}, name: {name}")
+        };
+        let reject = if self.chance(15) {
+            "\n        reject: [{name: db}]"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "      - select: {{{select}}}{reject}\n        fieldPaths: ['{path}']\n        options: {{{options}}}"
+        );
     }
 
     fn object(&mut self) -> String {
@@ -397,14 +578,28 @@ impl<'r> Tree<'r> {
             let _ = writeln!(text, "  namespace: {}", self.pick(&["prod", "dev", "default"]));
         }
         if self.chance(50) {
-            let _ = writeln!(text, "  labels: {{app: {}}}", self.pick(&["web", "\"web\"", "db", "5", "\"5\""]));
+            let _ = writeln!(
+                text,
+                "  labels: {{app: {}}}",
+                self.pick(&["web", "\"web\"", "db", "5", "\"5\""])
+            );
         }
         if self.chance(30) {
-            let _ = writeln!(text, "  annotations: {{x: {}, y: {}}}", self.pick(&SCALARS), self.pick(&["v", "$(V1)", "\"$(V2)-s\""]));
+            let _ = writeln!(
+                text,
+                "  annotations: {{x: {}, y: {}}}",
+                self.pick(&SCALARS),
+                self.pick(&["v", "$(V1)", "\"$(V2)-s\""])
+            );
         }
         match kind {
             "ConfigMap" => {
-                let _ = writeln!(text, "data:\n  a: {}\n  b: |\n    two\n    lines\n  k: {}", self.pick(&SCALARS), self.pick(&SCALARS));
+                let _ = writeln!(
+                    text,
+                    "data:\n  a: {}\n  b: |\n    two\n    lines\n  k: {}",
+                    self.pick(&SCALARS),
+                    self.pick(&SCALARS)
+                );
             }
             "Secret" => text.push_str("stringData: {s: t}\ndata: {a: YQ==}\n"),
             "Deployment" | "StatefulSet" | "DaemonSet" => {
@@ -413,30 +608,56 @@ impl<'r> Tree<'r> {
                 if self.chance(60) {
                     text.push_str("  replicas: 1\n");
                 }
-                let _ = writeln!(text, "  selector: {{matchLabels: {{app: {app}}}}}\n  template:\n    metadata: {{labels: {{app: {app}}}}}");
+                let _ = writeln!(
+                    text,
+                    "  selector: {{matchLabels: {{app: {app}}}}}\n  template:\n    metadata: {{labels: {{app: {app}}}}}"
+                );
                 self.pod("    ", &mut text);
             }
             "CronJob" => {
-                text.push_str("spec:\n  schedule: \"* * * * *\"\n  jobTemplate:\n    spec:\n      template:\n");
+                text.push_str(
+                    "spec:\n  schedule: \"* * * * *\"\n  jobTemplate:\n    spec:\n      template:\n",
+                );
                 self.pod("        ", &mut text);
             }
             "Service" => {
-                let _ = writeln!(text, "spec:\n  type: {}\n  selector: {{app: web}}\n  ports:\n    - {{port: 80, targetPort: http{}}}", self.pick(&["ClusterIP", "NodePort"]), self.pick(&["", ", name: http"]));
+                let _ = writeln!(
+                    text,
+                    "spec:\n  type: {}\n  selector: {{app: web}}\n  ports:\n    - {{port: 80, targetPort: http{}}}",
+                    self.pick(&["ClusterIP", "NodePort"]),
+                    self.pick(&["", ", name: http"])
+                );
             }
             "Ingress" => {
                 let service = self.pick(&NAMES);
-                let _ = writeln!(text, "spec:\n  tls: [{{secretName: {service}}}]\n  rules: [{{host: h, http: {{paths: [{{path: /, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}]}}}}]");
+                let _ = writeln!(
+                    text,
+                    "spec:\n  tls: [{{secretName: {service}}}]\n  rules: [{{host: h, http: {{paths: [{{path: /, backend: {{service: {{name: {service}, port: {{number: 80}}}}}}}}]}}}}]"
+                );
             }
             "RoleBinding" => {
                 let subject = self.pick(&["web", "default", "db"]);
-                let _ = writeln!(text, "roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: web}}\nsubjects: [{{kind: ServiceAccount, name: {subject}{}}}]", self.pick(&["", ", namespace: prod", ", namespace: default"]));
+                let _ = writeln!(
+                    text,
+                    "roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: Role, name: web}}\nsubjects: [{{kind: ServiceAccount, name: {subject}{}}}]",
+                    self.pick(&["", ", namespace: prod", ", namespace: default"])
+                );
             }
             "HorizontalPodAutoscaler" => {
                 let target = self.pick(&NAMES);
-                let _ = writeln!(text, "spec: {{scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {target}}}, maxReplicas: 3}}");
+                let _ = writeln!(
+                    text,
+                    "spec: {{scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: {target}}}, maxReplicas: 3}}"
+                );
             }
             "Thing" => {
-                let _ = writeln!(text, "spec:\n  ref: {}\n  list: [a, \"$(V3)\"]\n  map: {{a: {}, n: null, e: }}\n  flag: {}", self.pick(&NAMES), self.pick(&SCALARS), self.pick(&SCALARS));
+                let _ = writeln!(
+                    text,
+                    "spec:\n  ref: {}\n  list: [a, \"$(V3)\"]\n  map: {{a: {}, n: null, e: }}\n  flag: {}",
+                    self.pick(&NAMES),
+                    self.pick(&SCALARS),
+                    self.pick(&SCALARS)
+                );
             }
             _ => {}
         }
@@ -446,15 +667,25 @@ impl<'r> Tree<'r> {
     fn pod(&mut self, indent: &str, text: &mut String) {
         let image = self.pick(&IMAGES);
         let name = self.pick(&NAMES);
-        let mut lines = vec!["spec:".to_owned(), "  containers:".to_owned(), "    - name: main".to_owned(), format!("      image: {image}")];
+        let mut lines = vec![
+            "spec:".to_owned(),
+            "  containers:".to_owned(),
+            "    - name: main".to_owned(),
+            format!("      image: {image}"),
+        ];
         if self.chance(50) {
             lines.push(format!("      env: [{{name: A, value: {}}}, {{name: B, valueFrom: {{configMapKeyRef: {{name: {name}, key: a}}}}}}]", self.pick(&["\"1\"", "x", "$(V1)", "\"a $(V4)\""])));
         }
         if self.chance(40) {
-            lines.push(format!("      ports: [{{containerPort: 80{}}}]", self.pick(&["", ", name: http"])));
+            lines.push(format!(
+                "      ports: [{{containerPort: 80{}}}]",
+                self.pick(&["", ", name: http"])
+            ));
         }
         if self.chance(30) {
-            lines.push(format!("      envFrom: [{{configMapRef: {{name: {name}}}}}, {{secretRef: {{name: {name}}}}}]"));
+            lines.push(format!(
+                "      envFrom: [{{configMapRef: {{name: {name}}}}}, {{secretRef: {{name: {name}}}}}]"
+            ));
         }
         if self.chance(30) {
             lines.push("      args: [\"--x\", \"$(V2)\"]".to_owned());
