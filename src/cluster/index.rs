@@ -364,8 +364,10 @@ impl Index {
             return; // The watch is behind a write that we have seen the answer of.
         }
         let touched = record.live.labels.get(self.selector).cloned();
-        kind.objects.insert(record.live.key.clone(), record);
-        ring(listeners, touched);
+        // Whoever had it before has lost it where the label changed.
+        let old = kind.objects.insert(record.live.key.clone(), record);
+        let lost = old.and_then(|old| old.live.labels.get(self.selector).cloned());
+        ring(listeners, touched.iter().cloned().chain(lost.filter(|lost| Some(lost) != touched.as_ref())));
     }
 
     fn remove(&self, watched: &Watched, live: &Live) {
