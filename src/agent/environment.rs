@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
+use super::inventory::{self, Parent, ParentError};
+use super::prune::PruneContext;
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
 use crate::git::{Credentials, GitError, Remote};
@@ -51,6 +53,9 @@ pub struct EnvironmentLoop {
     /// When the credentials were read last: they are read again when the remote refuses them.
     credentials_read: Option<tokio::time::Instant>,
     memo: Memo,
+    parent: Parent,
+    /// What is wrong with the newest configuration: what is known of an older one is no reason to delete anything.
+    misread: Option<String>,
     trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
@@ -79,6 +84,8 @@ impl EnvironmentLoop {
             told: None,
             credentials_read: None,
             memo: Memo::default(),
+            parent: Parent::default(),
+            misread: None,
             trouble: None,
             revision: None,
             written,
@@ -185,6 +192,7 @@ impl EnvironmentLoop {
                 session: self.context.session.clone(),
                 index: self.context.index.clone(),
                 environments: self.context.environments.clone(),
+                environment: self.name.clone(),
                 identity: Some(identity.clone()),
             };
             self.driver = Some((identity.clone(), Driver::new(hands)));
@@ -193,6 +201,7 @@ impl EnvironmentLoop {
         self.follow(&environment.spec.source).await?;
         let Some((_, source)) = &mut self.source else { return Ok(()) };
         let Seen { revision, error, failures } = source.seen.borrow_and_update().clone();
+        let in_doubt = error.as_ref().map(|error| format!("git cannot be read: {}", crate::cluster::chain(error)));
         let stale = |at: tokio::time::Instant| at.elapsed() > CREDENTIALS_LAST;
         if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
             // A rotated password: the Secret may hold the new one by now.
@@ -215,7 +224,7 @@ impl EnvironmentLoop {
             self.revision = Some(revision.clone());
             match self.desire(&wanted).await? {
                 Ok(desire) => {
-                    self.trouble = None;
+                    (self.trouble, self.misread) = (None, None);
                     if let Some((_, driver)) = &mut self.driver {
                         driver.set(desire);
                     }
@@ -223,6 +232,7 @@ impl EnvironmentLoop {
                 Err(problems) => {
                     // The team's file is wrong: what ran goes on, nothing new begins.
                     let first = problems.as_slice().iter().take(3).map(ToString::to_string).collect::<Vec<_>>();
+                    self.misread = Some(first.join("; "));
                     self.trouble = Some(trouble("InvalidConfig", &first.join("; "), false));
                 }
             }
@@ -232,9 +242,31 @@ impl EnvironmentLoop {
         } else if self.trouble.as_ref().is_some_and(|trouble| trouble.may_pass) {
             self.trouble = None;
         }
+        let hold = self.misread.clone().or(in_doubt);
+        self.tend(environment, hold).await?;
         if let Some((_, driver)) = &mut self.driver {
             driver.watch().await;
         }
+        Ok(())
+    }
+
+    /// Says on the Environment where its objects are, before any is written; and to the driver what may be deleted.
+    async fn tend(&mut self, environment: &Environment, hold: Option<String>) -> Result<(), Trouble> {
+        let Some((_, driver)) = &mut self.driver else { return Ok(()) };
+        let marked = self.parent.tend(&self.context.environments, environment, driver.needs()).await;
+        let marked = marked.map_err(|error| match &error {
+            ParentError::Foreign(_) => trouble("ForeignInventory", &error.to_string(), false),
+            ParentError::Write(_) => trouble("InventoryFailed", &error.to_string(), true),
+        })?;
+        let approval = inventory::approval(environment, marked);
+        // A kind that cannot be listed keeps what nobody wants; it is no reason to hold up what somebody does.
+        let unlisted = driver.watch_inventory(&marked.inventory).await.err();
+        driver.allow_prune(PruneContext {
+            environment: self.name.clone(),
+            grants: Some(grants(environment)),
+            approval,
+            hold: hold.or(unlisted),
+        });
         Ok(())
     }
 
@@ -259,11 +291,7 @@ impl EnvironmentLoop {
         Ok(Scope {
             environment: self.name.clone(),
             path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
-            grants: Some(Grants {
-                namespaces: spec.namespaces.clone(),
-                cluster_kinds: spec.cluster_kinds.clone(),
-                regions: spec.regions.clone(),
-            }),
+            grants: Some(grants(environment)),
             default_namespace: None,
         })
     }
@@ -304,6 +332,7 @@ impl EnvironmentLoop {
 
     fn status(&self, environment: &Environment) -> EnvironmentStatus {
         let apps = self.driver.as_ref().map(|(_, driver)| driver.statuses()).unwrap_or_default();
+        let prune = self.driver.as_ref().and_then(|(_, driver)| driver.prune_status());
         let now = Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |now| now.to_string());
         let starting = self.told.is_none() && self.trouble.is_none();
         let starting = starting.then(|| trouble("Starting", "git was not read yet", true));
@@ -314,7 +343,15 @@ impl EnvironmentLoop {
             revision: self.revision.clone(),
             request: environment.annotations().get(names::REQUEST_ANNOTATION).cloned(),
             summary: Some(summary(&apps)),
-            conditions: conditions(&apps, trouble, &self.written, environment.metadata.generation, &now),
+            conditions: conditions(
+                &apps,
+                prune.as_ref(),
+                trouble,
+                &self.written,
+                environment.metadata.generation,
+                &now,
+            ),
+            prune,
             apps,
         }
     }
@@ -336,6 +373,15 @@ impl EnvironmentLoop {
             }
         }
         STATUS_PAUSE * (1 << self.unwritten)
+    }
+}
+
+fn grants(environment: &Environment) -> Grants {
+    let spec = &environment.spec;
+    Grants {
+        namespaces: spec.namespaces.clone(),
+        cluster_kinds: spec.cluster_kinds.clone(),
+        regions: spec.regions.clone(),
     }
 }
 

@@ -8,7 +8,11 @@ mod app;
 pub mod desired;
 mod driver;
 mod environment;
+mod inventory;
 mod once;
+mod ownership;
+mod plan_prune;
+mod prune;
 mod source;
 
 use std::collections::BTreeMap;

@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use super::app::News;
 use super::desired::{Desire, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
-use crate::api::{AppStatus, Identity, names};
+use super::ownership::refuse_foreign;
+use super::plan_prune::plan_prune;
+use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Watched, prove};
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{Answer, WantedApp, field_changes, plan};
@@ -22,6 +24,8 @@ pub struct Once {
     pub scope: Scope,
     pub identity: Option<Identity>,
     pub only: Option<AppName>,
+    /// The Environment of the cluster, where it has one.
+    pub platform: Option<Environment>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +49,15 @@ pub struct Progress {
 impl Once {
     pub async fn open(cluster: Cluster, scope: Scope, identity: Option<Identity>) -> Result<Self, CallError> {
         let environments = Environments::new(&cluster, "fairlead-cli");
-        Ok(Self { session: Session::open(cluster).await?, environments, scope, identity, only: None })
+        Ok(Self { session: Session::open(cluster).await?, environments, scope, identity, only: None, platform: None })
     }
 
     fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
         let mut memo = Memo::default();
-        let mut desire = desire(tree, &self.scope, &self.session.kinds(), &mut memo, &render::Limits::default())?;
+        Ok(desire(tree, &self.scope, &self.session.kinds(), &mut memo, &render::Limits::default())?)
+    }
+
+    fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {
         if let Some(only) = &self.only {
             desire.apps.retain(|(spec, _)| spec.name == *only);
             if desire.apps.is_empty() {
@@ -68,13 +75,14 @@ impl Once {
         tree: &dyn Tree,
         mut progress: impl FnMut(&Progress) -> bool,
     ) -> Result<Vec<AppStatus>, OnceError> {
-        let desire = self.desire(tree)?;
+        let desire = self.narrow(self.desire(tree)?)?;
         let index = Index::new(self.session.clone(), names::ENVIRONMENT_LABEL);
         let bell = index.listen(self.scope.environment.as_str());
         let hands = Hands {
             session: self.session.clone(),
             index,
             environments: self.environments.clone(),
+            environment: self.scope.environment.clone(),
             identity: self.identity.clone(),
         };
         let mut driver = Driver::new(hands);
@@ -103,14 +111,18 @@ impl Once {
 pub async fn plan_once(once: &Once, tree: &dyn Tree, revision: Option<String>) -> Result<PlanReport, OnceError> {
     let desire = once.desire(tree)?;
     let index = Index::new(once.session.clone(), names::ENVIRONMENT_LABEL);
+    let prune = match &once.platform {
+        Some(environment) => Some(plan_prune(once, environment, &index, &desire).await),
+        None => None,
+    };
     let mut apps = Vec::new();
-    for (spec, wanted) in desire.apps {
+    for (spec, wanted) in once.narrow(desire)?.apps {
         apps.push(match wanted {
             Ok(wanted) => plan_app(once, &index, &wanted).await?,
             Err(problems) => AppPlan::broken(spec.name.as_str(), problems.into_vec()),
         });
     }
-    Ok(PlanReport { environment: once.scope.environment.to_string(), revision, apps })
+    Ok(PlanReport { environment: once.scope.environment.to_string(), revision, apps, prune })
 }
 
 async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result<AppPlan, OnceError> {
@@ -130,5 +142,6 @@ async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result
         });
         answers.push(proven.answer);
     }
+    refuse_foreign(&once.environments, &once.scope.environment, &found, &mut answers).await;
     Ok(AppPlan::new(&found, &answers, changes))
 }
