@@ -197,7 +197,10 @@ impl App {
 
     /// Will not go on by itself: refused or halted.
     pub fn is_stuck(&self) -> bool {
-        self.problems.is_some() || self.unwatched.is_some() || self.refused.is_some() || self.told_halt().is_some()
+        self.problems.is_some()
+            || self.unwatched.is_some()
+            || self.refused.is_some()
+            || self.told_halt().is_some()
     }
 
     pub fn is_busy(&self) -> bool {

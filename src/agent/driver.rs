@@ -18,8 +18,8 @@ use super::ownership::refuse_foreign;
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
-    Before, Detail, Environments, Index, PruneOutcome, Session, WaveOutcome, Watched, apply_wave, ask_prune, finalizers, prove,
-    prune_wave,
+    Before, Detail, Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune,
+    finalizers, prove, prune_wave,
 };
 use crate::health::pods::{self, PodProblem};
 use crate::object::{AppName, Digest, EnvironmentName, ObjectKey};
@@ -52,15 +52,43 @@ pub struct Driver {
 
 /// What came of something that was under way.
 enum Finished {
-    Proved { app: AppName, digest: Digest, result: Result<CheckedPlan, Refused> },
-    Unproved { app: AppName, digest: Digest, why: String },
+    Proved {
+        app: AppName,
+        digest: Digest,
+        result: Result<CheckedPlan, Refused>,
+    },
+    Unproved {
+        app: AppName,
+        digest: Digest,
+        why: String,
+    },
     /// A newer revision stopped it.
-    Left { app: AppName, digest: Digest },
-    Wrote { app: AppName, digest: Digest, outcome: WaveOutcome },
-    Explained { app: AppName, words: Vec<String> },
-    PruneAsked { app: Box<str>, result: Result<CheckedPrune, Vec<PruneRefusal>> },
-    Pruned { prune: Arc<CheckedPrune>, wave: usize, outcome: PruneOutcome },
-    Held { app: Box<str>, found: Vec<(ObjectKey, Vec<String>)> },
+    Left {
+        app: AppName,
+        digest: Digest,
+    },
+    Wrote {
+        app: AppName,
+        digest: Digest,
+        outcome: WaveOutcome,
+    },
+    Explained {
+        app: AppName,
+        words: Vec<String>,
+    },
+    PruneAsked {
+        app: Box<str>,
+        result: Result<CheckedPrune, Vec<PruneRefusal>>,
+    },
+    Pruned {
+        prune: Arc<CheckedPrune>,
+        wave: usize,
+        outcome: PruneOutcome,
+    },
+    Held {
+        app: Box<str>,
+        found: Vec<(ObjectKey, Vec<String>)>,
+    },
 }
 
 impl Driver {
@@ -91,7 +119,8 @@ impl Driver {
     /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
     pub fn set(&mut self, desire: Desire) {
         self.pruner.set(&desire);
-        let timeout = SignedDuration::try_from(desire.config.rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
+        let timeout =
+            SignedDuration::try_from(desire.config.rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
         let mut old = std::mem::take(&mut self.apps);
         for (spec, wanted) in desire.apps {
             let mut app = old.remove(&spec.name).unwrap_or_else(|| App::new(spec.clone()));
@@ -111,9 +140,13 @@ impl Driver {
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
     pub fn is_settled(&self) -> bool {
         let waits_for_stuck = |app: &App| {
-            app.spec.depends_on.iter().any(|on| self.apps.get(on).is_some_and(|on| on.is_stuck() && !on.is_busy()))
+            app.spec
+                .depends_on
+                .iter()
+                .any(|on| self.apps.get(on).is_some_and(|on| on.is_stuck() && !on.is_busy()))
         };
-        self.under_way.is_empty() && self.apps.values().all(|app| app.is_ready() || app.is_stuck() || waits_for_stuck(app))
+        self.under_way.is_empty()
+            && self.apps.values().all(|app| app.is_ready() || app.is_stuck() || waits_for_stuck(app))
     }
 
     pub fn news(&mut self) -> Vec<News> {
@@ -145,7 +178,8 @@ impl Driver {
 
     /// Asks every app what to do and begins it. Says when to ask again if nothing happens before.
     pub fn turn(&mut self, suspended: bool, now: Timestamp) -> Option<Timestamp> {
-        let ready: BTreeMap<AppName, bool> = self.apps.iter().map(|(name, app)| (name.clone(), app.is_ready())).collect();
+        let ready: BTreeMap<AppName, bool> =
+            self.apps.iter().map(|(name, app)| (name.clone(), app.is_ready())).collect();
         let ready = |name: &AppName| ready.get(name).copied().unwrap_or(false);
         let world = World { index: &self.hands.index, ready: &ready, suspended, now };
         let mut again = None;
@@ -165,7 +199,8 @@ impl Driver {
                     let (hands, app) = (self.hands.clone(), name.clone());
                     Box::pin(async move {
                         let identity = hands.identity.as_ref();
-                        let outcome = apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
+                        let outcome =
+                            apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
                         // A definition that was just written is served now, and what it defines is watched from here on.
                         let watched = Watched::of(outcome.written.iter().map(|written| &*written.wanted));
                         if let Err(error) = hands.index.ensure(&watched).await {
@@ -176,7 +211,9 @@ impl Driver {
                 }
                 Decision::Explain { wanted } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
-                    Box::pin(async move { Finished::Explained { app, words: explain(&hands, &wanted).await } })
+                    Box::pin(
+                        async move { Finished::Explained { app, words: explain(&hands, &wanted).await } },
+                    )
                 }
             };
             self.under_way.spawn(action);
@@ -215,7 +252,9 @@ impl Driver {
                 Finished::Pruned { prune, wave, outcome }
             }),
             PruneDecision::Finalizers { app, objects } => {
-                Box::pin(async move { Finished::Held { app, found: finalizers(&hands.session, &objects).await } })
+                Box::pin(
+                    async move { Finished::Held { app, found: finalizers(&hands.session, &objects).await } },
+                )
             }
         };
         self.under_way.spawn(action);
@@ -333,7 +372,8 @@ async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
     if !problem.message.is_empty() {
         words.push_str(&format!(": {}", problem.message));
     }
-    let Some(container) = problem.container.as_deref().filter(|_| problem.previous_exit.is_some() || problem.restarts > 0)
+    let Some(container) =
+        problem.container.as_deref().filter(|_| problem.previous_exit.is_some() || problem.restarts > 0)
     else {
         return words;
     };
@@ -354,7 +394,9 @@ const PODS_EXPLAINED: usize = 3;
 fn selector(object: &Wanted) -> Option<String> {
     let value = object.value();
     let labels = match &*object.key.kind {
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => value["spec"]["selector"]["matchLabels"].as_object()?.clone(),
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => {
+            value["spec"]["selector"]["matchLabels"].as_object()?.clone()
+        }
         "Job" => return Some(format!("job-name={}", object.key.name)),
         _ => return None,
     };

@@ -11,7 +11,9 @@ use super::driver::{Driver, Hands};
 use super::ownership::refuse_foreign;
 use super::plan_prune::plan_prune;
 use crate::api::{AppStatus, Environment, Identity, names};
-use crate::cluster::{Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Watched, prove};
+use crate::cluster::{
+    Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Watched, prove,
+};
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{Answer, WantedApp, field_changes, plan};
 use crate::render;
@@ -49,7 +51,14 @@ pub struct Progress {
 impl Once {
     pub async fn open(cluster: Cluster, scope: Scope, identity: Option<Identity>) -> Result<Self, CallError> {
         let environments = Environments::new(&cluster, "fairlead-cli");
-        Ok(Self { session: Session::open(cluster).await?, environments, scope, identity, only: None, platform: None })
+        Ok(Self {
+            session: Session::open(cluster).await?,
+            environments,
+            scope,
+            identity,
+            only: None,
+            platform: None,
+        })
     }
 
     fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
@@ -94,7 +103,8 @@ impl Once {
             if !progress(&told) || driver.is_settled() {
                 break;
             }
-            let pause = again.map(|at| at.duration_since(Timestamp::now())).and_then(|left| left.try_into().ok());
+            let pause =
+                again.map(|at| at.duration_since(Timestamp::now())).and_then(|left| left.try_into().ok());
             let pause = pause.unwrap_or(std::time::Duration::from_secs(1));
             tokio::select! {
                 () = driver.finish_one() => {}
@@ -108,7 +118,11 @@ impl Once {
 }
 
 /// What would change, as the server sees it. Writes nothing.
-pub async fn plan_once(once: &Once, tree: &dyn Tree, revision: Option<String>) -> Result<PlanReport, OnceError> {
+pub async fn plan_once(
+    once: &Once,
+    tree: &dyn Tree,
+    revision: Option<String>,
+) -> Result<PlanReport, OnceError> {
     let desire = once.desire(tree)?;
     let index = Index::new(once.session.clone(), names::ENVIRONMENT_LABEL);
     let prune = match &once.platform {
@@ -132,7 +146,8 @@ async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
     };
     // A person's look has no memory of what was applied before; the agent's own may allow more.
-    let proven = prove(&once.session, &found, once.identity.as_ref(), &Before::new(), Detail::Objects).await?;
+    let proven =
+        prove(&once.session, &found, once.identity.as_ref(), &Before::new(), Detail::Objects).await?;
     let mut answers: Vec<Answer> = Vec::with_capacity(proven.len());
     let mut changes = Vec::with_capacity(proven.len());
     for proven in proven {

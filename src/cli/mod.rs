@@ -53,7 +53,8 @@ struct Cli {
     verb: Verb,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 error, 2 bad usage or input, 3 there are changes, 4 a gate failed";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 error, 2 bad usage or input, 3 there are changes, 4 a gate failed";
 
 #[derive(Debug, Subcommand)]
 enum Verb {

@@ -93,7 +93,11 @@ fn one(found: &Environment) -> String {
     let mut text = format!("{}: {state}: {message}\n", found.name_any());
     let source = &found.spec.source;
     let revision = status.revision.as_ref().map_or("not read yet", |revision| revision.as_str());
-    text.push_str(&format!("  source    {} {} at {revision}\n", crate::git::redacted(&source.url), source.branch));
+    text.push_str(&format!(
+        "  source    {} {} at {revision}\n",
+        crate::git::redacted(&source.url),
+        source.branch
+    ));
     text.push_str(&format!("  writes as {}\n", found.spec.service_account));
     for app in &status.apps {
         text.push_str(&paint(app.phase, format!("\n  {} {}", app.name, app.phase.as_str())));

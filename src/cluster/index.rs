@@ -43,7 +43,10 @@ impl Watched {
         // By reference first: an app of ten thousand objects has a handful of kinds.
         let found: BTreeSet<(&Gvk, Option<&Box<str>>)> =
             objects.map(|wanted| (&wanted.gvk, by_namespace(&wanted.key))).collect();
-        found.into_iter().map(|(gvk, namespace)| Self { gvk: gvk.clone(), namespace: namespace.cloned() }).collect()
+        found
+            .into_iter()
+            .map(|(gvk, namespace)| Self { gvk: gvk.clone(), namespace: namespace.cloned() })
+            .collect()
     }
 
     /// Where an environment has or may have objects, by its own word.
@@ -52,7 +55,10 @@ impl Watched {
         for (group, kind) in inventory.group_kinds() {
             let gvk = Gvk::new(group, "", kind);
             if is_secret(group, kind) {
-                let of = |namespace: &String| Self { gvk: gvk.clone(), namespace: Some(namespace.as_str().into()) };
+                let of = |namespace: &String| Self {
+                    gvk: gvk.clone(),
+                    namespace: Some(namespace.as_str().into()),
+                };
                 found.extend(inventory.namespaces.iter().map(of));
             } else {
                 found.insert(Self { gvk, namespace: None });
@@ -205,7 +211,8 @@ impl Index {
         let mut found = Inventory::default();
         for ((group, name, _), kind) in &state.kinds {
             let objects = kind.objects.values().map(|record| &record.live);
-            let ours = objects.filter(|live| live.labels.get(self.selector).is_some_and(|name| name == environment));
+            let ours =
+                objects.filter(|live| live.labels.get(self.selector).is_some_and(|name| name == environment));
             let namespaces: BTreeSet<Option<&str>> = ours.map(|live| live.key.namespace.as_deref()).collect();
             let kind = Gvk::new(group, "", name).group_kind();
             namespaces.into_iter().for_each(|namespace| found.add(kind.clone(), namespace));

@@ -144,8 +144,14 @@ mod tests {
     #[test]
     fn a_halted_prune_is_for_a_person_and_the_apps_are_ready() {
         let prune = PruneStatus { halted: true, ..PruneStatus::default() };
-        let told =
-            conditions(&[app("a", AppPhase::Ready)], Some(&prune), None, &EnvironmentStatus::default(), None, "now");
+        let told = conditions(
+            &[app("a", AppPhase::Ready)],
+            Some(&prune),
+            None,
+            &EnvironmentStatus::default(),
+            None,
+            "now",
+        );
         assert_eq!((told[0].status, told[0].reason.as_str()), (ConditionStatus::True, "PruneHalted"));
         assert_eq!(told[2].status, ConditionStatus::True, "it will not go on without a person");
     }

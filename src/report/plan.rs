@@ -142,7 +142,8 @@ impl AppPlan {
 
 impl PlanReport {
     pub fn has_changes(&self) -> bool {
-        self.apps.iter().any(AppPlan::has_changes) || self.prune.as_ref().is_some_and(|prune| prune.delete > 0)
+        self.apps.iter().any(AppPlan::has_changes)
+            || self.prune.as_ref().is_some_and(|prune| prune.delete > 0)
     }
 
     pub fn is_refused(&self) -> bool {
@@ -200,7 +201,9 @@ impl PlanReport {
                 write_step(&mut out, step, &paint);
             }
         }
-        if let Some(prune) = self.prune.as_ref().filter(|prune| !prune.objects.is_empty() || !prune.kept.is_empty()) {
+        if let Some(prune) =
+            self.prune.as_ref().filter(|prune| !prune.objects.is_empty() || !prune.kept.is_empty())
+        {
             let _ = writeln!(out, "\n{}", paint.bold("left git"));
             prune.list(&mut out, |sign| paint.red(sign));
         }
