@@ -41,11 +41,11 @@ pub struct Watched {
 impl Watched {
     pub fn of<'a>(objects: impl Iterator<Item = &'a Wanted>) -> BTreeSet<Self> {
         // By reference first: an app of ten thousand objects has a handful of kinds.
-        let found: BTreeSet<(&Gvk, Option<&Box<str>>)> =
+        let found: BTreeSet<(&Gvk, Option<&str>)> =
             objects.map(|wanted| (&wanted.gvk, by_namespace(&wanted.key))).collect();
         found
             .into_iter()
-            .map(|(gvk, namespace)| Self { gvk: gvk.clone(), namespace: namespace.cloned() })
+            .map(|(gvk, namespace)| Self { gvk: gvk.clone(), namespace: namespace.map(Into::into) })
             .collect()
     }
 
@@ -76,11 +76,11 @@ impl Watched {
 type Id = (Box<str>, Box<str>, Option<Box<str>>);
 
 fn id(key: &ObjectKey) -> Id {
-    (key.group.clone(), key.kind.clone(), by_namespace(key).cloned())
+    (key.group.clone(), key.kind.clone(), by_namespace(key).map(Into::into))
 }
 
-fn by_namespace(key: &ObjectKey) -> Option<&Box<str>> {
-    key.namespace.as_ref().filter(|_| is_secret(&key.group, &key.kind))
+fn by_namespace(key: &ObjectKey) -> Option<&str> {
+    key.namespace.as_deref().filter(|_| is_secret(&key.group, &key.kind))
 }
 
 fn is_secret(group: &str, kind: &str) -> bool {

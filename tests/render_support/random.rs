@@ -165,29 +165,29 @@ impl<'r> Tree<'r> {
                 let _ = writeln!(text, "  - {{name: \"{name}\", {change}}}");
             }
         }
-        if self.chance(15) {
-            if let Some((_, name)) = self.made(&["Deployment", "StatefulSet"]) {
-                let _ = writeln!(text, "replicas: [{{name: {name}, count: 4}}]");
-            }
+        if self.chance(15)
+            && let Some((_, name)) = self.made(&["Deployment", "StatefulSet"])
+        {
+            let _ = writeln!(text, "replicas: [{{name: {name}, count: 4}}]");
         }
         self.generators(folder, text);
         self.patches(folder, text);
         if self.chance(12) {
             self.replacements(text);
         }
-        if self.chance(12) {
-            if let Some((_, name)) = self.made(&["Service"]) {
-                let _ = writeln!(
-                    text,
-                    "vars:\n  - {{name: V{}, objref: {{apiVersion: v1, kind: Service, name: {name}}}{}}}",
-                    self.rng.usize(1..5),
-                    self.pick(&[
-                        "",
-                        ", fieldref: {fieldPath: 'spec.ports[0].port'}",
-                        ", fieldref: {fieldPath: spec.type}"
-                    ])
-                );
-            }
+        if self.chance(12)
+            && let Some((_, name)) = self.made(&["Service"])
+        {
+            let _ = writeln!(
+                text,
+                "vars:\n  - {{name: V{}, objref: {{apiVersion: v1, kind: Service, name: {name}}}{}}}",
+                self.rng.usize(1..5),
+                self.pick(&[
+                    "",
+                    ", fieldref: {fieldPath: 'spec.ports[0].port'}",
+                    ", fieldref: {fieldPath: spec.type}"
+                ])
+            );
         }
         if self.chance(6) {
             let _ = writeln!(text, "sortOptions: {{order: {}}}", self.pick(&["fifo", "legacy"]));
