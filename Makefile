@@ -38,7 +38,7 @@ bench: ## measure against kubectl and a bare client
 
 .PHONY: build
 build: ## build the release binary
-	@source make/tools.sh && cargo build --locked --release && echo "$$CARGO_TARGET_DIR/release/fairlead"
+	@source make/tools.sh; cargo build --locked --release; echo "$$CARGO_TARGET_DIR/release/fairlead"
 
 .PHONY: fmt
 fmt: ## format the sources
@@ -51,7 +51,7 @@ lint: ## what `make test` says about style, alone
 
 .PHONY: deny
 deny: ## licences, advisories and bans of the dependencies
-	@source make/tools.sh && need deny && "$$FAIRLEAD_CARGO_DENY" --all-features check
+	@source make/tools.sh; need deny; "$$FAIRLEAD_CARGO_DENY" --all-features check
 
 .PHONY: generate
 generate: ## write the files that are made from the sources: the chart's CRD

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks charts/fairlead: that its CRD is the one that the program prints, that helm renders it, that an API server takes
-# it, and that the agent may do with it what it must and nothing that it must not. `make/chart.sh write` writes the CRD.
+# it, that the agent may do with it what it must and nothing that it must not, and that it rolls out an application with
+# these rights. `make/chart.sh write` writes the CRD.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -10,6 +11,8 @@ source make/tools.sh
 source make/checks.sh
 # shellcheck source=make/controlplane.sh
 source make/controlplane.sh
+# shellcheck source=make/stage.sh
+source make/stage.sh
 
 chart=charts/fairlead
 crd=$chart/crds/environments.yaml
@@ -23,18 +26,14 @@ fi
 need helm
 
 work=$(mktemp -d)
-finish() {
-	stop_controlplane
-	rm -rf "$work"
-}
-trap finish EXIT
+trap close_stage EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-cat >"$work/values.yaml" <<'YAML'
+cat >"$work/values.yaml" <<YAML
 replicas: 2
 identities:
-  - {namespace: fairlead, name: deploy-production}
+  - {namespace: $HOME_NAMESPACE, name: deploy-dev}
 gitSecrets: [infra-git]
 secretNamespaces: [shop]
 readMore:
@@ -60,7 +59,8 @@ check 'helm lint' helm lint --strict "$chart" --values "$work/values.yaml"
 check 'helm template with the values as they are' helm template fairlead "$chart" --namespace fairlead
 helm template fairlead "$chart" --namespace fairlead --values "$work/values.yaml" --include-crds >"$work/all.yaml"
 
-start_controlplane --nodes 1
+open_stage >/dev/null
+set_stage
 kubectl create namespace fairlead >/dev/null
 kubectl create namespace shop >/dev/null
 # Of pods that are less than restricted, the server warns.
@@ -77,7 +77,32 @@ check 'its pods keep to the restricted level' restricted
 
 check 'it watches environments' may watch environments.fairlead.dev
 check 'it writes their status' may patch environments.fairlead.dev --subresource status
-check 'it does not write environments' may_not patch environments.fairlead.dev
+check 'it makes and removes no environments' may_not create environments.fairlead.dev
+as_agent() { kubectl --as system:serviceaccount:fairlead:fairlead "$@"; }
+kubectl apply --server-side -f - >/dev/null <<'YAML'
+apiVersion: fairlead.dev/v1alpha1
+kind: Environment
+metadata: {name: shop}
+spec:
+  source: {url: https://git.example/infra.git, branch: main}
+  serviceAccount: {namespace: fairlead, name: deploy-production}
+  namespaces: [shop]
+YAML
+check 'it says on an environment where its objects are' as_agent annotate environment shop example.org/kinds=ConfigMap
+# A new policy holds a moment after it was made.
+changes_no_spec() {
+	local n
+	for n in {1..50}; do
+		as_agent patch environment shop --type merge --dry-run=server --patch '{"spec":{"suspended":true}}' \
+			>"$work/said" 2>&1 || break
+		sleep 0.2
+	done
+	grep 'never its spec' "$work/said" || {
+		cat "$work/said"
+		return 1
+	}
+}
+check 'it does not change what the platform says there' changes_no_spec
 check 'it watches what apps are made of' may watch deployments.apps --all-namespaces
 check 'it reads what the values add' may list flowschemas.flowcontrol.apiserver.k8s.io
 check 'it reads nothing that they do not add' may_not list prioritylevelconfigurations.flowcontrol.apiserver.k8s.io
@@ -87,9 +112,9 @@ check 'it lists no Secrets of its namespace' may_not list secrets -n fairlead
 check 'it watches Secrets where it is said' may watch secrets -n shop
 check 'it reads no Secrets elsewhere' may_not get secrets -n default
 check 'it writes no Secrets' may_not patch secrets -n shop
-check 'it becomes the account that is named' may impersonate serviceaccounts/deploy-production -n fairlead
-check 'it becomes no other account' may_not impersonate serviceaccounts/default -n fairlead
-check 'it becomes no account of another namespace' may_not impersonate serviceaccounts/deploy-production -n shop
+check 'it becomes the account that is named' may impersonate serviceaccounts/deploy-dev -n "$HOME_NAMESPACE"
+check 'it becomes no other account' may_not impersonate serviceaccounts/default -n "$HOME_NAMESPACE"
+check 'it becomes no account of another namespace' may_not impersonate serviceaccounts/deploy-dev -n fairlead
 check 'it becomes no user' may_not impersonate users
 check 'it becomes no group' may_not impersonate groups/system:masters
 check 'it writes no Deployments' may_not patch deployments.apps -n shop
@@ -101,4 +126,20 @@ check 'it makes no tokens' may_not create serviceaccounts --subresource token -n
 check 'it writes events about environments' may create events.events.k8s.io -n default
 check 'it keeps Leases in its namespace' may update leases.coordination.k8s.io -n fairlead
 check 'it keeps no Leases elsewhere' may_not update leases.coordination.k8s.io -n kube-system
+
+# An agent of ours, as the account of the chart.
+admin=$kubeconfig
+cp "$admin" "$work/kubeconfig"
+kubeconfig=$work/kubeconfig
+kubectl config set-credentials agent --token "$(kubectl -n fairlead create token fairlead)" >/dev/null
+kubectl config set-context --current --user agent >/dev/null
+make_remote
+start_agent
+kubeconfig=$admin
+refused() {
+	! grep -F '"username":"system:serviceaccount:fairlead:fairlead"' "$audit" | grep -F '"code":403'
+}
+check 'an agent with these rights rolls out an application' \
+	kubectl wait --for condition=Ready "environment/$ENVIRONMENT" --timeout 60s
+check 'and is refused nothing' refused
 conclude ''

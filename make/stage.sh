@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # shellcheck disable=SC2154 # work, fairlead and failed are those of the script that sources this.
-# Sourced by make/demo.sh: the stage that the demo plays on. A cluster, a git remote made of this repository's own tree,
+# Sourced by make/demo.sh and make/chart.sh: the stage that they play on. A cluster, a git remote made of this repository's own tree,
 # an environment with an identity of its own, and the agent; and how all of that is taken down again.
 
 HOME_NAMESPACE=fairlead-demo

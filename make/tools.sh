@@ -83,8 +83,7 @@ installed() {
 		[[ -x $bin/$name && -e $stamp ]] && exit 0
 		tell "building $name $version (once, some minutes)"
 		rm -f "$bin/.$name"-*
-		"$@" >&2
-		touch "$stamp"
+		"$@" >&2 && touch "$stamp"
 	) 9>"$bin/.lock"
 }
 

@@ -49,16 +49,28 @@ pub struct Requests {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let (events, panics, ready, requests) =
-            (Family::default(), Family::default(), Family::default(), Family::<VerbLabels, Gauge<f64, AtomicU64>>::default());
+        let (events, panics, ready, requests) = (
+            Family::default(),
+            Family::default(),
+            Family::default(),
+            Family::<VerbLabels, Gauge<f64, AtomicU64>>::default(),
+        );
         let (objects, watches) = (Gauge::default(), Gauge::default());
         let (owned, epochs) = (Family::default(), Family::default());
         let (transitions, held) = (Counter::default(), Gauge::default());
         let mut registry = Registry::with_prefix("fairlead");
-        registry.register("events", "What happened to environments, by the reason of the Event", events.clone());
+        registry.register(
+            "events",
+            "What happened to environments, by the reason of the Event",
+            events.clone(),
+        );
         registry.register("panics", "Reconciles that panicked and were begun anew", panics.clone());
         registry.register("environment_ready", "1 where all apps run what git says", ready.clone());
-        registry.register("environment_owned", "1 for each environment that this replica looks after", owned.clone());
+        registry.register(
+            "environment_owned",
+            "1 for each environment that this replica looks after",
+            owned.clone(),
+        );
         registry.register(
             "environment_epoch",
             "The change of hands by which this replica has an environment",
@@ -70,7 +82,11 @@ impl Default for Metrics {
             transitions.clone(),
         );
         registry.register("lease_held", "1 while this replica's heartbeat is confirmed", held.clone());
-        registry.register("api_requests_total", "Requests to the API server since the start", requests.clone());
+        registry.register(
+            "api_requests_total",
+            "Requests to the API server since the start",
+            requests.clone(),
+        );
         registry.register("index_objects", "Objects in the index", objects.clone());
         registry.register("index_watches", "Kinds that are watched", watches.clone());
         Self { registry, events, panics, ready, owned, epochs, transitions, held, requests, objects, watches }

@@ -258,6 +258,26 @@ fn the_page_shows_the_same_table() {
     }
 }
 
+/// A guarantee is as good as its test; one whose test was renamed or removed has none.
+#[test]
+fn every_test_that_the_guarantees_name_exists() {
+    let page = fs::read_to_string(root().join("docs/guarantees.md")).unwrap();
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files);
+    sources(&root().join("tests"), &mut files);
+    let code: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    // Names of tests are sentences; what else stands in backquotes there has fewer words.
+    let tests: Vec<String> = words(&page)
+        .into_iter()
+        .filter(|name| name.matches('_').count() > 3 && !name.contains(['/', ':']))
+        .collect();
+    assert!(tests.len() > 10, "the page names few tests: {tests:?}");
+    for name in tests {
+        let is_there = code.iter().any(|text| text.contains(&format!("fn {name}(")));
+        assert!(is_there, "docs/guarantees.md names the test {name}, and there is none");
+    }
+}
+
 /// What stands in backquotes.
 fn words(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).flat_map(|text| text.split(' ').map(str::to_owned)).collect()

@@ -17,6 +17,8 @@ use crate::rollout::{self, Halt, Next, Observed, State, Waiting, Wrote};
 /// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LAST_RETRY: Duration = Duration::from_secs(300);
+/// A kind that was just defined is listed a moment later; a right that is missing may be given.
+const WATCH_RETRY: SignedDuration = SignedDuration::from_secs(2);
 
 pub struct App {
     pub spec: AppSpec,
@@ -35,6 +37,8 @@ pub struct App {
     halted: Option<(Halt, Option<Vec<String>>)>,
     blocked: Vec<AppName>,
     suspended: Option<String>,
+    /// Why what it wants cannot be watched.
+    unwatched: Option<String>,
     in_sync: HashMap<ObjectKey, (Digest, u64)>,
     news: Vec<News>,
 }
@@ -113,6 +117,7 @@ impl App {
             halted: None,
             blocked: Vec::new(),
             suspended: None,
+            unwatched: None,
             in_sync: HashMap::new(),
             news: Vec::new(),
         }
@@ -170,9 +175,21 @@ impl App {
         self.wanted.as_ref()
     }
 
+    /// Takes whether all its kinds are watched. Without that nothing is known of them, and nothing is done.
+    pub fn watched(&mut self, result: Result<(), String>) {
+        let why = result.err();
+        if self.unwatched != why {
+            if let Some(why) = &why {
+                self.tell(true, "WatchFailed", why.clone());
+            }
+            self.unwatched = why;
+        }
+    }
+
     /// Runs what git says, and passed its gates.
     pub fn is_ready(&self) -> bool {
         self.problems.is_none()
+            && self.unwatched.is_none()
             && self.rollout.is_none()
             && self.refused.is_none()
             && self.wanted.as_ref().is_some_and(|wanted| self.effective.as_ref() == Some(&wanted.digest))
@@ -180,7 +197,10 @@ impl App {
 
     /// Will not go on by itself: refused or halted.
     pub fn is_stuck(&self) -> bool {
-        self.problems.is_some() || self.refused.is_some() || self.told_halt().is_some()
+        self.problems.is_some()
+            || self.unwatched.is_some()
+            || self.refused.is_some()
+            || self.told_halt().is_some()
     }
 
     pub fn is_busy(&self) -> bool {
@@ -200,6 +220,9 @@ impl App {
         let Some(wanted) = self.wanted.clone() else { return rest };
         if self.busy.is_some() || self.problems.is_some() {
             return rest;
+        }
+        if self.unwatched.is_some() {
+            return Decision::Rest { until: Some(world.now + WATCH_RETRY) };
         }
         if self.rollout.is_some() {
             return self.advance(world, &wanted);
@@ -500,6 +523,9 @@ impl App {
     fn phase(&self) -> (AppPhase, Option<String>) {
         if let Some(problems) = &self.problems {
             return (AppPhase::Refused, Some(some(problems.as_slice().iter().map(ToString::to_string))));
+        }
+        if let Some(why) = &self.unwatched {
+            return (AppPhase::Refused, Some(why.clone()));
         }
         if let Some(halt) = self.told_halt() {
             return (AppPhase::Halted, Some(halt));

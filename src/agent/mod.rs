@@ -9,7 +9,11 @@ pub mod desired;
 mod driver;
 mod environment;
 mod heartbeat;
+mod inventory;
 mod once;
+mod ownership;
+mod plan_prune;
+mod prune;
 mod source;
 mod supervisor;
 
@@ -94,7 +98,8 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
         metrics.scrape(requests, index.size())
     };
     let port = Arc::new(Port { ready: false.into(), metrics: Box::new(scrape) });
-    let address = listener.local_addr().map_or_else(|_| config.listen.to_string(), |address| address.to_string());
+    let address =
+        listener.local_addr().map_or_else(|_| config.listen.to_string(), |address| address.to_string());
     tracing::info!(%address, instance = %config.instance, "the agent is up");
     let port_end = CancellationToken::new();
     let serving = tokio::spawn(http::serve(listener, port.clone(), port_end.clone()));

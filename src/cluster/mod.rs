@@ -1,7 +1,8 @@
 //! The Kubernetes API: asks, watches, applies. Decides nothing.
 //!
 //! Every call has a deadline and our own retries (`call`). Writes and dry runs are made as an environment's service
-//! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`). What is live is kept in an
+//! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`), and only objects of a
+//! `CheckedPrune` deleted (`prune`). What is live is kept in an
 //! index that few label-selected watches feed (`index`), so that nothing is asked twice. A
 //! replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`).
 
@@ -13,6 +14,7 @@ mod fence;
 mod index;
 mod lease;
 mod prove;
+mod prune;
 mod refusal;
 
 pub use apply::{Outcome, WaveOutcome, apply_wave};
@@ -23,3 +25,4 @@ pub use fence::{Fence, Fenced, uptime};
 pub use index::{Index, IndexError, Record, Watched};
 pub use lease::{Beat, LeaseEvent, Leases};
 pub use prove::{Before, Detail, Proven, prove, prove_one};
+pub use prune::{PruneOutcome, ask_prune, finalizers, prune_wave};

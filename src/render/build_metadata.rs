@@ -25,10 +25,7 @@ impl Build<'_> {
 
     pub fn mark_origin(&self, path: &str, objects: &mut [Resource]) {
         if self.tracks_origins() {
-            let origin = BuildOrigin {
-                path: self.reached(path),
-                ..BuildOrigin::default()
-            };
+            let origin = BuildOrigin { path: self.reached(path), ..BuildOrigin::default() };
             for object in objects {
                 object.build_origin = Some(origin.clone());
             }
@@ -36,12 +33,7 @@ impl Build<'_> {
     }
 
     fn configured(&self, kustomization: &Kustomization, kind: &str) -> BuildOrigin {
-        let builtin = [
-            "builtin".to_owned(),
-            kind.to_owned(),
-            String::new(),
-            String::new(),
-        ];
+        let builtin = ["builtin".to_owned(), kind.to_owned(), String::new(), String::new()];
         BuildOrigin {
             path: String::new(),
             configured_in: self.reached(kustomization.place.path.file_name()),

@@ -52,9 +52,7 @@ impl Default for Cache {
 
 impl Cache {
     pub fn new() -> Self {
-        Self {
-            kept: Some(Mutex::default()),
-        }
+        Self { kept: Some(Mutex::default()) }
     }
 
     /// One that keeps nothing, for a single render.
@@ -90,10 +88,7 @@ impl Cache {
     ) {
         if let Some(kept) = &self.kept {
             let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-            let parsed = Parsed {
-                resources: resources.clone(),
-                bytes,
-            };
+            let parsed = Parsed { resources: resources.clone(), bytes };
             kept.put((id, path.clone(), dialect, reading), parsed);
         }
     }

@@ -91,13 +91,7 @@ fn references(item: &Cursor<'_>, found: &mut Found) -> (GvkFilter, Vec<FieldSpec
             "group" => target.group = field.text(found),
             "version" => target.version = field.text(found),
             "kind" => target.kind = field.text(found),
-            _ => {
-                specs = field
-                    .items(found)
-                    .iter()
-                    .map(|item| field_spec(item, found))
-                    .collect()
-            }
+            _ => specs = field.items(found).iter().map(|item| field_spec(item, found)).collect(),
         }
     }
     (target, specs)
@@ -110,10 +104,7 @@ fn add_rules(build: &mut Build<'_>, place: &Place, fields: &Fields, layer: &mut 
 }
 
 fn contradiction(place: &Place, Conflict(path): &Conflict) -> Problem {
-    Problem::at(
-        place.clone(),
-        format!("two rules contradict each other in `create` of {path}"),
-    )
+    Problem::at(place.clone(), format!("two rules contradict each other in `create` of {path}"))
 }
 
 /// Adds the rules of a layer below to those of this one.
@@ -128,15 +119,9 @@ fn crd_rules(definitions: &Value) -> Result<Fields, Conflict> {
     let mut fields = Fields::default();
     for (name, definition) in definitions.as_object().into_iter().flatten() {
         let properties = &definition["Schema"]["properties"];
-        if ["kind", "apiVersion", "metadata"]
-            .iter()
-            .all(|field| properties.get(field).is_some())
-        {
+        if ["kind", "apiVersion", "metadata"].iter().all(|field| properties.get(field).is_some()) {
             let kind = name.rsplit('.').next().unwrap_or_default().to_owned();
-            let gvk = GvkFilter {
-                kind,
-                ..GvkFilter::default()
-            };
+            let gvk = GvkFilter { kind, ..GvkFilter::default() };
             walk(&mut fields, &gvk, definitions, name, &mut Vec::new())?;
         }
     }
@@ -156,17 +141,9 @@ fn walk(
     if path.len() > DEPTH {
         return Ok(());
     }
-    for (field, property) in definitions[name]["Schema"]["properties"]
-        .as_object()
-        .into_iter()
-        .flatten()
-    {
+    for (field, property) in definitions[name]["Schema"]["properties"].as_object().into_iter().flatten() {
         path.push(field.clone());
-        let spec = FieldSpec {
-            gvk: gvk.clone(),
-            path: path.clone(),
-            create: false,
-        };
+        let spec = FieldSpec { gvk: gvk.clone(), path: path.clone(), create: false };
         let text = |extension: &str| property[extension].as_str();
         if text("x-kubernetes-annotation").is_some() {
             add(&mut fields.common_annotations, spec.clone())?;
@@ -177,21 +154,13 @@ fn walk(
         if text("x-kubernetes-identity").is_some() {
             add(&mut fields.name_prefix, spec.clone())?;
         }
-        if let (Some(version), Some(kind)) = (
-            text("x-kubernetes-object-ref-api-version"),
-            text("x-kubernetes-object-ref-kind"),
-        ) {
+        if let (Some(version), Some(kind)) =
+            (text("x-kubernetes-object-ref-api-version"), text("x-kubernetes-object-ref-kind"))
+        {
             let mut spec = spec;
-            spec.path.push(
-                text("x-kubernetes-object-ref-name-key")
-                    .unwrap_or("name")
-                    .to_owned(),
-            );
-            let target = GvkFilter {
-                group: String::new(),
-                version: version.to_owned(),
-                kind: kind.to_owned(),
-            };
+            spec.path.push(text("x-kubernetes-object-ref-name-key").unwrap_or("name").to_owned());
+            let target =
+                GvkFilter { group: String::new(), version: version.to_owned(), kind: kind.to_owned() };
             fields.add_references(target, [spec])?;
         }
         if let Some(reference) = text("$ref") {

@@ -20,11 +20,7 @@ pub(crate) type Found = Vec<Problem>;
 
 impl<'a> Cursor<'a> {
     pub fn new(doc: &'a Doc) -> Self {
-        Self {
-            doc,
-            value: doc.value(),
-            pointer: String::new(),
-        }
+        Self { doc, value: doc.value(), pointer: String::new() }
     }
 
     pub fn place(&self) -> Place {
@@ -49,19 +45,12 @@ impl<'a> Cursor<'a> {
 
     fn below(&self, key: &str, value: &'a Value) -> Self {
         let key = key.replace('~', "~0").replace('/', "~1");
-        Self {
-            doc: self.doc,
-            value,
-            pointer: format!("{}/{key}", self.pointer),
-        }
+        Self { doc: self.doc, value, pointer: format!("{}/{key}", self.pointer) }
     }
 
     /// The last part of the pointer, as messages name it.
     fn name(&self) -> &str {
-        self.pointer
-            .rsplit('/')
-            .find(|part| part.parse::<usize>().is_err())
-            .unwrap_or_default()
+        self.pointer.rsplit('/').find(|part| part.parse::<usize>().is_err()).unwrap_or_default()
     }
 
     /// The fields of a map. Names that are not among `known` are errors.
@@ -115,11 +104,9 @@ impl<'a> Cursor<'a> {
 
     pub fn items(&self, found: &mut Found) -> Vec<Cursor<'a>> {
         match self.value {
-            Value::Array(items) => items
-                .iter()
-                .enumerate()
-                .map(|(nth, item)| self.below(&nth.to_string(), item))
-                .collect(),
+            Value::Array(items) => {
+                items.iter().enumerate().map(|(nth, item)| self.below(&nth.to_string(), item)).collect()
+            }
             Value::Null => Vec::new(),
             _ => {
                 found.push(self.wrong("a list"));
@@ -161,19 +148,14 @@ impl<'a> Cursor<'a> {
     }
 
     pub fn texts(&self, found: &mut Found) -> Vec<(Place, String)> {
-        self.items(found)
-            .iter()
-            .map(|item| (item.place(), item.text(found)))
-            .collect()
+        self.items(found).iter().map(|item| (item.place(), item.text(found))).collect()
     }
 
     pub fn text_map(&self, found: &mut Found) -> Vec<(String, String)> {
         let Some(map) = self.map(found) else {
             return Vec::new();
         };
-        map.iter()
-            .map(|(key, value)| (key.clone(), self.below(key, value).text(found)))
-            .collect()
+        map.iter().map(|(key, value)| (key.clone(), self.below(key, value).text(found))).collect()
     }
 }
 

@@ -47,11 +47,7 @@ static DEFAULTS: LazyLock<Arc<Fields>> =
 
 impl FieldSpec {
     pub fn new(path: &str, create: bool) -> Self {
-        Self {
-            gvk: GvkFilter::default(),
-            path: split_path(path),
-            create,
-        }
+        Self { gvk: GvkFilter::default(), path: split_path(path), create }
     }
 
     fn means_same(&self, other: &Self) -> bool {
@@ -123,28 +119,17 @@ impl Fields {
 
     fn read(table: &str) -> Self {
         let any = |word: &str| {
-            if word == "-" {
-                String::new()
-            } else {
-                word.to_owned()
-            }
+            if word == "-" { String::new() } else { word.to_owned() }
         };
-        let gvk = |words: &[&str]| GvkFilter {
-            group: any(words[0]),
-            version: any(words[1]),
-            kind: any(words[2]),
-        };
+        let gvk =
+            |words: &[&str]| GvkFilter { group: any(words[0]), version: any(words[1]), kind: any(words[2]) };
         let mut fields = Self::default();
         for line in table.lines().filter(|line| !line.starts_with('#')) {
             let words: Vec<&str> = line.split(' ').collect();
             match words[0] {
                 "ref" => {
                     let (target, path) = (gvk(&words[1..4]), split_path(words[7]));
-                    let spec = FieldSpec {
-                        gvk: gvk(&words[4..7]),
-                        path,
-                        create: false,
-                    };
+                    let spec = FieldSpec { gvk: gvk(&words[4..7]), path, create: false };
                     fields
                         .add_references(target, [spec])
                         .expect("the default rules do not contradict each other");
@@ -155,9 +140,7 @@ impl Fields {
                         create: words[4] == "yes",
                         path: split_path(words[5]),
                     };
-                    let section = fields
-                        .section(section)
-                        .expect("the table names known sections only");
+                    let section = fields.section(section).expect("the table names known sections only");
                     add(section, spec).expect("the default rules do not contradict each other");
                 }
             }
@@ -170,23 +153,14 @@ impl Fields {
         target: GvkFilter,
         specs: impl IntoIterator<Item = FieldSpec>,
     ) -> Result<(), Conflict> {
-        let at = match self
-            .name_reference
-            .iter()
-            .position(|known| known.target == target)
-        {
+        let at = match self.name_reference.iter().position(|known| known.target == target) {
             Some(at) => at,
             None => {
-                self.name_reference.push(References {
-                    target,
-                    referrers: Vec::new(),
-                });
+                self.name_reference.push(References { target, referrers: Vec::new() });
                 self.name_reference.len() - 1
             }
         };
-        specs
-            .into_iter()
-            .try_for_each(|spec| add(&mut self.name_reference[at].referrers, spec))
+        specs.into_iter().try_for_each(|spec| add(&mut self.name_reference[at].referrers, spec))
     }
 
     /// This set and another's rules.
@@ -197,10 +171,7 @@ impl Fields {
         add_all(&mut self.common_labels, &other.common_labels)?;
         add_all(&mut self.labels, &other.labels)?;
         add_all(&mut self.template_labels, &other.template_labels)?;
-        add_all(
-            &mut self.volume_claim_template_labels,
-            &other.volume_claim_template_labels,
-        )?;
+        add_all(&mut self.volume_claim_template_labels, &other.volume_claim_template_labels)?;
         add_all(&mut self.common_annotations, &other.common_annotations)?;
         add_all(&mut self.images, &other.images)?;
         add_all(&mut self.replicas, &other.replicas)?;
@@ -236,9 +207,7 @@ pub(crate) fn visit<E: From<NotThere>>(
     };
     match node {
         node if node.is_null() => Ok(()),
-        Node::List(items) => items
-            .iter_mut()
-            .try_for_each(|item| visit(item, path, create, make, set)),
+        Node::List(items) => items.iter_mut().try_for_each(|item| visit(item, path, create, make, set)),
         Node::Map(map) => {
             let (key, is_list) = match first.strip_suffix("[]") {
                 Some(key) => (key, true),
@@ -282,11 +251,8 @@ mod tests {
         let fields = Fields::defaults();
         assert_eq!(fields.images.len(), 7);
         assert_eq!(fields.replicas.len(), 4);
-        let secrets = fields
-            .name_reference
-            .iter()
-            .find(|references| references.target.kind == "Secret")
-            .unwrap();
+        let secrets =
+            fields.name_reference.iter().find(|references| references.target.kind == "Secret").unwrap();
         assert!(
             secrets
                 .referrers
@@ -304,9 +270,6 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(
-            node.into_value(),
-            json!({"a": [{"b": {"x": "v"}}, {"b": {"x": "v"}, "c": 1}]})
-        );
+        assert_eq!(node.into_value(), json!({"a": [{"b": {"x": "v"}}, {"b": {"x": "v"}, "c": 1}]}));
     }
 }

@@ -52,11 +52,7 @@ fn problems(mut found: Vec<Problem>) -> Problems {
 }
 
 fn out(build: &mut Build<'_>, layer: Layer) -> Vec<Manifest> {
-    let objects: Vec<Resource> = layer
-        .objects
-        .into_iter()
-        .filter(|object| !is_local(object))
-        .collect();
+    let objects: Vec<Resource> = layer.objects.into_iter().filter(|object| !is_local(object)).collect();
     let sort = build.top_sort.take();
     let mut manifests = Vec::new();
     for mut object in order::sort(objects, sort.as_ref()) {
@@ -73,10 +69,7 @@ fn out(build: &mut Build<'_>, layer: Layer) -> Vec<Manifest> {
 
 /// Objects for tools on the way, which are not meant for a cluster.
 fn is_local(object: &Resource) -> bool {
-    let annotations = object
-        .node
-        .get("metadata")
-        .and_then(|metadata| metadata.get("annotations"));
+    let annotations = object.node.get("metadata").and_then(|metadata| metadata.get("annotations"));
     let local = annotations.and_then(|annotations| annotations.get("config.kubernetes.io/local-config"));
     local.is_some_and(|local| local.scalar().is_some_and(|text| text != "false"))
 }

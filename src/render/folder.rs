@@ -27,10 +27,7 @@ pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<(Vec<Manifes
             }
         }
         if manifests.len() > files.limits.objects {
-            found.push(Problem::at(
-                Place::file(path),
-                format!("more than {} objects", files.limits.objects),
-            ));
+            found.push(Problem::at(Place::file(path), format!("more than {} objects", files.limits.objects)));
             break;
         }
     }
@@ -50,10 +47,7 @@ fn gather(
 ) {
     let here = Place::file(folder.clone());
     if depth > DEPTH {
-        found.push(Problem::at(
-            here,
-            format!("folders are nested more than {DEPTH} deep"),
-        ));
+        found.push(Problem::at(here, format!("folders are nested more than {DEPTH} deep")));
         return;
     }
     let entries = match files.tree.list(folder) {
@@ -63,9 +57,7 @@ fn gather(
     for entry in entries {
         let path = folder.child(&entry.name);
         let place = Place::file(path.clone());
-        let is_manifest = [".yaml", ".yml", ".json"]
-            .iter()
-            .any(|end| entry.name.ends_with(end));
+        let is_manifest = [".yaml", ".yml", ".json"].iter().any(|end| entry.name.ends_with(end));
         if entry.name.starts_with('.') {
             continue;
         }

@@ -30,22 +30,12 @@ pub(crate) fn run(
     layer: &mut Layer,
 ) {
     let global = kustomization.generator_options.as_ref();
-    let config_maps = kustomization
-        .config_maps
-        .iter()
-        .map(|generator| (Kind::ConfigMap, generator));
-    for (kind, generator) in config_maps.chain(
-        kustomization
-            .secrets
-            .iter()
-            .map(|generator| (Kind::Secret, generator)),
-    ) {
+    let config_maps = kustomization.config_maps.iter().map(|generator| (Kind::ConfigMap, generator));
+    for (kind, generator) in
+        config_maps.chain(kustomization.secrets.iter().map(|generator| (Kind::Secret, generator)))
+    {
         if let Some(mut object) = make(build, folder, kind, generator, global) {
-            let by = if kind == Kind::Secret {
-                "SecretGenerator"
-            } else {
-                "ConfigMapGenerator"
-            };
+            let by = if kind == Kind::Secret { "SecretGenerator" } else { "ConfigMapGenerator" };
             build.mark_generated(kustomization, &mut object, by);
             absorb(build, &generator.place, object, layer);
         }
@@ -56,10 +46,9 @@ pub(crate) fn run(
 fn merge_options(own: Option<&GeneratorOptions>, global: Option<&GeneratorOptions>) -> GeneratorOptions {
     let mut options = own.cloned().unwrap_or_default();
     if let Some(global) = global {
-        for (mine, theirs) in [
-            (&mut options.labels, &global.labels),
-            (&mut options.annotations, &global.annotations),
-        ] {
+        for (mine, theirs) in
+            [(&mut options.labels, &global.labels), (&mut options.annotations, &global.annotations)]
+        {
             for (key, value) in theirs {
                 if !mine.iter().any(|(known, _)| known == key) {
                     mine.push((key.clone(), value.clone()));
@@ -82,19 +71,14 @@ pub(crate) fn make(
     let At { place, it } = generator;
     let before = build.found.len();
     if it.name.is_empty() {
-        build
-            .found
-            .push(Problem::at(place.clone(), "this generator has no `name`"));
+        build.found.push(Problem::at(place.clone(), "this generator has no `name`"));
     }
     let behavior = match it.behavior.as_str() {
         "" | "create" => Behavior::Create,
         "merge" => Behavior::Merge,
         "replace" => Behavior::Replace,
         _ => {
-            build.found.push(Problem::at(
-                place.clone(),
-                "`behavior` must be create, merge or replace",
-            ));
+            build.found.push(Problem::at(place.clone(), "`behavior` must be create, merge or replace"));
             Behavior::Create
         }
     };
@@ -113,12 +97,7 @@ pub(crate) fn make(
 
 fn content(kind: Kind, generator: &Generator, options: &GeneratorOptions, pairs: Vec<Pair>) -> Map {
     let texts = |pairs: &[(String, String)]| {
-        Node::Map(
-            pairs
-                .iter()
-                .map(|(key, value)| (key.clone(), Node::fresh(value.clone())))
-                .collect(),
-        )
+        Node::Map(pairs.iter().map(|(key, value)| (key.clone(), Node::fresh(value.clone()))).collect())
     };
     let mut metadata = Map::from([("name".to_owned(), Node::text(generator.name.clone()))]);
     if !generator.namespace.is_empty() {
@@ -154,11 +133,7 @@ fn content(kind: Kind, generator: &Generator, options: &GeneratorOptions, pairs:
         }
         Kind::Secret => {
             object.insert("kind".to_owned(), Node::text("Secret"));
-            let given = if generator.secret_type.is_empty() {
-                "Opaque"
-            } else {
-                &generator.secret_type
-            };
+            let given = if generator.secret_type.is_empty() { "Opaque" } else { &generator.secret_type };
             object.insert("type".to_owned(), Node::text(given));
             object.insert("data".to_owned(), Node::Map(data));
         }
@@ -172,10 +147,7 @@ fn content(kind: Kind, generator: &Generator, options: &GeneratorOptions, pairs:
 fn data_text(value: String) -> Node {
     let quoted = value.contains('\n');
     match Node::fresh(value) {
-        Node::Text(text) => Node::Text(Text {
-            quoted: Some(quoted || text.is_quoted()),
-            ..text
-        }),
+        Node::Text(text) => Node::Text(Text { quoted: Some(quoted || text.is_quoted()), ..text }),
         other => other,
     }
 }
@@ -212,15 +184,9 @@ fn pairs(build: &mut Build<'_>, folder: &TreePath, generator: &Generator) -> Vec
         match literal.split_once('=') {
             Some((key, value)) if !key.is_empty() => {
                 let value = without_quotes(value).as_bytes().to_vec();
-                pairs.push(Pair {
-                    key: key.to_owned(),
-                    value,
-                    place: place.clone(),
-                });
+                pairs.push(Pair { key: key.to_owned(), value, place: place.clone() });
             }
-            _ => build
-                .found
-                .push(Problem::at(place.clone(), "a literal is written `key=value`")),
+            _ => build.found.push(Problem::at(place.clone(), "a literal is written `key=value`")),
         }
     }
     for (place, source) in &generator.files {
@@ -228,20 +194,13 @@ fn pairs(build: &mut Build<'_>, folder: &TreePath, generator: &Generator) -> Vec
             [path] => (path.rsplit('/').next().unwrap_or_default(), *path),
             [key, path] if !key.is_empty() && !path.is_empty() => (*key, *path),
             _ => {
-                build.found.push(Problem::at(
-                    place.clone(),
-                    "a file is written `path` or `key=path`",
-                ));
+                build.found.push(Problem::at(place.clone(), "a file is written `path` or `key=path`"));
                 continue;
             }
         };
         let text = build.files.file(folder, path, place);
         if let Some(text) = build.keep(text) {
-            pairs.push(Pair {
-                key: key.to_owned(),
-                value: text.bytes().to_vec(),
-                place: place.clone(),
-            });
+            pairs.push(Pair { key: key.to_owned(), value: text.bytes().to_vec(), place: place.clone() });
         }
     }
     pairs
@@ -287,13 +246,9 @@ fn check_keys(build: &mut Build<'_>, pairs: &[Pair]) {
         let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let is_legal = !pair.key.is_empty() && pair.key.len() <= 253 && pair.key.bytes().all(legal);
         if !is_legal || pair.key == "." || pair.key.starts_with("..") {
-            let problem = Problem::at(
-                pair.place.clone(),
-                "this key is not one that a ConfigMap or Secret can have",
-            );
-            build
-                .found
-                .push(problem.hint("use letters, digits, `-`, `_` and `.`"));
+            let problem =
+                Problem::at(pair.place.clone(), "this key is not one that a ConfigMap or Secret can have");
+            build.found.push(problem.hint("use letters, digits, `-`, `_` and `.`"));
         }
         if let Some(first) = pairs[..nth].iter().find(|other| other.key == pair.key) {
             let message = format!("the key {} is given twice, first at {}", pair.key, first.place);
@@ -310,15 +265,11 @@ pub(crate) fn absorb(build: &mut Build<'_>, place: &Place, mut object: Resource,
         ([], Behavior::Create) => layer.objects.push(object),
         ([], _) => {
             let message = format!("there is no {id} to merge with or to replace");
-            build
-                .found
-                .push(Problem::at(place.clone(), message).hint("use `behavior: create`"));
+            build.found.push(Problem::at(place.clone(), message).hint("use `behavior: create`"));
         }
         ([at], Behavior::Create) => {
             let message = format!("{id} is there already: {}", layer.objects[*at].origin.place);
-            build
-                .found
-                .push(Problem::at(place.clone(), message).hint("use `behavior: merge` or `replace`"));
+            build.found.push(Problem::at(place.clone(), message).hint("use `behavior: merge` or `replace`"));
         }
         ([at], behavior) => {
             let old = &layer.objects[*at];
@@ -331,11 +282,7 @@ pub(crate) fn absorb(build: &mut Build<'_>, place: &Place, mut object: Resource,
                 object.build_origin = own_origin;
             }
             object.touch(
-                if behavior == Behavior::Merge {
-                    "generator merge"
-                } else {
-                    "generator replace"
-                },
+                if behavior == Behavior::Merge { "generator merge" } else { "generator replace" },
                 place,
             );
             layer.objects[*at] = object;
@@ -350,15 +297,10 @@ pub(crate) fn absorb(build: &mut Build<'_>, place: &Place, mut object: Resource,
 /// Name, labels and the like of the object that is merged with or replaced.
 fn take_over(object: &mut Resource, old: &Resource) {
     for field in ["labels", "annotations"] {
-        let mut texts: Map = old
-            .texts(field)
-            .map(|(key, value)| (key.to_owned(), Node::fresh(value)))
-            .collect();
+        let mut texts: Map =
+            old.texts(field).map(|(key, value)| (key.to_owned(), Node::fresh(value))).collect();
         texts.extend(
-            object
-                .texts(field)
-                .map(|(key, value)| (key.to_owned(), Node::fresh(value)))
-                .collect::<Map>(),
+            object.texts(field).map(|(key, value)| (key.to_owned(), Node::fresh(value))).collect::<Map>(),
         );
         if let Some(metadata) = object.metadata_mut() {
             if texts.is_empty() {
@@ -384,11 +326,7 @@ fn take_over(object: &mut Resource, old: &Resource) {
 
 fn merge_data(object: &mut Resource, old: &Resource) {
     let text = |value: &Node| {
-        if value.is_null() {
-            String::new()
-        } else {
-            value.scalar().unwrap_or_default()
-        }
+        if value.is_null() { String::new() } else { value.scalar().unwrap_or_default() }
     };
     for field in ["data", "binaryData"] {
         let mut merged: Map = Map::new();
@@ -398,12 +336,7 @@ fn merge_data(object: &mut Resource, old: &Resource) {
             }
             // An API server would encode them in the same way.
             if field == "data" && std::ptr::eq(source, &old.node) && old.kind() == "Secret" {
-                for (key, value) in source
-                    .get("stringData")
-                    .and_then(Node::as_map)
-                    .into_iter()
-                    .flatten()
-                {
+                for (key, value) in source.get("stringData").and_then(Node::as_map).into_iter().flatten() {
                     merged.insert(key.clone(), data_text(wrapped(text(value).as_bytes())));
                 }
             }
@@ -426,10 +359,7 @@ mod tests {
     fn base64_breaks_at_seventy_characters() {
         assert_eq!(wrapped(b"abc"), "YWJj");
         assert_eq!(wrapped(&[0; 51]).len(), 68);
-        assert_eq!(
-            wrapped(&[0; 60]).lines().map(str::len).collect::<Vec<_>>(),
-            [70, 10]
-        );
+        assert_eq!(wrapped(&[0; 60]).lines().map(str::len).collect::<Vec<_>>(), [70, 10]);
         assert!(wrapped(&[0; 60]).ends_with('\n'));
     }
 

@@ -63,9 +63,7 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
             }
             if let Err(NotThere(message)) = result {
                 let message = format!("{message} (setting images of {kind} {})", object.name());
-                build
-                    .found
-                    .push(Problem::at(object.origin.place.clone(), message));
+                build.found.push(Problem::at(object.origin.place.clone(), message));
                 break;
             }
         }
@@ -78,9 +76,7 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
 /// Whatever is called `containers` or `initContainers`, at any depth, of any kind.
 fn containers(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotThere> {
     match node {
-        Node::List(items) => items
-            .iter_mut()
-            .try_for_each(|item| containers(item, rule, touched)),
+        Node::List(items) => items.iter_mut().try_for_each(|item| containers(item, rule, touched)),
         Node::Map(map) => map.iter_mut().try_for_each(|(key, value)| {
             if value.is_scalar() {
                 return Ok(());
@@ -91,14 +87,9 @@ fn containers(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<()
                 return Ok(());
             }
             items.iter_mut().try_for_each(|item| match item {
-                Node::Map(map) => map
-                    .get_mut("image")
-                    .map_or(Ok(()), |image| put(image, rule, touched)),
+                Node::Map(map) => map.get_mut("image").map_or(Ok(()), |image| put(image, rule, touched)),
                 item if item.is_null() => Ok(()),
-                item => Err(NotThere(format!(
-                    "an item of {key} is {}, not a map",
-                    item.what()
-                ))),
+                item => Err(NotThere(format!("an item of {key} is {}, not a map", item.what()))),
             })
         }),
         _ => Ok(()),
@@ -117,11 +108,7 @@ fn put(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotTh
     }
     let image = &rule.image.it;
     let (name, tag, digest) = split(&value);
-    let name = if image.new_name.is_empty() {
-        name
-    } else {
-        &image.new_name
-    };
+    let name = if image.new_name.is_empty() { name } else { &image.new_name };
     let (tag, digest) = match (image.new_tag.as_str(), image.digest.as_str()) {
         ("", "") => (tag, digest),
         (tag, digest) => (tag, digest),
@@ -163,10 +150,7 @@ mod tests {
             ("host:5000/nginx", ("host:5000/nginx", "", "")),
             ("host:5000/a/nginx:1", ("host:5000/a/nginx", "1", "")),
             ("nginx@sha256:abc", ("nginx", "", "sha256:abc")),
-            (
-                "host:5000/nginx:1@sha256:abc",
-                ("host:5000/nginx", "1", "sha256:abc"),
-            ),
+            ("host:5000/nginx:1@sha256:abc", ("host:5000/nginx", "1", "sha256:abc")),
         ] {
             assert_eq!(split(image), parts, "{image}");
         }

@@ -33,14 +33,9 @@ pub(crate) fn read(text: &Text, limits: &Limits) -> Result<Vec<Operation>, Vec<P
         let place = text.place_at(1);
         (value, Box::new(move |_| place.clone()))
     } else {
-        let mut documents = text
-            .documents(Dialect::Config, limits)
-            .map_err(|problem| vec![problem])?;
+        let mut documents = text.documents(Dialect::Config, limits).map_err(|problem| vec![problem])?;
         if documents.len() > 1 {
-            return Err(vec![Problem::at(
-                documents[1].place(),
-                "a JSON patch is one document, not several",
-            )]);
+            return Err(vec![Problem::at(documents[1].place(), "a JSON patch is one document, not several")]);
         }
         let Some(document) = documents.pop() else {
             return Ok(Vec::new());
@@ -49,10 +44,7 @@ pub(crate) fn read(text: &Text, limits: &Limits) -> Result<Vec<Operation>, Vec<P
         (value, Box::new(move |nth| document.place_of(&format!("/{nth}"))))
     };
     let Value::Array(operations) = value else {
-        return Err(vec![Problem::at(
-            place_of(0),
-            "a JSON patch is a list of operations",
-        )]);
+        return Err(vec![Problem::at(place_of(0), "a JSON patch is a list of operations")]);
     };
     let mut read = Vec::new();
     let mut found = Vec::new();
@@ -70,11 +62,7 @@ fn operation(mut value: Value) -> Result<PatchOperation, String> {
     let Some(map) = value.as_object_mut() else {
         return Err("an operation of a JSON patch is a map with `op` and `path`".to_owned());
     };
-    let op = map
-        .get("op")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let op = map.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
     if !matches!(&*op, "add" | "remove" | "replace" | "move" | "copy" | "test") {
         return Err("`op` must be add, remove, replace, move, copy or test".to_owned());
     }
@@ -88,9 +76,7 @@ fn operation(mut value: Value) -> Result<PatchOperation, String> {
         }
     }
     if matches!(&*op, "add" | "replace" | "test") && !map.contains_key("value") {
-        return Err(format!(
-            "the operation {op} has no `value`; write `value: null` if null is meant"
-        ));
+        return Err(format!("the operation {op} has no `value`; write `value: null` if null is meant"));
     }
     serde_json::from_value(value).map_err(|_| format!("the operation {op} is not one of RFC 6902"))
 }
@@ -120,12 +106,9 @@ const NOWHERE: &str = "there is no such place in the object";
 fn run(object: &mut Node, operation: &PatchOperation) -> Result<(), &'static str> {
     match operation {
         PatchOperation::Add(add) => put(object, add.path.as_str(), Node::from(&add.value), Put::Insert),
-        PatchOperation::Replace(replace) => put(
-            object,
-            replace.path.as_str(),
-            Node::from(&replace.value),
-            Put::Replace,
-        ),
+        PatchOperation::Replace(replace) => {
+            put(object, replace.path.as_str(), Node::from(&replace.value), Put::Replace)
+        }
         PatchOperation::Remove(remove) => take(object, remove.path.as_str()).map(drop),
         PatchOperation::Move(step) => {
             if step.path.as_str().starts_with(&format!("{}/", step.from)) {
@@ -145,11 +128,7 @@ fn run(object: &mut Node, operation: &PatchOperation) -> Result<(), &'static str
                 Some(value) => value.to_value() == test.value,
                 None => test.value.is_null(),
             };
-            if is_equal {
-                Ok(())
-            } else {
-                Err("the value there is another")
-            }
+            if is_equal { Ok(()) } else { Err("the value there is another") }
         }
     }
 }
@@ -229,11 +208,7 @@ fn take(object: &mut Node, pointer: &str) -> Result<Node, &'static str> {
         (Node::Map(map), key) => map.remove(&decoded(key)).ok_or(NOWHERE),
         (Node::List(items), part) => {
             let at = index(part)?;
-            if at < items.len() {
-                Ok(items.remove(at))
-            } else {
-                Err("the list is not that long")
-            }
+            if at < items.len() { Ok(items.remove(at)) } else { Err("the list is not that long") }
         }
         _ => Err(NOWHERE),
     }
@@ -341,11 +316,7 @@ mod tests {
                 json!({"foo": ["bar", ["abc", "def"]]}),
             ),
         ] {
-            assert_eq!(
-                patched(object, operations.clone()).unwrap(),
-                result,
-                "{operations}"
-            );
+            assert_eq!(patched(object, operations.clone()).unwrap(), result, "{operations}");
         }
     }
 
@@ -372,11 +343,8 @@ mod tests {
 
     #[test]
     fn the_liberties_of_kustomize_are_taken() {
-        let replaced = patched(
-            json!({"a": {}}),
-            json!([{"op": "replace", "path": "/a/b", "value": 1}]),
-        )
-        .unwrap();
+        let replaced =
+            patched(json!({"a": {}}), json!([{"op": "replace", "path": "/a/b", "value": 1}])).unwrap();
         assert_eq!(replaced, json!({"a": {"b": 1}}));
         let copied = patched(json!({}), json!([{"op": "copy", "from": "/a", "path": "/b"}])).unwrap();
         assert_eq!(copied, json!({"b": null}));

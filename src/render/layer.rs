@@ -45,11 +45,7 @@ pub(crate) struct Layer {
 
 impl Layer {
     pub fn empty() -> Self {
-        Self {
-            objects: Vec::new(),
-            fields: Fields::defaults(),
-            vars: Vec::new(),
-        }
+        Self { objects: Vec::new(), fields: Fields::defaults(), vars: Vec::new() }
     }
 }
 
@@ -75,16 +71,11 @@ impl<'a> Build<'a> {
     }
 
     pub fn keep_all<T>(&mut self, result: Result<T, Vec<Problem>>) -> Option<T> {
-        result
-            .map_err(|mut problems| self.found.append(&mut problems))
-            .ok()
+        result.map_err(|mut problems| self.found.append(&mut problems)).ok()
     }
 
     pub fn note(&mut self, place: &Place, message: impl Into<String>) {
-        self.notes.push(Note {
-            place: Some(place.clone()),
-            message: message.into(),
-        });
+        self.notes.push(Note { place: Some(place.clone()), message: message.into() });
     }
 
     /// Reads the kustomization of a folder.
@@ -92,8 +83,7 @@ impl<'a> Build<'a> {
         let file = self.files.kustomization(folder);
         let Some(file) = self.keep(file)? else {
             let message = format!("the folder {folder} has no kustomization.yaml");
-            self.found
-                .push(Problem::at(named_at.clone(), message).hint("name its files, or give it one"));
+            self.found.push(Problem::at(named_at.clone(), message).hint("name its files, or give it one"));
             return None;
         };
         let place = Place::file(file.clone());
@@ -102,8 +92,7 @@ impl<'a> Build<'a> {
         let documents = text.documents(Dialect::Config, &self.files.limits.yaml);
         let documents = self.keep(documents)?;
         let Some(document) = documents.first() else {
-            self.found
-                .push(Problem::at(place, "this kustomization is empty").hint("list `resources`"));
+            self.found.push(Problem::at(place, "this kustomization is empty").hint("list `resources`"));
             return None;
         };
         if let Some(second) = documents.get(1) {
@@ -120,12 +109,9 @@ impl<'a> Build<'a> {
         if let Some(first) = self.stack.iter().position(|open| open.is_within(folder)) {
             let mut names: Vec<&str> = self.stack[first..].iter().map(TreePath::as_str).collect();
             names.push(folder.as_str());
-            let problem = Problem::at(
-                named_at.clone(),
-                format!("the overlays go in a circle: {}", names.join(" → ")),
-            );
-            self.found
-                .push(problem.hint("a folder cannot build on itself or on a folder that it lies in"));
+            let problem =
+                Problem::at(named_at.clone(), format!("the overlays go in a circle: {}", names.join(" → ")));
+            self.found.push(problem.hint("a folder cannot build on itself or on a folder that it lies in"));
             return None;
         }
         let wants_component = base.is_some();
@@ -134,8 +120,7 @@ impl<'a> Build<'a> {
             (true, Flavor::Kustomization) => {
                 let message = format!("{folder} is not a component");
                 let problem = Problem::at(named_at.clone(), message);
-                self.found
-                    .push(problem.hint("name it in `resources`, or give it `kind: Component`"));
+                self.found.push(problem.hint("name it in `resources`, or give it `kind: Component`"));
                 return None;
             }
             (false, Flavor::Component) if !self.stack.is_empty() => {
@@ -189,10 +174,8 @@ impl<'a> Build<'a> {
         }
         match (&openapi.it.path, &openapi.it.version) {
             (Some(_), Some(_)) => {
-                self.found.push(Problem::at(
-                    openapi.place.clone(),
-                    "`openapi` has either `path` or `version`",
-                ));
+                self.found
+                    .push(Problem::at(openapi.place.clone(), "`openapi` has either `path` or `version`"));
             }
             (Some(path), None) => {
                 let text = self.files.file(folder, path, &openapi.place);
@@ -203,10 +186,8 @@ impl<'a> Build<'a> {
                 }
             }
             (None, Some(version)) if version != "v1.21.2" && version != "v1212" => {
-                let problem = Problem::at(
-                    openapi.place.clone(),
-                    "this version of the OpenAPI is not built in",
-                );
+                let problem =
+                    Problem::at(openapi.place.clone(), "this version of the OpenAPI is not built in");
                 self.found.push(problem.hint("leave `openapi` away"));
             }
             _ => {}
@@ -249,10 +230,7 @@ impl<'a> Build<'a> {
 
     pub fn add_var(&mut self, var: At<Var>, layer: &mut Layer) {
         if let Some(known) = layer.vars.iter().find(|known| known.it.name == var.it.name) {
-            let message = format!(
-                "the variable {} is defined twice, first at {}",
-                var.it.name, known.place
-            );
+            let message = format!("the variable {} is defined twice, first at {}", var.it.name, known.place);
             self.found.push(Problem::at(var.place, message));
             return;
         }
@@ -278,8 +256,7 @@ impl<'a> Build<'a> {
         let limit = self.files.limits.objects;
         if all.len() > limit {
             let place = Place::file(self.stack.last().cloned().unwrap_or_default());
-            self.found
-                .push(Problem::at(place, format!("more than {limit} objects")));
+            self.found.push(Problem::at(place, format!("more than {limit} objects")));
             all.truncate(limit);
         }
     }
@@ -294,8 +271,7 @@ impl<'a> Build<'a> {
                 layer
             }
             Some(Target::File(path)) => {
-                self.found
-                    .push(at(&component.place, &TreeError::NotAFolder { path }));
+                self.found.push(at(&component.place, &TreeError::NotAFolder { path }));
                 Some(layer)
             }
             None => Some(layer),
@@ -327,12 +303,6 @@ pub(crate) struct Ids(HashMap<Id, usize>);
 
 impl Ids {
     pub fn of(objects: &[Resource]) -> Self {
-        Self(
-            objects
-                .iter()
-                .enumerate()
-                .map(|(at, object)| (object.id(), at))
-                .collect(),
-        )
+        Self(objects.iter().enumerate().map(|(at, object)| (object.id(), at)).collect())
     }
 }

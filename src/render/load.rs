@@ -37,12 +37,7 @@ impl Files<'_> {
         }
         let joined = folder.join(path).map_err(|error| at(place, &error));
         if let Ok(joined) = &joined {
-            match self
-                .tree
-                .entry(joined)
-                .map_err(|error| at(place, &error))?
-                .map(|entry| entry.kind)
-            {
+            match self.tree.entry(joined).map_err(|error| at(place, &error))?.map(|entry| entry.kind) {
                 Some(EntryKind::File) => return self.inside(folder, joined.clone(), place).map(Target::File),
                 Some(EntryKind::Folder) => return Ok(Target::Folder(joined.clone())),
                 Some(EntryKind::BadLink) => {
@@ -85,10 +80,7 @@ impl Files<'_> {
     }
 
     pub fn text(&self, path: &TreePath, place: &Place) -> Result<Text, Problem> {
-        let blob = self
-            .tree
-            .read(path, self.limits.yaml.file_bytes)
-            .map_err(|error| at(place, &error))?;
+        let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| at(place, &error))?;
         Ok(Text::file(path.clone(), blob.bytes))
     }
 
@@ -100,31 +92,20 @@ impl Files<'_> {
         dialect: Dialect,
     ) -> Result<Arc<Vec<Resource>>, Vec<Problem>> {
         let entry = self.tree.entry(path).map_err(|error| vec![at(place, &error)])?;
-        let reading = if self.quotes.contains(path) {
-            Reading::Quotes
-        } else {
-            Reading::Objects
-        };
+        let reading = if self.quotes.contains(path) { Reading::Quotes } else { Reading::Objects };
         // The id is known without the content.
-        let known = entry
-            .as_ref()
-            .and_then(|entry| self.cache.parsed(&entry.id, path, dialect, reading));
+        let known = entry.as_ref().and_then(|entry| self.cache.parsed(&entry.id, path, dialect, reading));
         if let Some(known) = known {
             return Ok(known);
         }
-        let blob = self
-            .tree
-            .read(path, self.limits.yaml.file_bytes)
-            .map_err(|error| vec![at(place, &error)])?;
+        let blob =
+            self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| vec![at(place, &error)])?;
         let size = blob.bytes.len();
         let text = Text::file(path.clone(), blob.bytes);
-        let documents = text
-            .documents(dialect, &self.limits.yaml)
-            .map_err(|problem| vec![problem])?;
+        let documents = text.documents(dialect, &self.limits.yaml).map_err(|problem| vec![problem])?;
         let resources = Arc::new(objects(documents, reading)?);
         let id = entry.map_or(blob.id, |entry| entry.id);
-        self.cache
-            .keep_parsed(id, path, dialect, reading, &resources, size);
+        self.cache.keep_parsed(id, path, dialect, reading, &resources, size);
         Ok(resources)
     }
 
@@ -133,10 +114,7 @@ impl Files<'_> {
         let mut names = Vec::new();
         for name in KUSTOMIZATION_NAMES {
             let path = folder.child(name);
-            let entry = self
-                .tree
-                .entry(&path)
-                .map_err(|error| at(&Place::file(folder.clone()), &error))?;
+            let entry = self.tree.entry(&path).map_err(|error| at(&Place::file(folder.clone()), &error))?;
             match entry.map(|entry| entry.kind) {
                 Some(EntryKind::File) => names.push(path),
                 Some(EntryKind::BadLink) => {
@@ -168,10 +146,7 @@ fn is_remote(path: &str) -> bool {
         || path.starts_with("git@")
         || path.contains("?ref=")
         || path.contains(".git//")
-        || matches!(
-            host,
-            "github.com" | "gitlab.com" | "bitbucket.org" | "dev.azure.com"
-        )
+        || matches!(host, "github.com" | "gitlab.com" | "bitbucket.org" | "dev.azure.com")
 }
 
 /// How much of the way that scalars are written is kept.
@@ -204,43 +179,27 @@ pub(crate) fn objects(documents: Vec<Doc>, reading: Reading) -> Result<Vec<Resou
             found.push(problem);
             continue;
         }
-        let is_list = node
-            .get("kind")
-            .and_then(Node::as_str)
-            .is_some_and(|kind| kind.ends_with("List"));
-        match node
-            .as_map_mut()
-            .filter(|_| is_list)
-            .and_then(|map| map.remove("items"))
-        {
+        let is_list = node.get("kind").and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
+        match node.as_map_mut().filter(|_| is_list).and_then(|map| map.remove("items")) {
             None => resources.push(Resource::new(node, place)),
             Some(Node::List(items)) => queue.extend(items.into_iter().map(|item| (item, place.clone()))),
             Some(items) if items.is_null() => {}
             Some(_) => found.push(Problem::at(place, "`items` of a list of objects must be a list")),
         }
     }
-    if found.is_empty() {
-        Ok(resources)
-    } else {
-        Err(found)
-    }
+    if found.is_empty() { Ok(resources) } else { Err(found) }
 }
 
 fn check_object(node: &Node, place: &Place) -> Result<(), Problem> {
     let Some(map) = node.as_map() else {
-        let problem = Problem::at(
-            place.clone(),
-            format!("this document is {}, not an object", node.what()),
-        );
+        let problem = Problem::at(place.clone(), format!("this document is {}, not an object", node.what()));
         return Err(problem.hint("an object has apiVersion, kind and metadata"));
     };
     let text = |value: Option<&Node>, field: &str, needed: bool| match value {
         Some(Node::Text(text)) if !text.value.is_empty() || !needed => Ok(()),
         Some(value) if !value.is_null() && value.as_str().is_none() => {
-            let problem = Problem::at(
-                place.clone(),
-                format!("the object's {field} is {}, not text", value.what()),
-            );
+            let problem =
+                Problem::at(place.clone(), format!("the object's {field} is {}, not text", value.what()));
             Err(problem.hint("put it in quotes"))
         }
         _ if needed => Err(Problem::at(place.clone(), format!("the object has no {field}"))),
@@ -253,19 +212,9 @@ fn check_object(node: &Node, place: &Place) -> Result<(), Problem> {
     if metadata.is_some_and(|metadata| !metadata.is_null() && metadata.as_map().is_none()) {
         return Err(Problem::at(place.clone(), "the object's metadata is not a map"));
     }
-    let is_list = kind
-        .and_then(Node::as_str)
-        .is_some_and(|kind| kind.ends_with("List"));
-    text(
-        metadata.and_then(|metadata| metadata.get("name")),
-        "metadata.name",
-        !is_list,
-    )?;
-    text(
-        metadata.and_then(|metadata| metadata.get("namespace")),
-        "metadata.namespace",
-        false,
-    )
+    let is_list = kind.and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
+    text(metadata.and_then(|metadata| metadata.get("name")), "metadata.name", !is_list)?;
+    text(metadata.and_then(|metadata| metadata.get("namespace")), "metadata.namespace", false)
 }
 
 /// Notes how scalars are written, where that can show in the output.
@@ -312,10 +261,7 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
         Node::Text(text) => match document.written(pointer) {
             Some(Written::Quoted) => text.quoted = Some(true),
             Some(Written::Plain(plain)) if text.value.is_empty() && plain.is_empty() => {
-                *node = Node::Odd(Box::new(Odd {
-                    value: Value::String(String::new()),
-                    text: String::new(),
-                }));
+                *node = Node::Odd(Box::new(Odd { value: Value::String(String::new()), text: String::new() }));
             }
             _ => {}
         },
@@ -329,11 +275,11 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
             if !matters {
                 return;
             }
-            if let Some(Written::Plain(text)) = document.written(pointer) {
-                if scalar.scalar().as_deref() != Some(text.as_str()) {
-                    let value = std::mem::replace(scalar, Node::Null).into_value();
-                    *scalar = Node::Odd(Box::new(Odd { value, text }));
-                }
+            if let Some(Written::Plain(text)) = document.written(pointer)
+                && scalar.scalar().as_deref() != Some(text.as_str())
+            {
+                let value = std::mem::replace(scalar, Node::Null).into_value();
+                *scalar = Node::Odd(Box::new(Odd { value, text }));
             }
         }
     }

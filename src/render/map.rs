@@ -121,14 +121,8 @@ mod tests {
 
     #[test]
     fn entries_stay_sorted_and_unique() {
-        let mut map: Map = ["b", "a", "c", "a"]
-            .iter()
-            .map(|key| ((*key).to_owned(), Node::Null))
-            .collect();
-        assert_eq!(
-            map.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(),
-            ["a", "b", "c"]
-        );
+        let mut map: Map = ["b", "a", "c", "a"].iter().map(|key| ((*key).to_owned(), Node::Null)).collect();
+        assert_eq!(map.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(map.insert("b".to_owned(), Node::Bool(true)), Some(Node::Null));
         assert_eq!(map.remove("a"), Some(Node::Null));
         assert_eq!(map.get("b"), Some(&Node::Bool(true)));

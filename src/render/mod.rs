@@ -11,6 +11,7 @@ mod build_metadata;
 mod cache;
 mod configurations;
 mod cursor;
+mod entries;
 mod fields;
 mod finish;
 mod folder;
@@ -140,12 +141,7 @@ pub fn build_with(
     limits: &Limits,
     cache: &Cache,
 ) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    let files = load::Files {
-        tree,
-        limits,
-        cache,
-        quotes: HashSet::new(),
-    };
+    let files = load::Files { tree, limits, cache, quotes: HashSet::new() };
     match files.kustomization(folder)? {
         Some(_) => finish::overlay(files, folder),
         None => folder::plain(&files, folder),
@@ -164,11 +160,8 @@ fn check(objects: &[Manifest], limits: &Limits, found: &mut Vec<Problem>) {
         let size = serde_json::to_vec(object.value()).map_or(0, |bytes| bytes.len());
         total = total.saturating_add(size);
         if size > limits.object_bytes {
-            let message = format!(
-                "{} is {size} bytes, and the limit is {}",
-                object.key(),
-                limits.object_bytes
-            );
+            let message =
+                format!("{} is {size} bytes, and the limit is {}", object.key(), limits.object_bytes);
             found.push(Problem::at(place.clone(), message).hint("no API server takes it; split it"));
         }
     }

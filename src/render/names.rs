@@ -32,11 +32,7 @@ pub(crate) fn apply(
     specs: &[FieldSpec],
     layer: &mut Layer,
 ) {
-    let by = if end == End::Prefix {
-        "namePrefix"
-    } else {
-        "nameSuffix"
-    };
+    let by = if end == End::Prefix { "namePrefix" } else { "nameSuffix" };
     for object in &mut layer.objects {
         let (kind, ..) = object.original();
         let (kind, api_version) = (kind.to_owned(), object.api_version().to_owned());
@@ -59,18 +55,12 @@ pub(crate) fn apply(
             if !spec.gvk.selects(&api_version, &present) {
                 continue;
             }
-            let set = visit(
-                &mut object.node,
-                &spec.path,
-                spec.create,
-                Make::Scalar,
-                &mut |node| put(node, end, &part.it),
-            );
+            let set = visit(&mut object.node, &spec.path, spec.create, Make::Scalar, &mut |node| {
+                put(node, end, &part.it)
+            });
             if let Err(NotThere(message)) = set {
                 let message = format!("{message} (renaming {kind} {})", object.name());
-                build
-                    .found
-                    .push(Problem::at(object.origin.place.clone(), message));
+                build.found.push(Problem::at(object.origin.place.clone(), message));
             }
         }
         object.touch(by, &part.place);
@@ -96,11 +86,7 @@ fn put(node: &mut Node, end: End, part: &str) -> Result<(), NotThere> {
             None => return Err(NotThere(format!("the name is {}", node.what()))),
         },
     };
-    let value = if end == End::Prefix {
-        format!("{part}{old}")
-    } else {
-        format!("{old}{part}")
-    };
+    let value = if end == End::Prefix { format!("{part}{old}") } else { format!("{old}{part}") };
     *node = Node::Text(Text::new(value, quoted));
     Ok(())
 }

@@ -36,10 +36,7 @@ pub(crate) struct Text {
 
 impl Text {
     pub fn new(value: impl Into<String>, quoted: bool) -> Self {
-        Self {
-            value: value.into(),
-            quoted: Some(quoted),
-        }
+        Self { value: value.into(), quoted: Some(quoted) }
     }
 
     /// A strategic merge writes text that would be read as something else in quotes, wherever it comes by.
@@ -64,10 +61,7 @@ impl PartialEq for Text {
 
 impl Node {
     pub fn text(value: impl Into<String>) -> Self {
-        Self::Text(Text {
-            value: value.into(),
-            quoted: None,
-        })
+        Self::Text(Text { value: value.into(), quoted: None })
     }
 
     pub fn is_quoted(&self) -> bool {
@@ -177,11 +171,9 @@ impl Node {
             Self::Number(number) => Value::Number(number),
             Self::Text(text) => Value::String(text.value),
             Self::List(list) => Value::Array(list.into_iter().map(Self::into_value).collect()),
-            Self::Map(map) => Value::Object(
-                map.into_iter()
-                    .map(|(key, value)| (key, value.into_value()))
-                    .collect(),
-            ),
+            Self::Map(map) => {
+                Value::Object(map.into_iter().map(|(key, value)| (key, value.into_value())).collect())
+            }
             Self::Odd(odd) => odd.value,
         }
     }
@@ -199,11 +191,9 @@ impl From<&Value> for Node {
             Value::Number(number) => Self::Number(number.clone()),
             Value::String(text) => Self::text(text.as_str()),
             Value::Array(list) => Self::List(list.iter().map(Self::from).collect()),
-            Value::Object(map) => Self::Map(
-                map.iter()
-                    .map(|(key, value)| (key.clone(), Self::from(value)))
-                    .collect(),
-            ),
+            Value::Object(map) => {
+                Self::Map(map.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect())
+            }
         }
     }
 }
@@ -216,11 +206,9 @@ impl From<Value> for Node {
             Value::Number(number) => Self::Number(number),
             Value::String(text) => Self::text(text),
             Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
-            Value::Object(map) => Self::Map(
-                map.into_iter()
-                    .map(|(key, value)| (key, Self::from(value)))
-                    .collect(),
-            ),
+            Value::Object(map) => {
+                Self::Map(map.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
+            }
         }
     }
 }
@@ -288,20 +276,14 @@ fn looks_numeric(text: &str) -> bool {
     let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(&plain);
     let digits = |text: &str, radix| !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
     let prefixed = |prefix: [&str; 2], radix| {
-        prefix.iter().any(|prefix| {
-            unsigned
-                .strip_prefix(prefix)
-                .is_some_and(|rest| digits(rest, radix))
-        })
+        prefix.iter().any(|prefix| unsigned.strip_prefix(prefix).is_some_and(|rest| digits(rest, radix)))
     };
     matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN")
         || prefixed(["0x", "0X"], 16)
         || prefixed(["0o", "0O"], 8)
         || prefixed(["0b", "0B"], 2)
         || (unsigned.bytes().any(|byte| byte.is_ascii_digit())
-            && unsigned
-                .bytes()
-                .all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+            && unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
             && (unsigned.parse::<f64>().is_ok() || looks_like_date(text)))
 }
 
@@ -310,9 +292,7 @@ fn looks_like_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     parts.len() == 3
         && parts[0].len() == 4
-        && parts
-            .iter()
-            .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -329,32 +309,12 @@ mod tests {
 
     #[test]
     fn text_that_would_be_read_otherwise_was_quoted() {
-        for text in [
-            "",
-            "5",
-            "1.5",
-            "1e3",
-            "0x1F",
-            "true",
-            "null",
-            "~",
-            "- a",
-            "a: b",
-            "two\nlines",
-            "2026-11-21",
-        ] {
+        for text in
+            ["", "5", "1.5", "1e3", "0x1F", "true", "null", "~", "- a", "a: b", "two\nlines", "2026-11-21"]
+        {
             assert!(needs_quotes(text), "{text:?}");
         }
-        for text in [
-            "a",
-            "yes",
-            "v1.2",
-            "10.0.0.1",
-            "1Gi",
-            "http://x:80/y",
-            "-x",
-            "a-b",
-        ] {
+        for text in ["a", "yes", "v1.2", "10.0.0.1", "1Gi", "http://x:80/y", "-x", "a-b"] {
             assert!(!needs_quotes(text), "{text:?}");
         }
     }

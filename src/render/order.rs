@@ -36,21 +36,15 @@ const LAST: &[&str] = &["MutatingWebhookConfiguration", "ValidatingWebhookConfig
 pub(crate) fn sort(objects: Vec<Resource>, options: Option<&Sort>) -> Vec<Resource> {
     let (first, last): (Vec<&str>, Vec<&str>) = match options {
         Some(sort) if sort.order == "fifo" => return objects,
-        Some(Sort {
-            first_and_last: Some((first, last)),
-            ..
-        }) => (
-            first.iter().map(String::as_str).collect(),
-            last.iter().map(String::as_str).collect(),
-        ),
+        Some(Sort { first_and_last: Some((first, last)), .. }) => {
+            (first.iter().map(String::as_str).collect(), last.iter().map(String::as_str).collect())
+        }
         _ => (FIRST.to_vec(), LAST.to_vec()),
     };
     let rank = |kind: &str| -> i64 {
         // A kind that is in both lists counts where the later one puts it.
         let place = |list: &[&str]| {
-            list.iter()
-                .rposition(|known| *known == kind)
-                .and_then(|at| i64::try_from(at).ok())
+            list.iter().rposition(|known| *known == kind).and_then(|at| i64::try_from(at).ok())
         };
         let length = i64::try_from(first.len()).unwrap_or_default();
         match (place(&last), place(&first)) {
@@ -59,10 +53,8 @@ pub(crate) fn sort(objects: Vec<Resource>, options: Option<&Sort>) -> Vec<Resour
             (None, None) => 0,
         }
     };
-    let mut keyed: Vec<(Key, Resource)> = objects
-        .into_iter()
-        .map(|object| (Key::of(&object, &rank), object))
-        .collect();
+    let mut keyed: Vec<(Key, Resource)> =
+        objects.into_iter().map(|object| (Key::of(&object, &rank), object)).collect();
     keyed.sort_by(|(one, _), (other, _)| one.compare(other));
     keyed.into_iter().map(|(_, object)| object).collect()
 }
@@ -78,11 +70,7 @@ struct Key {
 impl Key {
     fn of(object: &Resource, rank: &dyn Fn(&str) -> i64) -> Self {
         let or = |text: &str, other: &str| {
-            if text.is_empty() {
-                other.to_owned()
-            } else {
-                text.to_owned()
-            }
+            if text.is_empty() { other.to_owned() } else { text.to_owned() }
         };
         let (group, version) = split_api_version(object.api_version());
         let kind = object.kind();

@@ -121,17 +121,11 @@ pub(crate) fn one(
 /// A list is a JSON patch, a map a strategic merge.
 fn parse(build: &Build<'_>, text: &Text, is_inline: bool) -> Result<Parsed, Vec<Problem>> {
     let limits = &build.files.limits.yaml;
-    let content = if is_inline {
-        text.bytes().trim_ascii_start()
-    } else {
-        text.bytes()
-    };
+    let content = if is_inline { text.bytes().trim_ascii_start() } else { text.bytes() };
     if content.first() == Some(&b'[') {
         return json_patch::read(text, limits).map(Parsed::Json);
     }
-    let documents = text
-        .documents(Dialect::Kustomize, limits)
-        .map_err(|problem| vec![problem])?;
+    let documents = text.documents(Dialect::Kustomize, limits).map_err(|problem| vec![problem])?;
     if documents.iter().any(|document| document.value().is_array()) {
         return json_patch::read(text, limits).map(Parsed::Json);
     }
@@ -145,11 +139,7 @@ fn select(target: &Selector, place: &Place, layer: &Layer, names: &mut Names) ->
         !object.node.is_empty() && matcher.fits(object)
     };
     Ok(match matcher.literal_name() {
-        Some(name) => names
-            .find(&layer.objects, name)
-            .into_iter()
-            .filter(fits)
-            .collect(),
+        Some(name) => names.find(&layer.objects, name).into_iter().filter(fits).collect(),
         None => (0..layer.objects.len()).filter(fits).collect(),
     })
 }
@@ -172,9 +162,7 @@ fn strategic(
     };
     if let Some(second) = patches.get(1) {
         let message = "several patches in one entry that has a `target`";
-        build
-            .found
-            .push(Problem::at(second.origin.place.clone(), message).hint("give each its own entry"));
+        build.found.push(Problem::at(second.origin.place.clone(), message).hint("give each its own entry"));
         return;
     }
     let Some(patch) = patches.into_iter().next() else {
@@ -186,10 +174,7 @@ fn strategic(
         return;
     };
     if selected.is_empty() {
-        build.note(
-            place,
-            "the target of this patch fits no object, so it changes nothing",
-        );
+        build.note(place, "the target of this patch fits no object, so it changes nothing");
     }
     for at in selected {
         let object = &mut layer.objects[at];
@@ -213,10 +198,7 @@ fn texts_only(patch: &mut Resource) {
 /// The one object that an untargeted patch names.
 fn target_of(build: &mut Build<'_>, patch: &Resource, layer: &Layer, index: &mut AnyId) -> Option<usize> {
     let id = patch.original_id();
-    let mut places = index
-        .find(&layer.objects, &id)
-        .iter()
-        .filter(|at| !layer.objects[**at].node.is_empty());
+    let mut places = index.find(&layer.objects, &id).iter().filter(|at| !layer.objects[**at].node.is_empty());
     match (places.next(), places.next()) {
         (Some(at), None) => Some(*at),
         (None, _) => {
@@ -228,14 +210,9 @@ fn target_of(build: &mut Build<'_>, patch: &Resource, layer: &Layer, index: &mut
             None
         }
         (Some(one), Some(other)) => {
-            let places = (
-                &layer.objects[*one].origin.place,
-                &layer.objects[*other].origin.place,
-            );
+            let places = (&layer.objects[*one].origin.place, &layer.objects[*other].origin.place);
             let message = format!("this patch fits two objects: {} and {}", places.0, places.1);
-            build
-                .found
-                .push(Problem::at(patch.origin.place.clone(), message).hint("give it a `target`"));
+            build.found.push(Problem::at(patch.origin.place.clone(), message).hint("give it a `target`"));
             None
         }
     }
@@ -243,11 +220,8 @@ fn target_of(build: &mut Build<'_>, patch: &Resource, layer: &Layer, index: &mut
 
 fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut Resource, index: &mut Index) {
     let place = &patch.origin.place;
-    let (name, namespace, kind) = (
-        object.name().to_owned(),
-        object.namespace().to_owned(),
-        object.kind().to_owned(),
-    );
+    let (name, namespace, kind) =
+        (object.name().to_owned(), object.namespace().to_owned(), object.kind().to_owned());
     if options.allow_name_change || options.allow_kind_change {
         object.store_previous();
         index.forget();
@@ -278,11 +252,7 @@ fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut 
         // The object is gone; the caller drops what is empty.
         Ok(None) => index.forget(),
         Err(fault) => {
-            let path = if fault.path.is_empty() {
-                String::new()
-            } else {
-                format!("{}: ", fault.path)
-            };
+            let path = if fault.path.is_empty() { String::new() } else { format!("{}: ", fault.path) };
             let message = format!("{path}{} (patching {kind} {name})", fault.message);
             let problem = Problem::at(place.clone(), message);
             build.found.push(match fault.hint {
@@ -303,9 +273,7 @@ fn json(
 ) {
     let Some(target) = &options.target else {
         let problem = Problem::at(place.clone(), "a JSON patch needs a `target`");
-        build
-            .found
-            .push(problem.hint("name the object: `target: {kind: …, name: …}`"));
+        build.found.push(problem.hint("name the object: `target: {kind: …, name: …}`"));
         return;
     };
     let selected = select(target, place, layer, &mut index.names);
@@ -313,10 +281,7 @@ fn json(
         return;
     };
     if selected.is_empty() {
-        build.note(
-            place,
-            "the target of this patch fits no object, so it changes nothing",
-        );
+        build.note(place, "the target of this patch fits no object, so it changes nothing");
     }
     for at in selected {
         let object = &mut layer.objects[at];
@@ -328,12 +293,12 @@ fn json(
 
 fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, object: &mut Resource) {
     // Where kustomize keeps notes among the annotations, there are annotations to add to.
-    if object.has_notes() {
-        if let Some(metadata) = object.metadata_mut() {
-            let annotations = metadata.get_or("annotations", || Node::Null);
-            if annotations.is_null() {
-                *annotations = Node::Map(Map::new());
-            }
+    if object.has_notes()
+        && let Some(metadata) = object.metadata_mut()
+    {
+        let annotations = metadata.get_or("annotations", || Node::Null);
+        if annotations.is_null() {
+            *annotations = Node::Map(Map::new());
         }
     }
     let (kind, name) = (object.kind().to_owned(), object.name().to_owned());
@@ -388,12 +353,8 @@ pub(crate) fn strategic_merge_files(
 /// Untargeted strategic merges, each a file or the patch itself.
 pub(crate) fn merge_texts(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Text>], layer: &mut Layer) {
     let mut index = Index::default();
-    let options = Patch {
-        content: Content::Nothing,
-        target: None,
-        allow_name_change: false,
-        allow_kind_change: false,
-    };
+    let options =
+        Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
     for entry in entries {
         let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else {
             continue;
@@ -423,9 +384,7 @@ pub(crate) fn file_or_inline(
         let text = build.files.file(folder, &written, place);
         build.keep(text)?
     };
-    let documents = text
-        .documents(Dialect::Kustomize, &limits)
-        .map_err(|problem| vec![problem]);
+    let documents = text.documents(Dialect::Kustomize, &limits).map_err(|problem| vec![problem]);
     let read = documents.and_then(|documents| objects(documents, Reading::Patch));
     build.keep_all(read)
 }
@@ -482,9 +441,7 @@ pub(crate) fn json_entries(
             continue;
         };
         if operations.is_empty() {
-            build
-                .found
-                .push(Problem::at(patch.place.clone(), "this patch holds no operation"));
+            build.found.push(Problem::at(patch.place.clone(), "this patch holds no operation"));
             continue;
         }
         let selected = select(target, &patch.place, layer, &mut names);

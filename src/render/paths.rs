@@ -32,18 +32,13 @@ fn list_part(part: &str) -> Option<&str> {
 }
 
 fn field_and_value(part: &str) -> Result<(&str, &str), String> {
-    part.split_once('=')
-        .ok_or_else(|| format!("`[{part}]` in a path must be `[field=value]`"))
+    part.split_once('=').ok_or_else(|| format!("`[{part}]` in a path must be `[field=value]`"))
 }
 
 /// The one value at a path. `None` where it is missing.
 pub(crate) fn lookup<'a>(node: &'a Node, path: &[String]) -> Result<Option<&'a Node>, String> {
     let mut here = node;
-    for part in path
-        .iter()
-        .map(|part| part.trim())
-        .filter(|part| !part.is_empty())
-    {
+    for part in path.iter().map(|part| part.trim()).filter(|part| !part.is_empty()) {
         let next = if let Ok(index) = part.parse::<i64>() {
             let index =
                 usize::try_from(index).map_err(|_| "an index in a path cannot be negative".to_owned())?;
@@ -118,9 +113,8 @@ pub(crate) fn each(
             items.push(make(rest.first(), create));
         }
         let count = items.len();
-        let item = items
-            .get_mut(index)
-            .ok_or_else(|| format!("the path asks for item {index} of {count}"))?;
+        let item =
+            items.get_mut(index).ok_or_else(|| format!("the path asks for item {index} of {count}"))?;
         return each(item, rest, create, is_new, set);
     }
     if let Some(inner) = list_part(part) {
@@ -215,25 +209,14 @@ pub(crate) fn untyped(text: &str) -> Node {
     if text.contains(special) {
         return plain;
     }
-    match read(
-        text.as_bytes(),
-        &TreePath::root(),
-        Dialect::Kustomize,
-        &Limits::default(),
-    ) {
+    match read(text.as_bytes(), &TreePath::root(), Dialect::Kustomize, &Limits::default()) {
         Ok(documents) => match documents.into_iter().next().map(|document| document.into_value()) {
             Some(value) if value.is_number() || value.is_boolean() => match Node::from(value) {
                 node if node.scalar().as_deref() == Some(text) => node,
-                node => Node::Odd(Box::new(Odd {
-                    value: node.into_value(),
-                    text: text.to_owned(),
-                })),
+                node => Node::Odd(Box::new(Odd { value: node.into_value(), text: text.to_owned() })),
             },
             Some(_) => plain,
-            None => Node::Odd(Box::new(Odd {
-                value: serde_json::Value::Null,
-                text: text.to_owned(),
-            })),
+            None => Node::Odd(Box::new(Odd { value: serde_json::Value::Null, text: text.to_owned() })),
         },
         Err(_) => plain,
     }

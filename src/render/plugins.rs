@@ -24,16 +24,10 @@ pub(crate) fn generate(
 ) {
     for chart in &kustomization.charts {
         let problem = match chart.it.as_str() {
-            "remote" => Problem::at(
-                chart.place.clone(),
-                "a chart from a remote repository is never fetched",
-            )
-            .hint("copy the chart into the repository"),
-            _ => Problem::at(
-                chart.place.clone(),
-                "charts inside a kustomization are not rendered",
-            )
-            .hint("name the chart in environment.yaml: `{name: …, chart: charts/…}`"),
+            "remote" => Problem::at(chart.place.clone(), "a chart from a remote repository is never fetched")
+                .hint("copy the chart into the repository"),
+            _ => Problem::at(chart.place.clone(), "charts inside a kustomization are not rendered")
+                .hint("name the chart in environment.yaml: `{name: …, chart: charts/…}`"),
         };
         build.found.push(problem);
     }
@@ -47,14 +41,9 @@ pub(crate) fn generate(
         let config = generator_config(&document, is_secret, &mut found);
         let is_clean = found.is_empty();
         build.found.append(&mut found);
-        let which = if is_secret {
-            generators::Kind::Secret
-        } else {
-            generators::Kind::ConfigMap
-        };
-        if let Some(mut object) = is_clean
-            .then(|| generators::make(build, folder, which, &config, None))
-            .flatten()
+        let which = if is_secret { generators::Kind::Secret } else { generators::Kind::ConfigMap };
+        if let Some(mut object) =
+            is_clean.then(|| generators::make(build, folder, which, &config, None)).flatten()
         {
             build.mark_generated(kustomization, &mut object, &kind);
             generators::absorb(build, &config.place, object, layer);
@@ -66,22 +55,14 @@ pub(crate) fn generate(
 fn generator_config(document: &Doc, is_secret: bool, found: &mut Found) -> At<Generator> {
     let cursor = Cursor::new(document);
     let mut config = generator(&cursor, is_secret, found);
-    let metadata = |field: &str| {
-        document.value()["metadata"][field]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
+    let metadata = |field: &str| document.value()["metadata"][field].as_str().unwrap_or_default().to_owned();
     if config.name.is_empty() {
         config.name = metadata("name");
     }
     if config.namespace.is_empty() {
         config.namespace = metadata("namespace");
     }
-    At {
-        place: document.place(),
-        it: config,
-    }
+    At { place: document.place(), it: config }
 }
 
 pub(crate) fn transform(
@@ -91,10 +72,8 @@ pub(crate) fn transform(
     layer: &mut Layer,
 ) {
     for validator in &kustomization.validators {
-        let problem = Problem::at(
-            validator.place.clone(),
-            "validators are programs, and programs are never run",
-        );
+        let problem =
+            Problem::at(validator.place.clone(), "validators are programs, and programs are never run");
         build.found.push(problem.hint("check with `fairlead validate`"));
     }
     for (document, kind) in configs(build, folder, &kustomization.transformers) {
@@ -117,9 +96,7 @@ fn configs(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Text>]) -> Ve
                 let message =
                     "only kustomize's built-in plugins are taken; programs and containers are never run";
                 let problem = Problem::at(document.place(), message);
-                build
-                    .found
-                    .push(problem.hint("write what it does as patches, replacements or manifests"));
+                build.found.push(problem.hint("write what it does as patches, replacements or manifests"));
             }
         }
     }
@@ -145,11 +122,7 @@ fn documents(build: &mut Build<'_>, folder: &TreePath, entry: &At<Text>) -> Vec<
                 let Some(layer) = build.layer(&path, &entry.place, None) else {
                     return Vec::new();
                 };
-                let values: Vec<_> = layer
-                    .objects
-                    .iter()
-                    .map(|object| object.node.to_value())
-                    .collect();
+                let values: Vec<_> = layer.objects.iter().map(|object| object.node.to_value()).collect();
                 Text::inline(&entry.place, &yaml::write_all(&values), false)
             }
             None => return Vec::new(),
@@ -161,9 +134,7 @@ fn documents(build: &mut Build<'_>, folder: &TreePath, entry: &At<Text>) -> Vec<
 
 fn refuse(build: &mut Build<'_>, document: &Doc, kind: &str) {
     let problem = Problem::at(document.place(), format!("the plugin {kind} is not supported"));
-    build
-        .found
-        .push(problem.hint("write what it does as patches, replacements or manifests"));
+    build.found.push(problem.hint("write what it does as patches, replacements or manifests"));
 }
 
 /// What the configs of the built-in transformers can say; each takes its part.
@@ -198,28 +169,19 @@ fn one(build: &mut Build<'_>, folder: &TreePath, document: &Doc, kind: &str, lay
         "ReplacementTransformer" => &["replacements"],
         _ => return refuse(build, document, kind),
     };
-    let known: Vec<&'static str> = ["apiVersion", "kind", "metadata"]
-        .into_iter()
-        .chain(known.iter().copied())
-        .collect();
+    let known: Vec<&'static str> =
+        ["apiVersion", "kind", "metadata"].into_iter().chain(known.iter().copied()).collect();
     let mut config = Config::default();
     let (mut image_tag, mut replica_count, mut replacements) = (None, None, Vec::new());
-    let mut json = Patch {
-        content: Content::Nothing,
-        target: None,
-        allow_name_change: false,
-        allow_kind_change: false,
-    };
+    let mut json =
+        Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
     for (name, field) in cursor.fields(&known, &mut found) {
         let field_place = field.place();
         match name {
             "annotations" | "labels" => config.pairs = field.text_map(&mut found),
             "fieldSpecs" => {
-                config.specs = field
-                    .items(&mut found)
-                    .iter()
-                    .map(|item| field_spec(item, &mut found))
-                    .collect();
+                config.specs =
+                    field.items(&mut found).iter().map(|item| field_spec(item, &mut found)).collect();
             }
             "metadata" => {
                 config.namespace = field.value()["namespace"].as_str().unwrap_or_default().to_owned()
@@ -228,67 +190,40 @@ fn one(build: &mut Build<'_>, folder: &TreePath, document: &Doc, kind: &str, lay
             "setRoleBindingSubjects" => config.subjects = subjects(&field, &mut found),
             "prefix" => config.prefix = field.text(&mut found),
             "suffix" => config.suffix = field.text(&mut found),
-            "imageTag" => {
-                image_tag = Some(At {
-                    place: field_place,
-                    it: image(&field, &mut found),
-                })
-            }
-            "replica" => {
-                replica_count = Some(At {
-                    place: field_place,
-                    it: replica(&field, &mut found),
-                })
-            }
+            "imageTag" => image_tag = Some(At { place: field_place, it: image(&field, &mut found) }),
+            "replica" => replica_count = Some(At { place: field_place, it: replica(&field, &mut found) }),
             "paths" => {
                 let items = field.items(&mut found);
                 config.texts = items
                     .iter()
-                    .map(|item| At {
-                        place: item.place(),
-                        it: block(item, &mut found),
-                    })
+                    .map(|item| At { place: item.place(), it: block(item, &mut found) })
                     .collect();
             }
-            "patches" => config.texts.push(At {
-                place: field_place,
-                it: block(&field, &mut found),
-            }),
+            "patches" => config.texts.push(At { place: field_place, it: block(&field, &mut found) }),
             "replacements" => {
                 let items = field.items(&mut found);
                 replacements = items
                     .iter()
-                    .map(|item| At {
-                        place: item.place(),
-                        it: replacement(item, &mut found),
-                    })
+                    .map(|item| At { place: item.place(), it: replacement(item, &mut found) })
                     .collect();
             }
             "target" if kind == "PatchJson6902Transformer" => {
                 json.target = Some(selector(&field, &mut found))
             }
             "path" if kind == "PatchJson6902Transformer" => {
-                json.content = Content::Path(At {
-                    place: field_place,
-                    it: field.text(&mut found),
-                });
+                json.content = Content::Path(At { place: field_place, it: field.text(&mut found) });
             }
             "jsonOp" => json.content = Content::Inline(block(&field, &mut found)),
             _ => {}
         }
     }
-    let entry = (kind == "PatchTransformer").then(|| At {
-        place: place.clone(),
-        it: patch_config(document, &mut found),
-    });
+    let entry = (kind == "PatchTransformer")
+        .then(|| At { place: place.clone(), it: patch_config(document, &mut found) });
     if !found.is_empty() {
         build.found.append(&mut found);
         return;
     }
-    let part = |text: &str| At {
-        place: place.clone(),
-        it: text.to_owned(),
-    };
+    let part = |text: &str| At { place: place.clone(), it: text.to_owned() };
     match kind {
         "AnnotationsTransformer" => {
             labels::apply(build, "annotations", &place, &config.pairs, &config.specs, layer)
@@ -296,14 +231,7 @@ fn one(build: &mut Build<'_>, folder: &TreePath, document: &Doc, kind: &str, lay
         "LabelTransformer" => labels::apply(build, "labels", &place, &config.pairs, &config.specs, layer),
         "NamespaceTransformer" if !config.namespace.is_empty() => {
             let namespace = part(&config.namespace);
-            namespace::apply(
-                build,
-                &namespace,
-                &config.specs,
-                config.subjects,
-                config.unset_only,
-                layer,
-            );
+            namespace::apply(build, &namespace, &config.specs, config.subjects, config.unset_only, layer);
         }
         "PrefixTransformer" | "SuffixTransformer" | "PrefixSuffixTransformer" => {
             rename(build, &place, &config, kind, layer);
@@ -335,23 +263,12 @@ fn patch_config(document: &Doc, found: &mut Found) -> Patch {
 fn rename(build: &mut Build<'_>, place: &Place, config: &Config, kind: &str, layer: &mut Layer) {
     if config.specs.is_empty() {
         let message = format!("{kind} needs `fieldSpecs`");
-        build
-            .found
-            .push(Problem::at(place.clone(), message).hint("`fieldSpecs: [{path: metadata/name}]`"));
+        build.found.push(Problem::at(place.clone(), message).hint("`fieldSpecs: [{path: metadata/name}]`"));
         return;
     }
     for (end, text) in [(End::Prefix, &config.prefix), (End::Suffix, &config.suffix)] {
         if !text.is_empty() {
-            names::apply(
-                build,
-                end,
-                &At {
-                    place: place.clone(),
-                    it: text.clone(),
-                },
-                &config.specs,
-                layer,
-            );
+            names::apply(build, end, &At { place: place.clone(), it: text.clone() }, &config.specs, layer);
         }
     }
 }

@@ -52,9 +52,7 @@ impl Referent {
     }
 
     fn was(&self, gvk: &GvkFilter) -> bool {
-        self.previous
-            .iter()
-            .any(|(_, kind)| gvk.selects(&self.api_version, kind))
+        self.previous.iter().any(|(_, kind)| gvk.selects(&self.api_version, kind))
     }
 }
 
@@ -89,16 +87,11 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
             }
         }
     }
-    let all = Referents {
-        objects: &referents,
-        by_name,
-    };
+    let all = Referents { objects: &referents, by_name };
     // By the kind of the referrer, because every object would otherwise be asked for every rule.
     let mut rules: HashMap<&str, Vec<(usize, &GvkFilter, &FieldSpec)>> = HashMap::new();
-    let specs = fields
-        .name_reference
-        .iter()
-        .flat_map(|r| r.referrers.iter().map(move |spec| (&r.target, spec)));
+    let specs =
+        fields.name_reference.iter().flat_map(|r| r.referrers.iter().map(move |spec| (&r.target, spec)));
     for (nth, (target, spec)) in specs.enumerate() {
         rules.entry(&spec.gvk.kind).or_default().push((nth, target, spec));
     }
@@ -115,21 +108,11 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
             continue;
         }
         mine.sort_by_key(|(nth, ..)| *nth);
-        let referrer = Referrer {
-            this: all.objects[at].clone(),
-            role: role_of(object),
-            subjects: subjects_of(object),
-        };
+        let referrer =
+            Referrer { this: all.objects[at].clone(), role: role_of(object), subjects: subjects_of(object) };
         for (_, target, spec) in mine {
-            let search = Search {
-                all: &all,
-                referrer: &referrer,
-                target,
-                path: &spec.path,
-            };
-            let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| {
-                search.set(node)
-            });
+            let search = Search { all: &all, referrer: &referrer, target, path: &spec.path };
+            let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| search.set(node));
             if let Err(trouble) = set {
                 build.found.push(problem(trouble, object, spec));
             }
@@ -145,11 +128,7 @@ fn problem(trouble: Trouble, object: &Resource, spec: &FieldSpec) -> Problem {
             Problem::at(object.origin.place.clone(), message)
         }
         Trouble::Several(names) => {
-            let message = format!(
-                "{path} of {} may mean several objects: {}",
-                object.id(),
-                names.join(", ")
-            );
+            let message = format!("{path} of {} may mean several objects: {}", object.id(), names.join(", "));
             Problem::at(object.origin.place.clone(), message).hint("give the objects names of their own")
         }
     }
@@ -157,29 +136,19 @@ fn problem(trouble: Trouble, object: &Resource, spec: &FieldSpec) -> Problem {
 
 fn role_of(object: &Resource) -> Option<GvkFilter> {
     let role = object.node.get("roleRef")?;
-    let text = |field: &str| Some(role.get(field)?.scalar()?);
-    Some(GvkFilter {
-        group: text("apiGroup")?,
-        version: String::new(),
-        kind: text("kind")?,
-    })
+    let text = |field: &str| role.get(field)?.scalar();
+    Some(GvkFilter { group: text("apiGroup")?, version: String::new(), kind: text("kind")? })
 }
 
 fn subjects_of(object: &Resource) -> Vec<String> {
     if object.kind() != "RoleBinding" {
         return Vec::new();
     }
-    let subjects = object
-        .node
-        .get("subjects")
-        .and_then(Node::as_list)
-        .unwrap_or_default();
+    let subjects = object.node.get("subjects").and_then(Node::as_list).unwrap_or_default();
     let accounts = subjects
         .iter()
         .filter(|subject| subject.get("kind").and_then(Node::as_str) == Some("ServiceAccount"));
-    accounts
-        .filter_map(|subject| Some(subject.get("namespace")?.as_str()?.to_owned()))
-        .collect()
+    accounts.filter_map(|subject| Some(subject.get("namespace")?.as_str()?.to_owned())).collect()
 }
 
 struct Search<'a> {
@@ -207,10 +176,10 @@ impl Search<'_> {
     fn set_scalar(&self, node: &mut Node) -> Result<(), Trouble> {
         let Some(name) = node.scalar() else { return Ok(()) };
         let found = self.select(&name, |_| true, |one, other| one.name == other.name)?;
-        if let Some(found) = found {
-            if found.name != name {
-                *node = Node::Text(Text::new(found.name.clone(), node.is_quoted()));
-            }
+        if let Some(found) = found
+            && found.name != name
+        {
+            *node = Node::Text(Text::new(found.name.clone(), node.is_quoted()));
         }
         Ok(())
     }
@@ -307,9 +276,9 @@ impl Search<'_> {
             [] => Ok(None),
             [only] => Ok(Some(only)),
             [first, rest @ ..] if rest.iter().all(|other| same(first, other)) => Ok(Some(first)),
-            several => Err(Trouble::Several(
-                several.iter().map(|r| format!("{} {}", r.kind, r.name)).collect(),
-            )),
+            several => {
+                Err(Trouble::Several(several.iter().map(|r| format!("{} {}", r.kind, r.name)).collect()))
+            }
         }
     }
 }
@@ -320,14 +289,6 @@ fn may_end_alike(one: &[String], other: &[String]) -> bool {
 
 /// Whether the shorter list is the end of the longer one: both came the same way up.
 fn end_alike(one: &[String], other: &[String]) -> bool {
-    let (short, long) = if one.len() <= other.len() {
-        (one, other)
-    } else {
-        (other, one)
-    };
-    if short.is_empty() {
-        long.is_empty()
-    } else {
-        long.ends_with(short)
-    }
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    if short.is_empty() { long.is_empty() } else { long.ends_with(short) }
 }

@@ -49,22 +49,13 @@ const DEFAULT_PATH: &str = "metadata.name";
 
 impl Replacement {
     pub fn read(item: &Cursor<'_>, found: &mut Found) -> Self {
-        let mut this = Self {
-            place: item.place(),
-            source: None,
-            value: None,
-            targets: Vec::new(),
-        };
+        let mut this = Self { place: item.place(), source: None, value: None, targets: Vec::new() };
         for (name, field) in item.fields(&["path", "source", "sourceValue", "targets"], found) {
             match name {
                 "source" => this.source = Some(Source::read(&field, found)),
                 "sourceValue" => this.value = Some(field.text(found)),
                 "targets" => {
-                    this.targets = field
-                        .items(found)
-                        .iter()
-                        .map(|item| Target::read(item, found))
-                        .collect();
+                    this.targets = field.items(found).iter().map(|item| Target::read(item, found)).collect();
                 }
                 _ => {}
             }
@@ -91,22 +82,13 @@ impl Source {
             field_path: DEFAULT_PATH.to_owned(),
             options: Options::default(),
         };
-        let known = [
-            "group",
-            "version",
-            "kind",
-            "name",
-            "namespace",
-            "fieldPath",
-            "options",
-        ];
+        let known = ["group", "version", "kind", "name", "namespace", "fieldPath", "options"];
         for (name, field) in item.fields(&known, found) {
             match name {
                 "options" => this.options = Options::read(&field, found),
                 "fieldPath" => {
-                    this.field_path = Some(field.text(found))
-                        .filter(|path| !path.is_empty())
-                        .unwrap_or(this.field_path);
+                    this.field_path =
+                        Some(field.text(found)).filter(|path| !path.is_empty()).unwrap_or(this.field_path);
                 }
                 "group" => this.selector.group = field.text(found),
                 "version" => this.selector.version = field.text(found),
@@ -120,11 +102,7 @@ impl Source {
 
     fn selects(&self, object: &Resource) -> bool {
         let default = |namespace: &str| {
-            if namespace.is_empty() {
-                "default".to_owned()
-            } else {
-                namespace.to_owned()
-            }
+            if namespace.is_empty() { "default".to_owned() } else { namespace.to_owned() }
         };
         let fits = |wanted: &str, have: &str| wanted.is_empty() || wanted == have;
         let (group, version) = split_api_version(object.api_version());
@@ -136,10 +114,7 @@ impl Source {
         fits(&self.selector.group, group)
             && fits(&self.selector.version, version)
             && (one(object.kind(), object.name(), object.namespace())
-                || object
-                    .previous
-                    .iter()
-                    .any(|was| one(&was.kind, &was.name, &was.namespace)))
+                || object.previous.iter().any(|was| one(&was.kind, &was.name, &was.namespace)))
     }
 }
 
@@ -156,11 +131,7 @@ impl Target {
             match name {
                 "select" => this.select = Some(selector(&field, found)),
                 "reject" => {
-                    this.reject = field
-                        .items(found)
-                        .iter()
-                        .map(|item| selector(item, found))
-                        .collect()
+                    this.reject = field.items(found).iter().map(|item| selector(item, found)).collect()
                 }
                 "fieldPaths" => this.field_paths = field.texts(found),
                 _ => this.options = Options::read(&field, found),
@@ -184,11 +155,7 @@ impl Options {
                 "delimiter" => this.delimiter = field.text(found),
                 "index" => this.index = field.int(found),
                 "create" => this.create = field.bool(found),
-                _ => found.push(
-                    field
-                        .problem("`encoding` does nothing in kustomize")
-                        .hint("leave it away"),
-                ),
+                _ => found.push(field.problem("`encoding` does nothing in kustomize").hint("leave it away")),
             }
         }
         this
@@ -249,12 +216,7 @@ pub(crate) fn from_file(
     match documents.first() {
         Some(document) if document.value().is_array() => {
             let cursor = Cursor::new(document);
-            read.extend(
-                cursor
-                    .items(&mut found)
-                    .iter()
-                    .map(|item| Replacement::read(item, &mut found)),
-            );
+            read.extend(cursor.items(&mut found).iter().map(|item| Replacement::read(item, &mut found)));
         }
         Some(document) => read.push(Replacement::read(&Cursor::new(document), &mut found)),
         None => found.push(Problem::at(place.clone(), "this file holds no replacement")),
@@ -286,11 +248,7 @@ fn source_value(source: &Source, layer: &Layer) -> Result<Node, Problem> {
         return Err(problem("the source selects no object".to_owned()));
     };
     if let Some(second) = second {
-        let message = format!(
-            "the source selects several objects: {} and {}",
-            object.id(),
-            second.id()
-        );
+        let message = format!("the source selects several objects: {} and {}", object.id(), second.id());
         return Err(problem(message).hint("add a name, a kind or a namespace"));
     }
     let missing = || problem(format!("{} has no {}", object.id(), source.field_path));
@@ -308,12 +266,8 @@ fn source_value(source: &Source, layer: &Layer) -> Result<Node, Problem> {
     };
     let index = usize::try_from(source.options.index).unwrap_or(usize::MAX);
     let part = text.split(&source.options.delimiter).nth(index);
-    let part = part.ok_or_else(|| {
-        problem(format!(
-            "{} has no part {}",
-            source.field_path, source.options.index
-        ))
-    })?;
+    let part =
+        part.ok_or_else(|| problem(format!("{} has no part {}", source.field_path, source.options.index)))?;
     Ok(Node::Text(Text::new(part, node.is_quoted())))
 }
 
@@ -328,12 +282,8 @@ fn apply_target(
         return Ok(());
     };
     let select = Matcher::new(select).map_err(problem)?;
-    let reject: Vec<Matcher> = target
-        .reject
-        .iter()
-        .map(Matcher::new)
-        .collect::<Result<_, _>>()
-        .map_err(problem)?;
+    let reject: Vec<Matcher> =
+        target.reject.iter().map(Matcher::new).collect::<Result<_, _>>().map_err(problem)?;
     for object in &mut layer.objects {
         let selects = |matcher: &Matcher| {
             let api_version = object.api_version();
@@ -343,10 +293,7 @@ fn apply_target(
                     && matcher.fits_namespace(namespace)
             };
             one(object.kind(), object.name(), object.namespace())
-                || object
-                    .previous
-                    .iter()
-                    .any(|was| one(&was.kind, &was.name, &was.namespace))
+                || object.previous.iter().any(|was| one(&was.kind, &was.name, &was.namespace))
         };
         let rejects = |matcher: &Matcher| {
             (matcher.asks_for_labels() && matcher.fits_labels(object))
@@ -378,9 +325,8 @@ fn set(node: &mut Node, path: &str, value: &Node, options: &Options) -> Result<(
         (true, Node::List(_)) => Create::List,
         (true, _) => Create::Scalar,
     };
-    let found = paths::each(node, &parts, create, false, &mut |field, is_new| {
-        put(field, is_new, value, options)
-    })?;
+    let found =
+        paths::each(node, &parts, create, false, &mut |field, is_new| put(field, is_new, value, options))?;
     if found > 0 {
         return Ok(());
     }
@@ -396,18 +342,10 @@ fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Resul
         return Ok(());
     }
     let Some(mut text) = value.scalar() else {
-        return Err(format!(
-            "the source is {}, and this is {}",
-            value.what(),
-            field.what()
-        ));
+        return Err(format!("the source is {}, and this is {}", value.what(), field.what()));
     };
     if !options.delimiter.is_empty() {
-        let old = if is_new {
-            String::new()
-        } else {
-            field.scalar().unwrap_or_default()
-        };
+        let old = if is_new { String::new() } else { field.scalar().unwrap_or_default() };
         let mut parts: Vec<String> = old.split(&options.delimiter).map(str::to_owned).collect();
         match usize::try_from(options.index) {
             Err(_) => parts.insert(0, text),
@@ -464,21 +402,14 @@ fn set_in_text(
         None => return Ok(()),
     };
     let parsed: Result<Value, _> = serde_json::from_str(&text);
-    let Some(parsed) = parsed
-        .ok()
-        .filter(|parsed| parsed.is_object() || parsed.is_array())
-    else {
+    let Some(parsed) = parsed.ok().filter(|parsed| parsed.is_object() || parsed.is_array()) else {
         return Err(
-            "the path leads into text that is not JSON; only fields and JSON can be replaced".to_owned(),
+            "the path leads into text that is not JSON; only fields and JSON can be replaced".to_owned()
         );
     };
     let mut inner = Node::from(parsed);
     let rest = parts[at..].join(".").replace("\\", "");
-    let create = if options.create {
-        Create::Scalar
-    } else {
-        Create::No
-    };
+    let create = if options.create { Create::Scalar } else { Create::No };
     let found = paths::each(&mut inner, &parts[at..], create, false, &mut |field, is_new| {
         put(field, is_new, value, options)
     })?;
@@ -500,7 +431,5 @@ fn set_in_text(
 
 /// Go's JSON writes these three letters as escapes.
 fn escape_html(text: &str) -> String {
-    text.replace('<', "\\u003c")
-        .replace('>', "\\u003e")
-        .replace('&', "\\u0026")
+    text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
 }

@@ -18,10 +18,7 @@ pub(crate) fn apply(build: &mut Build<'_>, replica: &At<Replica>, specs: &[Field
     let mut is_found = false;
     for object in &mut layer.objects {
         let has_name = object.name() == replica.it.name
-            || object
-                .previous
-                .iter()
-                .any(|previous| previous.name == replica.it.name);
+            || object.previous.iter().any(|previous| previous.name == replica.it.name);
         if !has_name {
             continue;
         }
@@ -29,10 +26,7 @@ pub(crate) fn apply(build: &mut Build<'_>, replica: &At<Replica>, specs: &[Field
         for spec in specs {
             let fits =
                 |name: &str, kind: &str| name == replica.it.name && spec.gvk.selects(&api_version, kind);
-            let before = object
-                .previous
-                .iter()
-                .any(|previous| fits(&previous.name, &previous.kind));
+            let before = object.previous.iter().any(|previous| fits(&previous.name, &previous.kind));
             if !(before || fits(object.name(), &kind)) {
                 continue;
             }
@@ -40,18 +34,12 @@ pub(crate) fn apply(build: &mut Build<'_>, replica: &At<Replica>, specs: &[Field
             if !spec.gvk.selects(&api_version, &kind) {
                 continue;
             }
-            let set = visit(
-                &mut object.node,
-                &spec.path,
-                spec.create,
-                Make::Scalar,
-                &mut |node| put(node, &replica.it),
-            );
+            let set = visit(&mut object.node, &spec.path, spec.create, Make::Scalar, &mut |node| {
+                put(node, &replica.it)
+            });
             if let Err(NotThere(message)) = set {
                 let message = format!("{message} (setting the replicas of {kind} {})", object.name());
-                build
-                    .found
-                    .push(Problem::at(object.origin.place.clone(), message));
+                build.found.push(Problem::at(object.origin.place.clone(), message));
             }
             object.touch("replicas", &replica.place);
         }

@@ -68,10 +68,7 @@ impl Resource {
     }
 
     pub fn touch(&mut self, by: &'static str, place: &Place) {
-        let touch = Touch {
-            by,
-            place: place.clone(),
-        };
+        let touch = Touch { by, place: place.clone() };
         if self.origin.touched.last() != Some(&touch) {
             self.origin.touched.push(touch);
         }
@@ -119,14 +116,10 @@ impl Resource {
 
     /// All names it has and had, the current one last.
     pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
-        let before = self.previous.iter().map(|previous| {
-            Id::new(
-                self.api_version(),
-                &previous.kind,
-                &previous.name,
-                &previous.namespace,
-            )
-        });
+        let before = self
+            .previous
+            .iter()
+            .map(|previous| Id::new(self.api_version(), &previous.kind, &previous.name, &previous.namespace));
         before.chain(std::iter::once_with(|| self.id()))
     }
 
@@ -199,14 +192,8 @@ impl Resource {
 
     /// Labels or annotations, each value as it is written.
     pub fn texts(&self, field: &str) -> impl Iterator<Item = (&str, String)> {
-        let map = self
-            .node
-            .get("metadata")
-            .and_then(|metadata| metadata.get(field))
-            .and_then(Node::as_map);
-        map.into_iter()
-            .flatten()
-            .map(|(key, value)| (key.as_str(), value.scalar().unwrap_or_default()))
+        let map = self.node.get("metadata").and_then(|metadata| metadata.get(field)).and_then(Node::as_map);
+        map.into_iter().flatten().map(|(key, value)| (key.as_str(), value.scalar().unwrap_or_default()))
     }
 
     /// Labels or annotations as text, and none where there are none: how kustomize leaves them when it rewrites them.

@@ -40,20 +40,14 @@ impl Schemas {
     }
 
     fn read(table: &str) -> Self {
-        let mut all = Self {
-            parts: vec![Part::default()],
-            kinds: HashMap::new(),
-            cluster: HashMap::new(),
-        };
+        let mut all = Self { parts: vec![Part::default()], kinds: HashMap::new(), cluster: HashMap::new() };
         for line in table.lines().filter(|line| !line.starts_with('#')) {
             let mut words = line.split(' ');
             match (words.next(), words.next(), words.next()) {
                 (Some("node"), Some(_), first) => {
                     let mut part = Part::default();
-                    for (name, value) in first
-                        .into_iter()
-                        .chain(words)
-                        .filter_map(|word| word.split_once('='))
+                    for (name, value) in
+                        first.into_iter().chain(words).filter_map(|word| word.split_once('='))
                     {
                         let id = || value.parse().unwrap_or_default();
                         match name {
@@ -69,16 +63,10 @@ impl Schemas {
                 }
                 (Some("kind"), Some(api), Some(kind)) => {
                     let id = words.next().and_then(|id| id.parse().ok()).unwrap_or_default();
-                    all.kinds
-                        .entry(api.to_owned())
-                        .or_default()
-                        .insert(kind.to_owned(), id);
+                    all.kinds.entry(api.to_owned()).or_default().insert(kind.to_owned(), id);
                 }
                 (Some("cluster"), Some(api), Some(kind)) => {
-                    all.cluster
-                        .entry(api.to_owned())
-                        .or_default()
-                        .insert(kind.to_owned());
+                    all.cluster.entry(api.to_owned()).or_default().insert(kind.to_owned());
                 }
                 _ => {}
             }
@@ -93,9 +81,7 @@ impl Schemas {
 
     /// Whether a kind is known to stand outside namespaces. Of an unknown kind kustomize thinks that it does not.
     pub fn is_cluster_scoped(&self, api_version: &str, kind: &str) -> bool {
-        self.cluster
-            .get(api_version)
-            .is_some_and(|kinds| kinds.contains(kind))
+        self.cluster.get(api_version).is_some_and(|kinds| kinds.contains(kind))
     }
 
     /// The schemas of an OpenAPI document of the tree (`openapi: {path: …}`), which replace the built-in ones.
@@ -111,20 +97,13 @@ impl Schemas {
         let mut ids = HashMap::new();
         for name in definitions.keys() {
             let at = all.add_definition(definitions, name, &mut ids);
-            for gvk in definitions[name]["x-kubernetes-group-version-kind"]
-                .as_array()
-                .into_iter()
-                .flatten()
-            {
+            for gvk in definitions[name]["x-kubernetes-group-version-kind"].as_array().into_iter().flatten() {
                 let text = |key: &str| gvk[key].as_str().unwrap_or_default();
                 let api = match text("group") {
                     "" => text("version").to_owned(),
                     group => format!("{group}/{}", text("version")),
                 };
-                all.kinds
-                    .entry(api)
-                    .or_default()
-                    .insert(text("kind").to_owned(), at);
+                all.kinds.entry(api).or_default().insert(text("kind").to_owned(), at);
             }
         }
         all
@@ -173,12 +152,7 @@ impl Schemas {
         let strategy = schema["x-kubernetes-patch-strategy"].as_str().unwrap_or_default();
         if strategy.split(',').any(|word| word == "merge") {
             let keys = schema["x-kubernetes-list-map-keys"].as_array();
-            let key = || {
-                schema["x-kubernetes-patch-merge-key"]
-                    .as_str()
-                    .unwrap_or_default()
-                    .to_owned()
-            };
+            let key = || schema["x-kubernetes-patch-merge-key"].as_str().unwrap_or_default().to_owned();
             part.merge = Some(keys.map_or_else(
                 || vec![key()],
                 |keys| keys.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
@@ -205,18 +179,12 @@ impl<'a> Schema<'a> {
     }
 
     pub fn items(self) -> Self {
-        Self {
-            at: self.all.parts[self.at].items,
-            ..self
-        }
+        Self { at: self.all.parts[self.at].items, ..self }
     }
 
     pub fn field(self, name: &str) -> Self {
         let part = &self.all.parts[self.at];
-        Self {
-            at: part.fields.get(name).copied().unwrap_or(part.values),
-            ..self
-        }
+        Self { at: part.fields.get(name).copied().unwrap_or(part.values), ..self }
     }
 }
 
@@ -227,25 +195,11 @@ mod tests {
     #[test]
     fn containers_merge_by_name_and_ports_by_two_keys() {
         let deployment = Schemas::built_in().of("apps/v1", "Deployment").unwrap();
-        let containers = deployment
-            .field("spec")
-            .field("template")
-            .field("spec")
-            .field("containers");
+        let containers = deployment.field("spec").field("template").field("spec").field("containers");
         assert_eq!(containers.merge_keys().unwrap(), ["name"]);
-        assert_eq!(
-            containers.items().field("ports").merge_keys().unwrap(),
-            ["containerPort", "protocol"]
-        );
+        assert_eq!(containers.items().field("ports").merge_keys().unwrap(), ["containerPort", "protocol"]);
         assert!(containers.items().field("command").merge_keys().is_none());
-        assert_eq!(
-            deployment
-                .field("metadata")
-                .field("finalizers")
-                .merge_keys()
-                .unwrap(),
-            [""]
-        );
+        assert_eq!(deployment.field("metadata").field("finalizers").merge_keys().unwrap(), [""]);
     }
 
     #[test]

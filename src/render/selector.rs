@@ -29,10 +29,7 @@ impl Pattern {
         if text.is_empty() {
             return Ok(Self::Any);
         }
-        if text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/'))
-        {
+        if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/')) {
             return Ok(Self::Literal(text.to_owned()));
         }
         Regex::new(&format!("^(?:{text})$"))
@@ -64,13 +61,7 @@ pub(crate) struct Matcher {
 
 impl Matcher {
     pub fn new(selector: &Selector) -> Result<Self, String> {
-        let names = [
-            &selector.group,
-            &selector.version,
-            &selector.kind,
-            &selector.name,
-            &selector.namespace,
-        ];
+        let names = [&selector.group, &selector.version, &selector.kind, &selector.name, &selector.namespace];
         Ok(Self {
             group: Pattern::new(&selector.group)?,
             version: Pattern::new(&selector.version)?,
@@ -168,10 +159,8 @@ impl LabelSelector {
 
     fn fits(&self, resource: &Resource, field: &str) -> bool {
         self.0.iter().all(|requirement| {
-            let value = resource
-                .texts(field)
-                .find(|(key, _)| *key == requirement.key)
-                .map(|(_, value)| value);
+            let value =
+                resource.texts(field).find(|(key, _)| *key == requirement.key).map(|(_, value)| value);
             let number = || value.as_deref().and_then(|value| value.parse::<i64>().ok());
             match &requirement.test {
                 Test::Exists => value.is_some(),
@@ -197,15 +186,7 @@ fn requirement(text: &str) -> Option<(Requirement, &str)> {
     if key.is_empty() {
         return None;
     }
-    let make = |test, rest| {
-        Some((
-            Requirement {
-                key: key.to_owned(),
-                test,
-            },
-            rest,
-        ))
-    };
+    let make = |test, rest| Some((Requirement { key: key.to_owned(), test }, rest));
     if negated {
         return make(Test::Missing, rest);
     }
@@ -213,33 +194,20 @@ fn requirement(text: &str) -> Option<(Requirement, &str)> {
         return make(Test::Exists, rest);
     }
     for (word, is_in) in [("notin", false), ("in", true)] {
-        if let Some(list) = rest
-            .strip_prefix(word)
-            .map(str::trim_start)
-            .and_then(|rest| rest.strip_prefix('('))
+        if let Some(list) =
+            rest.strip_prefix(word).map(str::trim_start).and_then(|rest| rest.strip_prefix('('))
         {
             let (list, after) = list.split_once(')')?;
             let values = list.split(',').map(|value| value.trim().to_owned()).collect();
-            return make(
-                if is_in {
-                    Test::In(values)
-                } else {
-                    Test::NotIn(values)
-                },
-                after.trim_start(),
-            );
+            return make(if is_in { Test::In(values) } else { Test::NotIn(values) }, after.trim_start());
         }
     }
-    let (operator, rest) = ["!=", "==", "=", ">", "<"]
-        .iter()
-        .find_map(|op| Some((*op, rest.strip_prefix(op)?)))?;
+    let (operator, rest) =
+        ["!=", "==", "=", ">", "<"].iter().find_map(|op| Some((*op, rest.strip_prefix(op)?)))?;
     let rest = rest.trim_start();
     let end = rest.find(',').unwrap_or(rest.len());
     let (value, rest) = (rest[..end].trim_end(), &rest[end..]);
-    if !value
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-    {
+    if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
         return None;
     }
     match operator {
@@ -274,11 +242,7 @@ mod tests {
             ("!tier", false),
             ("n>2,n<4", true),
         ] {
-            assert_eq!(
-                LabelSelector::new(text).unwrap().fits(&resource, "labels"),
-                fits,
-                "{text}"
-            );
+            assert_eq!(LabelSelector::new(text).unwrap().fits(&resource, "labels"), fits, "{text}");
         }
         assert!(LabelSelector::new("a==").is_ok());
         assert!(LabelSelector::new("=a").is_err());

@@ -79,10 +79,8 @@ impl Shared {
     pub fn after_merge(&mut self, object: &mut Node, patch: &Node) {
         for group in &mut self.0 {
             group.sort();
-            let written = group
-                .iter()
-                .rev()
-                .find(|path| get(patch, path).is_some_and(|value| !value.is_null()));
+            let written =
+                group.iter().rev().find(|path| get(patch, path).is_some_and(|value| !value.is_null()));
             let value = written.and_then(|path| get(object, path)).cloned();
             set_all(object, group, value);
             group.retain(|path| get(object, path).is_some());

@@ -22,13 +22,7 @@ pub(crate) struct Text {
 
 impl Text {
     pub fn file(path: TreePath, bytes: Arc<[u8]>) -> Self {
-        Self {
-            path,
-            before: 0,
-            pinned: None,
-            bytes,
-            lines: Arc::default(),
-        }
+        Self { path, before: 0, pinned: None, bytes, lines: Arc::default() }
     }
 
     /// Text that a value of another file holds. Its lines are known where it is a block that starts below its key.
@@ -45,12 +39,8 @@ impl Text {
 
     fn line(&self, number: u32) -> Option<&str> {
         let starts = self.lines.get_or_init(|| {
-            let after = self
-                .bytes
-                .iter()
-                .enumerate()
-                .filter(|(_, byte)| **byte == b'\n')
-                .map(|(at, _)| at + 1);
+            let after =
+                self.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
             std::iter::once(0).chain(after).collect()
         });
         let nth = usize::try_from(number).ok()?.checked_sub(1)?;
@@ -70,29 +60,17 @@ impl Text {
         match (self.pinned, self.before) {
             (None, 0) => place,
             (Some(line), _) => Place::at(place.path, line, 1),
-            (None, before) => Place {
-                line: place.line + before,
-                ..place
-            },
+            (None, before) => Place { line: place.line + before, ..place },
         }
     }
 
     pub fn documents(&self, dialect: Dialect, limits: &Limits) -> Result<Vec<Doc>, Problem> {
         let read = yaml::read(&self.bytes, &self.path, dialect, limits);
         let documents = read.map_err(|problem| match problem.place.clone() {
-            Some(place) => Problem {
-                place: Some(self.shift(place)),
-                ..problem
-            },
+            Some(place) => Problem { place: Some(self.shift(place)), ..problem },
             None => problem,
         })?;
-        Ok(documents
-            .into_iter()
-            .map(|document| Doc {
-                document,
-                text: self.clone(),
-            })
-            .collect())
+        Ok(documents.into_iter().map(|document| Doc { document, text: self.clone() }).collect())
     }
 }
 
@@ -123,12 +101,7 @@ impl Doc {
         let line = self.text.line(place.line)?;
         let column = usize::try_from(place.column).ok()?.checked_sub(1)?;
         let at = line.char_indices().nth(column).map_or(line.len(), |(at, _)| at);
-        let last = pointer
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .replace("~1", "/")
-            .replace("~0", "~");
+        let last = pointer.rsplit('/').next().unwrap_or_default().replace("~1", "/").replace("~0", "~");
         scalar_after_key(&line[at..], &last)
     }
 }
@@ -151,11 +124,7 @@ fn scalar_after_key(line: &str, key: &str) -> Option<Written> {
                 None => return Some(Written::Quoted),
             }
         }
-        _ => match line
-            .strip_prefix(key)
-            .map(str::trim_start)
-            .and_then(|rest| rest.strip_prefix(':'))
-        {
+        _ => match line.strip_prefix(key).map(str::trim_start).and_then(|rest| rest.strip_prefix(':')) {
             Some(after) => after,
             None if key.parse::<usize>().is_ok() => line,
             None => return None,
@@ -169,10 +138,6 @@ fn scalar_after_key(line: &str, key: &str) -> Option<Written> {
     }
     let end = rest.find(" #").unwrap_or(rest.len());
     let end = rest[..end].find([',', '}', ']']).unwrap_or(end);
-    let plain = if rest.starts_with('#') {
-        ""
-    } else {
-        rest[..end].trim_end()
-    };
+    let plain = if rest.starts_with('#') { "" } else { rest[..end].trim_end() };
     Some(Written::Plain(plain.to_owned()))
 }

@@ -37,19 +37,13 @@ type Merged = Result<Option<Node>, Fault>;
 
 impl<'a> Merger<'a> {
     pub fn new(schemas: &'a Schemas) -> Self {
-        Self {
-            schemas,
-            path: Vec::new(),
-            met_unknown_quotes: false,
-        }
+        Self { schemas, path: Vec::new(), met_unknown_quotes: false }
     }
 
     /// Merges a patch into an object. `None` where the patch deletes the object.
     pub fn apply(&mut self, object: Node, patch: Node) -> Merged {
-        if let Some(Directive::Replace) = patch
-            .as_map()
-            .and_then(|map| map.get(DIRECTIVE))
-            .and_then(directive_of)
+        if let Some(Directive::Replace) =
+            patch.as_map().and_then(|map| map.get(DIRECTIVE)).and_then(directive_of)
         {
             return Err(self.fault(
                 "`$patch: replace` does nothing on a whole object",
@@ -60,11 +54,7 @@ impl<'a> Merger<'a> {
     }
 
     fn fault(&self, message: impl Into<String>, hint: Option<&'static str>) -> Fault {
-        Fault {
-            path: self.path.join("."),
-            message: message.into(),
-            hint,
-        }
+        Fault { path: self.path.join("."), message: message.into(), hint }
     }
 
     fn within<T>(&mut self, part: &str, run: impl FnOnce(&mut Self) -> Result<T, Fault>) -> Result<T, Fault> {
@@ -87,10 +77,8 @@ impl<'a> Merger<'a> {
         let solid = |node: &Option<Node>| node.as_ref().filter(|node| !node.is_null()).map(kind_of);
         match (solid(&dest), solid(&patch)) {
             (Some(one), Some(other)) if one != other => {
-                let (dest, patch) = (
-                    dest.as_ref().map_or("", Node::what),
-                    patch.as_ref().map_or("", Node::what),
-                );
+                let (dest, patch) =
+                    (dest.as_ref().map_or("", Node::what), patch.as_ref().map_or("", Node::what));
                 Err(self.fault(format!("the patch has {patch} where the object has {dest}"), None))
             }
             (Some(Kind::List), _) | (None, Some(Kind::List)) => self.merge_lists(dest, patch, schema),
@@ -241,13 +229,13 @@ impl<'a> Merger<'a> {
 
     fn merge_lists(&mut self, dest: Option<Node>, patch: Option<Node>, schema: Option<Schema<'a>>) -> Merged {
         let Some(keys) = schema.and_then(Schema::merge_keys) else {
-            if let Some(Node::List(items)) = &patch {
-                if items.iter().any(|item| item.get(DIRECTIVE).is_some()) {
-                    return Err(self.fault(
-                        "`$patch` in a list that has no merge key would stay in the object",
-                        Some("write the whole list, or use a JSON patch (RFC 6902)"),
-                    ));
-                }
+            if let Some(Node::List(items)) = &patch
+                && items.iter().any(|item| item.get(DIRECTIVE).is_some())
+            {
+                return Err(self.fault(
+                    "`$patch` in a list that has no merge key would stay in the object",
+                    Some("write the whole list, or use a JSON patch (RFC 6902)"),
+                ));
             }
             return Ok(patch.or(dest));
         };
@@ -300,10 +288,8 @@ impl<'a> Merger<'a> {
         for item in patch {
             let name = self.key_of(&item, key, "the patch")?;
             if seen.contains(&name) {
-                return Err(self.fault(
-                    format!("the patch has two items of one {key}"),
-                    Some("merge the two into one"),
-                ));
+                return Err(self
+                    .fault(format!("the patch has two items of one {key}"), Some("merge the two into one")));
             }
             let original = places.get(&name).and_then(|at| originals[*at].1.take());
             if original.is_some() {
@@ -363,10 +349,7 @@ impl<'a> Merger<'a> {
     }
 
     fn key_of(&self, item: &Node, key: &str, whose: &str) -> Result<String, Fault> {
-        let value = item
-            .get(key)
-            .filter(|value| !value.is_empty())
-            .and_then(Node::scalar);
+        let value = item.get(key).filter(|value| !value.is_empty()).and_then(Node::scalar);
         value.ok_or_else(|| {
             self.fault(
                 format!("an item of {whose} has no {key}, by which the items of this list are merged"),
@@ -399,17 +382,13 @@ impl<'a> Merger<'a> {
 
     /// An item that is nothing but `$patch` speaks for the whole list.
     fn take_list_directive(&self, items: &mut Vec<Node>) -> Result<Directive, Fault> {
-        let sole = |item: &Node| {
-            item.as_map()
-                .is_some_and(|map| map.len() == 1 && map.contains_key(DIRECTIVE))
-        };
+        let sole =
+            |item: &Node| item.as_map().is_some_and(|map| map.len() == 1 && map.contains_key(DIRECTIVE));
         let Some(at) = items.iter().position(sole) else {
             return Ok(Directive::Merge);
         };
-        let directive = items[at]
-            .get(DIRECTIVE)
-            .and_then(directive_of)
-            .ok_or_else(|| self.unknown_directive())?;
+        let directive =
+            items[at].get(DIRECTIVE).and_then(directive_of).ok_or_else(|| self.unknown_directive())?;
         items.retain(|item| !sole(item));
         Ok(directive)
     }

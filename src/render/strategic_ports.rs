@@ -31,16 +31,12 @@ pub(super) fn merge<'a>(
             }
         }
     }
-    let used: Vec<usize> = (0..keys.len())
-        .filter(|&at| all.iter().any(|values| !values[at].is_empty()))
-        .collect();
+    let used: Vec<usize> =
+        (0..keys.len()).filter(|&at| all.iter().any(|values| !values[at].is_empty())).collect();
     if used.is_empty() && !all.is_empty() {
         return Err(merger.lost_item());
     }
-    if all
-        .iter()
-        .any(|values| used.iter().all(|&at| values[at].is_empty()))
-    {
+    if all.iter().any(|values| used.iter().all(|&at| values[at].is_empty())) {
         return Err(merger.lost_item());
     }
     let before: Vec<Keys> = dest.iter().map(|item| tuple(item, keys)).collect();
@@ -52,26 +48,20 @@ pub(super) fn merge<'a>(
         if all[..nth].contains(values) {
             continue;
         }
-        let given: Vec<usize> = used
-            .iter()
-            .copied()
-            .filter(|&at| !values[at].is_empty())
-            .collect();
+        let given: Vec<usize> = used.iter().copied().filter(|&at| !values[at].is_empty()).collect();
         let fits = |item: &Node| given.iter().all(|&at| has(item, &keys[at], &values[at]));
         let at = dest.iter().position(|item| item.as_ref().is_some_and(fits));
         let change = patch.iter().find(|item| fits(item)).cloned();
         let original = at.and_then(|at| dest[at].take());
-        match merger
-            .merge_item(original, change, schema)?
-            .filter(|item| !item.is_empty())
-        {
+        match merger.merge_item(original, change, schema)?.filter(|item| !item.is_empty()) {
             None => deleted.extend(at),
             Some(mut item) => {
                 for &key in &used {
-                    if let Some(map) = item.as_map_mut() {
-                        if !map.contains_key(&keys[key]) && !values[key].is_empty() {
-                            map.insert(keys[key].clone(), plain(&values[key]));
-                        }
+                    if let Some(map) = item.as_map_mut()
+                        && !map.contains_key(&keys[key])
+                        && !values[key].is_empty()
+                    {
+                        map.insert(keys[key].clone(), plain(&values[key]));
                     }
                 }
                 merged.push((at, item));
@@ -80,21 +70,14 @@ pub(super) fn merge<'a>(
     }
     let result = if used.len() == 1 {
         // One key that counts: as in any other list, the patch's items first.
-        merged
-            .into_iter()
-            .map(|(_, item)| item)
-            .chain(dest.into_iter().flatten())
-            .collect()
+        merged.into_iter().map(|(_, item)| item).chain(dest.into_iter().flatten()).collect()
     } else {
         in_the_objects_order(merged, dest, keys, &used)
     };
     let kept = |wanted: &Keys| {
         result.iter().any(|item| {
             let have = tuple(item, keys);
-            wanted
-                .iter()
-                .zip(&have)
-                .all(|(wanted, have)| wanted.is_empty() || wanted == have)
+            wanted.iter().zip(&have).all(|(wanted, have)| wanted.is_empty() || wanted == have)
         })
     };
     let mut distinct: Vec<&Keys> = Vec::new();
@@ -104,10 +87,8 @@ pub(super) fn merge<'a>(
         }
     }
     let gone = |item: &Node| item.get("$patch").is_some();
-    let patch_kept = patch
-        .iter()
-        .filter(|item| !gone(item))
-        .all(|item| result.iter().any(|have| covers(have, item)));
+    let patch_kept =
+        patch.iter().filter(|item| !gone(item)).all(|item| result.iter().any(|have| covers(have, item)));
     if result.len() < distinct.len() || !distinct.into_iter().all(kept) || !patch_kept {
         return Err(merger.lost_item());
     }
@@ -130,16 +111,9 @@ fn in_the_objects_order(
         }
     }
     for item in dest.into_iter().flatten() {
-        let given: Vec<&String> = used
-            .iter()
-            .map(|&at| &keys[at])
-            .filter(|key| item.get(key).is_some())
-            .collect();
-        let same = |other: &Node| {
-            given
-                .iter()
-                .all(|key| key_text(other, key) == key_text(&item, key))
-        };
+        let given: Vec<&String> =
+            used.iter().map(|&at| &keys[at]).filter(|key| item.get(key).is_some()).collect();
+        let same = |other: &Node| given.iter().all(|key| key_text(other, key) == key_text(&item, key));
         result.retain(|other| !same(other));
         result.push(item);
     }
@@ -151,16 +125,11 @@ fn tuple(item: &Node, keys: &[String]) -> Keys {
 }
 
 fn key_text(item: &Node, key: &str) -> String {
-    item.get(key)
-        .filter(|value| !value.is_empty())
-        .and_then(Node::scalar)
-        .unwrap_or_default()
+    item.get(key).filter(|value| !value.is_empty()).and_then(Node::scalar).unwrap_or_default()
 }
 
 fn has(item: &Node, key: &str, value: &str) -> bool {
-    item.get(key)
-        .and_then(Node::scalar)
-        .is_some_and(|text| text == value)
+    item.get(key).and_then(Node::scalar).is_some_and(|text| text == value)
 }
 
 /// Two tuples that agree in one key and contradict each other in none name one item.
@@ -173,11 +142,7 @@ fn join(one: &Keys, other: &Keys) -> Option<Keys> {
         } else if !one.is_empty() && !other.is_empty() {
             return None;
         }
-        both.push(if one.is_empty() {
-            other.clone()
-        } else {
-            one.clone()
-        });
+        both.push(if one.is_empty() { other.clone() } else { one.clone() });
     }
     agree.then_some(both)
 }
@@ -196,6 +161,5 @@ fn covers(item: &Node, patch: &Node) -> bool {
 
 /// A key that an item takes over from its pair, read as if it had been written there.
 fn plain(text: &str) -> Node {
-    text.parse::<i64>()
-        .map_or_else(|_| Node::text(text), |number| Node::Number(number.into()))
+    text.parse::<i64>().map_or_else(|_| Node::text(text), |number| Node::Number(number.into()))
 }

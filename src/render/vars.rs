@@ -47,10 +47,9 @@ impl Var {
 
     fn read_object(&mut self, item: &Cursor<'_>, found: &mut Found) {
         let mut api_version = String::new();
-        for (name, field) in item.fields(
-            &["apiVersion", "group", "version", "kind", "name", "namespace"],
-            found,
-        ) {
+        for (name, field) in
+            item.fields(&["apiVersion", "group", "version", "kind", "name", "namespace"], found)
+        {
             let text = field.text(found);
             match name {
                 "apiVersion" => api_version = text,
@@ -91,14 +90,11 @@ impl Var {
 
 /// Ties a variable to the object that it takes its value from, by the names of this layer.
 pub(crate) fn find(build: &mut Build<'_>, var: &At<Var>, layer: &mut Layer) {
-    let places: Vec<usize> = (0..layer.objects.len())
-        .filter(|at| layer.objects[*at].ids().any(|id| var.it.is(&id)))
-        .collect();
+    let places: Vec<usize> =
+        (0..layer.objects.len()).filter(|at| layer.objects[*at].ids().any(|id| var.it.is(&id))).collect();
     if places.len() > 1 {
         let message = format!("the variable {} may mean {} objects", var.it.name, places.len());
-        build
-            .found
-            .push(Problem::at(var.place.clone(), message).hint("give its `objref` a namespace"));
+        build.found.push(Problem::at(var.place.clone(), message).hint("give its `objref` a namespace"));
         return;
     }
     if let Some(at) = places.first() {
@@ -121,23 +117,16 @@ pub(crate) fn resolve(build: &mut Build<'_>, vars: &[At<Var>], fields: &Fields, 
     }
     for object in objects {
         let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
-        for spec in fields
-            .var_reference
-            .iter()
-            .filter(|spec| spec.gvk.selects(&api_version, &kind))
-        {
-            let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| {
-                put(node, &values)
-            });
+        for spec in fields.var_reference.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
+            let set =
+                visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| put(node, &values));
             if let Err(NotThere(message)) = set {
                 let message = format!(
                     "{message} (putting variables into {} of {kind} {})",
                     spec.path.join("."),
                     object.name()
                 );
-                build
-                    .found
-                    .push(Problem::at(object.origin.place.clone(), message));
+                build.found.push(Problem::at(object.origin.place.clone(), message));
             }
         }
     }
@@ -158,14 +147,9 @@ fn value_of(var: &Var, objects: &[Resource]) -> Result<Node, String> {
         }
     }
     let found = paths::lookup(&object.node, &parts)?;
-    found.cloned().ok_or_else(|| {
-        format!(
-            "the variable {}: {} has no {}",
-            var.name,
-            object.id(),
-            var.field_path
-        )
-    })
+    found
+        .cloned()
+        .ok_or_else(|| format!("the variable {}: {} has no {}", var.name, object.id(), var.field_path))
 }
 
 fn put(node: &mut Node, values: &[(String, Node)]) -> Result<(), NotThere> {
@@ -183,10 +167,7 @@ fn put(node: &mut Node, values: &[(String, Node)]) -> Result<(), NotThere> {
                 match item {
                     Node::Text(text) => *item = expand(&text.value, values),
                     item => {
-                        return Err(NotThere(format!(
-                            "an item of the list is {}, not text",
-                            item.what()
-                        )));
+                        return Err(NotThere(format!("an item of the list is {}, not text", item.what())));
                     }
                 }
             }
@@ -212,9 +193,7 @@ fn expand(text: &str, values: &[(String, Node)]) -> Node {
             Some('(') => match after.find(')') {
                 Some(end) => {
                     let name = &after[1..end];
-                    let value = values
-                        .iter()
-                        .find(|(known, value)| known == name && value.is_scalar());
+                    let value = values.iter().find(|(known, value)| known == name && value.is_scalar());
                     match value {
                         Some((_, value)) if text.len() == end + 2 => return typed(value),
                         Some((_, value)) => (end + 1, value.scalar().unwrap_or_default()),
@@ -246,10 +225,7 @@ mod tests {
 
     #[test]
     fn variables_expand_as_in_container_arguments() {
-        let values = [
-            ("A".to_owned(), Node::text("x")),
-            ("N".to_owned(), Node::Number(5.into())),
-        ];
+        let values = [("A".to_owned(), Node::text("x")), ("N".to_owned(), Node::Number(5.into()))];
         for (text, wanted) in [
             ("$(A)", Node::text("x")),
             ("$(N)", Node::Number(5.into())),

@@ -24,8 +24,18 @@ fn an_environment_that_cannot_work_is_refused_by_the_api_server() {
     let cases: [(&str, &str, Value, &str); 17] = [
         ("a URL of another kind", "/source/url", json!("ftp://git.example/x"), "the URL must be https://"),
         ("a URL that is a path", "/source/url", json!("/srv/git/x"), "the URL must be https://"),
-        ("credentials in the URL", "/source/url", json!("https://ada:secret@git.example/x"), "put the password into the secret"),
-        ("a token in the URL", "/source/url", json!("https://token@git.example/x"), "put the password into the secret"),
+        (
+            "credentials in the URL",
+            "/source/url",
+            json!("https://ada:secret@git.example/x"),
+            "put the password into the secret",
+        ),
+        (
+            "a token in the URL",
+            "/source/url",
+            json!("https://token@git.example/x"),
+            "put the password into the secret",
+        ),
         ("a space in the URL", "/source/url", json!("https://git.example/a b"), "the URL must be https://"),
         ("no URL", "/source/url", json!(""), "source.url"),
         ("a branch with ..", "/source/branch", json!("a..b"), "not the name of a branch"),
@@ -36,7 +46,12 @@ fn an_environment_that_cannot_work_is_refused_by_the_api_server() {
         ("part of a wildcard", "/namespaces", json!(["web-*"]), "there are no wildcards"),
         ("an uppercase namespace", "/namespaces", json!(["Web"]), "lowercase"),
         ("an account without a name", "/serviceAccount/name", json!(""), "serviceAccount.name"),
-        ("an account without a namespace", "/serviceAccount/namespace", json!(""), "serviceAccount.namespace"),
+        (
+            "an account without a namespace",
+            "/serviceAccount/namespace",
+            json!(""),
+            "serviceAccount.namespace",
+        ),
         ("an interval that is none", "/source/interval", json!("often"), "source.interval"),
         ("a field that is not there", "/sources", json!({}), "unknown field"),
     ];
@@ -70,7 +85,8 @@ fn an_environment_that_is_deleted_leaves_its_objects() {
     bed.api().merge(&path, &json!({"data": {"value": "theirs"}}));
     bed.commit_web(&configmap("settings", "2"));
     holds_for(3 * SECOND, "nobody touches the objects", || {
-        bed.configmap("settings").is_some_and(|found| found["data"]["value"] == "theirs") && bed.deployment("web").is_some()
+        bed.configmap("settings").is_some_and(|found| found["data"]["value"] == "theirs")
+            && bed.deployment("web").is_some()
     });
 }
 
@@ -81,9 +97,12 @@ fn git_may_not_ask_for_a_region_that_is_not_granted() {
     let (path, config) = bed.config("{name: web, path: web}", "region: {active: eu-west-1}");
     let revision = bed.commit(&[(&path, &config), ("web/all.yaml", &configmap("settings", "1"))]);
     bed.wait_ready(&revision);
-    let (path, config) = bed.config("{name: web, path: web}", "region: {active: eu-west-1, standby: [us-east-1]}");
+    let (path, config) =
+        bed.config("{name: web, path: web}", "region: {active: eu-west-1, standby: [us-east-1]}");
     bed.commit(&[(&path, &config), ("web/all.yaml", &configmap("settings", "2"))]);
-    wait_until(10 * SECOND, "the environment says so", || bed.condition("Ready")["reason"] == "InvalidConfig");
+    wait_until(10 * SECOND, "the environment says so", || {
+        bed.condition("Ready")["reason"] == "InvalidConfig"
+    });
     let message = bed.condition("Ready")["message"].as_str().unwrap_or_default().to_owned();
     let place = format!("{path}:5");
     assert!(message.contains(&place) && message.contains("does not grant the region us-east-1"), "{message}");
@@ -108,8 +127,16 @@ fn a_broken_environment_file_keeps_what_runs() {
     let head = "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\n";
     let cases = [
         (format!("{head}spec:\n  apps: [{{name: web, path: web}}]\n  widen: true\n"), ":5", "widen"),
-        (format!("{head}spec:\n  apps:\n    - {{name: web, path: web, dependsOn: [nobody]}}\n"), ":5", "not an app here"),
-        (format!("{head}spec:\n  apps: [{{name: web, path: web}}, {{name: web, path: web}}]\n"), ":4", "two apps are named web"),
+        (
+            format!("{head}spec:\n  apps:\n    - {{name: web, path: web, dependsOn: [nobody]}}\n"),
+            ":5",
+            "not an app here",
+        ),
+        (
+            format!("{head}spec:\n  apps: [{{name: web, path: web}}, {{name: web, path: web}}]\n"),
+            ":4",
+            "two apps are named web",
+        ),
         (format!("{head}spec: {{apps: [}}\n"), ":3", ""),
         ("apiVersion: v1\nkind: ConfigMap\n".to_owned(), ":1", "must be fairlead.dev/v1alpha1"),
         (format!("{head}spec: {{namespaces: [kube-system]}}\n"), ":3", "namespaces"),
@@ -120,7 +147,10 @@ fn a_broken_environment_file_keeps_what_runs() {
         let ready = bed.condition("Ready");
         let message = ready["message"].as_str().unwrap_or_default();
         assert_eq!(ready["reason"], "InvalidConfig", "{content}\n{message}");
-        assert!(message.contains(&format!("{path}{line}")) && message.contains(words), "{content}\n{message}");
+        assert!(
+            message.contains(&format!("{path}{line}")) && message.contains(words),
+            "{content}\n{message}"
+        );
         let validated = bed.fairlead_here(&["validate", "--env", &bed.name]);
         assert_eq!(validated.code, 2, "{content}\n{validated:?}");
     }
@@ -133,12 +163,53 @@ fn a_broken_environment_file_keeps_what_runs() {
 #[test]
 fn an_account_that_the_agent_may_not_become_writes_nothing() {
     let bed = Bed::new("identity");
-    bed.patch_environment(&json!({"spec": {"serviceAccount": {"namespace": "kube-system", "name": "default"}}}));
+    bed.patch_environment(
+        &json!({"spec": {"serviceAccount": {"namespace": "kube-system", "name": "default"}}}),
+    );
     let _agent = bed.agent();
     bed.commit_web(&configmap("settings", "1"));
     let app = bed.wait_app("web", "Refused");
     let message = app["message"].as_str().unwrap_or_default();
-    assert!(message.contains("cannot impersonate") && message.contains("the agent may not write as"), "{message}");
-    bed.patch_environment(&json!({"spec": {"serviceAccount": {"namespace": bed.deployers, "name": "deployer"}}}));
+    assert!(
+        message.contains("cannot impersonate") && message.contains("the agent may not write as"),
+        "{message}"
+    );
+    bed.patch_environment(
+        &json!({"spec": {"serviceAccount": {"namespace": bed.deployers, "name": "deployer"}}}),
+    );
     bed.wait_app("web", "Ready");
+}
+
+#[test]
+fn a_kind_that_the_agent_may_not_read_harms_only_its_app() {
+    let bed = Setup::new("unread").grant_everywhere("hidden.example", "*").make();
+    let plural = format!("ropes{}", bed.name.replace('-', ""));
+    let kind = format!("Rope{}", bed.name.replace('-', ""));
+    bed.api().apply(&json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.hidden.example")},
+        "spec": {
+            "group": "hidden.example", "scope": "Namespaced",
+            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object"}}}],
+        },
+    }));
+    wait_until(10 * SECOND, "the kind is served", || {
+        bed.api()
+            .request(Method::GET, &format!("/apis/hidden.example/v1/{plural}"), "application/json", None)
+            .0
+            == 200
+    });
+    let _agent = bed.agent();
+    let rope = format!("---\napiVersion: hidden.example/v1\nkind: {kind}\nmetadata: {{name: x}}\n");
+    bed.commit_apps(&[("web", &(configmap("beside", "1") + &rope)), ("sibling", &configmap("sibling", "1"))]);
+    let app = bed.wait_app("web", "Refused");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(
+        message.contains(&format!("watching {kind}.hidden.example failed"))
+            && message.contains("cannot list"),
+        "{message}"
+    );
+    bed.wait_app("sibling", "Ready");
+    assert!(bed.configmap("beside").is_none());
 }

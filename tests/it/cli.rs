@@ -12,7 +12,12 @@ fn kubectl_reads_well() {
     let bed = Bed::new("read");
     let _agent = bed.agent();
     let revision = bed.commit_web(&configmap("settings", "1"));
-    let waited = bed.kubectl(&["wait", "--for=condition=Ready", "--timeout=40s", &format!("environment/{}", bed.name)]);
+    let waited = bed.kubectl(&[
+        "wait",
+        "--for=condition=Ready",
+        "--timeout=40s",
+        &format!("environment/{}", bed.name),
+    ]);
     assert_eq!(waited.code, 0, "{waited:?}");
     let table = bed.kubectl(&["get", "env", &bed.name]).ok().stdout;
     let head: Vec<&str> = table.lines().next().unwrap_or_default().split_whitespace().collect();
@@ -23,7 +28,12 @@ fn kubectl_reads_well() {
     for words in ["Events:", "RolloutStarted", "RolledOut", "web: ", "Phase:", "Effective:"] {
         assert!(described.contains(words), "no {words:?} in:\n{described}");
     }
-    let waited = bed.kubectl(&["wait", "--for=jsonpath={.status.apps[0].phase}=Ready", "--timeout=5s", &format!("environment/{}", bed.name)]);
+    let waited = bed.kubectl(&[
+        "wait",
+        "--for=jsonpath={.status.apps[0].phase}=Ready",
+        "--timeout=5s",
+        &format!("environment/{}", bed.name),
+    ]);
     assert_eq!(waited.code, 0, "{waited:?}");
 }
 
@@ -31,11 +41,21 @@ fn kubectl_reads_well() {
 fn status_shows_one_and_all() {
     let bed = Bed::new("status");
     let _agent = bed.agent();
-    let revision = bed.commit_apps(&[("web", &deployment("web", &[("never-ready", "true")])), ("other", &configmap("other", "1"))]);
+    let revision = bed.commit_apps(&[
+        ("web", &deployment("web", &[("never-ready", "true")])),
+        ("other", &configmap("other", "1")),
+    ]);
     bed.wait_app("web", "Waiting");
     bed.wait_app("other", "Ready");
     let one = bed.fairlead(&["status", &bed.name]).ok().stdout;
-    for words in [&revision[..], "web Waiting, 1 objects, wave 1 of 1", "waits since", "Deployment.apps", "git says", "other Ready"] {
+    for words in [
+        &revision[..],
+        "web Waiting, 1 objects, wave 1 of 1",
+        "waits since",
+        "Deployment.apps",
+        "git says",
+        "other Ready",
+    ] {
         assert!(one.contains(words), "no {words:?} in:\n{one}");
     }
     let all = bed.fairlead(&["status"]).ok().stdout;
@@ -74,7 +94,10 @@ fn plan_tells_by_its_exit_code_whether_something_would_change() {
     let report = json.json();
     assert_eq!(report["environment"], bed.name.as_str());
     let app = &report["apps"][0];
-    assert_eq!((&app["app"], &app["create"], &app["update"], &app["unchanged"]), (&json!("web"), &json!(1), &json!(1), &json!(1)));
+    assert_eq!(
+        (&app["app"], &app["create"], &app["update"], &app["unchanged"]),
+        (&json!("web"), &json!(1), &json!(1), &json!(1))
+    );
     assert_eq!(app["digest"].as_str().map(str::len), Some(64));
     let steps = app["steps"].as_array().expect("steps");
     let more = steps.iter().find(|step| step["action"] == "create").expect("one is made");
@@ -90,7 +113,11 @@ fn plan_tells_by_its_exit_code_whether_something_would_change() {
     let refused = bed.fairlead_here(&["plan", "--env", &bed.name]);
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stdout.contains("spec.replicas"), "{}", refused.stdout);
-    assert_eq!(bed.configmap("settings").expect("it is there")["data"]["value"], "1", "a plan writes nothing");
+    assert_eq!(
+        bed.configmap("settings").expect("it is there")["data"]["value"],
+        "1",
+        "a plan writes nothing"
+    );
     assert!(bed.configmap("more").is_none());
 }
 
@@ -130,7 +157,10 @@ fn apply_leaves_a_request_where_an_agent_owns_the_environment() {
     assert_eq!(applied.code, 0, "{applied:?}");
     assert_eq!(bed.deployment("web").expect("it was made")["status"]["readyReplicas"], 1);
     assert_eq!(bed.status()["revision"], revision.as_str());
-    assert_eq!(bed.status()["request"], bed.environment()["metadata"]["annotations"]["fairlead.dev/requested-at"]);
+    assert_eq!(
+        bed.status()["request"],
+        bed.environment()["metadata"]["annotations"]["fairlead.dev/requested-at"]
+    );
 
     let as_another = bed.fairlead_here(&["apply", "--env", &bed.name, "--app", "web"]);
     assert_eq!(as_another.code, 2, "{as_another:?}");
@@ -152,10 +182,15 @@ fn apply_rolls_out_by_itself_where_nobody_owns_the_environment() {
     let again = apply();
     assert_eq!(again.code, 0, "{again:?}");
 
-    bed.repo.write("web/all.yaml", deployment("web", &[("crash", "always"), ("log", "no database")]).as_bytes());
+    bed.repo
+        .write("web/all.yaml", deployment("web", &[("crash", "always"), ("log", "no database")]).as_bytes());
     let failed = apply();
     assert_eq!(failed.code, 4, "{failed:?}");
-    assert!(failed.stderr.contains("CrashLoopBackOff") && failed.stderr.contains("no database"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("CrashLoopBackOff") && failed.stderr.contains("no database"),
+        "{}",
+        failed.stderr
+    );
 
     bed.repo.write("web/all.yaml", deployment("web", &[]).replace("replicas: 1", "replicas: -1").as_bytes());
     bed.repo.write("db/all.yaml", configmap("db", "2").as_bytes());
@@ -167,7 +202,17 @@ fn apply_rolls_out_by_itself_where_nobody_owns_the_environment() {
     // As an account that may write nothing there.
     let stranger = format!("{}/default", bed.deployers);
     bed.repo.write("db/all.yaml", configmap("db", "3").as_bytes());
-    let denied = bed.fairlead_here(&["apply", "--env", &bed.name, "--namespace", &bed.name, "--app", "db", "--as", &stranger]);
+    let denied = bed.fairlead_here(&[
+        "apply",
+        "--env",
+        &bed.name,
+        "--namespace",
+        &bed.name,
+        "--app",
+        "db",
+        "--as",
+        &stranger,
+    ]);
     assert_eq!(denied.code, 2, "{denied:?}");
     assert!(denied.stderr.contains("cannot patch resource \"configmaps\""), "{}", denied.stderr);
     assert_eq!(bed.configmap("db").expect("it is there")["data"]["value"], "2");
@@ -198,7 +243,14 @@ fn the_printed_definitions_are_taken_by_a_server() {
     let bed = Bed::new("crd");
     let file = bed.repo.work().join("crds.yaml");
     std::fs::write(&file, bed.fairlead(&["crd"]).ok().stdout).expect("it is written");
-    let applied = bed.kubectl(&["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-f", file.to_str().expect("UTF-8")]);
+    let applied = bed.kubectl(&[
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "--force-conflicts",
+        "-f",
+        file.to_str().expect("UTF-8"),
+    ]);
     assert_eq!(applied.code, 0, "{applied:?}");
     assert!(applied.stdout.contains("environments.fairlead.dev"), "{applied:?}");
     let explained = bed.kubectl(&["explain", "environment.spec.source"]).ok().stdout;
@@ -210,7 +262,10 @@ fn without_a_cluster_a_verb_says_so() {
     let bed = Bed::new("nocluster");
     let missing = bed.fairlead(&["status", "--kubeconfig", "/nowhere/kubeconfig"]);
     assert_eq!(missing.code, 1, "{missing:?}");
-    assert!(missing.stderr.contains("/nowhere/kubeconfig") && missing.stderr.contains("hint:"), "{missing:?}");
+    assert!(
+        missing.stderr.contains("/nowhere/kubeconfig") && missing.stderr.contains("hint:"),
+        "{missing:?}"
+    );
     let usage = bed.fairlead(&["plan"]);
     assert_eq!(usage.code, 2, "{usage:?}");
     let help = bed.fairlead(&["--help"]);
@@ -243,4 +298,24 @@ fn a_suspended_environment_shows_what_would_change_and_writes_nothing() {
     assert!(bed.configmap("settings").is_none(), "not even drift is put back");
     bed.patch_environment(&json!({"spec": {"suspended": false}}));
     wait_until(10 * SECOND, "it is put back", || bed.configmap("settings").is_some());
+}
+
+#[test]
+fn health_judges_what_a_cluster_holds() {
+    let bed = Bed::new("health");
+    let _agent = bed.agent();
+    let revision = bed.commit_web(&deployment("web", &[]));
+    bed.wait_ready(&revision);
+    let file = bed.repo.work().join("live.json");
+    std::fs::write(&file, bed.kubectl(&["get", "deployment,pods", "-o", "json"]).ok().stdout)
+        .expect("it is written");
+    let judged = bed.fairlead(&["health", "-f", file.to_str().expect("UTF-8"), "-o", "json"]).ok().json();
+    let verdicts = judged.as_array().expect("a list");
+    assert_eq!(verdicts.len(), 2, "{judged:#}");
+    assert!(verdicts.iter().all(|verdict| verdict["status"] == "healthy"), "{judged:#}");
+    let script = bed.fairlead(&["completions", "bash"]).ok().stdout;
+    assert!(
+        script.contains("fairlead") && script.contains("--kubeconfig"),
+        "the completions are of this program"
+    );
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::bed::{Bed, SECOND, path_of, wait_until};
+use crate::bed::{Bed, SECOND, wait_until};
 
 /// The record of one environment's owner, as the agent writes it.
 fn record(name: &str, environment: &str, epoch: u32) -> Value {
@@ -52,7 +52,7 @@ fn write(bed: &Bed, name: &str, epoch: u32) -> (u16, Value) {
         "metadata": {"name": name, "namespace": bed.name, "labels": {"fairlead.dev/environment": bed.name}},
         "data": {"epoch": epoch.to_string()},
     });
-    let path = format!("{}?fieldManager=fairlead&force=true", path_of(&object));
+    let path = format!("/api/v1/namespaces/{}/configmaps/{name}?fieldManager=fairlead&force=true", bed.name);
     let (user, epoch) = (format!("system:serviceaccount:{}:deployer", bed.deployers), epoch.to_string());
     let headers =
         [("Impersonate-User", user.as_str()), ("Impersonate-Extra-fairlead.dev%2fepoch", epoch.as_str())];

@@ -33,7 +33,8 @@ fn survives(name: &str, effect: Effect, times: usize) -> (Bed, crate::bed::Proxy
 fn an_overload_is_waited_out_as_long_as_the_server_asks() {
     let (_bed, proxy) = survives("busy", Effect::Answer { status: 429, retry_after: Some(1) }, 3);
     let records = proxy.records();
-    for refused in records.iter().filter(|record| record.status == Some(429) && record.class == Class::Write) {
+    for refused in records.iter().filter(|record| record.status == Some(429) && record.class == Class::Write)
+    {
         let again = records.iter().find(|record| {
             record.class == Class::Write && record.path == refused.path && record.at > refused.at
         });
@@ -68,19 +69,27 @@ fn a_conflict_with_another_writer_is_planned_anew() {
 #[test]
 fn an_agent_lives_through_a_restart_of_the_store() {
     let bed = Setup::new("etcd").alone().make();
-    let agent = bed.agent();
-    let web = |value: &str| (0..40).map(|n| configmap(&format!("c-{n}"), value)).collect::<String>() + &deployment("web", &[]);
+    let proxy = bed.proxy();
+    let _agent = bed.agent_through(&proxy);
+    let web = |value: &str| {
+        (0..40).map(|n| configmap(&format!("c-{n}"), value)).collect::<String>() + &deployment("web", &[])
+    };
     let revision = bed.commit_web(&web("1"));
     bed.wait_ready(&revision);
-    bed.commit_web(&web("2"));
-    wait_until(10 * SECOND, "the rollout begins", || agent.has_logged("RolloutStarted") && bed.app("web")["phase"] != "Ready");
+    let before = proxy.count(Class::Write);
+    proxy.set(Fault::nth(Class::Write, 1, Effect::Delay(Duration::from_millis(200))).times(100));
+    let revision = bed.commit_web(&web("2"));
+    wait_until(10 * SECOND, "the wave is being written", || proxy.count(Class::Write) >= before + 10);
     bed.control_plane().tell("restart-etcd");
-    bed.wait_app("web", "Ready");
-    wait_until(20 * SECOND, "all is as the newer commit says", || {
-        (0..40).all(|n| bed.configmap(&format!("c-{n}")).is_some_and(|found| found["data"]["value"] == "2"))
-    });
+    bed.wait_ready(&revision);
+    for n in 0..40 {
+        assert_eq!(bed.configmap(&format!("c-{n}")).expect("it is there")["data"]["value"], "2");
+    }
     // It still sees what others do.
-    bed.api().merge(&format!("/api/v1/namespaces/{}/configmaps/c-0", bed.name), &json!({"data": {"value": "theirs"}}));
+    bed.api().merge(
+        &format!("/api/v1/namespaces/{}/configmaps/c-0", bed.name),
+        &json!({"data": {"value": "theirs"}}),
+    );
     wait_until(20 * SECOND, "an edit is put back", || {
         bed.configmap("c-0").is_some_and(|found| found["data"]["value"] == "2")
     });

@@ -14,14 +14,16 @@ fn a_crash_loop_halts_and_its_last_words_are_told() {
     let bed = Bed::new("crash");
     let _agent = bed.agent();
     let words = "fatal: the database said no";
-    let revision = commit_in_haste(&bed, &deployment("web", &[("crash", "always"), ("exit-code", "7"), ("log", words)]));
+    let revision =
+        commit_in_haste(&bed, &deployment("web", &[("crash", "always"), ("exit-code", "7"), ("log", words)]));
     let app = bed.wait_app("web", "Halted");
     let message = app["message"].as_str().unwrap_or_default();
     assert!(message.contains("not healthy in time") && message.contains("CrashLoopBackOff"), "{message}");
     assert!(message.contains("pod web-") && message.contains(words), "{message}");
     assert!(bed.events().iter().any(|event| event.starts_with("Halted web: ")), "{:?}", bed.events());
 
-    let waited = bed.fairlead(&["wait", "--env", &bed.name, "--revision", &revision[..10], "--timeout", "30s"]);
+    let waited =
+        bed.fairlead(&["wait", "--env", &bed.name, "--revision", &revision[..10], "--timeout", "30s"]);
     assert_eq!(waited.code, 4, "{waited:?}");
     assert!(waited.stderr.contains("CrashLoopBackOff"), "{}", waited.stderr);
     let status = bed.fairlead(&["status", &bed.name]).ok();
@@ -85,7 +87,8 @@ fn a_job_that_fails_halts_before_the_time_is_over() {
     let _agent = bed.agent();
     let job = "---\napiVersion: batch/v1\nkind: Job\nmetadata: {name: migrate}\nspec: {backoffLimit: 0, template: {metadata: {annotations: {sim.fairlead.dev/job: fail, sim.fairlead.dev/log: no such table}}, spec: {restartPolicy: Never, containers: [{name: main, image: registry.example/x:1}]}}}\n";
     let began = std::time::Instant::now();
-    let late = configmap("late", "1").replace("{name: late}", "{name: late, annotations: {fairlead.dev/wave: \"1\"}}");
+    let late = configmap("late", "1")
+        .replace("{name: late}", "{name: late, annotations: {fairlead.dev/wave: \"1\"}}");
     bed.commit_web(&(job.to_owned() + &late));
     let app = bed.wait_app("web", "Halted");
     assert!(began.elapsed() < 40 * SECOND, "its own word counts, not the minute of the gate");

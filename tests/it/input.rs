@@ -43,12 +43,16 @@ impl Cases<'_> {
 
     fn kustomization(&mut self, name: &'static str, content: &str, says: &[&str]) -> String {
         let folder = self.folder(name, true, says);
-        self.repo.write(format!("{folder}/kustomization.yaml"), format!("resources: [beside.yaml]\n{content}").as_bytes());
+        self.repo.write(
+            format!("{folder}/kustomization.yaml"),
+            format!("resources: [beside.yaml]\n{content}").as_bytes(),
+        );
         folder
     }
 
     fn config(&self, bed: &Bed) -> (String, String) {
-        let mut apps: Vec<String> = self.all.iter().map(|case| format!("{{name: {}, path: {}}}", case.name, case.path)).collect();
+        let mut apps: Vec<String> =
+            self.all.iter().map(|case| format!("{{name: {}, path: {}}}", case.name, case.path)).collect();
         apps.push("{name: sibling, path: apps/sibling}".to_owned());
         self.repo.write("apps/sibling/all.yaml", configmap("sibling", "1").as_bytes());
         bed.config(&apps.join(", "), "rollout: {timeout: 60s}")
@@ -58,17 +62,37 @@ impl Cases<'_> {
 fn files(cases: &mut Cases, namespace: &str) {
     let header = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n";
     cases.file("not-yaml", true, "a: b\n  c: [d\n", &["apps/not-yaml/bad.yaml:2"]);
-    cases.file("list", true, "- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: x}\n", &["apps/list/bad.yaml:1"]);
-    cases.file("no-kind", true, "apiVersion: v1\nmetadata: {name: x}\n", &["apps/no-kind/bad.yaml:1", "kind"]);
+    cases.file(
+        "list",
+        true,
+        "- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: x}\n",
+        &["apps/list/bad.yaml:1"],
+    );
+    cases.file(
+        "no-kind",
+        true,
+        "apiVersion: v1\nmetadata: {name: x}\n",
+        &["apps/no-kind/bad.yaml:1", "kind"],
+    );
     cases.file("no-name", true, "apiVersion: v1\nkind: ConfigMap\n", &["apps/no-name/bad.yaml", "name"]);
-    cases.file("duplicate-key", true, format!("{header}data:\n  a: one\n  a: two\n"), &["apps/duplicate-key/bad.yaml:6", "twice"]);
+    cases.file(
+        "duplicate-key",
+        true,
+        format!("{header}data:\n  a: one\n  a: two\n"),
+        &["apps/duplicate-key/bad.yaml:6", "twice"],
+    );
     cases.file(
         "duplicate-object",
         true,
         configmap("x", "1") + &configmap("x", "2"),
         &["apps/duplicate-object/bad.yaml:7", "twice", "apps/duplicate-object/bad.yaml:2"],
     );
-    cases.file("utf-16", true, "\u{feff}apiVersion: v1\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(), &["apps/utf-16/bad.yaml", "UTF-16"]);
+    cases.file(
+        "utf-16",
+        true,
+        "\u{feff}apiVersion: v1\n".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>(),
+        &["apps/utf-16/bad.yaml", "UTF-16"],
+    );
     cases.file("not-utf-8", true, b"apiVersion: v1\nkind: \xff\xfe\n", &["apps/not-utf-8/bad.yaml", "UTF-8"]);
     let mut bomb = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
     for n in 1..12 {
@@ -76,7 +100,12 @@ fn files(cases: &mut Cases, namespace: &str) {
         bomb.push_str(&format!("a{n}: &a{n} [{aliases}]\n"));
     }
     cases.file("alias-bomb", true, format!("{header}{bomb}"), &["apps/alias-bomb/bad.yaml", "alias"]);
-    cases.file("deep", true, format!("{header}data: {}{}\n", "[".repeat(20_000), "]".repeat(20_000)), &["apps/deep/bad.yaml", "deep"]);
+    cases.file(
+        "deep",
+        true,
+        format!("{header}data: {}{}\n", "[".repeat(20_000), "]".repeat(20_000)),
+        &["apps/deep/bad.yaml", "deep"],
+    );
     cases.file("large-file", true, "# padding\n".repeat(5 << 20), &["apps/large-file/bad.yaml", "limit"]);
     let large = format!("{header}data: {{a: {}}}\n", "x".repeat(1_600_000));
     cases.file("large-object", true, large, &["apps/large-object/bad.yaml:1", "bytes"]);
@@ -98,7 +127,12 @@ fn files(cases: &mut Cases, namespace: &str) {
         "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {port: [{port: 80}]}\n",
         &["apps/unknown-field/bad.yaml", "port"],
     );
-    cases.file("unknown-builtin", true, "apiVersion: apps/v1\nkind: Deploymnet\nmetadata: {name: x}\n", &["apps/unknown-builtin/bad.yaml:1", "Deploymnet"]);
+    cases.file(
+        "unknown-builtin",
+        true,
+        "apiVersion: apps/v1\nkind: Deploymnet\nmetadata: {name: x}\n",
+        &["apps/unknown-builtin/bad.yaml:1", "Deploymnet"],
+    );
     cases.file(
         "circle",
         false, // Offline nobody knows the namespace that objects without one go to.
@@ -108,27 +142,51 @@ fn files(cases: &mut Cases, namespace: &str) {
         }).concat(),
         &["apps/circle/bad.yaml:2", "wait for each other", "→"],
     );
-    cases.file("bad-wave", true, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, annotations: {fairlead.dev/wave: soon}}\n", &["apps/bad-wave/bad.yaml:1", "not a whole number"]);
+    cases.file(
+        "bad-wave",
+        true,
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, annotations: {fairlead.dev/wave: soon}}\n",
+        &["apps/bad-wave/bad.yaml:1", "not a whole number"],
+    );
 }
 
 fn trees(cases: &mut Cases) {
-    for (name, to) in [("link-out", "../../../../../../../../etc/passwd"), ("link-absolute", "/etc/passwd"), ("link-self", "bad.yaml"), ("link-dangling", "nothing.yaml")] {
+    for (name, to) in [
+        ("link-out", "../../../../../../../../etc/passwd"),
+        ("link-absolute", "/etc/passwd"),
+        ("link-self", "bad.yaml"),
+        ("link-dangling", "nothing.yaml"),
+    ] {
         let folder = cases.folder(name, true, &["bad.yaml", "symbolic link"]);
         cases.repo.link(&format!("{folder}/bad.yaml"), to);
     }
-    cases.kustomization("dots-out", "components: [../../../../outside]\n", &["apps/dots-out/kustomization.yaml:2", "leaves the repository"]);
-    cases.folder("path-out", true, &["environment.yaml: app path-out", "\"../outside\" leaves the repository"]);
+    cases.kustomization(
+        "dots-out",
+        "components: [../../../../outside]\n",
+        &["apps/dots-out/kustomization.yaml:2", "leaves the repository"],
+    );
+    cases.folder(
+        "path-out",
+        true,
+        &["environment.yaml: app path-out", "\"../outside\" leaves the repository"],
+    );
     cases.all.last_mut().expect("it was just put there").path = "../outside".to_owned();
     cases.folder("no-folder", true, &["there is no file or folder apps/nowhere"]);
     cases.all.last_mut().expect("it was just put there").path = "apps/nowhere".to_owned();
     let folder = cases.folder("not-utf-8-path", true, &["apps/not-utf-8-path", "not UTF-8"]);
-    cases.repo.write(Path::new(&folder).join(OsStr::from_bytes(b"bad-\xff.yaml")), configmap("x", "1").as_bytes());
+    cases
+        .repo
+        .write(Path::new(&folder).join(OsStr::from_bytes(b"bad-\xff.yaml")), configmap("x", "1").as_bytes());
     cases.kustomization(
         "patch-nothing",
         "patches:\n  - patch: '{apiVersion: apps/v1, kind: Deployment, metadata: {name: nobody}}'\n",
         &["apps/patch-nothing/kustomization.yaml:3", "nobody"],
     );
-    cases.kustomization("unsupported", "resource: [x.yaml]\n", &["apps/unsupported/kustomization.yaml:2", "resource"]);
+    cases.kustomization(
+        "unsupported",
+        "resource: [x.yaml]\n",
+        &["apps/unsupported/kustomization.yaml:2", "resource"],
+    );
     let folder = cases.kustomization("cycle", "", &["cycle"]);
     cases.repo.write(format!("{folder}/kustomization.yaml"), b"resources: [beside.yaml, ../cycle-two]\n");
     cases.repo.write("apps/cycle-two/kustomization.yaml", b"resources: [../cycle]\n");
@@ -136,15 +194,29 @@ fn trees(cases: &mut Cases) {
     let inner = cases.repo.work().join(&folder).join("inner");
     std::fs::create_dir_all(&inner).expect("a folder");
     std::fs::write(inner.join("x.yaml"), configmap("x", "1")).expect("a file");
-    for arguments in [&["init", "--quiet"][..], &["add", "--all"], &["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "--quiet", "-m", "x"]] {
+    for arguments in [
+        &["init", "--quiet"][..],
+        &["add", "--all"],
+        &["-c", "user.name=Ada", "-c", "user.email=ada@example.org", "commit", "--quiet", "-m", "x"],
+    ] {
         let done = Command::new("git").current_dir(&inner).args(arguments).output().expect("git runs");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 }
 
 fn of_the_cluster(cases: &mut Cases) {
-    cases.file("unknown-kind", false, "apiVersion: ships.example/v1\nkind: Ship\nmetadata: {name: x}\n", &["apps/unknown-kind/bad.yaml:1", "Ship"]);
-    cases.file("not-granted", false, "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: kube-system}\n", &["apps/not-granted/bad.yaml:1", "kube-system", "does not grant"]);
+    cases.file(
+        "unknown-kind",
+        false,
+        "apiVersion: ships.example/v1\nkind: Ship\nmetadata: {name: x}\n",
+        &["apps/unknown-kind/bad.yaml:1", "Ship"],
+    );
+    cases.file(
+        "not-granted",
+        false,
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: kube-system}\n",
+        &["apps/not-granted/bad.yaml:1", "kube-system", "does not grant"],
+    );
     cases.file(
         "cluster-kind",
         false,
@@ -157,9 +229,19 @@ fn of_the_cluster(cases: &mut Cases) {
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\nmetadata: {name: x}\nrules: []\n",
         &["apps/denied/bad.yaml:1", "cannot patch resource \"roles\"", "lacks this right"],
     );
-    cases.file("webhook", false, configmap("rejected-by-webhook", "1"), &["apps/webhook/bad.yaml:2", "the house rules forbid rejected-by-webhook"]);
+    cases.file(
+        "webhook",
+        false,
+        configmap("rejected-by-webhook", "1"),
+        &["apps/webhook/bad.yaml:2", "the house rules forbid rejected-by-webhook"],
+    );
     cases.file("policy", false, configmap("unwanted", "1"), &["apps/policy/bad.yaml:2", "no unwanted names"]);
-    cases.file("invalid", false, "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: [{port: 99999}]}\n", &["apps/invalid/bad.yaml:1", "spec.ports[0].port"]);
+    cases.file(
+        "invalid",
+        false,
+        "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: {ports: [{port: 99999}]}\n",
+        &["apps/invalid/bad.yaml:1", "spec.ports[0].port"],
+    );
 }
 
 /// A webhook and an admission policy of the cluster that say no to names in this namespace.
@@ -186,9 +268,17 @@ fn admission(bed: &Bed) {
     });
     let apply = |object: &Value| {
         let metadata = &object["metadata"]["name"];
-        let plural = if object["kind"] == "ValidatingAdmissionPolicy" { "validatingadmissionpolicies" } else { "validatingadmissionpolicybindings" };
-        let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}/{}?fieldManager=bed&force=true", metadata.as_str().expect("a name"));
-        let (status, answer) = bed.api().request(Method::PATCH, &path, "application/apply-patch+yaml", Some(object));
+        let plural = if object["kind"] == "ValidatingAdmissionPolicy" {
+            "validatingadmissionpolicies"
+        } else {
+            "validatingadmissionpolicybindings"
+        };
+        let path = format!(
+            "/apis/admissionregistration.k8s.io/v1/{plural}/{}?fieldManager=bed&force=true",
+            metadata.as_str().expect("a name")
+        );
+        let (status, answer) =
+            bed.api().request(Method::PATCH, &path, "application/apply-patch+yaml", Some(object));
         assert!(status < 300, "{answer}");
     };
     apply(&policy);
@@ -238,12 +328,21 @@ fn bad_input_is_refused_with_its_place_and_harms_only_its_app() {
             answers.push(("validate --rev", &committed.stdout));
         }
         for (who, answer) in answers {
-            let lines: Vec<&str> = answer.lines().filter(|line| case.says.iter().all(|text| line.contains(text.as_str()))).collect();
+            let lines: Vec<&str> = answer
+                .lines()
+                .filter(|line| case.says.iter().all(|text| line.contains(text.as_str())))
+                .collect();
             // The plan puts the hint on a line of its own.
             let whole = who == "plan" && case.says.iter().all(|text| answer.contains(text.as_str()));
             if lines.is_empty() && !whole {
-                let mine: Vec<&str> = answer.lines().filter(|line| line.contains(case.name) || who == "the agent").collect();
-                wrong.push(format!("{}: {who} does not say {:?}: {}", case.name, case.says, mine.join("\n    ")));
+                let mine: Vec<&str> =
+                    answer.lines().filter(|line| line.contains(case.name) || who == "the agent").collect();
+                wrong.push(format!(
+                    "{}: {who} does not say {:?}: {}",
+                    case.name,
+                    case.says,
+                    mine.join("\n    ")
+                ));
             }
         }
         if bed.configmap(&format!("{}-beside", case.name)).is_some() {
@@ -261,7 +360,8 @@ fn a_namespace_that_does_not_exist_is_waited_for() {
     let bed = setup.grant_namespace(&missing).grant_everywhere("", "configmaps").make();
     let _agent = bed.agent();
     let within = |namespace: &str, name: &str| {
-        configmap(name, "1").replace(&format!("{{name: {name}}}"), &format!("{{name: {name}, namespace: {namespace}}}"))
+        configmap(name, "1")
+            .replace(&format!("{{name: {name}}}"), &format!("{{name: {name}, namespace: {namespace}}}"))
     };
     let web = within(&bed.name, "beside") + &within(&missing, "lost");
     bed.commit_apps(&[("web", &web), ("sibling", &within(&bed.name, "sibling"))]);

@@ -14,7 +14,9 @@ const OBJECTS: usize = 200;
 fn manifests() -> String {
     let mut text = String::new();
     for n in 0..20 {
-        text.push_str(&format!("---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: runner-{n:03}}}\n"));
+        text.push_str(&format!(
+            "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: runner-{n:03}}}\n"
+        ));
         text.push_str(&deployment_of(&format!("web-{n:03}"), 0, "registry.example/web:1", "", &[]));
         text.push_str(&format!(
             "---\napiVersion: v1\nkind: Service\nmetadata: {{name: web-{n:03}}}\nspec: {{selector: {{app: web}}, ports: [{{port: 80}}]}}\n"
@@ -29,9 +31,12 @@ fn manifests() -> String {
 /// All objects of the app, by kind and name, without what each creation makes anew; and their uids.
 fn state(bed: &Bed) -> (BTreeMap<String, Value>, BTreeMap<String, String>) {
     let (mut objects, mut uids) = (BTreeMap::new(), BTreeMap::new());
-    for (root, plural) in
-        [("/api/v1", "configmaps"), ("/api/v1", "services"), ("/api/v1", "serviceaccounts"), ("/apis/apps/v1", "deployments")]
-    {
+    for (root, plural) in [
+        ("/api/v1", "configmaps"),
+        ("/api/v1", "services"),
+        ("/api/v1", "serviceaccounts"),
+        ("/apis/apps/v1", "deployments"),
+    ] {
         let path = format!("{root}/namespaces/{}/{plural}?labelSelector=fairlead.dev/app%3Dweb", bed.name);
         let list = bed.api().get(&path).unwrap_or_default();
         for mut object in list["items"].as_array().cloned().unwrap_or_default() {
@@ -80,7 +85,9 @@ fn kill_and_restart(n: usize, effect: Effect, reference: &BTreeMap<String, Value
         assert_eq!(uids_now.get(name), Some(uid), "{what}: {name} was made anew");
     }
     let mut created: BTreeMap<String, usize> = BTreeMap::new();
-    for record in proxy.records().iter().filter(|record| record.class == Class::Write && record.status == Some(201)) {
+    for record in
+        proxy.records().iter().filter(|record| record.class == Class::Write && record.status == Some(201))
+    {
         *created.entry(record.path.clone()).or_default() += 1;
     }
     assert_eq!(created.len(), OBJECTS, "{what}: each object was created");

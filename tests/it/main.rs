@@ -13,6 +13,7 @@ mod input;
 mod kill;
 mod ownership;
 mod preempt;
+mod prune;
 mod quiet;
 mod rollout;
 mod schema;

@@ -24,7 +24,11 @@ fn a_newer_commit_preempts_a_gate_that_waits() {
     wait_until(SEEN + LIMIT, "the newer commit is written", || bed.configmap("new").is_some());
     let took = pushed.elapsed();
     bed.wait_ready(&revision);
-    assert!(bed.events().iter().any(|event| event.starts_with("Preempted web")), "{took:?} {:?}", bed.events());
+    assert!(
+        bed.events().iter().any(|event| event.starts_with("Preempted web")),
+        "{took:?} {:?}",
+        bed.events()
+    );
 }
 
 #[test]
@@ -41,7 +45,11 @@ fn a_newer_commit_preempts_a_wave_of_200_objects() {
     wait_until(SEEN + LIMIT, "the newer commit is written", || bed.configmap("new").is_some());
     let took = pushed.elapsed();
     bed.wait_ready(&revision);
-    let old = proxy.records().iter().filter(|record| record.class == Class::Write && record.path.contains("/old-")).count();
+    let old = proxy
+        .records()
+        .iter()
+        .filter(|record| record.class == Class::Write && record.path.contains("/old-"))
+        .count();
     assert!(old < 190, "{old} of 200 objects of the older commit were written, in {took:?}");
 }
 

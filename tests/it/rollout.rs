@@ -171,7 +171,10 @@ fn a_refused_commit_writes_nothing_while_other_apps_and_environments_go_on() {
     let second = bed.commit_apps(&[("web", &wrong), ("other", &configmap("other", "2"))]);
     let app = bed.wait_app("web", "Refused");
     let message = app["message"].as_str().unwrap_or_default();
-    assert!(message.contains("web/all.yaml:7: Deployment.apps") && message.contains("spec.replicas"), "{message}");
+    assert!(
+        message.contains("web/all.yaml:7: Deployment.apps") && message.contains("spec.replicas"),
+        "{message}"
+    );
     wait_until(20 * SECOND, "the other app goes on", || {
         bed.configmap("other").is_some_and(|other| other["data"]["value"] == "2")
     });
@@ -181,7 +184,8 @@ fn a_refused_commit_writes_nothing_while_other_apps_and_environments_go_on() {
     assert!(bed.events().iter().any(|event| event.starts_with("Refused web: nothing was written")));
 
     // The next commit mends it.
-    let third = bed.commit_apps(&[("web", &web.replace("\"1\"", "\"3\"")), ("other", &configmap("other", "2"))]);
+    let third =
+        bed.commit_apps(&[("web", &web.replace("\"1\"", "\"3\"")), ("other", &configmap("other", "2"))]);
     bed.wait_ready(&third);
     assert_eq!(bed.configmap("settings").expect("it is there")["data"]["value"], "3");
 }
@@ -190,11 +194,82 @@ fn a_refused_commit_writes_nothing_while_other_apps_and_environments_go_on() {
 fn a_secret_is_written_and_watched_under_rights_that_name_its_namespace() {
     let bed = Bed::new("secret");
     let _agent = bed.agent();
-    let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: token}\nstringData: {token: in-plain-words}\n";
+    let secret =
+        "---\napiVersion: v1\nkind: Secret\nmetadata: {name: token}\nstringData: {token: in-plain-words}\n";
     let revision = bed.commit_web(&(configmap("settings", "1") + secret));
     bed.wait_ready(&revision);
     let found = bed.get("v1", "secrets", "token").expect("it was made");
     assert_eq!(found["data"]["token"], "aW4tcGxhaW4td29yZHM=");
     bed.kubectl(&["delete", "secret/token"]).ok();
     wait_until(10 * SECOND, "what was deleted is made anew", || bed.get("v1", "secrets", "token").is_some());
+}
+
+#[test]
+fn a_field_that_cannot_change_is_foreseen() {
+    let bed = Bed::new("immutable");
+    let _agent = bed.agent();
+    let web = configmap("settings", "1") + &deployment("web", &[]);
+    let revision = bed.commit_web(&web);
+    bed.wait_ready(&revision);
+    let renamed = web.replace("app: web}", "app: other}").replace("value: \"1\"", "value: \"2\"");
+    bed.commit_web(&renamed);
+    let app = bed.wait_app("web", "Refused");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(message.contains("spec.selector") && message.contains("immutable"), "{message}");
+    assert!(message.contains("give the object a new name"), "{message}");
+    assert_eq!(bed.configmap("settings").expect("it stays")["data"]["value"], "1");
+    let planned = bed.fairlead_here(&["plan", "--env", &bed.name]);
+    assert_eq!(planned.code, 2, "{planned:?}");
+}
+
+#[test]
+fn an_object_that_is_still_being_deleted_is_made_anew_when_it_is_gone() {
+    let bed = Bed::new("deleting");
+    let _agent = bed.agent();
+    let settings = configmap("settings", "1");
+    let revision = bed.commit_web(&settings);
+    bed.wait_ready(&revision);
+    let path = format!("/api/v1/namespaces/{}/configmaps/settings", bed.name);
+    bed.api().merge(&path, &serde_json::json!({"metadata": {"finalizers": ["bed.fairlead.dev/hold"]}}));
+    let first = bed.configmap("settings").expect("it is there");
+    bed.api().delete(&path);
+    let app = bed.wait_app("web", "Refused");
+    assert!(app["message"].as_str().is_some_and(|message| message.contains("still being deleted")), "{app}");
+    bed.api().merge(&path, &serde_json::json!({"metadata": {"finalizers": null}}));
+    wait_until(20 * SECOND, "it is made anew", || {
+        bed.configmap("settings").is_some_and(|found| found["metadata"]["uid"] != first["metadata"]["uid"])
+    });
+    bed.wait_app("web", "Ready");
+}
+
+#[test]
+fn what_can_only_be_asked_later_is_asked_before_its_own_wave() {
+    let setup = Setup::new("later");
+    let inner = format!("{}-inner", setup.name());
+    let bed = setup
+        .grant_namespace(&inner)
+        .grant_kind("Namespace", "", "namespaces")
+        .grant_everywhere("", "configmaps")
+        .grant_everywhere("apps", "deployments")
+        .make();
+    let _agent = bed.agent();
+    let within =
+        |text: String| text.replace("metadata: {name: ", &format!("metadata: {{namespace: {inner}, name: "));
+    let namespace = format!("---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: {inner}}}\n");
+    let wrong = deployment("web", &[]).replace("replicas: 1", "replicas: -1");
+    bed.commit_web(
+        &(namespace.clone()
+            + &within(wrong)
+            + &within(deployment("beside", &[]))
+            + &within(configmap("settings", "1"))),
+    );
+    let app = bed.wait_app("web", "Halted");
+    let message = app["message"].as_str().unwrap_or_default();
+    assert!(message.contains("refused on the way") && message.contains("spec.replicas"), "{message}");
+    let beside = format!("/apis/apps/v1/namespaces/{inner}/deployments/beside");
+    assert!(bed.api().get(&beside).is_none(), "nothing of the wave is written");
+
+    let revision =
+        bed.commit_web(&(namespace + &within(deployment("web", &[])) + &within(configmap("settings", "1"))));
+    bed.wait_ready(&revision);
 }

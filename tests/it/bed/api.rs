@@ -19,7 +19,13 @@ impl Api {
     }
 
     /// Status and body of the answer.
-    pub fn request(&self, method: Method, path: &str, content_type: &str, body: Option<&Value>) -> (u16, Value) {
+    pub fn request(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> (u16, Value) {
         self.request_with(method, path, content_type, body, &[])
     }
 
@@ -33,13 +39,15 @@ impl Api {
         headers: &[(&str, &str)],
     ) -> (u16, Value) {
         let bytes = body.map_or_else(Bytes::new, |body| body.to_string().into());
-        let mut request = Request::builder().method(method.clone()).uri(path).header(header::CONTENT_TYPE, content_type);
+        let mut request =
+            Request::builder().method(method.clone()).uri(path).header(header::CONTENT_TYPE, content_type);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Body::from(bytes)).expect("a request");
         RUNTIME.block_on(async {
-            let response = self.client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+            let response =
+                self.client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
             let status = response.status().as_u16();
             let bytes = response.into_body().collect_bytes().await.expect("a whole answer");
             (status, serde_json::from_slice(&bytes).unwrap_or_default())

@@ -43,7 +43,8 @@ impl ControlPlane {
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("the control plane says that it is ready");
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("no control plane: {error}: {line:?}"));
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("no control plane: {error}: {line:?}"));
         let kubeconfig = PathBuf::from(ready["kubeconfig"].as_str().expect("a path"));
         let api = Api::new(config(&kubeconfig));
         for crd in fairlead::api::crds() {
@@ -51,7 +52,8 @@ impl ControlPlane {
         }
         wait_until(Duration::from_secs(20), "Environments are served", || {
             // A definition that is new is at first not found, and then "initializing".
-            api.request(Method::GET, "/apis/fairlead.dev/v1alpha1/environments", "application/json", None).0 == 200
+            api.request(Method::GET, "/apis/fairlead.dev/v1alpha1/environments", "application/json", None).0
+                == 200
         });
         let agent_token = rbac::install(&api);
         let agent_kubeconfig = kubeconfig.with_file_name("agent.kubeconfig");
@@ -61,7 +63,15 @@ impl ControlPlane {
             ready["ca"].as_str(),
             &agent_token,
         );
-        Self { api, kubeconfig, agent_kubeconfig, agent_token, binary, child, stdin: Mutex::new((stdin, stdout)) }
+        Self {
+            api,
+            kubeconfig,
+            agent_kubeconfig,
+            agent_token,
+            binary,
+            child,
+            stdin: Mutex::new((stdin, stdout)),
+        }
     }
 
     /// Says a line to the program, such as `restart-etcd`, and waits for its answer.

@@ -18,8 +18,15 @@ pub fn deployment(name: &str, pod_annotations: &[(&str, &str)]) -> String {
 }
 
 /// With everything that tests vary; `annotations` are the object's own, in flow style.
-pub fn deployment_of(name: &str, replicas: u32, image: &str, annotations: &str, pod: &[(&str, &str)]) -> String {
-    let pod: Vec<(String, &str)> = pod.iter().map(|(key, value)| (format!("sim.fairlead.dev/{key}"), *value)).collect();
+pub fn deployment_of(
+    name: &str,
+    replicas: u32,
+    image: &str,
+    annotations: &str,
+    pod: &[(&str, &str)],
+) -> String {
+    let pod: Vec<(String, &str)> =
+        pod.iter().map(|(key, value)| (format!("sim.fairlead.dev/{key}"), *value)).collect();
     let pod: Vec<(&str, &str)> = pod.iter().map(|(key, value)| (key.as_str(), *value)).collect();
     let pod = flow(&pod);
     format!(

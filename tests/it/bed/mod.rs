@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 pub use agent::Agent;
-pub use api::{Api, path_of};
+pub use api::Api;
 pub use controlplane::ControlPlane;
 pub use proxy::{Class, Effect, Fault, Proxy, Record};
 pub use repo::Repo;
@@ -82,11 +82,6 @@ impl Said {
         self
     }
 
-    /// Both streams, for what may stand in either.
-    pub fn all(&self) -> String {
-        format!("{}{}", self.stdout, self.stderr)
-    }
-
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
@@ -96,7 +91,15 @@ impl Said {
 /// The binary under test, without this machine's settings.
 pub fn fairlead() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fairlead"));
-    for name in ["KUBECONFIG", "PAGER", "POD_NAME", "POD_NAMESPACE", "FAIRLEAD_CACHE", "FAIRLEAD_LOG", "FAIRLEAD_LISTEN"] {
+    for name in [
+        "KUBECONFIG",
+        "PAGER",
+        "POD_NAME",
+        "POD_NAMESPACE",
+        "FAIRLEAD_CACHE",
+        "FAIRLEAD_LOG",
+        "FAIRLEAD_LISTEN",
+    ] {
         command.env_remove(name);
     }
     command
@@ -114,7 +117,6 @@ pub struct Setup {
     alone: Option<ControlPlane>,
     without_environment: bool,
     repo: Option<Repo>,
-    fewer_rights: bool,
 }
 
 impl Setup {
@@ -131,7 +133,6 @@ impl Setup {
             alone: None,
             without_environment: false,
             repo: None,
-            fewer_rights: false,
         }
     }
 
@@ -148,13 +149,15 @@ impl Setup {
     /// A cluster-scoped kind that is granted, with the right to write it.
     pub fn grant_kind(mut self, kind: &str, group: &str, plural: &str) -> Self {
         self.cluster_kinds.push(if group.is_empty() { kind.to_owned() } else { format!("{kind}.{group}") });
-        self.cluster_rules.push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
+        self.cluster_rules
+            .push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
         self
     }
 
     /// A right in all namespaces, for kinds and namespaces that do not exist yet.
     pub fn grant_everywhere(mut self, group: &str, plural: &str) -> Self {
-        self.cluster_rules.push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
+        self.cluster_rules
+            .push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
         self
     }
 
@@ -180,12 +183,6 @@ impl Setup {
         self
     }
 
-    /// The deploy account may write nothing but ConfigMaps.
-    pub fn configmaps_only(mut self) -> Self {
-        self.fewer_rights = true;
-        self
-    }
-
     /// Follows a remote that another environment follows, too.
     pub fn over(mut self, repo: &Repo) -> Self {
         self.repo = Some(repo.clone());
@@ -194,7 +191,7 @@ impl Setup {
 
     pub fn make(self) -> Bed {
         let cluster = match self.alone {
-            Some(own) => Cluster::Own(own),
+            Some(own) => Cluster::Own(Box::new(own)),
             None => Cluster::Shared(ControlPlane::shared()),
         };
         let repo = self.repo.unwrap_or_default();
@@ -204,7 +201,7 @@ impl Setup {
         for namespace in [&bed.name, &bed.deployers] {
             api.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
         }
-        rbac::grant(api, bed.control_plane(), &bed.name, &bed.deployers, &self.cluster_rules, self.fewer_rights);
+        rbac::grant(api, &bed.name, &bed.deployers, &self.cluster_rules);
         if !self.without_environment {
             api.apply(&json!({
                 "apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment", "metadata": {"name": bed.name},
@@ -222,7 +219,7 @@ impl Setup {
 
 enum Cluster {
     Shared(&'static ControlPlane),
-    Own(ControlPlane),
+    Own(Box<ControlPlane>),
 }
 
 /// An environment, its namespace and its deploy account in a cluster, and its git remote.
@@ -292,11 +289,13 @@ impl Bed {
 
     /// Commits apps by name, each a folder of its own name.
     pub fn commit_apps(&self, apps: &[(&str, &str)]) -> String {
-        let entries: Vec<String> = apps.iter().map(|(name, _)| format!("{{name: {name}, path: {name}}}")).collect();
+        let entries: Vec<String> =
+            apps.iter().map(|(name, _)| format!("{{name: {name}, path: {name}}}")).collect();
         let config = self.config(&entries.join(", "), "rollout: {timeout: 60s}");
         let mut files = vec![(config.0.clone(), config.1.clone())];
         files.extend(apps.iter().map(|(name, content)| (format!("{name}/all.yaml"), (*content).to_owned())));
-        let files: Vec<(&str, &str)> = files.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
+        let files: Vec<(&str, &str)> =
+            files.iter().map(|(path, content)| (path.as_str(), content.as_str())).collect();
         self.commit(&files)
     }
 
@@ -406,7 +405,9 @@ impl Bed {
         let all = self.api().get("/apis/events.k8s.io/v1/namespaces/default/events").unwrap_or_default();
         let ours = |event: &&Value| event["regarding"]["name"] == self.name.as_str();
         let items = all["items"].as_array().cloned().unwrap_or_default();
-        let text = |event: &Value| format!("{} {}", event["reason"].as_str().unwrap_or(""), event["note"].as_str().unwrap_or(""));
+        let text = |event: &Value| {
+            format!("{} {}", event["reason"].as_str().unwrap_or(""), event["note"].as_str().unwrap_or(""))
+        };
         items.iter().filter(ours).map(text).collect()
     }
 }

@@ -31,7 +31,7 @@ pub enum Class {
     DryRun,
     /// An object of an app is written.
     Write,
-    /// The status of an Environment is written.
+    /// The status of an Environment is written, or what the agent says in its metadata.
     Status,
     Event,
     /// A heartbeat, or who has which environment.
@@ -152,7 +152,10 @@ impl Proxy {
 
     /// Requests since `then` that are of one of these classes.
     pub fn since(&self, then: Instant, classes: &[Class]) -> Vec<Record> {
-        self.records().into_iter().filter(|record| record.at >= then && classes.contains(&record.class)).collect()
+        self.records()
+            .into_iter()
+            .filter(|record| record.at >= then && classes.contains(&record.class))
+            .collect()
     }
 
     pub fn count(&self, class: Class) -> usize {
@@ -199,7 +202,7 @@ fn classify(method: &Method, path: &str, query: &str) -> Class {
         (true, _) => Class::Get,
         (false, ["events", ..]) => Class::Event,
         (false, ["leases", ..]) => Class::Lease,
-        (false, ["environments", _, "status"]) => Class::Status,
+        (false, ["environments", ..]) => Class::Status,
         (false, _) if query.contains("dryRun=All") => Class::DryRun,
         (false, _) => Class::Write,
     }
@@ -209,7 +212,8 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
     let class = classify(&head.method, &path, &query);
-    let identity = head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let identity =
+        head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let number = {
         let mut records = shared.records.lock().expect("a lock");
         records.push(Record {
@@ -246,7 +250,8 @@ async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else { cut() };
     let mut forward = http::Request::new(kube::client::Body::from(body));
     *forward.method_mut() = head.method;
-    *forward.uri_mut() = head.uri.path_and_query().expect("a request has a path").as_str().parse().expect("a URI");
+    *forward.uri_mut() =
+        head.uri.path_and_query().expect("a request has a path").as_str().parse().expect("a URI");
     *forward.headers_mut() = without_hop(head.headers);
     shared.records.lock().expect("a lock")[number].forwarded = true;
     // On a task of its own: a caller that dies must not take back what is on its way, nor keep it from being recorded.
@@ -312,7 +317,9 @@ fn answer(status: u16, retry_after: Option<u32>) -> Response {
     });
     let mut response = Response::new(Body::from(body.to_string()));
     *response.status_mut() = StatusCode::from_u16(status).expect("a status");
-    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(RETRY_AFTER, seconds.into());
     }

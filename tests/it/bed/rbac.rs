@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Api, ControlPlane, wait_until};
+use super::{Api, wait_until};
 
 pub const NAMESPACE: &str = "fairlead";
 pub const ACCOUNT: &str = "fairlead";
@@ -19,45 +19,15 @@ fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Value {
 
 const READ: [&str; 3] = ["get", "list", "watch"];
 
-/// What the agent reads with its own identity.
+/// What the agent reads with its own identity: the rules of the chart's first role, as they are shipped, and its
+/// `readMore` for the kinds that tests define.
 fn agent_rules() -> Vec<Value> {
-    vec![
-        rule(&["fairlead.dev"], &["environments"], &READ),
-        rule(&["fairlead.dev"], &["environments/status"], &["patch"]),
-        rule(
-            &[""],
-            &[
-                "configmaps", "endpoints", "limitranges", "namespaces", "persistentvolumeclaims", "persistentvolumes",
-                "pods", "replicationcontrollers", "resourcequotas", "serviceaccounts", "services",
-            ],
-            &READ,
-        ),
-        rule(&[""], &["pods/log"], &["get"]),
-        rule(&["apps"], &["daemonsets", "deployments", "replicasets", "statefulsets"], &READ),
-        rule(&["batch"], &["cronjobs", "jobs"], &READ),
-        rule(&["autoscaling"], &["horizontalpodautoscalers"], &READ),
-        rule(&["policy"], &["poddisruptionbudgets"], &READ),
-        rule(&["networking.k8s.io"], &["ingressclasses", "ingresses", "networkpolicies"], &READ),
-        rule(&["discovery.k8s.io"], &["endpointslices"], &READ),
-        rule(
-            &["rbac.authorization.k8s.io"],
-            &["clusterrolebindings", "clusterroles", "rolebindings", "roles"],
-            &READ,
-        ),
-        rule(&["storage.k8s.io"], &["storageclasses"], &READ),
-        rule(&["scheduling.k8s.io"], &["priorityclasses"], &READ),
-        rule(&["apiextensions.k8s.io"], &["customresourcedefinitions"], &READ),
-        rule(&["apiregistration.k8s.io"], &["apiservices"], &READ),
-        rule(
-            &["admissionregistration.k8s.io"],
-            &[
-                "mutatingwebhookconfigurations", "validatingadmissionpolicies", "validatingadmissionpolicybindings",
-                "validatingwebhookconfigurations",
-            ],
-            &READ,
-        ),
-        rule(&[TEST_GROUP], &["*"], &READ),
-    ]
+    let chart = include_str!("../../../charts/fairlead/templates/rbac.yaml");
+    let rules = chart.split_once("\nrules:\n").expect("the role has rules").1;
+    let rules = rules.split_once("  {{- range .Values.readMore }}").expect("the role ends with readMore").0;
+    let mut rules: Vec<Value> = serde_saphyr::from_str(rules).expect("the rules are YAML");
+    rules.push(rule(&[TEST_GROUP], &["*"], &READ));
+    rules
 }
 
 /// A role and its binding to one account; in all namespaces where none is named.
@@ -87,14 +57,22 @@ pub fn install(api: &Api) -> String {
     bind(api, "fairlead", None, &agent_rules(), (NAMESPACE, ACCOUNT));
     let events = rule(&["events.k8s.io"], &["events"], &["create", "patch"]);
     bind(api, "fairlead-events", Some("default"), &[events], (NAMESPACE, ACCOUNT));
-    allowed(api, (NAMESPACE, ACCOUNT), &json!({"verb": "create", "group": "events.k8s.io", "resource": "events", "namespace": "default"}));
+    allowed(
+        api,
+        (NAMESPACE, ACCOUNT),
+        &json!({"verb": "create", "group": "events.k8s.io", "resource": "events", "namespace": "default"}),
+    );
     let leases = rule(
         &["coordination.k8s.io"],
         &["leases"],
         &["get", "list", "watch", "create", "update", "patch", "delete"],
     );
     bind(api, "fairlead", Some(NAMESPACE), &[leases], (NAMESPACE, ACCOUNT));
-    allowed(api, (NAMESPACE, ACCOUNT), &json!({"verb": "create", "group": "coordination.k8s.io", "resource": "leases", "namespace": NAMESPACE}));
+    allowed(
+        api,
+        (NAMESPACE, ACCOUNT),
+        &json!({"verb": "create", "group": "coordination.k8s.io", "resource": "leases", "namespace": NAMESPACE}),
+    );
     let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token");
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}});
     let answer = api.post(&path, &request);
@@ -102,33 +80,25 @@ pub fn install(api: &Api) -> String {
 }
 
 /// Gives an environment its deploy account, and the agent the right to become it and no one else.
-pub fn grant(
-    api: &Api,
-    _control_plane: &ControlPlane,
-    namespace: &str,
-    deployers: &str,
-    cluster_rules: &[Value],
-    configmaps_only: bool,
-) {
+pub fn grant(api: &Api, namespace: &str, deployers: &str, cluster_rules: &[Value]) {
     let deployer = (deployers, "deployer");
     api.apply(&json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": deployer.1, "namespace": deployers},
     }));
-    let write = ["create", "patch"];
-    let mut rules = vec![rule(&[""], &["configmaps"], &write)];
-    if !configmaps_only {
-        rules.push(rule(
+    let write = ["create", "patch", "delete"];
+    let rules = [
+        rule(
             &[""],
-            &["secrets", "services", "serviceaccounts", "persistentvolumeclaims", "pods"],
+            &["configmaps", "secrets", "services", "serviceaccounts", "persistentvolumeclaims", "pods"],
             &write,
-        ));
-        rules.push(rule(&["apps"], &["deployments", "statefulsets", "daemonsets"], &write));
-        rules.push(rule(&["batch"], &["jobs", "cronjobs"], &write));
-        rules.push(rule(&["autoscaling"], &["horizontalpodautoscalers"], &write));
-        rules.push(rule(&["policy"], &["poddisruptionbudgets"], &write));
-        rules.push(rule(&["networking.k8s.io"], &["ingresses", "networkpolicies"], &write));
-        rules.push(rule(&[TEST_GROUP], &["*"], &write));
-    }
+        ),
+        rule(&["apps"], &["deployments", "statefulsets", "daemonsets"], &write),
+        rule(&["batch"], &["jobs", "cronjobs"], &write),
+        rule(&["autoscaling"], &["horizontalpodautoscalers"], &write),
+        rule(&["policy"], &["poddisruptionbudgets"], &write),
+        rule(&["networking.k8s.io"], &["ingresses", "networkpolicies"], &write),
+        rule(&[TEST_GROUP], &["*"], &write),
+    ];
     bind(api, "deployer", Some(namespace), &rules, deployer);
     if !cluster_rules.is_empty() {
         bind(api, &format!("{namespace}-deployer"), None, cluster_rules, deployer);

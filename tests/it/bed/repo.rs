@@ -41,7 +41,8 @@ impl Repo {
 
     pub fn remove(&self, path: &str) {
         let place = self.work().join(path);
-        if place.is_dir() { std::fs::remove_dir_all(place) } else { std::fs::remove_file(place) }.expect("it goes");
+        if place.is_dir() { std::fs::remove_dir_all(place) } else { std::fs::remove_file(place) }
+            .expect("it goes");
     }
 
     pub fn link(&self, path: &str, to: &str) {

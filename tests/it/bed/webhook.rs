@@ -22,7 +22,17 @@ impl Webhook {
         let folder = TempDir::new().expect("a temporary folder");
         let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("cert.pem"));
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+                "-days",
+                "2",
+            ])
             .args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout"])
             .arg(&key)
             .arg("-out")
@@ -69,7 +79,8 @@ fn serve(stream: &mut (impl Read + Write)) -> std::io::Result<()> {
         bytes.extend_from_slice(&buffer[..read]);
         let Some(at) = bytes.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&bytes[..at]).to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
         if bytes.len() >= at + 4 + length.unwrap_or(0) {
             break bytes[at + 4..].to_vec();
         }
@@ -81,7 +92,9 @@ fn serve(stream: &mut (impl Read + Write)) -> std::io::Result<()> {
         response["allowed"] = false.into();
         response["status"] = json!({"code": 403, "message": format!("the house rules forbid {name}")});
     }
-    let answer = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}).to_string();
+    let answer =
+        json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})
+            .to_string();
     write!(
         stream,
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{answer}",
