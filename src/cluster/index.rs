@@ -315,9 +315,11 @@ impl Index {
         if old.is_some_and(|old| old.live.uid == record.live.uid && newer(&old.live, &record.live)) {
             return; // The watch is behind a write that we have seen the answer of.
         }
-        let touched = record.live.labels.get(self.selector).cloned();
-        kind.objects.insert(record.live.key.clone(), record);
-        ring(listeners, touched);
+        let new = record.live.labels.get(self.selector).cloned();
+        let old = kind.objects.insert(record.live.key.clone(), record);
+        // Whose it was hears of it too, where someone wrote another name on the label.
+        let old = old.and_then(|old| old.live.labels.get(self.selector).cloned()).filter(|old| new.as_ref() != Some(old));
+        ring(listeners, [new, old].into_iter().flatten());
     }
 
     fn remove(&self, watched: &Watched, live: &Live) {
