@@ -13,8 +13,8 @@ use tokio::task::JoinSet;
 
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
+use super::foreign::refuse_foreign;
 use super::inventory::Needs;
-use super::ownership::refuse_foreign;
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{

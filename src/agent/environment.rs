@@ -231,6 +231,11 @@ impl EnvironmentLoop {
         });
         let Some(revision) = revision else {
             self.trouble = git_trouble;
+            if self.told.is_some() {
+                // Another source is followed since. What the last one wanted goes on; nothing is deleted for it any more.
+                let hold = in_doubt.unwrap_or_else(|| "git was not read yet".to_owned());
+                self.tend(environment, Some(hold)).await?;
+            }
             return Ok(());
         };
         let scope = self.scope(environment)?;

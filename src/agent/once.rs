@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::app::News;
 use super::desired::{Desire, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
-use super::ownership::refuse_foreign;
+use super::foreign::refuse_foreign;
 use super::plan_prune::plan_prune;
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{

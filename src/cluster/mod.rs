@@ -2,9 +2,8 @@
 //!
 //! Every call has a deadline and our own retries (`call`). Writes and dry runs are made as an environment's service
 //! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`), and only objects of a
-//! `CheckedPrune` deleted (`prune`). What is live is kept in an
-//! index that few label-selected watches feed (`index`), so that nothing is asked twice. A
-//! replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`).
+//! `CheckedPrune` deleted (`prune`). What is live is kept in an index that few label-selected watches feed (`index`), so
+//! that nothing is asked twice. A replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`).
 
 mod apply;
 mod call;

@@ -9,9 +9,9 @@
 mod check;
 mod diff;
 mod fields;
+mod foreign;
 mod inventory;
 mod order;
-mod ownership;
 mod prune;
 mod wanted;
 
@@ -25,9 +25,9 @@ pub use check::{
 };
 pub use diff::{Change, Reason, compare, compare_owned};
 pub use fields::{FieldChange, field_changes};
+pub use foreign::{other_owner, owned_elsewhere};
 pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
-pub use ownership::{other_owner, owned_elsewhere};
 pub use prune::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Marks, PruneAnswer, PruneHalt,
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,

@@ -213,7 +213,9 @@ fn two_hundred_environments_cost_three_heartbeats_at_rest() {
     let proxies = ["a", "b", "c"].map(|_| fleet.bed.proxy());
     let began = Instant::now();
     let [a, b, c] = [0, 1, 2].map(|n| fleet.replica_through(&proxies[n], ["a", "b", "c"][n]));
-    let even = |shares: &[usize]| shares.iter().sum::<usize>() == 200 && shares.iter().all(|share| (66..=100).contains(share));
+    let even = |shares: &[usize]| {
+        shares.iter().sum::<usize>() == 200 && shares.iter().all(|share| (66..=100).contains(share))
+    };
     let mut shares = [0; 3];
     wait_until(120 * SECOND, "three share alike", || {
         shares = fleet.shares(["a", "b", "c"]);
