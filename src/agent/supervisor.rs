@@ -32,6 +32,9 @@ use crate::ownership::{Epoch, Member, Moment, ReplicaId, Scope, Situation, Writt
 /// Between two sessions, so that one who is always taken for dead does not keep the others busy.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
 
+/// Between two tries to bury the same replica.
+const BURY_PAUSE: Duration = Duration::from_secs(1);
+
 pub struct Supervisor {
     context: Arc<Context>,
     instance: String,
@@ -186,6 +189,8 @@ impl Supervisor {
                         Ok(false) => {}
                         Err(error) => tracing::warn!(%error, heartbeat = %id, "a dead replica's heartbeat stays for now"),
                     }
+                    // Its end will be seen. Until then it is not asked again at once: the server may have enough to do.
+                    tokio::time::sleep(BURY_PAUSE).await;
                     id
                 }));
             }
