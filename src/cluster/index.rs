@@ -41,9 +41,10 @@ pub struct Watched {
 impl Watched {
     pub fn of<'a>(objects: impl Iterator<Item = &'a Wanted>) -> BTreeSet<Self> {
         // By reference first: an app of ten thousand objects has a handful of kinds.
-        let found: BTreeSet<(&Gvk, Option<&Box<str>>)> =
+        let found: BTreeSet<(&Gvk, Option<&str>)> =
             objects.map(|wanted| (&wanted.gvk, by_namespace(&wanted.key))).collect();
-        found.into_iter().map(|(gvk, namespace)| Self { gvk: gvk.clone(), namespace: namespace.cloned() }).collect()
+        let own = |(gvk, namespace): (&Gvk, Option<&str>)| Self { gvk: gvk.clone(), namespace: namespace.map(Into::into) };
+        found.into_iter().map(own).collect()
     }
 
     fn id(&self) -> Id {
@@ -55,12 +56,12 @@ impl Watched {
 type Id = (Box<str>, Box<str>, Option<Box<str>>);
 
 fn id(key: &ObjectKey) -> Id {
-    (key.group.clone(), key.kind.clone(), by_namespace(key).cloned())
+    (key.group.clone(), key.kind.clone(), by_namespace(key).map(Into::into))
 }
 
-fn by_namespace(key: &ObjectKey) -> Option<&Box<str>> {
+fn by_namespace(key: &ObjectKey) -> Option<&str> {
     let is_secret = key.group.is_empty() && &*key.kind == "Secret";
-    key.namespace.as_ref().filter(|_| is_secret)
+    key.namespace.as_deref().filter(|_| is_secret)
 }
 
 #[derive(Clone)]

@@ -191,7 +191,7 @@ impl Setup {
 
     pub fn make(self) -> Bed {
         let cluster = match self.alone {
-            Some(own) => Cluster::Own(own),
+            Some(own) => Cluster::Own(Box::new(own)),
             None => Cluster::Shared(ControlPlane::shared()),
         };
         let repo = self.repo.unwrap_or_default();
@@ -219,7 +219,7 @@ impl Setup {
 
 enum Cluster {
     Shared(&'static ControlPlane),
-    Own(ControlPlane),
+    Own(Box<ControlPlane>),
 }
 
 /// An environment, its namespace and its deploy account in a cluster, and its git remote.
