@@ -77,7 +77,32 @@ check 'its pods keep to the restricted level' restricted
 
 check 'it watches environments' may watch environments.fairlead.dev
 check 'it writes their status' may patch environments.fairlead.dev --subresource status
-check 'it does not write environments' may_not patch environments.fairlead.dev
+check 'it makes and removes no environments' may_not create environments.fairlead.dev
+as_agent() { kubectl --as system:serviceaccount:fairlead:fairlead "$@"; }
+kubectl apply --server-side -f - >/dev/null <<'YAML'
+apiVersion: fairlead.dev/v1alpha1
+kind: Environment
+metadata: {name: shop}
+spec:
+  source: {url: https://git.example/infra.git, branch: main}
+  serviceAccount: {namespace: fairlead, name: deploy-production}
+  namespaces: [shop]
+YAML
+check 'it says on an environment where its objects are' as_agent annotate environment shop example.org/kinds=ConfigMap
+# A new policy holds a moment after it was made.
+changes_no_spec() {
+	local n
+	for n in {1..50}; do
+		as_agent patch environment shop --type merge --dry-run=server --patch '{"spec":{"suspended":true}}' \
+			>"$work/said" 2>&1 || break
+		sleep 0.2
+	done
+	grep 'never its spec' "$work/said" || {
+		cat "$work/said"
+		return 1
+	}
+}
+check 'it does not change what the platform says there' changes_no_spec
 check 'it watches what apps are made of' may watch deployments.apps --all-namespaces
 check 'it reads what the values add' may list flowschemas.flowcontrol.apiserver.k8s.io
 check 'it reads nothing that they do not add' may_not list prioritylevelconfigurations.flowcontrol.apiserver.k8s.io

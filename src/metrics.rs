@@ -45,14 +45,26 @@ pub struct Requests {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let (events, panics, ready, requests) =
-            (Family::default(), Family::default(), Family::default(), Family::<VerbLabels, Gauge<f64, AtomicU64>>::default());
+        let (events, panics, ready, requests) = (
+            Family::default(),
+            Family::default(),
+            Family::default(),
+            Family::<VerbLabels, Gauge<f64, AtomicU64>>::default(),
+        );
         let (objects, watches) = (Gauge::default(), Gauge::default());
         let mut registry = Registry::with_prefix("fairlead");
-        registry.register("events", "What happened to environments, by the reason of the Event", events.clone());
+        registry.register(
+            "events",
+            "What happened to environments, by the reason of the Event",
+            events.clone(),
+        );
         registry.register("panics", "Reconciles that panicked and were begun anew", panics.clone());
         registry.register("environment_ready", "1 where all apps run what git says", ready.clone());
-        registry.register("api_requests_total", "Requests to the API server since the start", requests.clone());
+        registry.register(
+            "api_requests_total",
+            "Requests to the API server since the start",
+            requests.clone(),
+        );
         registry.register("index_objects", "Objects in the index", objects.clone());
         registry.register("index_watches", "Kinds that are watched", watches.clone());
         Self { registry, events, panics, ready, requests, objects, watches }

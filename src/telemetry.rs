@@ -20,7 +20,8 @@ pub fn start(level: &str, format: LogFormat) {
     let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
     // hyper and kube log each failed attempt as an error of theirs; we log what came of it.
     let quiet = ["kube_client::client::builder=off", "tower=warn", "hyper=warn"];
-    let filter = quiet.into_iter().filter_map(|text| text.parse().ok()).fold(filter, EnvFilter::add_directive);
+    let filter =
+        quiet.into_iter().filter_map(|text| text.parse().ok()).fold(filter, EnvFilter::add_directive);
     let json = match format {
         LogFormat::Auto => !std::io::stderr().is_terminal(),
         LogFormat::Text => false,

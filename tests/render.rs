@@ -64,10 +64,7 @@ fn random_trees_render_as_the_judge_says() {
         return;
     };
     let number = |name: &str, default: u64| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse().ok())
-            .unwrap_or(default)
+        std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
     let (first, count) = (number("FAIRLEAD_SEED", 1), number("FAIRLEAD_TREES", 300));
     let (mut agree, mut refuse, mut chosen, mut failures) = (0, 0, 0, Vec::new());
@@ -87,15 +84,9 @@ fn random_trees_render_as_the_judge_says() {
                 .arg(root.path())
                 .arg(format!("{folder}/{seed}"))
                 .status();
-            assert!(
-                copied.is_ok_and(|status| status.success()),
-                "the tree of seed {seed} could not be kept"
-            );
+            assert!(copied.is_ok_and(|status| status.success()), "the tree of seed {seed} could not be kept");
         }
-        let (mine, theirs) = (
-            ours(root.path(), "overlay"),
-            judge(&kustomize, root.path(), "overlay"),
-        );
+        let (mine, theirs) = (ours(root.path(), "overlay"), judge(&kustomize, root.path(), "overlay"));
         match compare(&mine, &theirs) {
             Ok(()) if matches!(theirs, Verdict::Objects(_)) => agree += 1,
             Ok(()) => {
@@ -113,12 +104,7 @@ fn random_trees_render_as_the_judge_says() {
         failures.len()
     );
     let shown: Vec<&str> = failures.iter().map(String::as_str).take(40).collect();
-    assert!(
-        failures.is_empty(),
-        "{} of {count} trees differ:\n{}",
-        failures.len(),
-        shown.join("\n")
-    );
+    assert!(failures.is_empty(), "{} of {count} trees differ:\n{}", failures.len(), shown.join("\n"));
 }
 
 /// What `docs/overlays.md` lists: where the judge loses something or leaves its own directives in the output.
@@ -132,9 +118,9 @@ fn is_chosen(ours: &Verdict, theirs: &Verdict) -> bool {
     ];
     match (ours, theirs) {
         (Verdict::Refused(why), Verdict::Objects(_)) => CHOICES.iter().any(|choice| why.contains(choice)),
-        (_, Verdict::Objects(objects)) => objects
-            .iter()
-            .any(|object| object.to_string().contains("\"$patch\"")),
+        (_, Verdict::Objects(objects)) => {
+            objects.iter().any(|object| object.to_string().contains("\"$patch\""))
+        }
         _ => false,
     }
 }

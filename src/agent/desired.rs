@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::api::{AppSpec, EnvironmentConfig, names};
 use crate::object::{
-    AppName, Blob, Desired, Digest, Entry, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext, Tree, TreeError,
-    TreePath,
+    AppName, Blob, Desired, Digest, Entry, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext,
+    Tree, TreeError, TreePath,
 };
 use crate::plan::{Stamp, WantedApp, stamp};
 use crate::policy::{Grant, granted};
@@ -39,7 +39,10 @@ pub struct Grants {
 
 impl Scope {
     /// An environment as it is found in a repository, with no cluster to say what it is granted.
-    pub fn unbound(environment: EnvironmentName, default_namespace: Option<String>) -> Result<Self, TreeError> {
+    pub fn unbound(
+        environment: EnvironmentName,
+        default_namespace: Option<String>,
+    ) -> Result<Self, TreeError> {
         let path = TreePath::new(&format!("environments/{environment}"))?;
         Ok(Self { environment, path, grants: None, default_namespace })
     }
@@ -59,8 +62,9 @@ impl Scope {
 pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, Problems> {
     let path = scope.path.child(CONFIG_FILE);
     let blob = tree.read(&path, CONFIG_LIMIT).map_err(|error| match error {
-        TreeError::Missing { .. } => Problem::new(format!("there is no {path}"))
-            .hint("it lists the apps of the environment; spec.source.path of the Environment says where it is"),
+        TreeError::Missing { .. } => Problem::new(format!("there is no {path}")).hint(
+            "it lists the apps of the environment; spec.source.path of the Environment says where it is",
+        ),
         other => Problem::new(other.to_string()),
     })?;
     let documents = yaml::read(&blob.bytes, &path, yaml::Dialect::Config, &yaml::Limits::default())?;
@@ -80,12 +84,17 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
         .into_iter()
         .flatten()
         .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "spec"))
-        .map(|(name, _)| Problem::at(document.place_of(&format!("/{name}")), format!("there is no field {name:?} here")))
+        .map(|(name, _)| {
+            Problem::at(document.place_of(&format!("/{name}")), format!("there is no field {name:?} here"))
+        })
         .collect();
     Problems::check(unknown)?;
     let config: EnvironmentConfig = serde_path_to_error::deserialize(&root["spec"]).map_err(|error| {
         let pointer = format!("/spec{}", pointer(error.path()));
-        Problem::at(document.place_of(&pointer), format!("{}: {}", pointer.trim_start_matches('/'), error.inner()))
+        Problem::at(
+            document.place_of(&pointer),
+            format!("{}: {}", pointer.trim_start_matches('/'), error.inner()),
+        )
     })?;
     let mut found: Vec<Problem> = config
         .check()
@@ -93,11 +102,14 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
         .map(|(pointer, problem)| Problem { place: Some(document.place_of(&pointer)), ..problem })
         .collect();
     if let (Some(region), Some(grants)) = (&config.region, &scope.grants) {
-        let asked = std::iter::once(("/spec/region/active".to_owned(), &region.active))
-            .chain(region.standby.iter().enumerate().map(|(n, name)| (format!("/spec/region/standby/{n}"), name)));
+        let asked = std::iter::once(("/spec/region/active".to_owned(), &region.active)).chain(
+            region.standby.iter().enumerate().map(|(n, name)| (format!("/spec/region/standby/{n}"), name)),
+        );
         for (pointer, name) in asked.filter(|(_, name)| !grants.regions.contains(name)) {
             let message = format!("the Environment {} does not grant the region {name}", scope.environment);
-            found.push(Problem::at(document.place_of(&pointer), message).hint("spec.regions lists what it may use"));
+            found.push(
+                Problem::at(document.place_of(&pointer), message).hint("spec.regions lists what it may use"),
+            );
         }
     }
     Problems::check(found)?;
@@ -142,12 +154,15 @@ pub fn render_app(
             chart: path(chart)?,
             values: app.values.iter().map(|file| path(file)).collect::<Result<_, _>>()?,
         },
-        (None, None) => return Err(Problem::new(format!("the app {} has neither `path` nor `chart`", app.name)).into()),
+        (None, None) => {
+            return Err(Problem::new(format!("the app {} has neither `path` nor `chart`", app.name)).into());
+        }
     };
     match render::render(tree, &source, &context, limits, cache)? {
         Rendered::Done(desired) => Ok(desired),
         Rendered::NeedChart(_) => {
-            let problem = Problem::new(format!("the app {} is a chart, and charts are not rendered yet", app.name));
+            let problem =
+                Problem::new(format!("the app {} is a chart, and charts are not rendered yet", app.name));
             Err(problem.hint("give it as a folder of manifests for now").into())
         }
     }
@@ -235,7 +250,10 @@ pub fn desire(
         if let Ok(wanted) = &made {
             let reads = recording.reads.into_inner().unwrap_or_default();
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
-            fresh.insert(app.name.clone(), Remembered { spec, region, scope, kinds, reads, wanted: wanted.clone() });
+            fresh.insert(
+                app.name.clone(),
+                Remembered { spec, region, scope, kinds, reads, wanted: wanted.clone() },
+            );
         }
         apps.push((app.clone(), made));
     }

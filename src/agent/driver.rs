@@ -13,11 +13,19 @@ use tokio::task::JoinSet;
 
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
-use crate::api::{AppStatus, Identity};
-use crate::cluster::{Before, Detail, Environments, Index, Session, WaveOutcome, Watched, apply_wave, prove};
+use super::inventory::Needs;
+use super::ownership::refuse_foreign;
+use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
+use crate::api::{AppStatus, Identity, PruneStatus};
+use crate::cluster::{
+    Before, Detail, Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune,
+    finalizers, prove, prune_wave,
+};
 use crate::health::pods::{self, PodProblem};
-use crate::object::{AppName, Digest};
-use crate::plan::{Answer, CheckedPlan, Plan, Refused, Wanted, check};
+use crate::object::{AppName, Digest, EnvironmentName, ObjectKey};
+use crate::plan::{
+    Answer, CheckedPlan, CheckedPrune, Inventory, Plan, PruneRefusal, Refused, Wanted, check, check_prune,
+};
 
 /// What the actions of an environment work with.
 #[derive(Clone)]
@@ -25,6 +33,7 @@ pub struct Hands {
     pub session: Session,
     pub index: Index,
     pub environments: Environments,
+    pub environment: EnvironmentName,
     /// As whom is written; `None` is the caller's own identity, for people at a command line only.
     pub identity: Option<Identity>,
 }
@@ -32,6 +41,9 @@ pub struct Hands {
 pub struct Driver {
     hands: Hands,
     apps: BTreeMap<AppName, App>,
+    pruner: Pruner,
+    /// Every kind in which the environment may have objects was listed: what is not known is not there.
+    listed: bool,
     /// What the apps want, by kind.
     watched: BTreeMap<AppName, BTreeSet<Watched>>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
@@ -40,26 +52,75 @@ pub struct Driver {
 
 /// What came of something that was under way.
 enum Finished {
-    Proved { app: AppName, digest: Digest, result: Result<CheckedPlan, Refused> },
-    Unproved { app: AppName, digest: Digest, why: String },
+    Proved {
+        app: AppName,
+        digest: Digest,
+        result: Result<CheckedPlan, Refused>,
+    },
+    Unproved {
+        app: AppName,
+        digest: Digest,
+        why: String,
+    },
     /// A newer revision stopped it.
-    Left { app: AppName, digest: Digest },
-    Wrote { app: AppName, digest: Digest, outcome: WaveOutcome },
-    Explained { app: AppName, words: Vec<String> },
+    Left {
+        app: AppName,
+        digest: Digest,
+    },
+    Wrote {
+        app: AppName,
+        digest: Digest,
+        outcome: WaveOutcome,
+    },
+    Explained {
+        app: AppName,
+        words: Vec<String>,
+    },
+    PruneAsked {
+        app: Box<str>,
+        result: Result<CheckedPrune, Vec<PruneRefusal>>,
+    },
+    Pruned {
+        prune: Arc<CheckedPrune>,
+        wave: usize,
+        outcome: PruneOutcome,
+    },
+    Held {
+        app: Box<str>,
+        found: Vec<(ObjectKey, Vec<String>)>,
+    },
 }
 
 impl Driver {
     pub fn new(hands: Hands) -> Self {
-        Self { hands, apps: BTreeMap::new(), watched: BTreeMap::new(), under_way: JoinSet::new() }
+        let (watched, pruner, under_way) = (BTreeMap::new(), Pruner::default(), JoinSet::new());
+        Self { hands, apps: BTreeMap::new(), watched, pruner, listed: false, under_way }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
         self.apps.values().map(App::status).collect()
     }
 
-    /// Takes what a revision says. An app that is no longer named is let go of: what it made stays.
+    pub fn prune_status(&self) -> Option<PruneStatus> {
+        self.pruner.status()
+    }
+
+    /// What the Environment has to say about where its objects are.
+    pub fn needs(&self) -> Needs {
+        let all = self.listed.then(|| self.pruner.needed(&self.hands.index)).flatten();
+        Needs { wanted: self.pruner.wanted().clone(), all, approved: self.pruner.approved() }
+    }
+
+    /// Says under which terms is deleted what git no longer wants; without, nothing is.
+    pub fn allow_prune(&mut self, context: PruneContext) {
+        self.pruner.allow(context);
+    }
+
+    /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
     pub fn set(&mut self, desire: Desire) {
-        let timeout = SignedDuration::try_from(desire.config.rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
+        self.pruner.set(&desire);
+        let timeout =
+            SignedDuration::try_from(desire.config.rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
         let mut old = std::mem::take(&mut self.apps);
         for (spec, wanted) in desire.apps {
             let mut app = old.remove(&spec.name).unwrap_or_else(|| App::new(spec.clone()));
@@ -79,13 +140,17 @@ impl Driver {
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
     pub fn is_settled(&self) -> bool {
         let waits_for_stuck = |app: &App| {
-            app.spec.depends_on.iter().any(|on| self.apps.get(on).is_some_and(|on| on.is_stuck() && !on.is_busy()))
+            app.spec
+                .depends_on
+                .iter()
+                .any(|on| self.apps.get(on).is_some_and(|on| on.is_stuck() && !on.is_busy()))
         };
-        self.under_way.is_empty() && self.apps.values().all(|app| app.is_ready() || app.is_stuck() || waits_for_stuck(app))
+        self.under_way.is_empty()
+            && self.apps.values().all(|app| app.is_ready() || app.is_stuck() || waits_for_stuck(app))
     }
 
     pub fn news(&mut self) -> Vec<News> {
-        self.apps.values_mut().flat_map(App::take_news).collect()
+        self.apps.values_mut().flat_map(App::take_news).chain(self.pruner.take_news()).collect()
     }
 
     /// Watches the kinds that the apps want. One that cannot be watched harms only the apps that want it.
@@ -98,9 +163,23 @@ impl Driver {
         }
     }
 
+    /// Watches the kinds in which there may be objects that nobody wants any more. While one cannot be listed nothing is
+    /// deleted; the apps go on.
+    pub async fn watch_inventory(&mut self, inventory: &Inventory) -> Result<(), String> {
+        let watched = Watched::held(inventory);
+        let listed = tokio::time::timeout(LISTED_WITHIN, self.hands.index.ensure(&watched)).await;
+        let listed = match listed {
+            Ok(listed) => listed.map_err(|error| error.to_string()),
+            Err(_) => Err("not every kind that the environment has objects of was listed yet".to_owned()),
+        };
+        self.listed = listed.is_ok();
+        listed
+    }
+
     /// Asks every app what to do and begins it. Says when to ask again if nothing happens before.
     pub fn turn(&mut self, suspended: bool, now: Timestamp) -> Option<Timestamp> {
-        let ready: BTreeMap<AppName, bool> = self.apps.iter().map(|(name, app)| (name.clone(), app.is_ready())).collect();
+        let ready: BTreeMap<AppName, bool> =
+            self.apps.iter().map(|(name, app)| (name.clone(), app.is_ready())).collect();
         let ready = |name: &AppName| ready.get(name).copied().unwrap_or(false);
         let world = World { index: &self.hands.index, ready: &ready, suspended, now };
         let mut again = None;
@@ -120,7 +199,8 @@ impl Driver {
                     let (hands, app) = (self.hands.clone(), name.clone());
                     Box::pin(async move {
                         let identity = hands.identity.as_ref();
-                        let outcome = apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
+                        let outcome =
+                            apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
                         // A definition that was just written is served now, and what it defines is watched from here on.
                         let watched = Watched::of(outcome.written.iter().map(|written| &*written.wanted));
                         if let Err(error) = hands.index.ensure(&watched).await {
@@ -131,12 +211,53 @@ impl Driver {
                 }
                 Decision::Explain { wanted } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
-                    Box::pin(async move { Finished::Explained { app, words: explain(&hands, &wanted).await } })
+                    Box::pin(
+                        async move { Finished::Explained { app, words: explain(&hands, &wanted).await } },
+                    )
                 }
             };
             self.under_way.spawn(action);
         }
+        [again, self.turn_prune(suspended, now)].into_iter().flatten().min()
+    }
+
+    /// Deleting comes last: it is asked about when the apps have had their turn.
+    fn turn_prune(&mut self, suspended: bool, now: Timestamp) -> Option<Timestamp> {
+        if !self.listed {
+            return Some(now + LIST_AGAIN);
+        }
+        let ready = |name: &AppName| self.apps.get(name).is_some_and(|app| app.is_ready() && !app.is_busy());
+        let world = PruneWorld { index: &self.hands.index, ready: &ready, suspended, now };
+        let (decisions, again) = self.pruner.decide(&world);
+        for decision in decisions {
+            self.begin_prune(decision);
+        }
         again
+    }
+
+    fn begin_prune(&mut self, decision: PruneDecision) {
+        let hands = self.hands.clone();
+        let action: BoxFuture<'static, Finished> = match decision {
+            PruneDecision::Ask { due, stop } => Box::pin(async move {
+                let app: Box<str> = due.app().into();
+                let asked = ask_prune(&hands.session, &due, hands.identity.as_ref());
+                let result = tokio::select! {
+                    answers = asked => check_prune(due.clone(), answers),
+                    () = stop.cancelled() => Err(Vec::new()),
+                };
+                Finished::PruneAsked { app, result }
+            }),
+            PruneDecision::Delete { prune, wave, stop } => Box::pin(async move {
+                let outcome = prune_wave(&hands.session, &prune, wave, hands.identity.as_ref(), &stop).await;
+                Finished::Pruned { prune, wave, outcome }
+            }),
+            PruneDecision::Finalizers { app, objects } => {
+                Box::pin(
+                    async move { Finished::Held { app, found: finalizers(&hands.session, &objects).await } },
+                )
+            }
+        };
+        self.under_way.spawn(action);
     }
 
     /// Waits until something that was under way ends, and tells its app. For ever where nothing is under way.
@@ -175,6 +296,13 @@ impl Driver {
                     app.explained(words);
                 }
             }
+            Finished::PruneAsked { app, result } => {
+                if let Some(decision) = self.pruner.asked(&app, result, now) {
+                    self.begin_prune(decision);
+                }
+            }
+            Finished::Pruned { prune, wave, outcome } => self.pruner.deleted(prune, wave, &outcome, now),
+            Finished::Held { app, found } => self.pruner.held_by(&app, &found),
         }
     }
 
@@ -183,6 +311,7 @@ impl Driver {
         for app in self.apps.values() {
             app.stop();
         }
+        self.pruner.stop();
         let all = async { while self.under_way.join_next().await.is_some() {} };
         if tokio::time::timeout(within, all).await.is_err() {
             tracing::warn!(?within, "a request was still under way at the end");
@@ -207,7 +336,8 @@ fn stop_or(
 async fn prove_app(hands: &Hands, app: AppName, digest: Digest, plan: Plan, before: Arc<Before>) -> Finished {
     match prove(&hands.session, &plan, hands.identity.as_ref(), &before, Detail::Metadata).await {
         Ok(proven) => {
-            let answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
+            let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
+            refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
             Finished::Proved { app, digest, result: check(plan, answers) }
         }
         Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
@@ -242,7 +372,8 @@ async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
     if !problem.message.is_empty() {
         words.push_str(&format!(": {}", problem.message));
     }
-    let Some(container) = problem.container.as_deref().filter(|_| problem.previous_exit.is_some() || problem.restarts > 0)
+    let Some(container) =
+        problem.container.as_deref().filter(|_| problem.previous_exit.is_some() || problem.restarts > 0)
     else {
         return words;
     };
@@ -252,6 +383,10 @@ async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
     words
 }
 
+/// The apps do not wait longer for kinds that only deletes need; listing goes on meanwhile.
+const LISTED_WITHIN: Duration = Duration::from_secs(2);
+/// When it is looked again whether they were.
+const LIST_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// More would not be read.
 const WORKLOADS_EXPLAINED: usize = 3;
 const PODS_EXPLAINED: usize = 3;
@@ -259,7 +394,9 @@ const PODS_EXPLAINED: usize = 3;
 fn selector(object: &Wanted) -> Option<String> {
     let value = object.value();
     let labels = match &*object.key.kind {
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => value["spec"]["selector"]["matchLabels"].as_object()?.clone(),
+        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => {
+            value["spec"]["selector"]["matchLabels"].as_object()?.clone()
+        }
         "Job" => return Some(format!("job-name={}", object.key.name)),
         _ => return None,
     };

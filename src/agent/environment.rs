@@ -18,6 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
+use super::inventory::{self, Parent, ParentError};
+use super::prune::PruneContext;
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
 use crate::git::{Credentials, GitError, Remote};
@@ -51,6 +53,9 @@ pub struct EnvironmentLoop {
     /// When the credentials were read last: they are read again when the remote refuses them.
     credentials_read: Option<tokio::time::Instant>,
     memo: Memo,
+    parent: Parent,
+    /// What is wrong with the newest configuration: what is known of an older one is no reason to delete anything.
+    misread: Option<String>,
     trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
@@ -68,7 +73,11 @@ enum Woken {
 }
 
 impl EnvironmentLoop {
-    pub fn new(context: Arc<Context>, name: EnvironmentName, platform: watch::Receiver<Arc<Environment>>) -> Self {
+    pub fn new(
+        context: Arc<Context>,
+        name: EnvironmentName,
+        platform: watch::Receiver<Arc<Environment>>,
+    ) -> Self {
         let written = platform.borrow().status.clone().unwrap_or_default();
         Self {
             context,
@@ -79,6 +88,8 @@ impl EnvironmentLoop {
             told: None,
             credentials_read: None,
             memo: Memo::default(),
+            parent: Parent::default(),
+            misread: None,
             trouble: None,
             revision: None,
             written,
@@ -99,7 +110,9 @@ impl EnvironmentLoop {
                     }
                 }
                 Err(trouble) => {
-                    again = Some(Timestamp::now() + jiff::SignedDuration::try_from(TRY_AGAIN).unwrap_or_default());
+                    again = Some(
+                        Timestamp::now() + jiff::SignedDuration::try_from(TRY_AGAIN).unwrap_or_default(),
+                    );
                     self.trouble = Some(trouble);
                 }
             }
@@ -117,7 +130,8 @@ impl EnvironmentLoop {
                         status_due = Some(now + pause);
                         if self.unwritten > 0 {
                             // Nothing else may ever happen here, and the last status would stay unsaid.
-                            let at = Timestamp::now() + jiff::SignedDuration::try_from(pause).unwrap_or_default();
+                            let at =
+                                Timestamp::now() + jiff::SignedDuration::try_from(pause).unwrap_or_default();
                             again = [again, Some(at)].into_iter().flatten().min();
                         }
                     }
@@ -143,8 +157,14 @@ impl EnvironmentLoop {
         self.context.index.forget(self.name.as_str());
     }
 
-    async fn wait(&mut self, bell: &tokio::sync::Notify, again: Option<Timestamp>, end: &CancellationToken) -> Woken {
-        let pause = again.map(|at| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO));
+    async fn wait(
+        &mut self,
+        bell: &tokio::sync::Notify,
+        again: Option<Timestamp>,
+        end: &CancellationToken,
+    ) -> Woken {
+        let pause =
+            again.map(|at| Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO));
         let timer = async {
             match pause {
                 Some(pause) => tokio::time::sleep(pause).await,
@@ -178,13 +198,18 @@ impl EnvironmentLoop {
     async fn prepare(&mut self, environment: &Environment) -> Result<(), Trouble> {
         let identity = &environment.spec.service_account;
         if identity.name.is_empty() || identity.namespace.is_empty() {
-            return Err(trouble("NoIdentity", "spec.serviceAccount is empty, and nothing is written without it", false));
+            return Err(trouble(
+                "NoIdentity",
+                "spec.serviceAccount is empty, and nothing is written without it",
+                false,
+            ));
         }
         if self.driver.as_ref().is_none_or(|(as_whom, _)| as_whom != identity) {
             let hands = Hands {
                 session: self.context.session.clone(),
                 index: self.context.index.clone(),
                 environments: self.context.environments.clone(),
+                environment: self.name.clone(),
                 identity: Some(identity.clone()),
             };
             self.driver = Some((identity.clone(), Driver::new(hands)));
@@ -193,6 +218,8 @@ impl EnvironmentLoop {
         self.follow(&environment.spec.source).await?;
         let Some((_, source)) = &mut self.source else { return Ok(()) };
         let Seen { revision, error, failures } = source.seen.borrow_and_update().clone();
+        let in_doubt =
+            error.as_ref().map(|error| format!("git cannot be read: {}", crate::cluster::chain(error)));
         let stale = |at: tokio::time::Instant| at.elapsed() > CREDENTIALS_LAST;
         if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
             // A rotated password: the Secret may hold the new one by now.
@@ -215,14 +242,16 @@ impl EnvironmentLoop {
             self.revision = Some(revision.clone());
             match self.desire(&wanted).await? {
                 Ok(desire) => {
-                    self.trouble = None;
+                    (self.trouble, self.misread) = (None, None);
                     if let Some((_, driver)) = &mut self.driver {
                         driver.set(desire);
                     }
                 }
                 Err(problems) => {
                     // The team's file is wrong: what ran goes on, nothing new begins.
-                    let first = problems.as_slice().iter().take(3).map(ToString::to_string).collect::<Vec<_>>();
+                    let first =
+                        problems.as_slice().iter().take(3).map(ToString::to_string).collect::<Vec<_>>();
+                    self.misread = Some(first.join("; "));
                     self.trouble = Some(trouble("InvalidConfig", &first.join("; "), false));
                 }
             }
@@ -232,9 +261,31 @@ impl EnvironmentLoop {
         } else if self.trouble.as_ref().is_some_and(|trouble| trouble.may_pass) {
             self.trouble = None;
         }
+        let hold = self.misread.clone().or(in_doubt);
+        self.tend(environment, hold).await?;
         if let Some((_, driver)) = &mut self.driver {
             driver.watch().await;
         }
+        Ok(())
+    }
+
+    /// Says on the Environment where its objects are, before any is written; and to the driver what may be deleted.
+    async fn tend(&mut self, environment: &Environment, hold: Option<String>) -> Result<(), Trouble> {
+        let Some((_, driver)) = &mut self.driver else { return Ok(()) };
+        let marked = self.parent.tend(&self.context.environments, environment, driver.needs()).await;
+        let marked = marked.map_err(|error| match &error {
+            ParentError::Foreign(_) => trouble("ForeignInventory", &error.to_string(), false),
+            ParentError::Write(_) => trouble("InventoryFailed", &error.to_string(), true),
+        })?;
+        let approval = inventory::approval(environment, marked);
+        // A kind that cannot be listed keeps what nobody wants; it is no reason to hold up what somebody does.
+        let unlisted = driver.watch_inventory(&marked.inventory).await.err();
+        driver.allow_prune(PruneContext {
+            environment: self.name.clone(),
+            grants: Some(grants(environment)),
+            approval,
+            hold: hold.or(unlisted),
+        });
         Ok(())
     }
 
@@ -244,9 +295,11 @@ impl EnvironmentLoop {
         }
         let credentials = credentials(&self.context, spec).await?;
         self.credentials_read = Some(tokio::time::Instant::now());
-        let refused = |error: crate::git::GitError| trouble(error.reason(), &crate::cluster::chain(&error), false);
+        let refused =
+            |error: crate::git::GitError| trouble(error.reason(), &crate::cluster::chain(&error), false);
         let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
-        let interval = spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
+        let interval =
+            spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
         let interval = self.context.poll_interval.unwrap_or(interval);
         let source = self.context.sources.follow(&remote, &spec.branch, interval).map_err(refused)?;
         self.source = Some((spec.clone(), source));
@@ -259,18 +312,19 @@ impl EnvironmentLoop {
         Ok(Scope {
             environment: self.name.clone(),
             path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
-            grants: Some(Grants {
-                namespaces: spec.namespaces.clone(),
-                cluster_kinds: spec.cluster_kinds.clone(),
-                regions: spec.regions.clone(),
-            }),
+            grants: Some(grants(environment)),
             default_namespace: None,
         })
     }
 
     /// Renders on a thread of its own: a large tree must not hold up the others.
-    async fn desire(&mut self, wanted: &(Revision, Scope, Arc<Kinds>)) -> Result<Result<Desire, Problems>, Trouble> {
-        let Some((_, source)) = &self.source else { return Err(trouble("NoSource", "no remote is followed", true)) };
+    async fn desire(
+        &mut self,
+        wanted: &(Revision, Scope, Arc<Kinds>),
+    ) -> Result<Result<Desire, Problems>, Trouble> {
+        let Some((_, source)) = &self.source else {
+            return Err(trouble("NoSource", "no remote is followed", true));
+        };
         let mirror = source.mirror.clone();
         let (revision, scope, kinds) = wanted.clone();
         let mut memo = std::mem::take(&mut self.memo);
@@ -298,13 +352,18 @@ impl EnvironmentLoop {
                 tracing::info!(environment = %self.name, reason = news.reason, "{}", news.note);
             }
             self.context.metrics.event(self.name.as_str(), news.reason);
-            self.context.environments.event(environment, news.warning, news.reason, "Reconcile", &news.note).await;
+            self.context
+                .environments
+                .event(environment, news.warning, news.reason, "Reconcile", &news.note)
+                .await;
         }
     }
 
     fn status(&self, environment: &Environment) -> EnvironmentStatus {
         let apps = self.driver.as_ref().map(|(_, driver)| driver.statuses()).unwrap_or_default();
-        let now = Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |now| now.to_string());
+        let prune = self.driver.as_ref().and_then(|(_, driver)| driver.prune_status());
+        let now =
+            Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |now| now.to_string());
         let starting = self.told.is_none() && self.trouble.is_none();
         let starting = starting.then(|| trouble("Starting", "git was not read yet", true));
         let trouble = self.trouble.as_ref().or(starting.as_ref());
@@ -314,7 +373,15 @@ impl EnvironmentLoop {
             revision: self.revision.clone(),
             request: environment.annotations().get(names::REQUEST_ANNOTATION).cloned(),
             summary: Some(summary(&apps)),
-            conditions: conditions(&apps, trouble, &self.written, environment.metadata.generation, &now),
+            conditions: conditions(
+                &apps,
+                prune.as_ref(),
+                trouble,
+                &self.written,
+                environment.metadata.generation,
+                &now,
+            ),
+            prune,
             apps,
         }
     }
@@ -339,21 +406,42 @@ impl EnvironmentLoop {
     }
 }
 
+fn grants(environment: &Environment) -> Grants {
+    let spec = &environment.spec;
+    Grants {
+        namespaces: spec.namespaces.clone(),
+        cluster_kinds: spec.cluster_kinds.clone(),
+        regions: spec.regions.clone(),
+    }
+}
+
 async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials, Trouble> {
     let Some(name) = &spec.secret_ref else { return Ok(Credentials::None) };
     let namespace = &context.namespace;
     let secret = match context.environments.secret(namespace, &name.0).await {
         Ok(Some(secret)) => secret,
         Ok(None) => {
-            return Err(trouble("NoCredentials", &format!("there is no Secret {namespace}/{}", name.0), true));
+            return Err(trouble(
+                "NoCredentials",
+                &format!("there is no Secret {namespace}/{}", name.0),
+                true,
+            ));
         }
         Err(error) => {
             let why = crate::cluster::chain(&error);
-            return Err(trouble("NoCredentials", &format!("the Secret {namespace}/{} cannot be read: {why}", name.0), true));
+            return Err(trouble(
+                "NoCredentials",
+                &format!("the Secret {namespace}/{} cannot be read: {why}", name.0),
+                true,
+            ));
         }
     };
     let field = |key: &str| {
-        secret.data.as_ref().and_then(|data| data.get(key)).map(|value| String::from_utf8_lossy(&value.0).into_owned())
+        secret
+            .data
+            .as_ref()
+            .and_then(|data| data.get(key))
+            .map(|value| String::from_utf8_lossy(&value.0).into_owned())
     };
     if let Some(private_key) = field("identity").or_else(|| field("ssh-privatekey")) {
         let Some(known_hosts) = field("known_hosts") else {
@@ -367,8 +455,10 @@ async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials
             Ok(Credentials::Token { username: field("username").unwrap_or_else(|| "git".to_owned()), token })
         }
         None => {
-            let message =
-                format!("the Secret {namespace}/{} has neither `password` nor `identity` with `known_hosts`", name.0);
+            let message = format!(
+                "the Secret {namespace}/{} has neither `password` nor `identity` with `known_hosts`",
+                name.0
+            );
             Err(trouble("NoCredentials", &message, true))
         }
     }

@@ -8,7 +8,11 @@ mod app;
 pub mod desired;
 mod driver;
 mod environment;
+mod inventory;
 mod once;
+mod ownership;
+mod plan_prune;
+mod prune;
 mod source;
 
 use std::collections::BTreeMap;
@@ -25,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 pub use once::{Once, OnceError, Progress, plan_once};
 
 use crate::api::{Environment, names};
-use crate::cluster::{CallError, Cluster, ConnectError, ConnectOptions, EnvironmentEvent, Environments, Index, Session};
+use crate::cluster::{
+    CallError, Cluster, ConnectError, ConnectOptions, EnvironmentEvent, Environments, Index, Session,
+};
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
 use crate::http::{self, Port};
@@ -90,7 +96,8 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
         metrics.scrape(requests, index.size())
     };
     let port = Arc::new(Port { ready: false.into(), metrics: Box::new(scrape) });
-    let address = listener.local_addr().map_or_else(|_| config.listen.to_string(), |address| address.to_string());
+    let address =
+        listener.local_addr().map_or_else(|_| config.listen.to_string(), |address| address.to_string());
     tracing::info!(%address, instance = %config.instance, "the agent is up");
     let port_end = CancellationToken::new();
     let serving = tokio::spawn(http::serve(listener, port.clone(), port_end.clone()));
@@ -138,7 +145,8 @@ async fn supervise(context: &Arc<Context>, config: &AgentConfig, port: &Port, en
             None => break,
             Some(EnvironmentEvent::All(all)) => {
                 let names: Vec<String> = all.iter().map(ResourceExt::name_any).collect();
-                let gone: Vec<String> = children.keys().filter(|name| !names.contains(name)).cloned().collect();
+                let gone: Vec<String> =
+                    children.keys().filter(|name| !names.contains(name)).cloned().collect();
                 for name in gone {
                     let_go(context, &mut children, &name);
                 }
@@ -147,9 +155,13 @@ async fn supervise(context: &Arc<Context>, config: &AgentConfig, port: &Port, en
                 }
                 port.ready.store(true, Ordering::Relaxed);
             }
-            Some(EnvironmentEvent::Changed(environment)) => take(context, config, &mut children, *environment),
+            Some(EnvironmentEvent::Changed(environment)) => {
+                take(context, config, &mut children, *environment)
+            }
             Some(EnvironmentEvent::Gone(name)) => let_go(context, &mut children, &name),
-            Some(EnvironmentEvent::Failed(why)) => tracing::warn!(error = %why, "watching the Environments failed"),
+            Some(EnvironmentEvent::Failed(why)) => {
+                tracing::warn!(error = %why, "watching the Environments failed")
+            }
         }
     }
     // All at once: each has its own time limit.
@@ -161,7 +173,12 @@ async fn supervise(context: &Arc<Context>, config: &AgentConfig, port: &Port, en
     }
 }
 
-fn take(context: &Arc<Context>, config: &AgentConfig, children: &mut BTreeMap<String, Child>, environment: Environment) {
+fn take(
+    context: &Arc<Context>,
+    config: &AgentConfig,
+    children: &mut BTreeMap<String, Child>,
+    environment: Environment,
+) {
     let name = environment.name_any();
     if !config.only.is_empty() && !config.only.contains(&name) {
         return;

@@ -8,8 +8,12 @@ use jiff::Timestamp;
 use super::app::News;
 use super::desired::{Desire, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
-use crate::api::{AppStatus, Identity, names};
-use crate::cluster::{Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Watched, prove};
+use super::ownership::refuse_foreign;
+use super::plan_prune::plan_prune;
+use crate::api::{AppStatus, Environment, Identity, names};
+use crate::cluster::{
+    Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Watched, prove,
+};
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{Answer, WantedApp, field_changes, plan};
 use crate::render;
@@ -22,6 +26,8 @@ pub struct Once {
     pub scope: Scope,
     pub identity: Option<Identity>,
     pub only: Option<AppName>,
+    /// The Environment of the cluster, where it has one.
+    pub platform: Option<Environment>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,12 +51,22 @@ pub struct Progress {
 impl Once {
     pub async fn open(cluster: Cluster, scope: Scope, identity: Option<Identity>) -> Result<Self, CallError> {
         let environments = Environments::new(&cluster, "fairlead-cli");
-        Ok(Self { session: Session::open(cluster).await?, environments, scope, identity, only: None })
+        Ok(Self {
+            session: Session::open(cluster).await?,
+            environments,
+            scope,
+            identity,
+            only: None,
+            platform: None,
+        })
     }
 
     fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
         let mut memo = Memo::default();
-        let mut desire = desire(tree, &self.scope, &self.session.kinds(), &mut memo, &render::Limits::default())?;
+        Ok(desire(tree, &self.scope, &self.session.kinds(), &mut memo, &render::Limits::default())?)
+    }
+
+    fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {
         if let Some(only) = &self.only {
             desire.apps.retain(|(spec, _)| spec.name == *only);
             if desire.apps.is_empty() {
@@ -68,13 +84,14 @@ impl Once {
         tree: &dyn Tree,
         mut progress: impl FnMut(&Progress) -> bool,
     ) -> Result<Vec<AppStatus>, OnceError> {
-        let desire = self.desire(tree)?;
+        let desire = self.narrow(self.desire(tree)?)?;
         let index = Index::new(self.session.clone(), names::ENVIRONMENT_LABEL);
         let bell = index.listen(self.scope.environment.as_str());
         let hands = Hands {
             session: self.session.clone(),
             index,
             environments: self.environments.clone(),
+            environment: self.scope.environment.clone(),
             identity: self.identity.clone(),
         };
         let mut driver = Driver::new(hands);
@@ -86,7 +103,8 @@ impl Once {
             if !progress(&told) || driver.is_settled() {
                 break;
             }
-            let pause = again.map(|at| at.duration_since(Timestamp::now())).and_then(|left| left.try_into().ok());
+            let pause =
+                again.map(|at| at.duration_since(Timestamp::now())).and_then(|left| left.try_into().ok());
             let pause = pause.unwrap_or(std::time::Duration::from_secs(1));
             tokio::select! {
                 () = driver.finish_one() => {}
@@ -100,17 +118,25 @@ impl Once {
 }
 
 /// What would change, as the server sees it. Writes nothing.
-pub async fn plan_once(once: &Once, tree: &dyn Tree, revision: Option<String>) -> Result<PlanReport, OnceError> {
+pub async fn plan_once(
+    once: &Once,
+    tree: &dyn Tree,
+    revision: Option<String>,
+) -> Result<PlanReport, OnceError> {
     let desire = once.desire(tree)?;
     let index = Index::new(once.session.clone(), names::ENVIRONMENT_LABEL);
+    let prune = match &once.platform {
+        Some(environment) => Some(plan_prune(once, environment, &index, &desire).await),
+        None => None,
+    };
     let mut apps = Vec::new();
-    for (spec, wanted) in desire.apps {
+    for (spec, wanted) in once.narrow(desire)?.apps {
         apps.push(match wanted {
             Ok(wanted) => plan_app(once, &index, &wanted).await?,
             Err(problems) => AppPlan::broken(spec.name.as_str(), problems.into_vec()),
         });
     }
-    Ok(PlanReport { environment: once.scope.environment.to_string(), revision, apps })
+    Ok(PlanReport { environment: once.scope.environment.to_string(), revision, apps, prune })
 }
 
 async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result<AppPlan, OnceError> {
@@ -120,7 +146,8 @@ async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
     };
     // A person's look has no memory of what was applied before; the agent's own may allow more.
-    let proven = prove(&once.session, &found, once.identity.as_ref(), &Before::new(), Detail::Objects).await?;
+    let proven =
+        prove(&once.session, &found, once.identity.as_ref(), &Before::new(), Detail::Objects).await?;
     let mut answers: Vec<Answer> = Vec::with_capacity(proven.len());
     let mut changes = Vec::with_capacity(proven.len());
     for proven in proven {
@@ -130,5 +157,6 @@ async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result
         });
         answers.push(proven.answer);
     }
+    refuse_foreign(&once.environments, &once.scope.environment, &found, &mut answers).await;
     Ok(AppPlan::new(&found, &answers, changes))
 }

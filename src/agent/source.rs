@@ -59,7 +59,12 @@ impl Sources {
     }
 
     /// Follows a branch. Environments over the same remote share its poller, its cache and each fetch.
-    pub fn follow(&self, remote: &Remote, branch: &str, interval: Duration) -> Result<Subscription, GitError> {
+    pub fn follow(
+        &self,
+        remote: &Remote,
+        branch: &str,
+        interval: Duration,
+    ) -> Result<Subscription, GitError> {
         let mut followers = self.followers.lock().expect("no one panics while holding this lock");
         followers.retain(|_, follower| follower.strong_count() > 0);
         let follower = match followers.get(remote).and_then(Weak::upgrade) {
@@ -116,7 +121,8 @@ async fn look(follower: &Arc<Follower>) -> (Duration, bool) {
     let (mut wanted, interval) = {
         let mut branches = follower.branches.lock().expect("no one panics while holding this lock");
         branches.retain(|_, branch| branch.say.receiver_count() > 0);
-        let interval = branches.values().map(|branch| branch.interval).min().unwrap_or(Duration::from_secs(30));
+        let interval =
+            branches.values().map(|branch| branch.interval).min().unwrap_or(Duration::from_secs(30));
         (branches.keys().cloned().collect::<Vec<String>>(), interval)
     };
     let mut failed = false;

@@ -118,6 +118,9 @@ pub struct EnvironmentStatus {
     pub request: Option<String>,
     /// `2/3`: how many apps run what git says, of how many.
     pub summary: Option<String>,
+    /// What git no longer wants, where there is any such thing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prune: Option<PruneStatus>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub apps: Vec<AppStatus>,
@@ -152,6 +155,29 @@ pub struct AppStatus {
     pub waiting_on: Option<WaitingOn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Objects that git no longer wants: what is to go, what is kept all the same, and what that waits for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PruneStatus {
+    /// How many are to be deleted.
+    #[schemars(with = "i64")]
+    pub count: u32,
+    /// Names the set of them, for `fairlead approve`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub digest: Option<Digest>,
+    /// Nothing is deleted until a person says so.
+    pub halted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The first of them, in the order in which they go.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<String>,
+    /// Objects that are kept although git does not want them, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

@@ -8,17 +8,26 @@ pub const ENVIRONMENT_LABEL: &str = "fairlead.dev/environment";
 pub const APP_LABEL: &str = "fairlead.dev/app";
 
 /// Orders an object among those of its stage: a whole number, 0 where absent.
-pub const WAVE_ANNOTATION: &str = "fairlead.dev/wave";
+pub const WAVE_ANNOTATION: &str = crate::object::WAVE;
 /// The ecosystem's own way to order: `group/namespaces/ns/Kind/name` or `group/Kind/name`, separated by commas.
 pub const DEPENDS_ON_ANNOTATION: &str = "config.kubernetes.io/depends-on";
 /// Set on an Environment by `fairlead apply` and friends: look again now. The value is any new text.
 pub const REQUEST_ANNOTATION: &str = "fairlead.dev/requested-at";
+/// Set on an Environment by `fairlead approve`: the digest of the set of objects that may be deleted although it is more
+/// than the budget. It holds for exactly that set.
+pub const APPROVE_ANNOTATION: &str = "fairlead.dev/approve-prune";
+/// Set on an Environment by the agent: what of an approved set is still to be deleted, so that a restart goes on.
+pub const APPROVED_ANNOTATION: &str = "fairlead.dev/approved";
 
 /// The ApplySet specification: kubectl and others see our inventory by these.
 pub const APPLYSET_PART_OF: &str = "applyset.kubernetes.io/part-of";
 pub const APPLYSET_ID: &str = "applyset.kubernetes.io/id";
 pub const APPLYSET_PARENT: &str = "applyset.kubernetes.io/is-parent-type";
 pub const APPLYSET_TOOLING: &str = "applyset.kubernetes.io/tooling";
+pub const APPLYSET_KINDS: &str = "applyset.kubernetes.io/contains-group-kinds";
+pub const APPLYSET_NAMESPACES: &str = "applyset.kubernetes.io/additional-namespaces";
+/// Who tends an ApplySet: any version of us may, and nobody else's is touched.
+pub const TOOLING: &str = "fairlead/v1alpha1";
 
 /// All apps run what git says, and passed their gates.
 pub const READY: &str = "Ready";

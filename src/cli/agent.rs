@@ -40,7 +40,11 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
         context: global.context.clone(),
         cache: arguments.cache.unwrap_or_else(|| config::default_cache().join("agent")),
         listen: arguments.listen,
-        namespace: global.namespace.clone().or_else(config::own_namespace).unwrap_or_else(|| "fairlead".to_owned()),
+        namespace: global
+            .namespace
+            .clone()
+            .or_else(config::own_namespace)
+            .unwrap_or_else(|| "fairlead".to_owned()),
         instance: config::own_name(),
         poll_interval: arguments.poll_interval.map(Span::duration),
         only: arguments.only,
@@ -55,7 +59,10 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
 
 /// SIGTERM and SIGINT hand over; a second one does not wait.
 async fn until_told(end: CancellationToken) {
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else { return };
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
     for round in 0..2 {
         tokio::select! {
             _ = term.recv() => {}

@@ -69,8 +69,11 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
 /// Where an agent owns the environment, a request is left for it: two writers are one too many.
 async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Outcome {
     if arguments.repo.rev.is_some() || arguments.identity.is_some() || arguments.app.is_some() {
-        return Err(Failure::input(format!("an agent owns {}: it applies what its branch says", arguments.env))
-            .hint("leave out --rev, --as and --app, or push what you want to its branch"));
+        return Err(Failure::input(format!(
+            "an agent owns {}: it applies what its branch says",
+            arguments.env
+        ))
+        .hint("leave out --rev, --as and --app, or push what you want to its branch"));
     }
     let request = format!("{}-{:08x}", jiff::Timestamp::now(), fastrand::u32(..));
     environments.annotate(arguments.env.as_str(), names::REQUEST_ANNOTATION, &request).await?;
@@ -92,7 +95,10 @@ impl Shown {
     fn new() -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = ProgressBar::new_spinner();
-            bar.set_style(ProgressStyle::with_template("{spinner} {elapsed} {msg}").unwrap_or(ProgressStyle::default_spinner()));
+            bar.set_style(
+                ProgressStyle::with_template("{spinner} {elapsed} {msg}")
+                    .unwrap_or(ProgressStyle::default_spinner()),
+            );
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });

@@ -2,6 +2,7 @@
 
 mod agent;
 mod apply;
+mod approve;
 mod completions;
 mod crd;
 mod failure;
@@ -52,7 +53,8 @@ struct Cli {
     verb: Verb,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 error, 2 bad usage or input, 3 there are changes, 4 a gate failed";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 error, 2 bad usage or input, 3 there are changes, 4 a gate failed";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -67,6 +69,8 @@ enum Verb {
     Plan(plan::Arguments),
     /// Roll out an environment; where an agent owns it, ask the agent to do so now
     Apply(apply::Arguments),
+    /// Let an environment delete what it halted on: exactly what it shows
+    Approve(approve::Arguments),
     /// Show where environments stand and what they wait for
     Status(status::Arguments),
     /// Wait until an environment runs what git says
@@ -106,6 +110,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Validate(arguments) => validate::run(&arguments),
         Verb::Plan(arguments) => block_on(plan::run(&global, &arguments)),
         Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),
+        Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Status(arguments) => block_on(status::run(&global, &arguments)),
         Verb::Wait(arguments) => block_on(wait::run(&global, &arguments)),
         Verb::Health(arguments) => health::run(&arguments),

@@ -22,7 +22,8 @@ pub fn print(text: &str) {
 
 /// Prints a value as JSON or YAML.
 pub fn print_value(value: &impl Serialize, format: Format) -> Result<(), Failure> {
-    let value = serde_json::to_value(value).map_err(|error| Failure::error("writing the answer failed", &error))?;
+    let value =
+        serde_json::to_value(value).map_err(|error| Failure::error("writing the answer failed", &error))?;
     match format {
         Format::Yaml => print(&yaml::write(&value)),
         Format::Json | Format::Text => print(&format!("{value:#}\n")),
@@ -51,7 +52,8 @@ pub fn page(text: &str) {
 fn run_pager(pager: &str, text: &str) -> Option<()> {
     use std::process::{Command, Stdio};
     // As git does: the words of $PAGER are the shell's to read.
-    let mut child = Command::new("sh").args(["-c", pager]).env("LESS", "FRX").stdin(Stdio::piped()).spawn().ok()?;
+    let mut child =
+        Command::new("sh").args(["-c", pager]).env("LESS", "FRX").stdin(Stdio::piped()).spawn().ok()?;
     if let Some(mut input) = child.stdin.take() {
         let _ = input.write_all(text.as_bytes());
     }
@@ -61,7 +63,9 @@ fn run_pager(pager: &str, text: &str) -> Option<()> {
 /// Columns as wide as what stands in them.
 pub fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |n: usize| rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let width = |n: usize| {
+        rows.iter().filter_map(|row| row.get(n)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {

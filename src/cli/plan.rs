@@ -35,6 +35,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     }
     let mut once = Once::open(cluster, scope, arguments.identity.clone()).await?;
     once.only = arguments.app.clone();
+    once.platform = environment;
     let report = plan_once(&once, &*repo.tree, repo.revision.clone()).await?;
     match arguments.output {
         Format::Text => page(&report.text(colour())),

@@ -72,7 +72,8 @@ fn of_environment(
     }
     if let (false, Some(app)) = (any, &arguments.app) {
         let names: Vec<&str> = config.apps.iter().map(|app| app.name.as_str()).collect();
-        return Err(Failure::input(format!("{environment} has no app {app}")).hint(format!("it has {}", names.join(", "))));
+        return Err(Failure::input(format!("{environment} has no app {app}"))
+            .hint(format!("it has {}", names.join(", "))));
     }
     Problems::check(problems)?;
     Ok((objects, notes))

@@ -51,14 +51,18 @@ impl RepoArguments {
 /// One folder as `kustomize build` takes it: what it names may lie beside it or above it, within its repository.
 pub fn open_around(folder: &Path) -> Result<(Repo, TreePath), Failure> {
     let folder = canonical(folder)?;
-    let root = Local::open(&folder).ok().and_then(|local| canonical(local.root()).ok()).unwrap_or_else(|| "/".into());
+    let root = Local::open(&folder)
+        .ok()
+        .and_then(|local| canonical(local.root()).ok())
+        .unwrap_or_else(|| "/".into());
     let repo = open_folder(root)?;
     let path = repo.path_of(&folder)?;
     Ok((repo, path))
 }
 
 fn open_folder(root: PathBuf) -> Result<Repo, Failure> {
-    let tree = FolderTree::open(&root).map_err(|error| Failure::input(format!("{}: {error}", root.display())))?;
+    let tree =
+        FolderTree::open(&root).map_err(|error| Failure::input(format!("{}: {error}", root.display())))?;
     Ok(Repo { tree: Box::new(tree), revision: None, root })
 }
 
@@ -72,7 +76,8 @@ impl Repo {
         let within = folder.strip_prefix(&root).map_err(|_| {
             Failure::input(format!("{} is not in the repository {}", folder.display(), root.display()))
         })?;
-        let text = within.to_str().ok_or_else(|| Failure::input(format!("{} is not UTF-8", folder.display())))?;
+        let text =
+            within.to_str().ok_or_else(|| Failure::input(format!("{} is not UTF-8", folder.display())))?;
         Ok(TreePath::new(text)?)
     }
 
@@ -87,7 +92,9 @@ impl Repo {
         for entry in self.tree.list(&folder)? {
             let file = folder.child(&entry.name).child(crate::agent::desired::CONFIG_FILE);
             if self.tree.entry(&file).ok().flatten().is_some() {
-                names.push(EnvironmentName::new(&entry.name).map_err(|error| Failure::input(error.to_string()))?);
+                names.push(
+                    EnvironmentName::new(&entry.name).map_err(|error| Failure::input(error.to_string()))?,
+                );
             }
         }
         Ok(names)

@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use super::output::{Format, colour, print, print_value, table};
 use super::target::{Global, environment};
 use super::{Exit, Outcome};
-use crate::api::{AppPhase, AppStatus, Environment, names};
+use crate::api::{AppPhase, AppStatus, Environment, PruneStatus, names};
 use crate::cluster::Environments;
 use crate::object::EnvironmentName;
 
@@ -93,7 +93,11 @@ fn one(found: &Environment) -> String {
     let mut text = format!("{}: {state}: {message}\n", found.name_any());
     let source = &found.spec.source;
     let revision = status.revision.as_ref().map_or("not read yet", |revision| revision.as_str());
-    text.push_str(&format!("  source    {} {} at {revision}\n", crate::git::redacted(&source.url), source.branch));
+    text.push_str(&format!(
+        "  source    {} {} at {revision}\n",
+        crate::git::redacted(&source.url),
+        source.branch
+    ));
     text.push_str(&format!("  writes as {}\n", found.spec.service_account));
     for app in &status.apps {
         text.push_str(&paint(app.phase, format!("\n  {} {}", app.name, app.phase.as_str())));
@@ -103,6 +107,22 @@ fn one(found: &Environment) -> String {
         }
         text.push('\n');
         text.push_str(&details(app));
+    }
+    text.push_str(&status.prune.as_ref().map(left_over).unwrap_or_default());
+    text
+}
+
+/// What git no longer wants.
+fn left_over(prune: &PruneStatus) -> String {
+    let mut text = format!("\n  left git: {} to delete\n", prune.count);
+    if let Some(message) = &prune.message {
+        text.push_str(&format!("    {message}\n"));
+    }
+    for object in &prune.objects {
+        text.push_str(&format!("      {object}\n"));
+    }
+    for kept in &prune.kept {
+        text.push_str(&format!("      kept: {kept}\n"));
     }
     text
 }

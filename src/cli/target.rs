@@ -30,7 +30,11 @@ impl Global {
     }
 
     /// The scope of an environment: what its Environment grants, or the caller's own rights where there is none.
-    pub async fn scope(&self, cluster: &Cluster, name: &EnvironmentName) -> Result<(Scope, Option<Environment>), Failure> {
+    pub async fn scope(
+        &self,
+        cluster: &Cluster,
+        name: &EnvironmentName,
+    ) -> Result<(Scope, Option<Environment>), Failure> {
         let found = match Environments::new(cluster, "fairlead-cli").get(name.as_str()).await {
             Ok(found) => found,
             // A cluster without our definitions has no Environments.
@@ -65,7 +69,10 @@ pub fn parse_identity(text: &str) -> Result<Identity, String> {
 }
 
 /// The one Environment of a name, or an error that lists those there are.
-pub async fn environment(environments: &Environments, name: &EnvironmentName) -> Result<Environment, Failure> {
+pub async fn environment(
+    environments: &Environments,
+    name: &EnvironmentName,
+) -> Result<Environment, Failure> {
     if let Some(environment) = environments.get(name.as_str()).await? {
         return Ok(environment);
     }

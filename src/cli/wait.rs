@@ -108,13 +108,15 @@ fn judge(found: &Environment, wanted: &Wanted) -> (Option<Exit>, String) {
     let name = found.name_any();
     let Some(status) = &found.status else { return (None, format!("{name}: no agent has looked at it yet")) };
     let condition = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
-    let words = condition(names::READY).map_or_else(String::new, |ready| format!("{}: {}", ready.reason, ready.message));
+    let words = condition(names::READY)
+        .map_or_else(String::new, |ready| format!("{}: {}", ready.reason, ready.message));
     let words = format!("{name} at {}: {words}", status.short_revision.as_deref().unwrap_or("no revision"));
     let revision = status.revision.as_ref().map_or("", |revision| revision.as_str());
     let fits = status.observed_generation == found.metadata.generation
         && wanted.revision.as_ref().is_none_or(|wanted| revision.starts_with(wanted.as_str()))
         && wanted.request.as_ref().is_none_or(|wanted| status.request.as_ref() == Some(wanted));
-    let is = |type_: &str| condition(type_).is_some_and(|condition| condition.status == ConditionStatus::True);
+    let is =
+        |type_: &str| condition(type_).is_some_and(|condition| condition.status == ConditionStatus::True);
     let exit = match fits {
         false => None,
         true if is(names::READY) => Some(Exit::Done),

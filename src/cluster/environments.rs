@@ -1,6 +1,6 @@
 //! The Environments of the cluster: watched, and answered with status and events.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,22 @@ impl Environments {
         });
         let params = PatchParams::apply(MANAGER).force();
         self.api.patch_status(name, &params, &Patch::Apply(&patch)).await.map(drop)
+    }
+
+    /// Writes our own labels and annotations of an Environment, and no others. Of this one and no other that may come to
+    /// bear its name: where it is gone, nothing is made.
+    pub async fn mark(
+        &self,
+        environment: &Environment,
+        labels: &BTreeMap<String, String>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(), kube::Error> {
+        let patch = json!({
+            "apiVersion": Environment::api_version(&()), "kind": Environment::kind(&()),
+            "metadata": {"uid": environment.uid(), "labels": labels, "annotations": annotations},
+        });
+        let params = PatchParams::apply(MANAGER).force();
+        self.api.patch_metadata(&environment.name_any(), &params, &Patch::Apply(&patch)).await.map(drop)
     }
 
     /// Leaves a word on an Environment that its owner reads.

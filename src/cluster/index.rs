@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::discovery::Session;
 use crate::health::{self, Health, Status};
 use crate::object::{Gvk, Live, ObjectKey};
-use crate::plan::{Lookup, Wanted};
+use crate::plan::{Inventory, Lookup, Wanted};
 
 /// How long a first listing may take before a plan goes on without it, as an error.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,8 +43,28 @@ impl Watched {
         // By reference first: an app of ten thousand objects has a handful of kinds.
         let found: BTreeSet<(&Gvk, Option<&str>)> =
             objects.map(|wanted| (&wanted.gvk, by_namespace(&wanted.key))).collect();
-        let own = |(gvk, namespace): (&Gvk, Option<&str>)| Self { gvk: gvk.clone(), namespace: namespace.map(Into::into) };
-        found.into_iter().map(own).collect()
+        found
+            .into_iter()
+            .map(|(gvk, namespace)| Self { gvk: gvk.clone(), namespace: namespace.map(Into::into) })
+            .collect()
+    }
+
+    /// Where an environment has or may have objects, by its own word.
+    pub fn held(inventory: &Inventory) -> BTreeSet<Self> {
+        let mut found = BTreeSet::new();
+        for (group, kind) in inventory.group_kinds() {
+            let gvk = Gvk::new(group, "", kind);
+            if is_secret(group, kind) {
+                let of = |namespace: &String| Self {
+                    gvk: gvk.clone(),
+                    namespace: Some(namespace.as_str().into()),
+                };
+                found.extend(inventory.namespaces.iter().map(of));
+            } else {
+                found.insert(Self { gvk, namespace: None });
+            }
+        }
+        found
     }
 
     fn id(&self) -> Id {
@@ -60,8 +80,11 @@ fn id(key: &ObjectKey) -> Id {
 }
 
 fn by_namespace(key: &ObjectKey) -> Option<&str> {
-    let is_secret = key.group.is_empty() && &*key.kind == "Secret";
-    key.namespace.as_deref().filter(|_| is_secret)
+    key.namespace.as_deref().filter(|_| is_secret(&key.group, &key.kind))
+}
+
+fn is_secret(group: &str, kind: &str) -> bool {
+    group.is_empty() && kind == "Secret"
 }
 
 #[derive(Clone)]
@@ -164,6 +187,37 @@ impl Index {
     pub fn size(&self) -> (usize, usize) {
         let state = self.lock();
         (state.kinds.values().map(|kind| kind.objects.len()).sum(), state.kinds.len())
+    }
+
+    /// The objects that bear an environment's label and that nobody wants; and how many bear it, wanted or not.
+    pub fn strays(&self, environment: &str, wanted: &dyn Fn(&ObjectKey) -> bool) -> (Vec<Arc<Live>>, usize) {
+        let state = self.lock();
+        let mut total = 0;
+        let mut strays = Vec::new();
+        for record in state.kinds.values().flat_map(|kind| kind.objects.values()) {
+            if record.live.labels.get(self.selector).is_some_and(|name| name == environment) {
+                total += 1;
+                if !wanted(&record.live.key) {
+                    strays.push(record.live.clone());
+                }
+            }
+        }
+        (strays, total)
+    }
+
+    /// Where objects bear an environment's label.
+    pub fn places(&self, environment: &str) -> Inventory {
+        let state = self.lock();
+        let mut found = Inventory::default();
+        for ((group, name, _), kind) in &state.kinds {
+            let objects = kind.objects.values().map(|record| &record.live);
+            let ours =
+                objects.filter(|live| live.labels.get(self.selector).is_some_and(|name| name == environment));
+            let namespaces: BTreeSet<Option<&str>> = ours.map(|live| live.key.namespace.as_deref()).collect();
+            let kind = Gvk::new(group, "", name).group_kind();
+            namespaces.into_iter().for_each(|namespace| found.add(kind.clone(), namespace));
+        }
+        found
     }
 
     /// The objects that bear an environment's label.
@@ -316,11 +370,11 @@ impl Index {
         if old.is_some_and(|old| old.live.uid == record.live.uid && newer(&old.live, &record.live)) {
             return; // The watch is behind a write that we have seen the answer of.
         }
-        let new = record.live.labels.get(self.selector).cloned();
+        let touched = record.live.labels.get(self.selector).cloned();
+        // Whoever had it before has lost it where the label changed.
         let old = kind.objects.insert(record.live.key.clone(), record);
-        // Whose it was hears of it too, where someone wrote another name on the label.
-        let old = old.and_then(|old| old.live.labels.get(self.selector).cloned()).filter(|old| new.as_ref() != Some(old));
-        ring(listeners, [new, old].into_iter().flatten());
+        let lost = old.and_then(|old| old.live.labels.get(self.selector).cloned());
+        ring(listeners, touched.iter().cloned().chain(lost.filter(|lost| Some(lost) != touched.as_ref())));
     }
 
     fn remove(&self, watched: &Watched, live: &Live) {

@@ -1,7 +1,8 @@
 //! The Kubernetes API: asks, watches, applies. Decides nothing.
 //!
 //! Every call has a deadline and our own retries (`call`). Writes and dry runs are made as an environment's service
-//! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`). What is live is kept in an
+//! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`), and only objects of a
+//! `CheckedPrune` deleted (`prune`). What is live is kept in an
 //! index that few label-selected watches feed (`index`), so that nothing is asked twice.
 
 mod apply;
@@ -10,6 +11,7 @@ mod discovery;
 mod environments;
 mod index;
 mod prove;
+mod prune;
 mod refusal;
 
 pub use apply::{Outcome, WaveOutcome, apply_wave};
@@ -18,3 +20,4 @@ pub use discovery::Session;
 pub use environments::{EnvironmentEvent, Environments};
 pub use index::{Index, IndexError, Record, Watched};
 pub use prove::{Before, Detail, Proven, prove, prove_one};
+pub use prune::{PruneOutcome, ask_prune, finalizers, prune_wave};

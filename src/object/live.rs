@@ -12,6 +12,12 @@ pub const MANAGER: &str = "fairlead";
 /// The annotation that carries the digest of the manifest that was applied last. See `plan::diff` for why it is enough.
 pub const APPLIED: &str = "fairlead.dev/applied";
 
+/// What a person says about deleting an object: `never`, or `allowed` for kinds that are otherwise never deleted.
+pub const PRUNE: &str = "fairlead.dev/prune";
+
+/// Orders an object among those of its stage, when it is written and when it is deleted.
+pub const WAVE: &str = "fairlead.dev/wave";
+
 /// The fields that our Apply entry owns, as the server wrote them: compact JSON of `fieldsV1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Owned(Box<[u8]>);
@@ -43,6 +49,10 @@ pub struct Live {
     /// Who is its controller, where it has one: such an object is not ours to delete.
     pub controller: Option<Box<str>>,
     pub deleting: bool,
+    /// What stands in its annotation [`PRUNE`].
+    pub prune: Option<Box<str>>,
+    /// What stands in its annotation [`WAVE`]; 0 where nothing does.
+    pub wave: i32,
 }
 
 impl Live {
@@ -61,20 +71,27 @@ impl Live {
         };
         let entry = meta.managed_fields.iter().flatten().find(ours);
         let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
+        let annotation = |name| meta.annotations.as_ref().and_then(|all| all.get(name)).map(String::as_str);
         Some(Self {
             key,
             gvk,
             uid: meta.uid.as_deref()?.into(),
             resource_version: meta.resource_version.as_deref()?.into(),
             labels: meta.labels.clone().unwrap_or_default(),
-            applied: meta
-                .annotations
-                .as_ref()
-                .and_then(|all| all.get(APPLIED))
-                .map(|text| Digest::from(text.as_str())),
+            applied: annotation(APPLIED).map(Digest::from),
             owned: entry.and_then(|entry| entry.fields_v1.as_ref()).map(|fields| Owned::new(&fields.0)),
             controller: controller.map(|owner| format!("{} {}", owner.kind, owner.name).into()),
             deleting: meta.deletion_timestamp.is_some(),
+            prune: annotation(PRUNE).map(Into::into),
+            wave: annotation(WAVE).and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
         })
+    }
+
+    /// Whether our Apply entry holds this label: then we wrote it, and nobody changed it since. A label that was copied
+    /// or forged is not in it.
+    pub fn owns_label(&self, name: &str) -> bool {
+        self.owned
+            .as_ref()
+            .is_some_and(|owned| owned.fields()["f:metadata"]["f:labels"].get(format!("f:{name}")).is_some())
     }
 }

@@ -60,6 +60,8 @@ pub enum RefusalKind {
     /// An object of that name is still being deleted.
     BeingDeleted,
     NotGranted,
+    /// Another Environment applied it, and has not let go.
+    OwnedElsewhere,
     TooLarge,
     /// It could not be asked: the server or the way to it failed.
     Unreachable,

@@ -3,12 +3,16 @@
 //!
 //! [`Wanted`] is an object as it will be sent; [`plan`] compares it with what is [`Live`] and puts what differs into
 //! waves; [`check`] takes the server's answers to the dry run of every step and is the only maker of a
-//! [`CheckedPlan`], which is all that `cluster` applies. Nothing here asks anybody anything.
+//! [`CheckedPlan`], which is all that `cluster` applies. [`prune()`] and [`check_prune`] do the same for what git no longer
+//! wants; [`Inventory`] says where to look for it. Nothing here asks anybody anything.
 
 mod check;
 mod diff;
 mod fields;
+mod inventory;
 mod order;
+mod ownership;
+mod prune;
 mod wanted;
 
 use std::sync::Arc;
@@ -21,7 +25,13 @@ pub use check::{
 };
 pub use diff::{Change, Reason, compare, compare_owned};
 pub use fields::{FieldChange, field_changes};
+pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
+pub use ownership::{other_owner, owned_elsewhere};
+pub use prune::{
+    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Marks, PruneAnswer, PruneHalt,
+    PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
+};
 pub use wanted::{Stamp, Wanted, WantedApp, applyset_id, stamp};
 
 use crate::object::{AppName, Digest, Live, ObjectKey, Problems};

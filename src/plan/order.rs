@@ -54,6 +54,12 @@ impl fmt::Display for WaveOrder {
     }
 }
 
+/// The place of an object of which only this is known, as of one that git no longer holds.
+pub fn order_of(gvk: &Gvk, wave: i32) -> WaveOrder {
+    let (stage, rank) = by_kind(gvk);
+    WaveOrder { stage, wave, rank, depth: 0 }
+}
+
 fn by_kind(gvk: &Gvk) -> (Stage, u8) {
     use Stage::{Foundation, Main};
     match (&*gvk.group, &*gvk.kind) {
@@ -109,13 +115,8 @@ pub fn order(objects: &[Arc<Wanted>]) -> Result<BTreeMap<ObjectKey, WaveOrder>, 
     }
     Problems::check(problems)?;
 
-    let mut orders: Vec<WaveOrder> = objects
-        .iter()
-        .map(|object| {
-            let (stage, rank) = by_kind(&object.gvk);
-            WaveOrder { stage, wave: object.wave, rank, depth: 0 }
-        })
-        .collect();
+    let mut orders: Vec<WaveOrder> =
+        objects.iter().map(|object| order_of(&object.gvk, object.wave)).collect();
     // 0 not seen, 1 on the path, 2 done. An explicit path, because chains may be as long as the app is large.
     let mut mark = vec![0u8; objects.len()];
     for start in 0..objects.len() {

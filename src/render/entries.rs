@@ -160,7 +160,7 @@ pub(crate) fn replacement(item: &Cursor<'_>, found: &mut Found) -> ReplacementSo
         }
         return ReplacementSource::Path(path.to_owned());
     }
-    ReplacementSource::Inline(Replacement::read(item, found))
+    ReplacementSource::Inline(Box::new(Replacement::read(item, found)))
 }
 
 pub(crate) fn generator(item: &Cursor<'_>, is_secret: bool, found: &mut Found) -> Generator {

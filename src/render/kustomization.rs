@@ -100,7 +100,7 @@ pub(crate) struct Replica {
 #[derive(Clone, Debug)]
 pub(crate) enum ReplacementSource {
     Path(String),
-    Inline(Replacement),
+    Inline(Box<Replacement>),
 }
 
 #[derive(Clone, Debug, Default)]
@@ -329,9 +329,10 @@ fn check_version(flavor: Flavor, api_version: Option<(Place, String)>, found: &m
         Flavor::Kustomization => "kustomize.config.k8s.io/v1beta1",
         Flavor::Component => "kustomize.config.k8s.io/v1alpha1",
     };
-    if let Some((place, given)) = api_version {
-        if !given.is_empty() && given != wanted {
-            found.push(Problem::at(place, format!("`apiVersion` must be {wanted} here")));
-        }
+    if let Some((place, given)) = api_version
+        && !given.is_empty()
+        && given != wanted
+    {
+        found.push(Problem::at(place, format!("`apiVersion` must be {wanted} here")));
     }
 }

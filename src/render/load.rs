@@ -275,11 +275,11 @@ fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading)
             if !matters {
                 return;
             }
-            if let Some(Written::Plain(text)) = document.written(pointer) {
-                if scalar.scalar().as_deref() != Some(text.as_str()) {
-                    let value = std::mem::replace(scalar, Node::Null).into_value();
-                    *scalar = Node::Odd(Box::new(Odd { value, text }));
-                }
+            if let Some(Written::Plain(text)) = document.written(pointer)
+                && scalar.scalar().as_deref() != Some(text.as_str())
+            {
+                let value = std::mem::replace(scalar, Node::Null).into_value();
+                *scalar = Node::Odd(Box::new(Odd { value, text }));
             }
         }
     }

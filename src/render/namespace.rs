@@ -68,18 +68,16 @@ fn set(
         visit(&mut object.node, &path, true, Make::Scalar, &mut |node| put(node))?;
     }
     let is_binding = matches!(&*kind, "RoleBinding" | "ClusterRoleBinding");
-    if is_binding {
-        if let Some(Node::List(list)) = object.node.get_mut("subjects") {
-            for subject in list {
-                let is = |field: &str, text: &str| subject.get(field).and_then(Node::as_str) == Some(text);
-                let follows = match subjects {
-                    Subjects::None => false,
-                    Subjects::Default => is("name", "default"),
-                    Subjects::AllServiceAccounts => is("kind", "ServiceAccount"),
-                };
-                if let Some(map) = subject.as_map_mut().filter(|_| follows) {
-                    put(map.get_or("namespace", || Node::Null))?;
-                }
+    if is_binding && let Some(Node::List(list)) = object.node.get_mut("subjects") {
+        for subject in list {
+            let is = |field: &str, text: &str| subject.get(field).and_then(Node::as_str) == Some(text);
+            let follows = match subjects {
+                Subjects::None => false,
+                Subjects::Default => is("name", "default"),
+                Subjects::AllServiceAccounts => is("kind", "ServiceAccount"),
+            };
+            if let Some(map) = subject.as_map_mut().filter(|_| follows) {
+                put(map.get_or("namespace", || Node::Null))?;
             }
         }
     }

@@ -293,12 +293,12 @@ fn json(
 
 fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, object: &mut Resource) {
     // Where kustomize keeps notes among the annotations, there are annotations to add to.
-    if object.has_notes() {
-        if let Some(metadata) = object.metadata_mut() {
-            let annotations = metadata.get_or("annotations", || Node::Null);
-            if annotations.is_null() {
-                *annotations = Node::Map(Map::new());
-            }
+    if object.has_notes()
+        && let Some(metadata) = object.metadata_mut()
+    {
+        let annotations = metadata.get_or("annotations", || Node::Null);
+        if annotations.is_null() {
+            *annotations = Node::Map(Map::new());
         }
     }
     let (kind, name) = (object.kind().to_owned(), object.name().to_owned());

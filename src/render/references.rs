@@ -136,7 +136,7 @@ fn problem(trouble: Trouble, object: &Resource, spec: &FieldSpec) -> Problem {
 
 fn role_of(object: &Resource) -> Option<GvkFilter> {
     let role = object.node.get("roleRef")?;
-    let text = |field: &str| Some(role.get(field)?.scalar()?);
+    let text = |field: &str| role.get(field)?.scalar();
     Some(GvkFilter { group: text("apiGroup")?, version: String::new(), kind: text("kind")? })
 }
 
@@ -176,10 +176,10 @@ impl Search<'_> {
     fn set_scalar(&self, node: &mut Node) -> Result<(), Trouble> {
         let Some(name) = node.scalar() else { return Ok(()) };
         let found = self.select(&name, |_| true, |one, other| one.name == other.name)?;
-        if let Some(found) = found {
-            if found.name != name {
-                *node = Node::Text(Text::new(found.name.clone(), node.is_quoted()));
-            }
+        if let Some(found) = found
+            && found.name != name
+        {
+            *node = Node::Text(Text::new(found.name.clone(), node.is_quoted()));
         }
         Ok(())
     }

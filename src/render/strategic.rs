@@ -229,13 +229,13 @@ impl<'a> Merger<'a> {
 
     fn merge_lists(&mut self, dest: Option<Node>, patch: Option<Node>, schema: Option<Schema<'a>>) -> Merged {
         let Some(keys) = schema.and_then(Schema::merge_keys) else {
-            if let Some(Node::List(items)) = &patch {
-                if items.iter().any(|item| item.get(DIRECTIVE).is_some()) {
-                    return Err(self.fault(
-                        "`$patch` in a list that has no merge key would stay in the object",
-                        Some("write the whole list, or use a JSON patch (RFC 6902)"),
-                    ));
-                }
+            if let Some(Node::List(items)) = &patch
+                && items.iter().any(|item| item.get(DIRECTIVE).is_some())
+            {
+                return Err(self.fault(
+                    "`$patch` in a list that has no merge key would stay in the object",
+                    Some("write the whole list, or use a JSON patch (RFC 6902)"),
+                ));
             }
             return Ok(patch.or(dest));
         };

@@ -57,10 +57,11 @@ pub(super) fn merge<'a>(
             None => deleted.extend(at),
             Some(mut item) => {
                 for &key in &used {
-                    if let Some(map) = item.as_map_mut() {
-                        if !map.contains_key(&keys[key]) && !values[key].is_empty() {
-                            map.insert(keys[key].clone(), plain(&values[key]));
-                        }
+                    if let Some(map) = item.as_map_mut()
+                        && !map.contains_key(&keys[key])
+                        && !values[key].is_empty()
+                    {
+                        map.insert(keys[key].clone(), plain(&values[key]));
                     }
                 }
                 merged.push((at, item));

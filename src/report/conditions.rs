@@ -1,4 +1,4 @@
-use crate::api::{AppPhase, AppStatus, Condition, ConditionStatus, EnvironmentStatus, names};
+use crate::api::{AppPhase, AppStatus, Condition, ConditionStatus, EnvironmentStatus, PruneStatus, names};
 
 /// What is wrong with an environment as a whole, so that none of its apps can be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +15,7 @@ pub struct Trouble {
 /// `Ready` has the most urgent reason of all; `Stalled` is true where nothing will go on without a person or a commit.
 pub fn conditions(
     apps: &[AppStatus],
+    prune: Option<&PruneStatus>,
     trouble: Option<&Trouble>,
     before: &EnvironmentStatus,
     generation: Option<i64>,
@@ -32,6 +33,7 @@ pub fn conditions(
         AppPhase::Waiting,
     ]);
     let suspended = with(&[AppPhase::Suspended]);
+    let halted = prune.filter(|prune| prune.halted);
     let (ready, reason, message) = if let Some(trouble) = trouble {
         (ConditionStatus::False, trouble.reason.clone(), trouble.message.clone())
     } else if let Some(app) = stuck.first() {
@@ -40,6 +42,10 @@ pub fn conditions(
         (ConditionStatus::False, app.phase.as_str().to_owned(), tell(app))
     } else if let Some(app) = suspended.first() {
         (ConditionStatus::False, "Suspended".to_owned(), tell(app))
+    } else if let Some(prune) = halted {
+        // The apps run what git says; what is left over waits for a person.
+        let message = prune.message.clone().unwrap_or_default();
+        (ConditionStatus::True, "PruneHalted".to_owned(), format!("{message} (`fairlead approve` lets it)"))
     } else if apps.is_empty() {
         (ConditionStatus::True, "NoApps".to_owned(), "the environment has no apps".to_owned())
     } else {
@@ -50,7 +56,7 @@ pub fn conditions(
         )
     };
     let truth = |yes: bool| if yes { ConditionStatus::True } else { ConditionStatus::False };
-    let stalled = !stuck.is_empty() || trouble.is_some_and(|trouble| !trouble.may_pass);
+    let stalled = !stuck.is_empty() || halted.is_some() || trouble.is_some_and(|trouble| !trouble.may_pass);
     let reconciling = !moving.is_empty() || trouble.is_some_and(|trouble| trouble.may_pass);
     [
         (names::READY, ready, reason.clone(), message.clone()),
@@ -120,7 +126,7 @@ mod tests {
     }
 
     fn told(apps: &[AppStatus]) -> Vec<(String, ConditionStatus, String)> {
-        conditions(apps, None, &EnvironmentStatus::default(), None, "now")
+        conditions(apps, None, None, &EnvironmentStatus::default(), None, "now")
             .into_iter()
             .map(|condition| (condition.type_, condition.status, condition.reason))
             .collect()
@@ -136,12 +142,27 @@ mod tests {
     }
 
     #[test]
+    fn a_halted_prune_is_for_a_person_and_the_apps_are_ready() {
+        let prune = PruneStatus { halted: true, ..PruneStatus::default() };
+        let told = conditions(
+            &[app("a", AppPhase::Ready)],
+            Some(&prune),
+            None,
+            &EnvironmentStatus::default(),
+            None,
+            "now",
+        );
+        assert_eq!((told[0].status, told[0].reason.as_str()), (ConditionStatus::True, "PruneHalted"));
+        assert_eq!(told[2].status, ConditionStatus::True, "it will not go on without a person");
+    }
+
+    #[test]
     fn a_condition_keeps_its_time_until_it_turns() {
         let mut before = EnvironmentStatus::default();
-        before.conditions = conditions(&[app("a", AppPhase::Ready)], None, &before, None, "then");
-        let same = conditions(&[app("a", AppPhase::Ready)], None, &before, None, "now");
+        before.conditions = conditions(&[app("a", AppPhase::Ready)], None, None, &before, None, "then");
+        let same = conditions(&[app("a", AppPhase::Ready)], None, None, &before, None, "now");
         assert_eq!(same[0].last_transition_time, "then");
-        let turned = conditions(&[app("a", AppPhase::Waiting)], None, &before, None, "now");
+        let turned = conditions(&[app("a", AppPhase::Waiting)], None, None, &before, None, "now");
         assert_eq!(turned[0].last_transition_time, "now");
     }
 }

@@ -2,6 +2,8 @@
 
 mod conditions;
 mod plan;
+mod prune;
 
 pub use conditions::{Trouble, conditions, same_but_times, summary};
 pub use plan::{AppPlan, PlanReport, StepReport};
+pub use prune::{DeleteReport, KeptReport, PruneReport};

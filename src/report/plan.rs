@@ -9,6 +9,8 @@ use crate::object::{Digest, Place, Problem};
 use crate::plan::{Answer, FieldChange, Plan, Proof, Reason, Refusal};
 use crate::redact;
 
+use super::PruneReport;
+
 /// The plan of an environment. The JSON of this is documented in `docs/plan.md` and kept stable.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,6 +18,8 @@ pub struct PlanReport {
     pub environment: String,
     pub revision: Option<String>,
     pub apps: Vec<AppPlan>,
+    /// What git no longer wants; `None` where no Environment says where to look.
+    pub prune: Option<PruneReport>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -139,6 +143,7 @@ impl AppPlan {
 impl PlanReport {
     pub fn has_changes(&self) -> bool {
         self.apps.iter().any(AppPlan::has_changes)
+            || self.prune.as_ref().is_some_and(|prune| prune.delete > 0)
     }
 
     pub fn is_refused(&self) -> bool {
@@ -156,11 +161,18 @@ impl PlanReport {
         let refused = self.apps.iter().filter(|app| app.is_refused()).count();
         let _ = writeln!(
             out,
-            "{}{at}: {create} to create, {update} to update, {unchanged} unchanged in {}{}",
+            "{}{at}: {create} to create, {update} to update, {}{unchanged} unchanged in {}{}",
             paint.bold(&self.environment),
+            match &self.prune {
+                Some(prune) if prune.delete > 0 => format!("{} to delete, ", prune.delete),
+                _ => String::new(),
+            },
             count(self.apps.len(), "app"),
             if refused > 0 { format!("; {} refused", count(refused, "app")) } else { String::new() },
         );
+        for risk in self.prune.iter().flat_map(PruneReport::risks) {
+            let _ = writeln!(out, "  {} {risk}", paint.yellow("!"));
+        }
         for app in &self.apps {
             for problem in &app.problems {
                 let _ = writeln!(out, "  {} {}: {problem}", paint.red("✗"), app.app);
@@ -188,6 +200,12 @@ impl PlanReport {
                 }
                 write_step(&mut out, step, &paint);
             }
+        }
+        if let Some(prune) =
+            self.prune.as_ref().filter(|prune| !prune.objects.is_empty() || !prune.kept.is_empty())
+        {
+            let _ = writeln!(out, "\n{}", paint.bold("left git"));
+            prune.list(&mut out, |sign| paint.red(sign));
         }
         out
     }

@@ -66,5 +66,6 @@ pub(super) fn waiting(wave: usize, observed: &Observed) -> Vec<Waiting> {
 /// An autoscaler that cannot read its metrics says that they are missing around us, not that what changed is broken:
 /// those of new pods come after a minute, and a cluster may have none at all.
 fn lacks_metrics(key: &ObjectKey, health: &Health) -> bool {
-    (&*key.group, &*key.kind) == ("autoscaling", "HorizontalPodAutoscaler") && health.reason.starts_with("FailedGet")
+    (&*key.group, &*key.kind) == ("autoscaling", "HorizontalPodAutoscaler")
+        && health.reason.starts_with("FailedGet")
 }

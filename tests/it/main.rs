@@ -11,6 +11,7 @@ mod gates;
 mod input;
 mod kill;
 mod preempt;
+mod prune;
 mod quiet;
 mod rollout;
 mod schema;

@@ -39,27 +39,16 @@ pub fn case_folders() -> Vec<Case> {
         if !tree.is_dir() {
             continue;
         }
-        let folder = if tree.join("overlay").is_dir() {
-            "overlay"
-        } else {
-            ""
-        };
+        let folder = if tree.join("overlay").is_dir() { "overlay" } else { "" };
         let verdict = ["ours.yaml", "ours-refused", "expected.yaml", "refused"]
             .iter()
             .map(|name| path.join(name))
             .find(|path| path.exists())
             .unwrap_or_else(|| panic!("{} has no verdict", path.display()));
-        let is_our_choice = verdict
-            .file_name()
-            .is_some_and(|name| name.to_string_lossy().starts_with("ours"));
+        let is_our_choice =
+            verdict.file_name().is_some_and(|name| name.to_string_lossy().starts_with("ours"));
         let name = entry.file_name().to_string_lossy().into_owned();
-        cases.push(Case {
-            name,
-            tree,
-            folder: folder.to_owned(),
-            verdict,
-            is_our_choice,
-        });
+        cases.push(Case { name, tree, folder: folder.to_owned(), verdict, is_our_choice });
     }
     cases.sort_by(|one, other| one.name.cmp(&other.name));
     cases
@@ -75,16 +64,10 @@ pub fn expected(case: &Case) -> Verdict {
 
 /// The judge's output is YAML that was written from JSON: every reader takes it for the same.
 pub fn documents(text: &[u8]) -> Vec<Value> {
-    let limits = yaml::Limits {
-        file_bytes: u64::MAX,
-        ..yaml::Limits::default()
-    };
+    let limits = yaml::Limits { file_bytes: u64::MAX, ..yaml::Limits::default() };
     let path = TreePath::new("expected.yaml").expect("a plain path");
     let documents = yaml::read(text, &path, Dialect::Kustomize, &limits).expect("the judge writes YAML");
-    documents
-        .into_iter()
-        .map(|document| document.into_value())
-        .collect()
+    documents.into_iter().map(|document| document.into_value()).collect()
 }
 
 pub fn memory_tree(root: &Path) -> MemoryTree {
@@ -95,30 +78,20 @@ pub fn memory_tree(root: &Path) -> MemoryTree {
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) {
-    for entry in fs::read_dir(folder)
-        .expect("a case's folder can be read")
-        .flatten()
-    {
+    for entry in fs::read_dir(folder).expect("a case's folder can be read").flatten() {
         let path = entry.path();
         if path.is_dir() {
             collect(root, &path, files);
         } else {
-            let name = path
-                .strip_prefix(root)
-                .expect("it lies below")
-                .to_string_lossy()
-                .into_owned();
+            let name = path.strip_prefix(root).expect("it lies below").to_string_lossy().into_owned();
             files.push((name, fs::read(&path).expect("a case's file can be read")));
         }
     }
 }
 
 pub fn judge(kustomize: &str, root: &Path, folder: &str) -> Verdict {
-    let output = Command::new(kustomize)
-        .arg("build")
-        .arg(root.join(folder))
-        .output()
-        .expect("the judge can be run");
+    let output =
+        Command::new(kustomize).arg("build").arg(root.join(folder)).output().expect("the judge can be run");
     match output.status.success() {
         true => Verdict::Objects(documents(&output.stdout)),
         false => Verdict::Refused(String::from_utf8_lossy(&output.stderr).into_owned()),
@@ -158,15 +131,14 @@ fn first_difference(path: &str, ours: &Value, theirs: &Value) -> Option<String> 
     match (ours, theirs) {
         (Value::Object(one), Value::Object(other)) => {
             let keys: std::collections::BTreeSet<&String> = one.keys().chain(other.keys()).collect();
-            keys.into_iter()
-                .find_map(|key| match (one.get(key), other.get(key)) {
-                    (Some(one), Some(other)) => first_difference(&format!("{path}.{key}"), one, other),
-                    (Some(one), None) => Some(format!("{path}.{key}: we have {one}, they have nothing")),
-                    (None, other) => Some(format!(
-                        "{path}.{key}: we have nothing, they have {}",
-                        other.unwrap_or(&Value::Null)
-                    )),
-                })
+            keys.into_iter().find_map(|key| match (one.get(key), other.get(key)) {
+                (Some(one), Some(other)) => first_difference(&format!("{path}.{key}"), one, other),
+                (Some(one), None) => Some(format!("{path}.{key}: we have {one}, they have nothing")),
+                (None, other) => Some(format!(
+                    "{path}.{key}: we have nothing, they have {}",
+                    other.unwrap_or(&Value::Null)
+                )),
+            })
         }
         (Value::Array(one), Value::Array(other)) if one.len() == other.len() => one
             .iter()

@@ -24,13 +24,8 @@ const KINDS: [&str; 12] = [
     "Thing",
     "DaemonSet",
 ];
-const IMAGES: [&str; 5] = [
-    "nginx",
-    "nginx:1.25",
-    "reg.local:5000/a/app:v1",
-    "busybox@sha256:abcd",
-    "reg.local/app:v2@sha256:ef",
-];
+const IMAGES: [&str; 5] =
+    ["nginx", "nginx:1.25", "reg.local:5000/a/app:v1", "busybox@sha256:abcd", "reg.local/app:v2@sha256:ef"];
 const SCALARS: [&str; 16] = [
     "x",
     "\"x\"",
@@ -69,12 +64,7 @@ fn pick<'a>(rng: &mut Rng, from: &[&'a str]) -> &'a str {
 impl<'r> Tree<'r> {
     /// The tree of a seed; its top folder is `overlay`.
     pub fn new(rng: &'r mut Rng) -> Self {
-        let mut tree = Self {
-            rng,
-            files: Files::new(),
-            made: Vec::new(),
-            generated: Vec::new(),
-        };
+        let mut tree = Self { rng, files: Files::new(), made: Vec::new(), generated: Vec::new() };
         let layers = tree.rng.usize(1..4);
         for layer in 0..layers {
             let folder = match layer {
@@ -99,12 +89,8 @@ impl<'r> Tree<'r> {
         if self.chance(WRONG) {
             return Some((pick(self.rng, &KINDS), pick(self.rng, &NAMES)));
         }
-        let fit: Vec<_> = self
-            .made
-            .iter()
-            .filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind))
-            .copied()
-            .collect();
+        let fit: Vec<_> =
+            self.made.iter().filter(|(kind, _)| kinds.is_empty() || kinds.contains(kind)).copied().collect();
         (!fit.is_empty()).then(|| fit[self.rng.usize(..fit.len())])
     }
 
@@ -114,11 +100,7 @@ impl<'r> Tree<'r> {
         if nth > 0 {
             resources.push(format!("../layer{}", nth - 1));
         }
-        let own = if nth == 0 {
-            self.rng.usize(1..6)
-        } else {
-            self.rng.usize(..2)
-        };
+        let own = if nth == 0 { self.rng.usize(1..6) } else { self.rng.usize(..2) };
         for number in 0..own {
             let name = format!("r{number}.yaml");
             let mut content = self.object();
@@ -155,11 +137,8 @@ impl<'r> Tree<'r> {
             }
         }
         if self.chance(20) {
-            let flag = self.pick(&[
-                "includeSelectors: true",
-                "includeTemplates: true",
-                "includeSelectors: false",
-            ]);
+            let flag =
+                self.pick(&["includeSelectors: true", "includeTemplates: true", "includeSelectors: false"]);
             let _ = writeln!(
                 text,
                 "labels:\n  - pairs: {{team: {}, \"n1\": \"5\"}}\n    {flag}",
@@ -175,13 +154,7 @@ impl<'r> Tree<'r> {
         if self.chance(25) {
             text.push_str("images:\n");
             for _ in 0..self.rng.usize(1..3) {
-                let name = self.pick(&[
-                    "nginx",
-                    "reg.local:5000/a/app",
-                    "busybox",
-                    "reg.local/app",
-                    ".*app",
-                ]);
+                let name = self.pick(&["nginx", "reg.local:5000/a/app", "busybox", "reg.local/app", ".*app"]);
                 let change = self.pick(&[
                     "newTag: v9",
                     "newName: other/name",
@@ -192,29 +165,29 @@ impl<'r> Tree<'r> {
                 let _ = writeln!(text, "  - {{name: \"{name}\", {change}}}");
             }
         }
-        if self.chance(15) {
-            if let Some((_, name)) = self.made(&["Deployment", "StatefulSet"]) {
-                let _ = writeln!(text, "replicas: [{{name: {name}, count: 4}}]");
-            }
+        if self.chance(15)
+            && let Some((_, name)) = self.made(&["Deployment", "StatefulSet"])
+        {
+            let _ = writeln!(text, "replicas: [{{name: {name}, count: 4}}]");
         }
         self.generators(folder, text);
         self.patches(folder, text);
         if self.chance(12) {
             self.replacements(text);
         }
-        if self.chance(12) {
-            if let Some((_, name)) = self.made(&["Service"]) {
-                let _ = writeln!(
-                    text,
-                    "vars:\n  - {{name: V{}, objref: {{apiVersion: v1, kind: Service, name: {name}}}{}}}",
-                    self.rng.usize(1..5),
-                    self.pick(&[
-                        "",
-                        ", fieldref: {fieldPath: 'spec.ports[0].port'}",
-                        ", fieldref: {fieldPath: spec.type}"
-                    ])
-                );
-            }
+        if self.chance(12)
+            && let Some((_, name)) = self.made(&["Service"])
+        {
+            let _ = writeln!(
+                text,
+                "vars:\n  - {{name: V{}, objref: {{apiVersion: v1, kind: Service, name: {name}}}{}}}",
+                self.rng.usize(1..5),
+                self.pick(&[
+                    "",
+                    ", fieldref: {fieldPath: 'spec.ports[0].port'}",
+                    ", fieldref: {fieldPath: spec.type}"
+                ])
+            );
         }
         if self.chance(6) {
             let _ = writeln!(text, "sortOptions: {{order: {}}}", self.pick(&["fifo", "legacy"]));
@@ -232,12 +205,8 @@ impl<'r> Tree<'r> {
                 continue;
             }
             let _ = writeln!(text, "{field}:");
-            let known: Vec<_> = self
-                .generated
-                .iter()
-                .filter(|(of, _)| *of == field)
-                .map(|(_, name)| *name)
-                .collect();
+            let known: Vec<_> =
+                self.generated.iter().filter(|(of, _)| *of == field).map(|(_, name)| *name).collect();
             let (name, behavior) = match known.as_slice() {
                 [name, ..] if self.chance(60) => (*name, Some(self.pick(&["merge", "replace"]))),
                 _ => (
@@ -263,15 +232,11 @@ impl<'r> Tree<'r> {
             }
             if self.chance(30) {
                 let _ = writeln!(text, "    files: [data.txt]");
-                self.files
-                    .insert(format!("{folder}/data.txt"), self_text(self.rng));
+                self.files.insert(format!("{folder}/data.txt"), self_text(self.rng));
             }
             if self.chance(20) {
                 let _ = writeln!(text, "    envs: [data.env]");
-                self.files.insert(
-                    format!("{folder}/data.env"),
-                    "# c\nENV=1\n  E2=a=b\nE3\n".to_owned(),
-                );
+                self.files.insert(format!("{folder}/data.env"), "# c\nENV=1\n  E2=a=b\nE3\n".to_owned());
             }
             if self.chance(20) {
                 let option = self.pick(&[
@@ -301,11 +266,7 @@ impl<'r> Tree<'r> {
                 let is_json = self.chance(35);
                 let has_target = is_json || self.chance(30);
                 let (kind, _) = self.made(&[]).unwrap_or(("Deployment", "web"));
-                let body = if is_json {
-                    self.json_patch(kind)
-                } else {
-                    self.strategic()
-                };
+                let body = if is_json { self.json_patch(kind) } else { self.strategic() };
                 if self.chance(40) {
                     let name = format!("p{number}.yaml");
                     let _ = writeln!(text, "  - path: {name}");
@@ -317,11 +278,7 @@ impl<'r> Tree<'r> {
                     }
                 }
                 if has_target {
-                    let target = if is_json {
-                        format!("kind: {kind}")
-                    } else {
-                        self.target()
-                    };
+                    let target = if is_json { format!("kind: {kind}") } else { self.target() };
                     let _ = writeln!(text, "    target: {{{target}}}");
                 }
             }
@@ -348,11 +305,7 @@ impl<'r> Tree<'r> {
 
     fn json_patch(&mut self, kind: &str) -> String {
         let mut text = String::new();
-        let mut paths = vec![
-            "/metadata/annotations/p",
-            "/metadata/annotations/p",
-            "/metadata/name",
-        ];
+        let mut paths = vec!["/metadata/annotations/p", "/metadata/annotations/p", "/metadata/name"];
         match kind {
             "ConfigMap" => paths.extend(["/data/a", "/data/new", "/data/k"]),
             "Deployment" | "StatefulSet" | "DaemonSet" => {
@@ -369,11 +322,7 @@ impl<'r> Tree<'r> {
         for _ in 0..self.rng.usize(1..3) {
             let path = pick(self.rng, &paths);
             let op = self.pick(&["add", "add", "add", "replace", "replace"]);
-            let op = if self.chance(WRONG) {
-                self.pick(&["remove", "test"])
-            } else {
-                op
-            };
+            let op = if self.chance(WRONG) { self.pick(&["remove", "test"]) } else { op };
             let value = match path {
                 "/metadata/labels" => "{l: m}",
                 "/metadata/name" => "web",
@@ -393,10 +342,8 @@ impl<'r> Tree<'r> {
                     let _ = writeln!(text, "- {{op: remove, path: {path}}}");
                 }
                 "copy" => {
-                    let _ = writeln!(
-                        text,
-                        "- {{op: copy, from: {path}, path: /metadata/annotations/copied}}"
-                    );
+                    let _ =
+                        writeln!(text, "- {{op: copy, from: {path}, path: /metadata/annotations/copied}}");
                 }
                 op => {
                     let _ = writeln!(text, "- op: {op}\n  path: {path}\n  value: {value}");
@@ -418,12 +365,7 @@ impl<'r> Tree<'r> {
         }
         match kind {
             "ConfigMap" | "Secret" => {
-                let _ = writeln!(
-                    text,
-                    "data: {{a: {}, k: {}}}",
-                    self.pick(&SCALARS),
-                    self.pick(&SCALARS)
-                );
+                let _ = writeln!(text, "data: {{a: {}, k: {}}}", self.pick(&SCALARS), self.pick(&SCALARS));
             }
             "Deployment" | "StatefulSet" | "DaemonSet" => {
                 text.push_str("spec:\n");
@@ -527,18 +469,9 @@ impl<'r> Tree<'r> {
                 ]),
                 true,
             ),
-            "Service" => (
-                self.pick(&["spec.ports.0.port", "spec.type", "spec.ports.0.targetPort"]),
-                false,
-            ),
+            "Service" => (self.pick(&["spec.ports.0.port", "spec.type", "spec.ports.0.targetPort"]), false),
             "Thing" => (
-                self.pick(&[
-                    "spec.list.1",
-                    "spec.map.deep.er",
-                    "spec.map.n",
-                    "spec.flag",
-                    "spec.list.2",
-                ]),
+                self.pick(&["spec.list.1", "spec.map.deep.er", "spec.map.n", "spec.flag", "spec.list.2"]),
                 true,
             ),
             _ => ("metadata.annotations.r", true),
@@ -553,16 +486,9 @@ impl<'r> Tree<'r> {
             ]));
         }
         let select = self.pick(&["", "name"]);
-        let select = if select.is_empty() {
-            format!("kind: {kind}")
-        } else {
-            format!("kind: {kind}, name: {name}")
-        };
-        let reject = if self.chance(15) {
-            "\n        reject: [{name: db}]"
-        } else {
-            ""
-        };
+        let select =
+            if select.is_empty() { format!("kind: {kind}") } else { format!("kind: {kind}, name: {name}") };
+        let reject = if self.chance(15) { "\n        reject: [{name: db}]" } else { "" };
         let _ = writeln!(
             text,
             "      - select: {{{select}}}{reject}\n        fieldPaths: ['{path}']\n        options: {{{options}}}"
@@ -578,11 +504,8 @@ impl<'r> Tree<'r> {
             let _ = writeln!(text, "  namespace: {}", self.pick(&["prod", "dev", "default"]));
         }
         if self.chance(50) {
-            let _ = writeln!(
-                text,
-                "  labels: {{app: {}}}",
-                self.pick(&["web", "\"web\"", "db", "5", "\"5\""])
-            );
+            let _ =
+                writeln!(text, "  labels: {{app: {}}}", self.pick(&["web", "\"web\"", "db", "5", "\"5\""]));
         }
         if self.chance(30) {
             let _ = writeln!(
@@ -677,10 +600,7 @@ impl<'r> Tree<'r> {
             lines.push(format!("      env: [{{name: A, value: {}}}, {{name: B, valueFrom: {{configMapKeyRef: {{name: {name}, key: a}}}}}}]", self.pick(&["\"1\"", "x", "$(V1)", "\"a $(V4)\""])));
         }
         if self.chance(40) {
-            lines.push(format!(
-                "      ports: [{{containerPort: 80{}}}]",
-                self.pick(&["", ", name: http"])
-            ));
+            lines.push(format!("      ports: [{{containerPort: 80{}}}]", self.pick(&["", ", name: http"])));
         }
         if self.chance(30) {
             lines.push(format!(

@@ -31,7 +31,7 @@ pub enum Class {
     DryRun,
     /// An object of an app is written.
     Write,
-    /// The status of an Environment is written.
+    /// The status of an Environment is written, or what the agent says in its metadata.
     Status,
     Event,
 }
@@ -199,7 +199,7 @@ fn classify(method: &Method, path: &str, query: &str) -> Class {
         (true, [_]) => Class::List,
         (true, _) => Class::Get,
         (false, ["events", ..]) => Class::Event,
-        (false, ["environments", _, "status"]) => Class::Status,
+        (false, ["environments", ..]) => Class::Status,
         (false, _) if query.contains("dryRun=All") => Class::DryRun,
         (false, _) => Class::Write,
     }

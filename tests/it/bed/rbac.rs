@@ -74,7 +74,7 @@ pub fn grant(api: &Api, namespace: &str, deployers: &str, cluster_rules: &[Value
     api.apply(&json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": deployer.1, "namespace": deployers},
     }));
-    let write = ["create", "patch"];
+    let write = ["create", "patch", "delete"];
     let rules = [
         rule(
             &[""],

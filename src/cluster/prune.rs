@@ -1,0 +1,184 @@
+//! Deletes what a [`CheckedPrune`] holds, wave by wave. Nothing else in the program deletes an object.
+
+use futures::stream::{self, StreamExt};
+use http::{Method, StatusCode};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::call::{Call, CallError, JSON, METADATA, chain};
+use super::discovery::Session;
+use super::prove::AT_ONCE;
+use crate::api::Identity;
+use crate::object::{Live, ObjectKey};
+use crate::plan::{CheckedPrune, Doomed, Due, PruneAnswer, PruneRefusal, RefusalKind};
+
+/// What came of one wave of deletes.
+#[derive(Clone, Debug, Default)]
+pub struct PruneOutcome {
+    pub deleted: Vec<ObjectKey>,
+    pub refused: Vec<PruneRefusal>,
+    /// Something newer came; what was not begun was left.
+    pub stopped: bool,
+}
+
+/// Asks the server about each delete, without deleting: in the order of [`Due::objects`].
+pub async fn ask_prune(session: &Session, due: &Due, identity: Option<&Identity>) -> Vec<PruneAnswer> {
+    let objects = due.objects();
+    let asked = stream::iter(0..objects.len()).map(|n| async move {
+        let answer = match delete(session, &objects[n], identity, true).await {
+            Ok(true) => PruneAnswer::Accepted,
+            Ok(false) => PruneAnswer::Gone,
+            Err(refusal) => PruneAnswer::Refused(refusal),
+        };
+        (n, answer)
+    });
+    let mut answers: Vec<(usize, PruneAnswer)> = asked.buffer_unordered(AT_ONCE).collect().await;
+    answers.sort_by_key(|(n, _)| *n);
+    answers.into_iter().map(|(_, answer)| answer).collect()
+}
+
+/// Deletes wave `n`. `stop` ends it between two requests; one that is under way is finished.
+pub async fn prune_wave(
+    session: &Session,
+    prune: &CheckedPrune,
+    n: usize,
+    identity: Option<&Identity>,
+    stop: &CancellationToken,
+) -> PruneOutcome {
+    let mut outcome = PruneOutcome::default();
+    let Some(wave) = prune.waves().get(n) else { return outcome };
+    // One after the other: deletes are few, and a newer commit can still stop all but one.
+    for object in wave {
+        if stop.is_cancelled() {
+            outcome.stopped = true;
+            break;
+        }
+        match delete(session, object, identity, false).await {
+            Ok(_) => outcome.deleted.push(object.live.key.clone()),
+            Err(refusal) => {
+                outcome.refused.push(refusal);
+                break;
+            }
+        }
+    }
+    outcome
+}
+
+/// The finalizers of objects that are being deleted and do not go.
+pub async fn finalizers(session: &Session, objects: &[Doomed]) -> Vec<(ObjectKey, Vec<String>)> {
+    let mut found = Vec::new();
+    for object in objects {
+        let live = &object.live;
+        let Some(path) = session.path(&live.gvk, &live.key) else { continue };
+        let Ok(reply) = session.cluster.send(&Call::get(path).accept(METADATA)).await else { continue };
+        let Ok(now) = reply.json() else { continue };
+        if now["metadata"]["uid"].as_str() != Some(&live.uid) {
+            continue;
+        }
+        let names = now["metadata"]["finalizers"].as_array().into_iter().flatten();
+        let names = names.filter_map(|name| name.as_str()).map(str::to_owned).collect();
+        found.push((live.key.clone(), names));
+    }
+    found
+}
+
+/// `false` where it was gone already.
+async fn delete(
+    session: &Session,
+    object: &Doomed,
+    identity: Option<&Identity>,
+    dry_run: bool,
+) -> Result<bool, PruneRefusal> {
+    let live = &*object.live;
+    let refuse = |kind, message: String| PruneRefusal { key: live.key.clone(), kind, message };
+    let Some(path) = session.path(&live.gvk, &live.key) else {
+        return Err(refuse(RefusalKind::UnknownKind, "its kind is not served".to_owned()));
+    };
+    match session.cluster.send(&call(path, live, identity, dry_run)).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.is_not_found() => Ok(false),
+        Err(CallError::Refused { status, body }) => {
+            let error = CallError::Refused { status, body };
+            Err(match status {
+                // The object changed since it was looked at: what it is now decides anew.
+                StatusCode::CONFLICT => {
+                    refuse(RefusalKind::Conflict, "it changed in the meantime".to_owned())
+                }
+                StatusCode::FORBIDDEN => refuse(RefusalKind::Forbidden, error.to_string()),
+                status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                    refuse(RefusalKind::Unreachable, error.to_string())
+                }
+                _ => refuse(RefusalKind::Invalid, error.to_string()),
+            })
+        }
+        Err(error) => Err(refuse(RefusalKind::Unreachable, chain(&error))),
+    }
+}
+
+/// A delete of the object as it was looked at: of this uid, in this version, and of no other.
+fn call<'a>(path: String, live: &Live, identity: Option<&'a Identity>, dry_run: bool) -> Call<'a> {
+    let mut options = json!({
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "preconditions": {"uid": live.uid, "resourceVersion": live.resource_version},
+        "propagationPolicy": propagation(live),
+    });
+    // The server reads the options of a delete from its body or from its query, and from the body where there is one.
+    // The query only tells our own counters what kind of request it was.
+    let path = if dry_run {
+        options["dryRun"] = json!(["All"]);
+        format!("{path}?dryRun=All")
+    } else {
+        path
+    };
+    Call {
+        method: Method::DELETE,
+        path,
+        body: Some(options.to_string().into()),
+        content_type: JSON,
+        accept: JSON,
+        identity,
+    }
+}
+
+/// A workload is gone when its pods are: what it uses goes in a later wave and must outlive them.
+fn propagation(live: &Live) -> &'static str {
+    match &*live.gvk.group {
+        "apps" | "batch" => "Foreground",
+        _ => "Background",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn body(api_version: &str, kind: &str, dry_run: bool) -> (String, Value) {
+        let live = Live::read(&json!({"apiVersion": api_version, "kind": kind, "metadata": {
+            "name": "a", "namespace": "web", "uid": "u-1", "resourceVersion": "42"}}))
+        .unwrap();
+        let call = call("/path".into(), &live, None, dry_run);
+        (call.path, serde_json::from_slice(&call.body.unwrap()).unwrap())
+    }
+
+    #[test]
+    fn a_delete_is_of_one_object_in_one_version() {
+        let (_, options) = body("v1", "ConfigMap", false);
+        assert_eq!(options["preconditions"], json!({"uid": "u-1", "resourceVersion": "42"}));
+        assert_eq!(options["propagationPolicy"], "Background");
+        assert!(options.get("dryRun").is_none());
+    }
+
+    #[test]
+    fn a_dry_run_says_so_where_the_server_reads_it() {
+        let (path, options) = body("v1", "ConfigMap", true);
+        assert_eq!((options["dryRun"].clone(), path.as_str()), (json!(["All"]), "/path?dryRun=All"));
+    }
+
+    #[test]
+    fn a_workload_is_gone_when_its_pods_are() {
+        assert_eq!(body("apps/v1", "Deployment", false).1["propagationPolicy"], "Foreground");
+    }
+}

@@ -1,0 +1,523 @@
+//! Which live objects git no longer wants, which of those may be deleted, when, and how many at once.
+//!
+//! Deleting is the one thing that cannot be taken back, so it needs evidence at every step, and the lack of any keeps:
+//!
+//! 1. Every app of the environment rendered. What one drops another may have taken, so one that is unknown keeps all.
+//! 2. No app wants the object. One that moved, or whose app was renamed, is wanted, and keeps its uid.
+//! 3. The object is ours by more than its labels, which anyone may copy: our Apply entry holds them ([`SkipReason`]).
+//! 4. It is no more than the budget, and no app shrank to nothing ([`PruneHalt`]); else a person says so.
+//! 5. Its app runs what git says and has passed its gates, and so has every app that depends on it ([`PruneWait`]).
+//! 6. The server takes a dry run of each delete. Only [`check_prune`] makes a [`CheckedPrune`], and `cluster` deletes
+//!    nothing else.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::order::order_of;
+use super::{RefusalKind, WantedApp, WaveOrder};
+use crate::object::{AppName, Digest, Gvk, Live, ObjectKey};
+
+/// One app, as the newest configuration that could be read has it.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    pub app: AppName,
+    /// What it wants; `None` where its files could not be rendered.
+    pub wanted: Option<Arc<WantedApp>>,
+    pub depends_on: Vec<AppName>,
+}
+
+/// What all apps of an environment want together. Made once for each revision, asked often.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    apps: BTreeMap<AppName, App>,
+    keys: HashSet<ObjectKey>,
+    digests: HashMap<Digest, ObjectKey>,
+    unrendered: Vec<AppName>,
+}
+
+#[derive(Clone, Debug)]
+struct App {
+    objects: usize,
+    /// The apps that say they depend on it, directly.
+    needed_by: BTreeSet<AppName>,
+}
+
+impl Claims {
+    pub fn new(claims: &[Claim]) -> Self {
+        let mut all = Self::default();
+        for claim in claims {
+            let Some(wanted) = &claim.wanted else {
+                all.unrendered.push(claim.app.clone());
+                continue;
+            };
+            for object in &wanted.objects {
+                all.keys.insert(object.key.clone());
+                all.digests.insert(object.digest.clone(), object.key.clone());
+            }
+        }
+        for claim in claims {
+            let objects = claim.wanted.as_ref().map_or(0, |wanted| wanted.objects.len());
+            let needs_it = claims.iter().filter(|other| other.depends_on.contains(&claim.app));
+            let needed_by = needs_it.map(|other| other.app.clone()).collect();
+            all.apps.insert(claim.app.clone(), App { objects, needed_by });
+        }
+        all
+    }
+
+    pub fn wants(&self, key: &ObjectKey) -> bool {
+        self.keys.contains(key)
+    }
+
+    /// The apps that must have settled before anything that bears this app's name is deleted: the app and whoever depends
+    /// on it, at any distance. For an app that is gone, nobody knows who depended on it: all of them.
+    fn before_deleting(&self, app: &str) -> BTreeSet<&AppName> {
+        let Some((name, _)) = self.apps.iter().find(|(name, _)| name.as_str() == app) else {
+            return self.apps.keys().collect();
+        };
+        let mut found = BTreeSet::from([name]);
+        let mut open = vec![name];
+        while let Some(next) = open.pop() {
+            for needs_it in self.apps.get(next).into_iter().flat_map(|app| &app.needed_by) {
+                if found.insert(needs_it) {
+                    open.push(needs_it);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What marks an object as an environment's, by name and by value.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks<'a> {
+    pub app_label: &'a str,
+    pub environment_label: &'a str,
+    pub environment: &'a str,
+    pub part_of_label: &'a str,
+    pub part_of: &'a str,
+}
+
+/// How many objects may be deleted without asking anyone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    pub max: u32,
+    /// Of the environment's objects, rounded up; 0 asks always.
+    pub percent: u8,
+}
+
+impl Budget {
+    pub fn allows(&self, total: usize) -> usize {
+        let share = (total * usize::from(self.percent)).div_ceil(100);
+        share.min(usize::try_from(self.max).unwrap_or(usize::MAX))
+    }
+}
+
+/// What a person allowed beyond the budget.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Approval {
+    /// The digest of the set that was shown.
+    pub digest: Option<Digest>,
+    /// The objects of an approved set, as [`Doomed::token`] names them: so what is left of it stays approved.
+    pub tokens: BTreeSet<Box<str>>,
+}
+
+impl Approval {
+    fn covers(&self, doomed: &[Doomed], digest: &Digest) -> bool {
+        self.digest.as_ref() == Some(digest)
+            || doomed.iter().all(|object| self.tokens.contains(&object.token()))
+    }
+}
+
+/// An object that is to go.
+#[derive(Clone, Debug)]
+pub struct Doomed {
+    pub live: Arc<Live>,
+    /// The app that it says it belongs to.
+    pub app: Box<str>,
+    pub order: WaveOrder,
+}
+
+impl Doomed {
+    /// This object and no other that may come to bear its name.
+    pub fn token(&self) -> Box<str> {
+        Digest::of_parts([self.live.key.to_string().as_str(), &self.live.uid]).short().into()
+    }
+}
+
+/// Why an object that git does not want is kept all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "camelCase")]
+pub enum SkipReason {
+    /// It says that it belongs to the environment, and not to our ApplySet.
+    NotPartOf,
+    /// It bears no Apply entry of ours, or one that does not hold this label: so we did not put it there.
+    NotApplied {
+        lacks: String,
+    },
+    /// It bears the digest of another object: whoever made it copied that one.
+    Copy {
+        of: ObjectKey,
+    },
+    Controlled {
+        by: String,
+    },
+    BeingDeleted,
+    /// Deleting one deletes what people keep in it.
+    Protected {
+        kind: String,
+    },
+    /// `fairlead.dev/prune: never`.
+    Never,
+    /// The annotation says something that we do not know.
+    UnknownWord {
+        word: String,
+    },
+    /// Where it is, the environment may not write.
+    NotGranted,
+}
+
+impl fmt::Display for SkipReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPartOf => {
+                f.write_str("it bears the environment's label and is not part of its ApplySet")
+            }
+            Self::NotApplied { lacks } => write!(f, "Fairlead did not apply it: it lacks {lacks}"),
+            Self::Copy { of } => write!(f, "it is a copy of {of}"),
+            Self::Controlled { by } => write!(f, "{by} controls it"),
+            Self::BeingDeleted => f.write_str("it is being deleted already"),
+            Self::Protected { kind } => {
+                write!(f, "a {kind} is deleted only where it says `{}: allowed`", crate::object::PRUNE)
+            }
+            Self::Never => write!(f, "it says `{}: never`", crate::object::PRUNE),
+            Self::UnknownWord { word } => {
+                write!(
+                    f,
+                    "it says `{}: {word}`, and only `never` and `allowed` are known",
+                    crate::object::PRUNE
+                )
+            }
+            Self::NotGranted => f.write_str("the Environment does not grant the place where it is"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    pub key: ObjectKey,
+    pub why: SkipReason,
+}
+
+/// Why a person is asked first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "halt", rename_all = "camelCase")]
+pub enum PruneHalt {
+    OverBudget {
+        count: usize,
+        allowed: usize,
+        total: usize,
+        budget: Budget,
+    },
+    /// The app is still there and wants nothing any more.
+    Emptied {
+        app: String,
+        count: usize,
+    },
+    /// The configuration lists no apps at all.
+    NoApps,
+}
+
+impl fmt::Display for PruneHalt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OverBudget { count, allowed, total, budget } => write!(
+                f,
+                "{count} of {total} objects would be deleted, and {allowed} may be (at most {}, and {} %)",
+                budget.max, budget.percent
+            ),
+            Self::Emptied { app, count } => {
+                write!(f, "the app {app} renders to nothing, and its {count} objects would be deleted")
+            }
+            Self::NoApps => f.write_str("the configuration lists no apps, and everything would be deleted"),
+        }
+    }
+}
+
+/// What has to happen first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "wait", rename_all = "camelCase")]
+pub enum PruneWait {
+    /// Nobody knows what these apps want.
+    Unrendered { apps: Vec<AppName> },
+    /// These apps have not passed their gates.
+    NotReady { apps: Vec<AppName> },
+}
+
+impl fmt::Display for PruneWait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |apps: &[AppName]| apps.iter().map(AppName::as_str).collect::<Vec<_>>().join(", ");
+        match self {
+            Self::Unrendered { apps } => {
+                write!(f, "nothing is deleted while nobody knows what {} wants", list(apps))
+            }
+            Self::NotReady { apps } => write!(f, "waits for the gates of {}", list(apps)),
+        }
+    }
+}
+
+/// Deletes that may begin now, all of one app's name. Made by [`prune`] only.
+#[derive(Clone, Debug)]
+pub struct Due {
+    app: Box<str>,
+    objects: Vec<Doomed>,
+}
+
+impl Due {
+    pub fn app(&self) -> &str {
+        &self.app
+    }
+
+    pub fn objects(&self) -> &[Doomed] {
+        &self.objects
+    }
+}
+
+/// What git no longer wants, and what is to be done about it now.
+#[derive(Clone, Debug)]
+pub struct PrunePlan {
+    /// Everything that would go, in the order in which it would.
+    pub doomed: Vec<Doomed>,
+    pub kept: Vec<Kept>,
+    /// How many objects the environment has.
+    pub total: usize,
+    /// Names the set of `doomed`, for whoever approves it.
+    pub digest: Digest,
+    pub halts: Vec<PruneHalt>,
+    pub waits: Vec<PruneWait>,
+    due: Vec<Due>,
+    approved: bool,
+}
+
+impl PrunePlan {
+    /// What may begin now; nothing while anything halts it.
+    pub fn due(&self) -> &[Due] {
+        &self.due
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.doomed.is_empty()
+    }
+
+    /// More than the budget, and a person has allowed it.
+    pub fn is_approved(&self) -> bool {
+        self.approved
+    }
+}
+
+/// What is known when it is decided.
+pub struct PruneView<'a> {
+    pub marks: Marks<'a>,
+    pub claims: &'a Claims,
+    /// How many objects bear the environment's label, wanted or not.
+    pub total: usize,
+    pub budget: Budget,
+    pub approval: &'a Approval,
+    /// Whether the environment may write where this object is.
+    pub granted: &'a dyn Fn(&Live) -> bool,
+    /// Whether an app runs what git says, passed its gates, and has nothing under way.
+    pub ready: &'a dyn Fn(&AppName) -> bool,
+}
+
+/// Decides about the objects that bear an environment's label. The index that they come from was listed completely.
+pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
+    let mut plan = PrunePlan {
+        doomed: Vec::new(),
+        kept: Vec::new(),
+        total: view.total,
+        digest: Digest::of_parts([]),
+        halts: Vec::new(),
+        waits: Vec::new(),
+        due: Vec::new(),
+        approved: false,
+    };
+    if !view.claims.unrendered.is_empty() {
+        plan.waits.push(PruneWait::Unrendered { apps: view.claims.unrendered.clone() });
+        return plan;
+    }
+    for object in live {
+        if view.claims.wants(&object.key)
+            || object.labels.get(view.marks.environment_label).map(String::as_str)
+                != Some(view.marks.environment)
+        {
+            continue;
+        }
+        match skip(view, object) {
+            Some(why) => plan.kept.push(Kept { key: object.key.clone(), why }),
+            None => plan.doomed.push(Doomed {
+                app: object.labels.get(view.marks.app_label).map_or("", String::as_str).into(),
+                order: order_of(&object.gvk, object.wave),
+                live: object.clone(),
+            }),
+        }
+    }
+    // What was written last goes first.
+    plan.doomed.sort_by(|a, b| b.order.cmp(&a.order).then_with(|| a.live.key.cmp(&b.live.key)));
+    plan.kept.sort_by(|a, b| a.key.cmp(&b.key));
+    let tokens: BTreeSet<Box<str>> = plan.doomed.iter().map(Doomed::token).collect();
+    plan.digest = Digest::of_parts(tokens.iter().map(|token| &**token));
+    if plan.doomed.is_empty() {
+        return plan;
+    }
+    plan.halts = halts(view, &plan.doomed);
+    if !plan.halts.is_empty() && view.approval.covers(&plan.doomed, &plan.digest) {
+        plan.approved = true;
+        plan.halts.clear();
+    }
+    let mut by_app: BTreeMap<&str, Vec<&Doomed>> = BTreeMap::new();
+    for object in &plan.doomed {
+        by_app.entry(&object.app).or_default().push(object);
+    }
+    let mut unsettled = BTreeSet::new();
+    let mut due = Vec::new();
+    for (app, objects) in by_app {
+        let mut waits = view.claims.before_deleting(app);
+        waits.retain(|name| !(view.ready)(name));
+        if waits.is_empty() {
+            due.push(Due { app: app.into(), objects: objects.into_iter().cloned().collect() });
+        }
+        unsettled.extend(waits.into_iter().cloned());
+    }
+    if !unsettled.is_empty() {
+        plan.waits.push(PruneWait::NotReady { apps: unsettled.into_iter().collect() });
+    }
+    if plan.halts.is_empty() {
+        plan.due = due;
+    }
+    plan
+}
+
+fn skip(view: &PruneView, live: &Live) -> Option<SkipReason> {
+    let marks = &view.marks;
+    if live.deleting {
+        return Some(SkipReason::BeingDeleted);
+    }
+    if live.labels.get(marks.part_of_label).map(String::as_str) != Some(marks.part_of) {
+        return Some(SkipReason::NotPartOf);
+    }
+    if live.owned.is_none() {
+        return Some(SkipReason::NotApplied { lacks: "our entry in managedFields".to_owned() });
+    }
+    for label in [marks.environment_label, marks.app_label, marks.part_of_label] {
+        if !live.owns_label(label) {
+            return Some(SkipReason::NotApplied {
+                lacks: format!("the label {label} in our entry of managedFields"),
+            });
+        }
+    }
+    let Some(applied) = &live.applied else {
+        return Some(SkipReason::NotApplied { lacks: format!("the annotation {}", crate::object::APPLIED) });
+    };
+    if let Some(of) = view.claims.digests.get(applied) {
+        return Some(SkipReason::Copy { of: of.clone() });
+    }
+    if let Some(by) = &live.controller {
+        return Some(SkipReason::Controlled { by: by.to_string() });
+    }
+    match live.prune.as_deref() {
+        Some("never") => return Some(SkipReason::Never),
+        Some("allowed") => {}
+        Some(word) => return Some(SkipReason::UnknownWord { word: word.to_owned() }),
+        None if is_protected(&live.gvk) => {
+            return Some(SkipReason::Protected { kind: live.gvk.kind.to_string() });
+        }
+        None => {}
+    }
+    (!(view.granted)(live)).then_some(SkipReason::NotGranted)
+}
+
+/// Kinds that hold what cannot be made again from git: deleting one deletes that too.
+fn is_protected(gvk: &Gvk) -> bool {
+    matches!(
+        (&*gvk.group, &*gvk.kind),
+        ("apiextensions.k8s.io", "CustomResourceDefinition")
+            | ("", "Namespace" | "PersistentVolume" | "PersistentVolumeClaim")
+    )
+}
+
+fn halts(view: &PruneView, doomed: &[Doomed]) -> Vec<PruneHalt> {
+    let mut found = Vec::new();
+    if view.claims.apps.is_empty() {
+        found.push(PruneHalt::NoApps);
+    }
+    for (name, _) in view.claims.apps.iter().filter(|(_, app)| app.objects == 0) {
+        let count = doomed.iter().filter(|object| *object.app == *name.as_str()).count();
+        if count > 0 {
+            found.push(PruneHalt::Emptied { app: name.to_string(), count });
+        }
+    }
+    let allowed = view.budget.allows(view.total);
+    if doomed.len() > allowed {
+        let (count, total, budget) = (doomed.len(), view.total, view.budget);
+        found.push(PruneHalt::OverBudget { count, allowed, total, budget });
+    }
+    found
+}
+
+/// What the server said to a dry run of a delete.
+#[derive(Clone, Debug)]
+pub enum PruneAnswer {
+    Accepted,
+    /// It is not there any more.
+    Gone,
+    Refused(PruneRefusal),
+}
+
+/// A typed no to a delete.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{key} cannot be deleted: {message}")]
+pub struct PruneRefusal {
+    pub key: ObjectKey,
+    pub kind: RefusalKind,
+    pub message: String,
+}
+
+/// Deletes that the server took a dry run of, in the order in which they are done. Made by [`check_prune`] only.
+#[derive(Clone, Debug)]
+pub struct CheckedPrune {
+    app: Box<str>,
+    waves: Vec<Vec<Doomed>>,
+}
+
+impl CheckedPrune {
+    pub fn app(&self) -> &str {
+        &self.app
+    }
+
+    pub fn waves(&self) -> &[Vec<Doomed>] {
+        &self.waves
+    }
+}
+
+/// One refusal is enough: then nothing of this app is deleted.
+pub fn check_prune(due: Due, answers: Vec<PruneAnswer>) -> Result<CheckedPrune, Vec<PruneRefusal>> {
+    assert_eq!(due.objects.len(), answers.len(), "every delete has an answer");
+    let mut refusals = Vec::new();
+    let mut waves: Vec<Vec<Doomed>> = Vec::new();
+    for (object, answer) in due.objects.into_iter().zip(answers) {
+        match answer {
+            PruneAnswer::Gone => {}
+            PruneAnswer::Refused(refusal) => refusals.push(refusal),
+            PruneAnswer::Accepted => match waves.last_mut() {
+                Some(wave) if wave[0].order == object.order => wave.push(object),
+                _ => waves.push(vec![object]),
+            },
+        }
+    }
+    if refusals.is_empty() { Ok(CheckedPrune { app: due.app, waves }) } else { Err(refusals) }
+}
+
+#[cfg(test)]
+mod tests;
