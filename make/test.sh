@@ -29,6 +29,8 @@ if [[ ${1:-} == style ]]; then
 	conclude 'style: '
 	exit
 fi
+# Most tests of the whole agent wait; two threads, the default on two cores, would leave the machine idle.
+export RUST_TEST_THREADS=${RUST_TEST_THREADS:-6}
 run_and_count 'cargo test' cargo test --locked --no-fail-fast
 run_and_count 'control plane' tests/controlplane/smoke.sh
 run_and_count 'chart' make/chart.sh
