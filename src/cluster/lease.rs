@@ -115,7 +115,6 @@ impl Leases {
                 renew_time: Some(MicroTime(jiff::Timestamp::now())),
                 ..LeaseSpec::default()
             }),
-            ..Lease::default()
         };
         match self.within(self.api.create(&params(), &lease)).await {
             Ok(_) => Beat::Confirmed,
@@ -176,7 +175,6 @@ impl Leases {
                 renew_time: Some(MicroTime(jiff::Timestamp::now())),
                 ..LeaseSpec::default()
             }),
-            ..Lease::default()
         };
         let answer = match base {
             Some(_) => self.within(self.api.replace(RECORD, &params(), &lease)).await,
