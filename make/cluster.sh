@@ -15,6 +15,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 start_controlplane --nodes 3
 "$fairlead" crd | kubectl apply --server-side -f - >/dev/null
+kubectl create namespace fairlead >/dev/null # Of the agent's Leases.
 kubectl wait --for condition=Established crd/environments.fairlead.dev --timeout 10s >/dev/null
 
 cat <<TEXT

@@ -13,9 +13,9 @@ pub struct AgentConfig {
     pub cache: PathBuf,
     /// Probes and metrics.
     pub listen: SocketAddr,
-    /// The namespace whose Secrets hold git credentials: the agent's own.
+    /// The agent's own namespace: its Leases, and the Secrets that hold git credentials.
     pub namespace: String,
-    /// The name of this replica.
+    /// The name of this replica, for people: replicas of one name do not disturb each other.
     pub instance: String,
     /// Polls every remote this often, whatever the Environments say.
     pub poll_interval: Option<Duration>,

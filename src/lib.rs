@@ -9,7 +9,7 @@
 //!                         CheckedPlan → rollout ─Next→ cluster ─Outcome→ health, drift → report
 //! ```
 //!
-//! The pure rooms (`object render policy plan health rollout report`) decide and do no I/O; the rooms of effects
+//! The pure rooms (`object render policy plan health rollout ownership report`) decide and do no I/O; the rooms of effects
 //! (`git cluster`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
@@ -30,6 +30,7 @@ pub mod http;
 #[allow(clippy::disallowed_methods)]
 pub mod metrics;
 pub mod object;
+pub mod ownership;
 pub mod plan;
 pub mod policy;
 pub mod redact;

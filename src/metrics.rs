@@ -29,6 +29,10 @@ pub struct Metrics {
     events: Family<EventLabels, Counter>,
     panics: Family<EnvironmentLabels, Counter>,
     ready: Family<EnvironmentLabels, Gauge>,
+    owned: Family<EnvironmentLabels, Gauge>,
+    epochs: Family<EnvironmentLabels, Gauge>,
+    transitions: Counter,
+    held: Gauge,
     requests: Family<VerbLabels, Gauge<f64, AtomicU64>>,
     objects: Gauge,
     watches: Gauge,
@@ -52,6 +56,8 @@ impl Default for Metrics {
             Family::<VerbLabels, Gauge<f64, AtomicU64>>::default(),
         );
         let (objects, watches) = (Gauge::default(), Gauge::default());
+        let (owned, epochs) = (Family::default(), Family::default());
+        let (transitions, held) = (Counter::default(), Gauge::default());
         let mut registry = Registry::with_prefix("fairlead");
         registry.register(
             "events",
@@ -61,13 +67,29 @@ impl Default for Metrics {
         registry.register("panics", "Reconciles that panicked and were begun anew", panics.clone());
         registry.register("environment_ready", "1 where all apps run what git says", ready.clone());
         registry.register(
+            "environment_owned",
+            "1 for each environment that this replica looks after",
+            owned.clone(),
+        );
+        registry.register(
+            "environment_epoch",
+            "The change of hands by which this replica has an environment",
+            epochs.clone(),
+        );
+        registry.register(
+            "lease_transitions",
+            "Environments that this replica began or ceased to look after",
+            transitions.clone(),
+        );
+        registry.register("lease_held", "1 while this replica's heartbeat is confirmed", held.clone());
+        registry.register(
             "api_requests_total",
             "Requests to the API server since the start",
             requests.clone(),
         );
         registry.register("index_objects", "Objects in the index", objects.clone());
         registry.register("index_watches", "Kinds that are watched", watches.clone());
-        Self { registry, events, panics, ready, requests, objects, watches }
+        Self { registry, events, panics, ready, owned, epochs, transitions, held, requests, objects, watches }
     }
 }
 
@@ -88,6 +110,27 @@ impl Metrics {
 
     pub fn forget(&self, environment: &str) {
         self.ready.remove(&EnvironmentLabels { environment: environment.to_owned() });
+    }
+
+    /// This replica begins to look after an environment.
+    pub fn took(&self, environment: &str, epoch: u64) {
+        let labels = EnvironmentLabels { environment: environment.to_owned() };
+        self.owned.get_or_create(&labels).set(1);
+        self.epochs.get_or_create(&labels).set(i64::try_from(epoch).unwrap_or(i64::MAX));
+        self.transitions.inc();
+    }
+
+    /// This replica ceased to look after an environment.
+    pub fn left(&self, environment: &str) {
+        let labels = EnvironmentLabels { environment: environment.to_owned() };
+        self.owned.remove(&labels);
+        self.epochs.remove(&labels);
+        self.transitions.inc();
+        self.forget(environment);
+    }
+
+    pub fn held(&self, held: bool) {
+        self.held.set(i64::from(held));
     }
 
     /// The text that Prometheus scrapes.
@@ -118,9 +161,15 @@ mod tests {
         let metrics = Metrics::default();
         metrics.event("dev", "RolledOut");
         metrics.ready("dev", true);
+        metrics.took("dev", 7);
         let text = metrics.scrape(Requests { writes: 3, ..Requests::default() }, (10, 2)).unwrap();
         assert!(text.contains("fairlead_events_total{environment=\"dev\",reason=\"RolledOut\"} 1"), "{text}");
         assert!(text.contains("fairlead_api_requests_total{verb=\"write\"} 3"), "{text}");
         assert!(text.contains("fairlead_environment_ready{environment=\"dev\"} 1"), "{text}");
+        assert!(text.contains("fairlead_environment_epoch{environment=\"dev\"} 7"), "{text}");
+        metrics.left("dev");
+        let text = metrics.scrape(Requests::default(), (10, 2)).unwrap();
+        assert!(!text.contains("fairlead_environment_owned{"), "{text}");
+        assert!(text.contains("fairlead_lease_transitions_total 2"), "{text}");
     }
 }

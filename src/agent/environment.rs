@@ -173,9 +173,7 @@ impl EnvironmentLoop {
         };
         let git = async {
             let Some((_, source)) = &mut self.source else { return std::future::pending().await };
-            if source.seen.changed().await.is_err() {
-                std::future::pending().await
-            }
+            source.changed().await;
         };
         let finished = async {
             match &mut self.driver {
@@ -217,7 +215,7 @@ impl EnvironmentLoop {
         }
         self.follow(&environment.spec.source).await?;
         let Some((_, source)) = &mut self.source else { return Ok(()) };
-        let Seen { revision, error, failures } = source.seen.borrow_and_update().clone();
+        let Seen { revision, error, failures } = source.look();
         let in_doubt =
             error.as_ref().map(|error| format!("git cannot be read: {}", crate::cluster::chain(error)));
         let stale = |at: tokio::time::Instant| at.elapsed() > CREDENTIALS_LAST;

@@ -1,44 +1,44 @@
 //! The agent: composes everything.
 //!
-//! One task for each Environment of the cluster ([`environment`]), over shared parts: one session with the API server,
-//! one index of what is live, one poller for each git remote ([`source`]). A panic in one environment is caught, counted
-//! and begun anew; the others do not notice.
+//! One task for each Environment that this replica looks after ([`supervisor`], [`environment`]), over shared parts:
+//! one session with the API server, one index of what is live, one poller for each git remote ([`source`]). A panic in
+//! one environment is caught, counted and begun anew; the others do not notice.
 
 mod app;
 pub mod desired;
 mod driver;
 mod environment;
+mod heartbeat;
 mod inventory;
 mod once;
 mod ownership;
 mod plan_prune;
 mod prune;
 mod source;
+mod supervisor;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures::StreamExt;
-use kube::ResourceExt;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use once::{Once, OnceError, Progress, plan_once};
 
 use crate::api::{Environment, names};
 use crate::cluster::{
-    CallError, Cluster, ConnectError, ConnectOptions, EnvironmentEvent, Environments, Index, Session,
+    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Session,
 };
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
 use crate::http::{self, Port};
 use crate::metrics::{Metrics, Requests};
 use crate::object::EnvironmentName;
+use crate::ownership::TIMING;
 use environment::EnvironmentLoop;
 use source::Sources;
+use supervisor::Supervisor;
 
 /// What all environments share.
 pub struct Context {
@@ -70,7 +70,9 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
         .await
         .map_err(|source| AgentError::Listen { address: config.listen, source })?;
     let options = ConnectOptions { kubeconfig: config.kubeconfig.clone(), context: config.context.clone() };
-    let cluster = Cluster::connect(&options).await?;
+    let fence = Fence::down();
+    let cluster = Cluster::connect_fenced(&options, &fence).await?;
+    let leases = Leases::new(&cluster, &config.namespace, TIMING);
     let session = patiently(&cluster, &end).await?;
     let index = Index::new(session.clone(), names::ENVIRONMENT_LABEL);
     let metrics = Arc::new(Metrics::default());
@@ -102,7 +104,7 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
     let port_end = CancellationToken::new();
     let serving = tokio::spawn(http::serve(listener, port.clone(), port_end.clone()));
 
-    supervise(&context, &config, &port, &end).await;
+    Supervisor::new(context, &config, port, leases, fence).run(&end).await;
 
     port_end.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
@@ -124,95 +126,6 @@ async fn patiently(cluster: &Cluster, end: &CancellationToken) -> Result<Session
                 }
             }
         }
-    }
-}
-
-struct Child {
-    say: watch::Sender<Arc<Environment>>,
-    end: CancellationToken,
-    task: JoinHandle<()>,
-}
-
-async fn supervise(context: &Arc<Context>, config: &AgentConfig, port: &Port, end: &CancellationToken) {
-    let mut children: BTreeMap<String, Child> = BTreeMap::new();
-    let mut events = std::pin::pin!(context.environments.watch());
-    loop {
-        let event = tokio::select! {
-            () = end.cancelled() => break,
-            event = events.next() => event,
-        };
-        match event {
-            None => break,
-            Some(EnvironmentEvent::All(all)) => {
-                let names: Vec<String> = all.iter().map(ResourceExt::name_any).collect();
-                let gone: Vec<String> =
-                    children.keys().filter(|name| !names.contains(name)).cloned().collect();
-                for name in gone {
-                    let_go(context, &mut children, &name);
-                }
-                for environment in all {
-                    take(context, config, &mut children, environment);
-                }
-                port.ready.store(true, Ordering::Relaxed);
-            }
-            Some(EnvironmentEvent::Changed(environment)) => {
-                take(context, config, &mut children, *environment)
-            }
-            Some(EnvironmentEvent::Gone(name)) => let_go(context, &mut children, &name),
-            Some(EnvironmentEvent::Failed(why)) => {
-                tracing::warn!(error = %why, "watching the Environments failed")
-            }
-        }
-    }
-    // All at once: each has its own time limit.
-    for child in children.values() {
-        child.end.cancel();
-    }
-    for (_, child) in children {
-        let _ = child.task.await;
-    }
-}
-
-fn take(
-    context: &Arc<Context>,
-    config: &AgentConfig,
-    children: &mut BTreeMap<String, Child>,
-    environment: Environment,
-) {
-    let name = environment.name_any();
-    if !config.only.is_empty() && !config.only.contains(&name) {
-        return;
-    }
-    if let Some(child) = children.get(&name) {
-        child.say.send_if_modified(|known| {
-            // Our own status comes back as a change, and says nothing new.
-            let new = known.spec != environment.spec
-                || known.metadata.annotations != environment.metadata.annotations
-                || known.metadata.uid != environment.metadata.uid;
-            *known = Arc::new(environment);
-            new
-        });
-        return;
-    }
-    let typed = match EnvironmentName::new(&name) {
-        Ok(typed) => typed,
-        Err(error) => {
-            tracing::error!(%error, "an Environment is left alone");
-            return;
-        }
-    };
-    let (say, platform) = watch::channel(Arc::new(environment));
-    let child_end = CancellationToken::new();
-    let task = tokio::spawn(guard(context.clone(), typed, platform, child_end.clone()));
-    children.insert(name, Child { say, end: child_end, task });
-}
-
-/// An Environment that is gone is let go of: what it made stays until someone removes it.
-fn let_go(context: &Context, children: &mut BTreeMap<String, Child>, name: &str) {
-    if let Some(child) = children.remove(name) {
-        tracing::info!(environment = name, "the Environment is gone; its objects stay");
-        child.end.cancel();
-        context.metrics.forget(name);
     }
 }
 

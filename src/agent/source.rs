@@ -1,6 +1,7 @@
 //! Follows git remotes: one poller for each remote, whoever wants which of its branches.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,9 @@ struct Follower {
     mirror: Arc<Mirror>,
     branches: Mutex<BTreeMap<String, Branch>>,
     poke: Notify,
+    /// How many looks were begun, and the number of the last that the remote answered.
+    begun: AtomicU64,
+    answered: watch::Sender<u64>,
 }
 
 struct Branch {
@@ -41,12 +45,40 @@ struct Branch {
 
 /// A branch that is followed for as long as this is held.
 pub struct Subscription {
-    pub seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<Seen>,
+    answered: watch::Receiver<u64>,
+    /// The first look that was begun after this subscription.
+    first: u64,
+    /// Whether the last look knew an answer to it.
+    fresh: bool,
     pub mirror: Arc<Mirror>,
     follower: Arc<Follower>,
 }
 
 impl Subscription {
+    /// What is known now. What was known before we asked does not count: while another replica looked after this
+    /// environment it may have gone on to a newer commit, and that must not be undone.
+    pub fn look(&mut self) -> Seen {
+        self.fresh = *self.answered.borrow() >= self.first;
+        let seen = self.seen.borrow_and_update().clone();
+        if self.fresh { seen } else { Seen { revision: None, ..seen } }
+    }
+
+    /// Until there is news.
+    pub async fn changed(&mut self) {
+        let Self { seen, answered, first, fresh, .. } = self;
+        let fresh = async {
+            // An answer that came since the last look is news, too.
+            if *fresh || answered.wait_for(|answered| answered >= first).await.is_err() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            changed = seen.changed() => if changed.is_err() { std::future::pending().await },
+            () = fresh => {}
+        }
+    }
+
     /// Looks now instead of at the next poll.
     pub fn poke(&self) {
         self.follower.poke.notify_one();
@@ -71,7 +103,13 @@ impl Sources {
             Some(follower) => follower,
             None => {
                 let mirror = self.remotes.get(remote)?;
-                let follower = Arc::new(Follower { mirror, branches: Mutex::default(), poke: Notify::new() });
+                let follower = Arc::new(Follower {
+                    mirror,
+                    branches: Mutex::default(),
+                    poke: Notify::new(),
+                    begun: AtomicU64::new(0),
+                    answered: watch::channel(0).0,
+                });
                 followers.insert(remote.clone(), Arc::downgrade(&follower));
                 tokio::spawn(poll(Arc::downgrade(&follower), self.shutdown.clone()));
                 follower
@@ -79,14 +117,17 @@ impl Sources {
         };
         drop(followers);
         let mut branches = follower.branches.lock().expect("no one panics while holding this lock");
-        let known = branches.entry(branch.to_owned()).or_insert_with(|| {
-            follower.poke.notify_one();
-            Branch { say: watch::channel(Seen::default()).0, interval }
-        });
+        let new = || Branch { say: watch::channel(Seen::default()).0, interval };
+        let known = branches.entry(branch.to_owned()).or_insert_with(new);
         known.interval = known.interval.min(interval);
         let seen = known.say.subscribe();
+        let first = follower.begun.load(Ordering::Relaxed) + 1;
         drop(branches);
-        Ok(Subscription { seen, mirror: follower.mirror.clone(), follower })
+        if first > 1 {
+            follower.poke.notify_one();
+        }
+        let answered = follower.answered.subscribe();
+        Ok(Subscription { seen, answered, first, fresh: false, mirror: follower.mirror.clone(), follower })
     }
 }
 
@@ -118,11 +159,14 @@ async fn abandoned(follower: &Arc<Follower>) {
 
 /// One look at the remote for all its wanted branches. A branch that is gone is told to those who want it.
 async fn look(follower: &Arc<Follower>) -> (Duration, bool) {
+    let round;
     let (mut wanted, interval) = {
         let mut branches = follower.branches.lock().expect("no one panics while holding this lock");
         branches.retain(|_, branch| branch.say.receiver_count() > 0);
         let interval =
             branches.values().map(|branch| branch.interval).min().unwrap_or(Duration::from_secs(30));
+        // Under the lock, so that who follows from here on waits for the next.
+        round = follower.begun.fetch_add(1, Ordering::Relaxed) + 1;
         (branches.keys().cloned().collect::<Vec<String>>(), interval)
     };
     let mut failed = false;
@@ -155,6 +199,9 @@ async fn look(follower: &Arc<Follower>) -> (Duration, bool) {
                 break;
             }
         }
+    }
+    if !failed {
+        follower.answered.send_replace(round);
     }
     (interval, failed)
 }

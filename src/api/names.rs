@@ -35,3 +35,10 @@ pub const READY: &str = "Ready";
 pub const RECONCILING: &str = "Reconciling";
 /// Something will not go on without a person or a new commit.
 pub const STALLED: &str = "Stalled";
+
+/// On the Leases of the agent's replicas: `heartbeat`, or `environments` for the record of who has which.
+pub const LEASE_LABEL: &str = "fairlead.dev/lease";
+/// On a heartbeat: the environments that the replica was told to look after, where it was.
+pub const ONLY_ANNOTATION: &str = "fairlead.dev/only";
+/// On the record, before the name of an environment: the heartbeat of its owner, and the epoch.
+pub const OWNER_ANNOTATIONS: &str = "owner.fairlead.dev/";

@@ -23,6 +23,9 @@ pub struct Arguments {
     /// Ask every remote this often, whatever the Environments say
     #[arg(long, value_name = "TIME", env = "FAIRLEAD_POLL_INTERVAL")]
     poll_interval: Option<Span>,
+    /// The name of this replica, where it is not that of the pod or machine
+    #[arg(long, value_name = "NAME", env = "FAIRLEAD_INSTANCE")]
+    instance: Option<String>,
     /// Look after these environments only; may be given more than once
     #[arg(long = "env", value_name = "NAME")]
     only: Vec<String>,
@@ -45,7 +48,7 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
             .clone()
             .or_else(config::own_namespace)
             .unwrap_or_else(|| "fairlead".to_owned()),
-        instance: config::own_name(),
+        instance: arguments.instance.unwrap_or_else(config::own_name),
         poll_interval: arguments.poll_interval.map(Span::duration),
         only: arguments.only,
     };

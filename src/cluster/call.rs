@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::fence::{Fence, Fenced};
 use crate::api::Identity;
 
 /// Eight connections are nearly all there is to have from an API server on a small machine; more only queue there.
@@ -44,7 +45,9 @@ pub enum ConnectError {
 /// A connection to one API server, shared by everything.
 #[derive(Clone)]
 pub struct Cluster {
+    /// Writes of this one stop at the fence.
     client: kube::Client,
+    unfenced: kube::Client,
     permits: Arc<Semaphore>,
     counts: Arc<Counts>,
     default_namespace: Arc<str>,
@@ -131,6 +134,9 @@ pub enum CallError {
     TimedOut(Duration),
     #[error("the API server's answer is not JSON")]
     Unreadable(#[source] serde_json::Error),
+    /// Refused here and not sent, or dropped under way.
+    #[error(transparent)]
+    Fenced(#[from] Fenced),
     #[error("the request cannot be built")]
     Unsendable(#[source] http::Error),
 }
@@ -157,6 +163,11 @@ impl CallError {
 
 impl Cluster {
     pub async fn connect(options: &ConnectOptions) -> Result<Self, ConnectError> {
+        Self::connect_fenced(options, &Fence::open()).await
+    }
+
+    /// A connection that writes while the fence is up, and only then.
+    pub async fn connect_fenced(options: &ConnectOptions, fence: &Fence) -> Result<Self, ConnectError> {
         let chosen = KubeConfigOptions { context: options.context.clone(), ..Default::default() };
         let config = match &options.kubeconfig {
             Some(path) => {
@@ -170,15 +181,19 @@ impl Cluster {
             }
             None => kube::Config::infer().await.map_err(ConnectError::Infer)?,
         };
-        Self::with_config(config)
+        Self::with_config(config, fence)
     }
 
-    pub fn with_config(mut config: kube::Config) -> Result<Self, ConnectError> {
+    pub fn with_config(mut config: kube::Config, fence: &Fence) -> Result<Self, ConnectError> {
         config.default_retry = false; // It sleeps for up to 1000 s; ours is below.
         let default_namespace = config.default_namespace.as_str().into();
-        let client = kube::Client::try_from(config).map_err(ConnectError::Client)?;
+        // Two clients have two sets of connections: heartbeats do not queue behind what they guard.
+        let unfenced = kube::Client::try_from(config.clone()).map_err(ConnectError::Client)?;
+        let builder = kube::client::ClientBuilder::try_from(config).map_err(ConnectError::Client)?;
+        let client = builder.with_layer(fence).build();
         Ok(Self {
             client,
+            unfenced,
             permits: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
             counts: Arc::default(),
             default_namespace,
@@ -188,6 +203,11 @@ impl Cluster {
     /// For the watches of kube's own runtime.
     pub fn client(&self) -> &kube::Client {
         &self.client
+    }
+
+    /// For the heartbeats, which raise the fence.
+    pub fn unfenced(&self) -> &kube::Client {
+        &self.unfenced
     }
 
     pub fn counts(&self) -> &Counts {
@@ -246,6 +266,7 @@ impl Cluster {
         });
         let (head, body) = match answered.await {
             Ok(Ok(answer)) => answer,
+            Ok(Err(kube::Error::Service(error))) if error.is::<Fenced>() => return Err(Fenced.into()),
             Ok(Err(error)) => return Err(CallError::Unreachable(error)),
             Err(_) => return Err(CallError::TimedOut(TRY_TIMEOUT)),
         };

@@ -3,13 +3,16 @@
 //! Every call has a deadline and our own retries (`call`). Writes and dry runs are made as an environment's service
 //! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`), and only objects of a
 //! `CheckedPrune` deleted (`prune`). What is live is kept in an
-//! index that few label-selected watches feed (`index`), so that nothing is asked twice.
+//! index that few label-selected watches feed (`index`), so that nothing is asked twice. A
+//! replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`).
 
 mod apply;
 mod call;
 mod discovery;
 mod environments;
+mod fence;
 mod index;
+mod lease;
 mod prove;
 mod prune;
 mod refusal;
@@ -18,6 +21,8 @@ pub use apply::{Outcome, WaveOutcome, apply_wave};
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
 pub use discovery::Session;
 pub use environments::{EnvironmentEvent, Environments};
+pub use fence::{Fence, Fenced, uptime};
 pub use index::{Index, IndexError, Record, Watched};
+pub use lease::{Beat, LeaseEvent, Leases};
 pub use prove::{Before, Detail, Proven, prove, prove_one};
 pub use prune::{PruneOutcome, ask_prune, finalizers, prune_wave};

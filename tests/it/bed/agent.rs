@@ -20,9 +20,15 @@ pub struct Agent {
 
 impl Agent {
     pub fn start(kubeconfig: &Path, cache: &Path, environments: &[&str]) -> Self {
+        Self::replica(kubeconfig, cache, environments, "bed")
+    }
+
+    /// One of several, each with a name and a cache of its own.
+    pub fn replica(kubeconfig: &Path, cache: &Path, environments: &[&str], instance: &str) -> Self {
         let mut command = fairlead();
         command.arg("agent").arg("--kubeconfig").arg(kubeconfig).arg("--cache").arg(cache);
         command.args(["--listen", "127.0.0.1:0", "--poll-interval", "1s", "--namespace", "fairlead"]);
+        command.args(["--instance", instance]);
         command.args(["--log-format", "json", "--log", "info,fairlead=debug"]);
         for name in environments {
             command.args(["--env", name]);
@@ -77,7 +83,12 @@ impl Agent {
 
     /// SIGTERM, as Kubernetes ends a pod.
     pub fn terminate(&self) {
-        let status = Command::new("sh").args(["-c", &format!("kill -TERM {}", self.pid)]).status();
+        self.signal("TERM");
+    }
+
+    /// Any signal, by its name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.pid)]).status();
         assert!(status.is_ok_and(|status| status.success()), "the agent runs");
     }
 

@@ -26,13 +26,25 @@ impl Api {
         content_type: &str,
         body: Option<&Value>,
     ) -> (u16, Value) {
+        self.request_with(method, path, content_type, body, &[])
+    }
+
+    /// The same with further headers, such as those that say as whom.
+    pub fn request_with(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+        headers: &[(&str, &str)],
+    ) -> (u16, Value) {
         let bytes = body.map_or_else(Bytes::new, |body| body.to_string().into());
-        let request = Request::builder()
-            .method(method.clone())
-            .uri(path)
-            .header(header::CONTENT_TYPE, content_type)
-            .body(Body::from(bytes))
-            .expect("a request");
+        let mut request =
+            Request::builder().method(method.clone()).uri(path).header(header::CONTENT_TYPE, content_type);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(bytes)).expect("a request");
         RUNTIME.block_on(async {
             let response =
                 self.client.send(request).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));

@@ -34,6 +34,8 @@ pub enum Class {
     /// The status of an Environment is written, or what the agent says in its metadata.
     Status,
     Event,
+    /// A heartbeat, or who has which environment.
+    Lease,
 }
 
 /// One request and what came of it.
@@ -199,6 +201,7 @@ fn classify(method: &Method, path: &str, query: &str) -> Class {
         (true, [_]) => Class::List,
         (true, _) => Class::Get,
         (false, ["events", ..]) => Class::Event,
+        (false, ["leases", ..]) => Class::Lease,
         (false, ["environments", ..]) => Class::Status,
         (false, _) if query.contains("dryRun=All") => Class::DryRun,
         (false, _) => Class::Write,

@@ -62,6 +62,17 @@ pub fn install(api: &Api) -> String {
         (NAMESPACE, ACCOUNT),
         &json!({"verb": "create", "group": "events.k8s.io", "resource": "events", "namespace": "default"}),
     );
+    let leases = rule(
+        &["coordination.k8s.io"],
+        &["leases"],
+        &["get", "list", "watch", "create", "update", "patch", "delete"],
+    );
+    bind(api, "fairlead", Some(NAMESPACE), &[leases], (NAMESPACE, ACCOUNT));
+    allowed(
+        api,
+        (NAMESPACE, ACCOUNT),
+        &json!({"verb": "create", "group": "coordination.k8s.io", "resource": "leases", "namespace": NAMESPACE}),
+    );
     let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token");
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}});
     let answer = api.post(&path, &request);

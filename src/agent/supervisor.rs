@@ -1,0 +1,350 @@
+//! Runs the loops of the environments that this replica has, and no others.
+//!
+//! 1. What is there? (effects: a watch of the Environments, one of the Leases, the heartbeat)
+//! 2. What is ours? (pure: [`Member::decide`])
+//! 3. Stop what is not, begin what is. (effects: a task for each)
+//! 4. Let the record follow, and bury the dead. (effects: one compare-and-swap, one conditional delete)
+//!
+//! All of it happens on one task, so that what a decision takes for stopped is stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{BoxStream, FuturesUnordered, StreamExt};
+use kube::ResourceExt;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::heartbeat::{Footprint, keep};
+use super::{Context, guard};
+use crate::api::Environment;
+use crate::cluster::{EnvironmentEvent, Fence, LeaseEvent, Leases, uptime};
+use crate::config::AgentConfig;
+use crate::http::Port;
+use crate::object::EnvironmentName;
+use crate::ownership::{Epoch, Member, Moment, ReplicaId, Scope, Situation, Written};
+
+/// Between two sessions, so that one who is always taken for dead does not keep the others busy.
+const JOIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two tries to bury the same replica.
+const BURY_PAUSE: Duration = Duration::from_secs(1);
+
+pub struct Supervisor {
+    context: Arc<Context>,
+    instance: String,
+    scope: Scope,
+    port: Arc<Port>,
+    leases: Leases,
+    fence: Fence,
+    footprint: Footprint,
+    /// Dead for certain: the process before us.
+    predecessor: Option<ReplicaId>,
+    member: Member,
+    session: Option<Session>,
+    join_at: Moment,
+    /// All that there are, once they were read.
+    environments: Option<BTreeMap<EnvironmentName, Environment>>,
+    children: BTreeMap<String, Child>,
+    ended: FuturesUnordered<BoxFuture<'static, String>>,
+    written: FuturesUnordered<BoxFuture<'static, Written>>,
+    burying: BTreeSet<ReplicaId>,
+    buried: FuturesUnordered<BoxFuture<'static, ReplicaId>>,
+}
+
+/// One life of this replica: from a heartbeat's first beat to its loss.
+struct Session {
+    id: ReplicaId,
+    began: Moment,
+    end: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+struct Child {
+    say: watch::Sender<Arc<Environment>>,
+    end: CancellationToken,
+}
+
+impl Supervisor {
+    pub fn new(
+        context: Arc<Context>,
+        config: &AgentConfig,
+        port: Arc<Port>,
+        leases: Leases,
+        fence: Fence,
+    ) -> Self {
+        let (footprint, predecessor) = Footprint::take(&config.cache);
+        let only: BTreeSet<String> = config.only.iter().cloned().collect();
+        Self {
+            context,
+            instance: config.instance.clone(),
+            scope: if only.is_empty() { Scope::All } else { Scope::Only(only) },
+            port,
+            leases,
+            fence,
+            footprint,
+            predecessor,
+            member: Member::default(),
+            session: None,
+            join_at: uptime(),
+            environments: None,
+            children: BTreeMap::new(),
+            ended: FuturesUnordered::new(),
+            written: FuturesUnordered::new(),
+            burying: BTreeSet::new(),
+            buried: FuturesUnordered::new(),
+        }
+    }
+
+    pub async fn run(mut self, end: &CancellationToken) {
+        if let Some(id) = self.predecessor.take()
+            && let Err(error) = self.leases.release(&id).await
+        {
+            tracing::warn!(%error, heartbeat = %id, "the heartbeat of the process before us stays until it runs out");
+        }
+        let context = self.context.clone();
+        let mut platform = std::pin::pin!(context.environments.watch());
+        let mut leases: BoxStream<'static, LeaseEvent> = self.leases.watch().boxed();
+        let mut looked_anew = uptime();
+        loop {
+            let again = self.turn();
+            let timer = again.map(|at| at.saturating_sub(uptime()));
+            let held = self.fence.left().is_some();
+            let fence = self.fence.clone();
+            let turned = async move { if held { fence.passed().await } else { fence.raised().await } };
+            tokio::select! {
+                () = end.cancelled() => break,
+                event = platform.next() => match event {
+                    Some(event) => self.platform(event),
+                    None => break,
+                },
+                event = leases.next() => match event {
+                    Some(event) => self.lease(event),
+                    None => leases = self.leases.watch().boxed(),
+                },
+                Some(name) = self.ended.next() => {
+                    self.children.remove(&name);
+                    self.context.metrics.left(&name);
+                }
+                Some(written) = self.written.next() => self.member.wrote(written, uptime()),
+                Some(id) = self.buried.next() => drop(self.burying.remove(&id)),
+                () = lost(self.session.as_mut()) => {
+                    self.session = None;
+                    self.join_at = uptime() + JOIN_PAUSE;
+                }
+                () = turned => {}
+                () = sleep(timer) => {}
+            }
+            if self.is_blind() && uptime() > looked_anew + self.leases.timing().takeover {
+                tracing::warn!("the watch of the Leases is silent; it is begun anew");
+                leases = self.leases.watch().boxed();
+                looked_anew = uptime();
+            }
+        }
+        self.hand_over().await;
+    }
+
+    /// Steps 2 to 4. Says when to look again if nothing happens before.
+    fn turn(&mut self) -> Option<Moment> {
+        let now = uptime();
+        if self.session.is_none() && self.children.is_empty() && self.environments.is_some() {
+            // Not before all loops of the last life have ended: the fence does not tell one life from the next.
+            if now < self.join_at {
+                return Some(self.join_at);
+            }
+            self.join();
+        }
+        let Some(me) = self.session.as_ref().map(|session| session.id.clone()) else {
+            self.stop(&BTreeMap::new());
+            return None;
+        };
+        let held = self.fence.left().is_some();
+        self.context.metrics.held(held);
+        let known: BTreeSet<String> =
+            self.environments.iter().flatten().map(|(name, _)| name.to_string()).collect();
+        let running: BTreeSet<String> = self.children.keys().cloned().collect();
+        let situation = Situation { me: &me, held, known: &known, running: &running, now };
+        let decision = self.member.decide(&situation, self.leases.timing());
+        self.stop(&decision.run);
+        for (name, epoch) in &decision.run {
+            if !self.children.contains_key(name) {
+                self.begin(name, *epoch);
+            }
+        }
+        if let Some((record, base)) = decision.write {
+            let leases = self.leases.clone();
+            self.written.push(Box::pin(async move { leases.write(&record, base.as_ref()).await }));
+        }
+        for (id, version) in decision.bury {
+            if self.burying.insert(id.clone()) {
+                let leases = self.leases.clone();
+                self.buried.push(Box::pin(async move {
+                    match leases.bury(&id, &version).await {
+                        Ok(true) => tracing::warn!(heartbeat = %id, "a replica is dead; its environments are taken over"),
+                        Ok(false) => {}
+                        Err(error) => tracing::warn!(%error, heartbeat = %id, "a dead replica's heartbeat stays for now"),
+                    }
+                    // Its end will be seen. Until then it is not asked again at once: the server may have enough to do.
+                    tokio::time::sleep(BURY_PAUSE).await;
+                    id
+                }));
+            }
+        }
+        if held && self.member.view.is_complete() && self.environments.is_some() {
+            self.port.ready.store(true, Ordering::Relaxed);
+        }
+        decision.again
+    }
+
+    fn join(&mut self) {
+        let id = Leases::new_id(&self.instance);
+        self.footprint.leave(&id);
+        let end = CancellationToken::new();
+        let task = tokio::spawn(keep(
+            self.leases.clone(),
+            id.clone(),
+            self.scope.clone(),
+            self.fence.clone(),
+            end.clone(),
+        ));
+        self.session = Some(Session { id, began: uptime(), end, task });
+    }
+
+    /// Our own beats are confirmed, and we do not see them: then we do not see what others do, either.
+    fn is_blind(&self) -> bool {
+        let Some(session) = &self.session else { return false };
+        let seen = self.member.view.peers().get(&session.id).map_or(session.began, |peer| peer.changed);
+        self.fence.left().is_some() && uptime() > seen + self.leases.timing().fence
+    }
+
+    fn lease(&mut self, event: LeaseEvent) {
+        let now = uptime();
+        match event {
+            LeaseEvent::All(all) => {
+                self.member.view.all(all, now);
+                let known = self.member.view.peers();
+                if self.session.as_ref().is_some_and(|session| !known.contains_key(&session.id)) {
+                    tracing::debug!("our own heartbeat is not among those seen");
+                }
+            }
+            LeaseEvent::Changed(seen) => self.member.view.changed(seen, now),
+            LeaseEvent::Gone(id) => {
+                self.member.view.gone(&id);
+                if self.session.as_ref().is_some_and(|session| session.id == id) {
+                    self.fence.lower();
+                }
+            }
+            LeaseEvent::RecordGone => self.member.view.record_gone(),
+            LeaseEvent::Failed(why) => tracing::warn!(error = %why, "watching the Leases failed"),
+        }
+    }
+
+    fn platform(&mut self, event: EnvironmentEvent) {
+        match event {
+            EnvironmentEvent::All(all) => {
+                self.environments = Some(BTreeMap::new());
+                for environment in all {
+                    self.know(environment);
+                }
+            }
+            EnvironmentEvent::Changed(environment) => {
+                self.know(*environment);
+            }
+            EnvironmentEvent::Gone(name) => {
+                if let (Some(environments), Ok(name)) = (&mut self.environments, EnvironmentName::new(&name))
+                {
+                    environments.remove(&name);
+                }
+            }
+            EnvironmentEvent::Failed(why) => tracing::warn!(error = %why, "watching the Environments failed"),
+        }
+    }
+
+    /// Keeps what the platform says of an environment, and tells its loop.
+    fn know(&mut self, environment: Environment) {
+        let name = match EnvironmentName::new(&environment.name_any()) {
+            Ok(name) => name,
+            Err(error) => {
+                tracing::error!(%error, "an Environment is left alone");
+                return;
+            }
+        };
+        if let Some(child) = self.children.get(name.as_str()) {
+            child.say.send_if_modified(|known| {
+                // Our own status comes back as a change, and says nothing new.
+                let new = known.spec != environment.spec
+                    || known.metadata.annotations != environment.metadata.annotations
+                    || known.metadata.uid != environment.metadata.uid;
+                *known = Arc::new(environment.clone());
+                new
+            });
+        }
+        self.environments.get_or_insert_default().insert(name, environment);
+    }
+
+    /// Ends the loops of all but these. What is under way may take a moment; nothing new begins.
+    fn stop(&self, but: &BTreeMap<String, Epoch>) {
+        for (name, child) in &self.children {
+            if !but.contains_key(name) && !child.end.is_cancelled() {
+                if !self.environments.iter().flatten().any(|(known, _)| known.as_str() == name) {
+                    tracing::info!(environment = name, "the Environment is gone; its objects stay");
+                } else {
+                    tracing::info!(environment = name, "no longer looks after the environment");
+                }
+                child.end.cancel();
+            }
+        }
+    }
+
+    fn begin(&mut self, name: &str, epoch: Epoch) {
+        let Ok(typed) = EnvironmentName::new(name) else { return };
+        let Some(environment) = self.environments.as_ref().and_then(|known| known.get(&typed)) else {
+            return;
+        };
+        tracing::info!(environment = name, %epoch, "looks after the environment");
+        self.context.metrics.took(name, epoch.0);
+        let (say, platform) = watch::channel(Arc::new(environment.clone()));
+        let end = CancellationToken::new();
+        let task = tokio::spawn(guard(self.context.clone(), typed, platform, end.clone()));
+        self.children.insert(name.to_owned(), Child { say, end });
+        let name = name.to_owned();
+        self.ended.push(Box::pin(async move {
+            let _ = task.await;
+            name
+        }));
+    }
+
+    /// Ends all loops, each within its own time limit, and then the heartbeat: the others take over at once.
+    async fn hand_over(mut self) {
+        for child in self.children.values() {
+            child.end.cancel();
+        }
+        while self.ended.next().await.is_some() {}
+        let Some(session) = self.session else { return };
+        session.end.cancel();
+        let _ = session.task.await;
+        if let Err(error) = self.leases.release(&session.id).await {
+            tracing::warn!(%error, heartbeat = %session.id, "others take over only when our heartbeat runs out");
+        }
+    }
+}
+
+/// Until the heartbeat of this session is lost.
+async fn lost(session: Option<&mut Session>) {
+    match session {
+        Some(session) => drop(Pin::new(&mut session.task).await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep(pause: Option<Duration>) {
+    match pause {
+        Some(pause) => tokio::time::sleep(pause).await,
+        None => std::future::pending().await,
+    }
+}
