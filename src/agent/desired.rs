@@ -231,22 +231,28 @@ pub fn desire(
     // Shared by the apps of one revision, which have bases in common; kept no longer, for parsed files are large.
     let cache = render::Cache::new();
     for app in &config.apps {
-        let known = memo.apps.remove(&app.name).filter(|known| {
+        let old = memo.apps.remove(&app.name);
+        let still_holds = |known: &Remembered| {
             known.spec == *app
                 && known.region == region
                 && known.scope == *scope
                 && (Arc::ptr_eq(&known.kinds, kinds) || *known.kinds == **kinds)
                 && known.reads.still_holds(tree)
-        });
-        if let Some(known) = known {
+        };
+        if let Some(known) = old.as_ref().filter(|known| still_holds(known)) {
             apps.push((app.clone(), Ok(known.wanted.clone())));
-            fresh.insert(app.name.clone(), known);
+            fresh.extend(old.map(|known| (app.name.clone(), known)));
             continue;
         }
         let recording = Recording { tree, reads: Mutex::default() };
         let made = render_app(&recording, scope, &config, app, limits, &cache)
             .and_then(|desired| want(&desired, scope, kinds))
-            .map(Arc::new);
+            .map(|wanted| {
+                Arc::new(match &old {
+                    Some(old) => wanted.sharing(&old.wanted),
+                    None => wanted,
+                })
+            });
         if let Ok(wanted) = &made {
             let reads = recording.reads.into_inner().unwrap_or_default();
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
