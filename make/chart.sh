@@ -91,8 +91,7 @@ YAML
 check 'it says on an environment where its objects are' as_agent annotate environment shop example.org/kinds=ConfigMap
 # A new policy holds a moment after it was made.
 changes_no_spec() {
-	local n
-	for n in {1..50}; do
+	for _ in {1..50}; do
 		as_agent patch environment shop --type merge --dry-run=server --patch '{"spec":{"suspended":true}}' \
 			>"$work/said" 2>&1 || break
 		sleep 0.2
