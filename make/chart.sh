@@ -130,6 +130,8 @@ check 'it keeps no Leases elsewhere' may_not update leases.coordination.k8s.io -
 admin=$kubeconfig
 cp "$admin" "$work/kubeconfig"
 kubeconfig=$work/kubeconfig
+# Where the chart put the agent, and gave it the rights to its heartbeat.
+export AGENT_NAMESPACE=fairlead
 kubectl config set-credentials agent --token "$(kubectl -n fairlead create token fairlead)" >/dev/null
 kubectl config set-context --current --user agent >/dev/null
 make_remote
