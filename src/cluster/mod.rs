@@ -15,6 +15,7 @@ mod lease;
 mod prove;
 mod prune;
 mod refusal;
+mod watching;
 
 pub use apply::{Outcome, WaveOutcome, apply_wave};
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};

@@ -105,6 +105,18 @@ impl Agent {
         }
     }
 
+    pub fn has_ended(&self) -> bool {
+        self.child.lock().expect("a lock").try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// What tells it to end, as Kubernetes ends a pod, for those who choose the moment.
+    pub fn terminator(&self) -> impl Fn() + Send + Sync + 'static {
+        let pid = self.pid;
+        move || {
+            let _ = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
+        }
+    }
+
     /// What kills it with SIGKILL, for those who choose the moment.
     pub fn killer(&self) -> impl Fn() + Send + Sync + 'static {
         let child = self.child.clone();
