@@ -11,6 +11,7 @@ mod faults;
 mod gates;
 mod input;
 mod kill;
+mod matrix;
 mod ownership;
 mod preempt;
 mod prune;
