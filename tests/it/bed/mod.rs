@@ -10,6 +10,9 @@ pub mod manifests;
 mod proxy;
 mod rbac;
 mod repo;
+#[allow(dead_code, reason = "the tests of git ask it for more")]
+#[path = "../../git/web.rs"]
+pub mod web;
 mod webhook;
 
 use std::path::PathBuf;
@@ -25,7 +28,7 @@ pub use agent::Agent;
 pub use api::Api;
 pub use controlplane::ControlPlane;
 pub use proxy::{Behind, Class, Effect, End, Fault, Proxy, Record, SAYS};
-pub use repo::Repo;
+pub use repo::{Repo, git_command};
 pub use webhook::Webhook;
 
 /// Runs clients and proxies; the tests themselves are plain threads.
