@@ -174,7 +174,10 @@ fn wait(crew: &mut Crew, what: &str, harm: Option<&Harm>, holds: impl Fn(&Bed) -
         std::thread::sleep(Duration::from_millis(100));
         if harm.is_some_and(Harm::halts) {
             let stalled = crew.bed.condition("Stalled");
-            let named = stalled["status"] == "True" && stalled["message"].to_string().contains(SAYS);
+            // What the server says of a Secret is not told, as it may quote it.
+            let said = stalled["message"].to_string();
+            let named = said.contains(SAYS) || said.contains("the Secret was refused: Invalid");
+            let named = named && stalled["status"] == "True";
             stuck = if named { stuck.or(Some(Instant::now())) } else { None };
             if stuck.is_some_and(|since| since.elapsed() > STUCK) {
                 crew.restart();
