@@ -54,7 +54,9 @@ fn effects(class: Class) -> Vec<Effect> {
                 found.extend([0, 1].map(|after| Effect::Ends { after, how }));
             }
         }
-        Class::Discovery | Class::List | Class::Get => {}
+        // What the next page of a list was to be read from is compacted.
+        Class::List => found.push(Effect::answer(410)),
+        Class::Discovery | Class::Get => {}
     }
     if class == Class::Write {
         found.extend([Effect::KillBefore, Effect::KillAfter]);
