@@ -31,9 +31,10 @@ impl std::fmt::Display for Harm {
 }
 
 impl Harm {
-    /// Nobody comes back from this one by itself: a server that took the dry run of an object and refuses the object.
+    /// A rollout may halt on this one: a server that refuses what it took the dry run of, or what could be asked only when
+    /// a part of the rollout was written. No pass but that of a new start tries it again.
     fn halts(&self) -> bool {
-        self.class == Class::Write && self.effect == Effect::answer(422)
+        matches!(self.class, Class::Write | Class::DryRun) && self.effect == Effect::answer(422)
     }
 
     fn kills(&self) -> bool {
@@ -177,7 +178,7 @@ fn wait(crew: &mut Crew, what: &str, harm: Option<&Harm>, holds: impl Fn(&Bed) -
             // What the server says of a Secret is not told, as it may quote it.
             let said = stalled["message"].to_string();
             let named = said.contains(SAYS) || said.contains("the Secret was refused: Invalid");
-            let named = named && stalled["status"] == "True";
+            let named = named && stalled["status"] == "True" && stalled["reason"] == "Halted";
             stuck = if named { stuck.or(Some(Instant::now())) } else { None };
             if stuck.is_some_and(|since| since.elapsed() > STUCK) {
                 crew.restart();

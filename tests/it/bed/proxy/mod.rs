@@ -5,6 +5,7 @@ mod line;
 mod past;
 mod record;
 mod stream;
+mod tests;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
