@@ -18,4 +18,5 @@ mod quiet;
 mod rollout;
 mod schema;
 mod source;
+mod state;
 mod yaml;
