@@ -15,6 +15,7 @@ mod ownership;
 mod preempt;
 mod prune;
 mod quiet;
+mod removal;
 mod rollout;
 mod schema;
 mod source;
