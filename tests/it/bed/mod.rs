@@ -8,7 +8,7 @@ mod api;
 mod controlplane;
 pub mod manifests;
 mod proxy;
-mod rbac;
+pub mod rbac;
 mod repo;
 #[allow(dead_code, reason = "the tests of git ask it for more")]
 #[path = "../../git/web.rs"]

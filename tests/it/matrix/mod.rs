@@ -19,7 +19,7 @@ const AT_ONCE: usize = 6;
 /// Each leaves a namespace behind; its control plane is given up before they slow it down.
 const STORIES: usize = 120;
 
-const CLASSES: [Class; 8] = [
+const CLASSES: [Class; 9] = [
     Class::Discovery,
     Class::List,
     Class::Watch,
@@ -28,6 +28,7 @@ const CLASSES: [Class; 8] = [
     Class::Status,
     Class::Event,
     Class::Lease,
+    Class::State,
 ];
 
 /// What may become of a request of this class.
@@ -44,7 +45,7 @@ fn effects(class: Class) -> Vec<Effect> {
         Effect::Delay(Duration::from_millis(700)),
     ];
     match class {
-        Class::DryRun | Class::Write | Class::Status | Class::Event | Class::Lease => {
+        Class::DryRun | Class::Write | Class::Status | Class::Event | Class::Lease | Class::State => {
             found.extend([Effect::answer(409), Effect::answer(422)]);
         }
         Class::Watch => {

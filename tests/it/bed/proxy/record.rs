@@ -4,6 +4,8 @@ use std::time::Instant;
 
 use http::Method;
 
+use crate::bed::rbac::STATE_NAMESPACE;
+
 /// What a request is about, so far as tests count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
@@ -21,6 +23,8 @@ pub enum Class {
     Event,
     /// A heartbeat, or who has which environment.
     Lease,
+    /// What environments remember, read or written.
+    State,
 }
 
 /// One request and what came of it.
@@ -58,6 +62,9 @@ impl std::fmt::Display for Record {
 
 pub fn classify(method: &Method, path: &str, query: &str) -> Class {
     let read = *method == Method::GET;
+    if path.starts_with(&format!("/api/v1/namespaces/{STATE_NAMESPACE}/")) {
+        return Class::State;
+    }
     if read && (query.contains("watch=true") || query.contains("watch=1")) {
         return Class::Watch;
     }
