@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::super::wanted::tests::{object, wanted};
 use super::*;
+use crate::plan::WantedApp;
 
 const ENVIRONMENT: &str = "fairlead.dev/environment";
 const APP: &str = "fairlead.dev/app";
