@@ -98,6 +98,7 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
             reads: counts.reads.load(Ordering::Relaxed),
             dry_runs: counts.dry_runs.load(Ordering::Relaxed),
             writes: counts.writes.load(Ordering::Relaxed),
+            own_writes: counts.own_writes.load(Ordering::Relaxed),
             retries: counts.retries.load(Ordering::Relaxed),
         };
         metrics.scrape(requests, index.size())
