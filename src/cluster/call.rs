@@ -164,6 +164,12 @@ impl CallError {
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
+
+    /// What was to be made is there. Quotas and others answer the same status for a conflict of their own, and then it is
+    /// not.
+    pub fn is_already_there(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::CONFLICT, body } if body["reason"] == "AlreadyExists")
+    }
 }
 
 impl Cluster {
@@ -352,6 +358,16 @@ mod tests {
         let value = HeaderValue::from_static("299 - \"v1 is \\\"old\\\"\"");
         assert_eq!(warning_text(&value).as_deref(), Some("v1 is \"old\""));
         assert_eq!(warning_text(&HeaderValue::from_static("299 - \"")), None);
+    }
+
+    #[test]
+    fn not_every_conflict_says_that_it_is_there() {
+        let conflict = |reason: &str| CallError::Refused {
+            status: StatusCode::CONFLICT,
+            body: serde_json::json!({"reason": reason}),
+        };
+        assert!(conflict("AlreadyExists").is_already_there());
+        assert!(!conflict("Conflict").is_already_there());
     }
 
     #[test]
