@@ -8,6 +8,7 @@ mod app;
 pub mod desired;
 mod driver;
 mod environment;
+mod explain;
 mod foreign;
 mod heartbeat;
 mod inventory;

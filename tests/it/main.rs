@@ -16,6 +16,7 @@ mod preempt;
 mod prune;
 mod quiet;
 mod removal;
+mod restore;
 mod rollout;
 mod schema;
 mod source;

@@ -1,0 +1,50 @@
+//! What an app sees of the cluster, and what it saw there before.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use super::App;
+use crate::cluster::Index;
+use crate::object::{Digest, Live, ObjectKey};
+use crate::plan::{Lookup, Plan, Wanted, WantedApp};
+
+impl App {
+    pub(super) fn remember_in_sync(&mut self, wanted: &WantedApp, plan: &Plan, index: &Index) {
+        if plan.unchanged == self.in_sync.len() && plan.is_empty() {
+            return;
+        }
+        let changing: HashSet<&ObjectKey> = plan.steps().map(|step| &step.wanted.key).collect();
+        self.in_sync.clear();
+        for object in wanted.objects.iter().filter(|object| !changing.contains(&object.key)) {
+            if let Some(live) = index.live(&object.key) {
+                self.in_sync.insert(object.key.clone(), (object.digest.clone(), fingerprint(&live)));
+            }
+        }
+    }
+}
+
+fn fingerprint(live: &Live) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&live.owned, &live.applied, &live.uid).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// The index, and what this app saw there before: so an object that did not change is not compared again.
+pub(super) struct Sight<'a> {
+    pub(super) index: &'a Index,
+    pub(super) in_sync: &'a HashMap<ObjectKey, (Digest, u64)>,
+}
+
+impl Lookup for Sight<'_> {
+    fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
+        self.index.live(key)
+    }
+
+    fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
+        self.in_sync
+            .get(&wanted.key)
+            .is_some_and(|(digest, seen)| *digest == wanted.digest && *seen == fingerprint(live))
+            || self.index.known_settled(wanted, live)
+    }
+}
