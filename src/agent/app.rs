@@ -1,5 +1,6 @@
 //! One app of an environment: where it stands, and what is to be done next. Decides; others do.
 
+mod adoption;
 mod status;
 
 use std::collections::HashMap;
@@ -13,8 +14,12 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{AppPhase, AppSpec};
 use crate::cluster::{Before, Index, WaveOutcome};
 use crate::object::{AppName, Digest, Live, ObjectKey, Problems};
-use crate::plan::{CheckedPlan, Lookup, Plan, Reason, RefusalKind, Refused, Wanted, WantedApp, plan};
+use crate::plan::{
+    CheckedPlan, CheckedStep, Consent, GitReplicas, Lookup, Plan, Reason, RefusalKind, Refused, Wanted,
+    WantedApp, plan_with,
+};
 use crate::rollout::{self, Halt, Next, Observed, State, Waiting, Wrote};
+use adoption::Adoption;
 use status::{halt_message, some};
 
 /// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
@@ -43,6 +48,7 @@ pub struct App {
     /// Why what it wants cannot be watched.
     unwatched: Option<String>,
     in_sync: HashMap<ObjectKey, (Digest, u64)>,
+    adoption: Adoption,
     news: Vec<News>,
 }
 
@@ -81,6 +87,7 @@ pub enum Decision {
     Prove {
         plan: Plan,
         before: Arc<Before>,
+        consent: Consent,
         stop: CancellationToken,
     },
     Write {
@@ -122,6 +129,7 @@ impl App {
             suspended: None,
             unwatched: None,
             in_sync: HashMap::new(),
+            adoption: Adoption::default(),
             news: Vec::new(),
         }
     }
@@ -236,7 +244,8 @@ impl App {
         {
             return Decision::Rest { until: refused.retry_at };
         }
-        let found = match plan(&wanted, &Sight { index: world.index, in_sync: &self.in_sync }) {
+        let sight = Sight { index: world.index, in_sync: &self.in_sync };
+        let mut found = match plan_with(&wanted, &sight, &self.adoption.consent) {
             Ok(plan) => plan,
             Err(problems) => {
                 self.problems = Some(problems);
@@ -244,6 +253,7 @@ impl App {
             }
         };
         self.remember_in_sync(&wanted, &found, world.index);
+        self.note_shared(std::mem::take(&mut found.shared));
         self.blocked.clear();
         self.suspended = None;
         if found.is_empty() {
@@ -268,7 +278,8 @@ impl App {
             }
         }
         let stop = self.begin(AppPhase::Proving);
-        Decision::Prove { plan: found, before: self.before.clone(), stop }
+        let (before, consent) = (self.before.clone(), self.adoption.consent.clone());
+        Decision::Prove { plan: found, before, consent, stop }
     }
 
     fn begin(&mut self, phase: AppPhase) -> CancellationToken {
@@ -357,6 +368,7 @@ impl App {
                     }
                 }
                 self.refused = None;
+                self.forget_needed();
                 if plan.waves().is_empty() {
                     return; // All of it is settled, and the next look will see so.
                 }
@@ -373,6 +385,7 @@ impl App {
                 });
             }
             Err(refused) => {
+                self.note_needed(&refused);
                 let messages: Vec<String> = refused
                     .refusals
                     .iter()
@@ -413,6 +426,7 @@ impl App {
             for written in &outcome.written {
                 before.insert(written.wanted.key.clone(), written.wanted.clone());
             }
+            self.note_adopted(&outcome.written);
         }
         let Some(rollout) = &mut self.rollout else { return };
         if rollout.state.digest != *digest {
@@ -457,15 +471,29 @@ impl App {
 
     fn announce(&mut self, plan: &CheckedPlan) {
         let (steps, waves) = (plan.steps().count(), plan.waves().len());
+        let drifted =
+            |step: &&CheckedStep| !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. });
         if self.effective.as_ref() == Some(plan.digest()) {
             // Git did not change, so someone else did.
-            let changed = plan.steps().map(|step| match step.reason() {
+            let changed = plan.steps().filter(drifted).map(|step| match step.reason() {
                 Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
                 Reason::Missing => format!("{} (gone)", step.wanted().key),
                 _ => step.wanted().key.to_string(),
             });
-            let note = format!("someone else changed {}; it is put back", some(changed));
-            self.tell(true, "Drifted", note);
+            let changed: Vec<String> = changed.collect();
+            let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
+            let unscaled: Vec<String> = unscaled.map(|step| step.wanted().key.to_string()).collect();
+            if !changed.is_empty() {
+                let note = format!("someone else changed {}; it is put back", some(changed.into_iter()));
+                self.tell(true, "Drifted", note);
+            }
+            if !unscaled.is_empty() {
+                let note = format!(
+                    "the autoscaler of {} is gone: its replicas are git's",
+                    some(unscaled.into_iter())
+                );
+                self.tell(false, "Unscaled", note);
+            }
         } else {
             let plural =
                 |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
@@ -488,15 +516,20 @@ impl App {
         self.in_sync.clear();
         for object in wanted.objects.iter().filter(|object| !changing.contains(&object.key)) {
             if let Some(live) = index.live(&object.key) {
-                self.in_sync.insert(object.key.clone(), (object.digest.clone(), fingerprint(&live)));
+                let print = fingerprint(object, &live, index);
+                self.in_sync.insert(object.key.clone(), (object.digest.clone(), print));
             }
         }
     }
 }
 
-fn fingerprint(live: &Live) -> u64 {
+fn fingerprint(wanted: &Wanted, live: &Live, index: &Index) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&live.owned, &live.applied, &live.uid).hash(&mut hasher);
+    // What is as wanted while an autoscaler sets the replicas is not when it is gone.
+    if wanted.replicas == GitReplicas::Said {
+        (live.autoscaled, index.autoscaled(&wanted.key)).hash(&mut hasher);
+    }
     hasher.finish()
 }
 
@@ -511,10 +544,13 @@ impl Lookup for Sight<'_> {
         self.index.live(key)
     }
 
+    fn autoscaled(&self, key: &ObjectKey) -> Option<bool> {
+        self.index.autoscaled(key)
+    }
+
     fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
-        self.in_sync
-            .get(&wanted.key)
-            .is_some_and(|(digest, seen)| *digest == wanted.digest && *seen == fingerprint(live))
-            || self.index.known_settled(wanted, live)
+        self.in_sync.get(&wanted.key).is_some_and(|(digest, seen)| {
+            *digest == wanted.digest && *seen == fingerprint(wanted, live, self.index)
+        }) || self.index.known_settled(wanted, live)
     }
 }

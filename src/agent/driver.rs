@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::adopt::{Tokens, say_how};
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
 use super::foreign::refuse_foreign;
@@ -18,13 +19,14 @@ use super::inventory::Needs;
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
-    Before, Detail, Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune,
-    finalizers, prove, prune_wave,
+    Before, Detail, Environments, Index, PruneOutcome, Session, Terms, Watched, WaveOutcome, apply_wave,
+    ask_prune, finalizers, prove, prune_wave,
 };
 use crate::health::pods::{self, PodProblem};
 use crate::object::{AppName, Digest, EnvironmentName, ObjectKey};
 use crate::plan::{
-    Answer, CheckedPlan, CheckedPrune, Inventory, Plan, PruneRefusal, Refused, Wanted, check, check_prune,
+    Answer, CheckedPlan, CheckedPrune, Consent, Inventory, Plan, PruneRefusal, Refused, Wanted, check,
+    check_prune,
 };
 
 /// What the actions of an environment work with.
@@ -44,6 +46,8 @@ pub struct Driver {
     pruner: Pruner,
     /// Every kind in which the environment may have objects was listed: what is not known is not there.
     listed: bool,
+    /// The hand-overs that people agreed to.
+    agreed: Tokens,
     /// What the apps want, by kind.
     watched: BTreeMap<AppName, BTreeSet<Watched>>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
@@ -94,7 +98,8 @@ enum Finished {
 impl Driver {
     pub fn new(hands: Hands) -> Self {
         let (watched, pruner, under_way) = (BTreeMap::new(), Pruner::default(), JoinSet::new());
-        Self { hands, apps: BTreeMap::new(), watched, pruner, listed: false, under_way }
+        let agreed = Tokens::default();
+        Self { hands, apps: BTreeMap::new(), watched, pruner, listed: false, agreed, under_way }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -116,6 +121,14 @@ impl Driver {
         self.pruner.allow(context);
     }
 
+    /// Takes what people agreed to take over from others.
+    pub fn agree(&mut self, tokens: Tokens) {
+        if self.agreed != tokens {
+            self.agreed = tokens;
+            self.apps.values_mut().for_each(|app| app.agree(&self.agreed));
+        }
+    }
+
     /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
     pub fn set(&mut self, desire: Desire) {
         self.pruner.set(&desire);
@@ -125,6 +138,7 @@ impl Driver {
         for (spec, wanted) in desire.apps {
             let mut app = old.remove(&spec.name).unwrap_or_else(|| App::new(spec.clone()));
             app.set(spec, wanted, timeout);
+            app.agree(&self.agreed);
             self.apps.insert(app.spec.name.clone(), app);
         }
         for app in old.values() {
@@ -155,6 +169,7 @@ impl Driver {
 
     /// Watches the kinds that the apps want. One that cannot be watched harms only the apps that want it.
     pub async fn watch(&mut self) {
+        self.hands.index.ensure_autoscalers().await;
         for (name, watched) in &self.watched {
             let result = self.hands.index.ensure(watched).await.map_err(|error| error.to_string());
             if let Some(app) = self.apps.get_mut(name) {
@@ -189,11 +204,12 @@ impl Driver {
                     again = [again, until].into_iter().flatten().min();
                     continue;
                 }
-                Decision::Prove { plan, before, stop } => {
+                Decision::Prove { plan, before, consent, stop } => {
                     let (hands, name) = (self.hands.clone(), name.clone());
                     let digest = plan.digest.clone();
                     let left = Finished::Left { app: name.clone(), digest: digest.clone() };
-                    stop_or(stop, left, async move { prove_app(&hands, name, digest, plan, before).await })
+                    let proof = async move { prove_app(&hands, name, digest, plan, before, consent).await };
+                    stop_or(stop, left, proof)
                 }
                 Decision::Write { plan, wave, stop } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
@@ -333,11 +349,21 @@ fn stop_or(
     })
 }
 
-async fn prove_app(hands: &Hands, app: AppName, digest: Digest, plan: Plan, before: Arc<Before>) -> Finished {
-    match prove(&hands.session, &plan, hands.identity.as_ref(), &before, Detail::Metadata).await {
+async fn prove_app(
+    hands: &Hands,
+    app: AppName,
+    digest: Digest,
+    plan: Plan,
+    before: Arc<Before>,
+    consent: Consent,
+) -> Finished {
+    let identity = hands.identity.as_ref();
+    let terms = Terms { identity, before: &before, consent: &consent, detail: Detail::Metadata };
+    match prove(&hands.session, &plan, terms).await {
         Ok(proven) => {
             let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
             refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
+            say_how(&hands.environment, &app, &consent, &mut answers);
             Finished::Proved { app, digest, result: check(plan, answers) }
         }
         Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },

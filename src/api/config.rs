@@ -36,6 +36,28 @@ pub struct AppSpec {
     pub values: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<AppName>,
+    /// From whom it may take over what they deployed: see docs/adoption.md.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+}
+
+/// `true` for all that the Environment grants, or some of it by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "`adopt` is true, false, or a list of tools and field managers")]
+pub enum Adopt {
+    All(bool),
+    From(Vec<String>),
+}
+
+impl Adopt {
+    /// The tools and managers that are meant, of those that there are.
+    pub fn resolve(&self, granted: &[String]) -> Vec<String> {
+        match self {
+            Self::All(true) => granted.to_vec(),
+            Self::All(false) => Vec::new(),
+            Self::From(names) => names.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

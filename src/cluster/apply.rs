@@ -7,6 +7,7 @@ use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
+use super::adopt::hand_over;
 use super::call::Call;
 use super::discovery::Session;
 use super::index::Index;
@@ -14,7 +15,9 @@ use super::prove::{AT_ONCE, body, prove_one, with_type};
 use super::refusal::refusal;
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};
-use crate::plan::{Answer, CheckedPlan, CheckedStep, Proof, Refusal, RefusalKind, Wanted};
+use crate::plan::{
+    Answer, CheckedPlan, CheckedStep, Handover, Proof, Refusal, RefusalKind, Replicas, Wanted,
+};
 
 /// What came of one write.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct Outcome {
     pub wanted: Arc<Wanted>,
     pub live: Live,
     pub created: bool,
+    /// What others handed over with it.
+    pub adopted: Option<Arc<Handover>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -121,6 +126,11 @@ async fn write(
     let Some(path) = session.path(&wanted.gvk, &wanted.key) else {
         return Err(Refusal::new(RefusalKind::UnknownKind, wanted, "its kind is no longer served"));
     };
+    if step.adopt().is_some() || step.replicas() == Replicas::LetGo {
+        hand_over(session, &path, step, identity).await?;
+    }
+    // Nobody but those who agreed holds these fields, or the dry run would have been refused.
+    let force = force || step.adopt().is_some_and(|handover| !handover.fields.is_empty());
     let path = format!("{path}?fieldManager={MANAGER}&force={force}&fieldValidation=Strict");
     let call = Call::apply(path, body(&step.planned()), identity);
     let reply = session.cluster.send(&call).await.map_err(|error| refusal(&error, wanted))?;
@@ -128,7 +138,7 @@ async fn write(
     let object = reply.json().map_err(|error| refusal(&error, wanted))?;
     let live = with_type(object, wanted).and_then(|object| Live::read(&object));
     match live {
-        Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created }),
+        Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created, adopted: step.adopt().cloned() }),
         None => {
             Err(Refusal::new(RefusalKind::Unreachable, wanted, "the API server's answer is not an object"))
         }

@@ -9,8 +9,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::field_sets::holds;
+use super::replicas::{GitReplicas, REPLICAS, REPLICAS_PATH, is_autoscaled};
 use super::{Lookup, Wanted};
-use crate::object::{Digest, Live};
+use crate::object::{Digest, Live, Owned};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -33,6 +35,10 @@ pub enum Reason {
     Changed { from: Digest, to: Digest },
     /// Someone else changed fields that we applied.
     Drifted { fields: Vec<String> },
+    /// The autoscaler that set its replicas is gone: they are git's again.
+    Unscaled,
+    /// Tools hold fields of it, too, and it was agreed that they hand them over.
+    Shared { with: Box<[Box<str>]> },
 }
 
 pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Change {
@@ -41,6 +47,18 @@ pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Cha
         return Change::Create(Reason::BeingDeleted);
     }
     let update = |reason| Change::Update { uid: live.uid.clone(), reason };
+    let known = match wanted.replicas {
+        GitReplicas::Said => lookup.autoscaled(&wanted.key),
+        _ => None,
+    };
+    // Before what is known to be settled: that was so while the autoscaler was there.
+    if known == Some(false) && live.autoscaled && live.applied.as_ref() == Some(&wanted.digest) {
+        let owned = live.owned.as_ref().map(Owned::fields);
+        let ours = |owned: &Value| owned.as_object().is_some_and(|owned| holds(owned, &REPLICAS));
+        if owned.is_some_and(|owned| !ours(&owned)) {
+            return update(Reason::Unscaled);
+        }
+    }
     match (&live.applied, &live.owned) {
         _ if lookup.known_settled(wanted, live) => Change::InSync,
         (_, None) => update(Reason::NeverApplied),
@@ -49,6 +67,9 @@ pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Cha
         }
         (applied, Some(_)) => {
             let mut fields = compare_owned(wanted, live);
+            if wanted.replicas == GitReplicas::Said && is_autoscaled(known, Some(live)) {
+                fields.retain(|field| field != REPLICAS_PATH);
+            }
             if applied.is_none() && fields.is_empty() {
                 fields.push(".metadata.annotations".to_owned());
             }

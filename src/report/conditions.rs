@@ -122,6 +122,7 @@ mod tests {
             wave: None,
             waiting_on: None,
             message: None,
+            adoption: None,
         }
     }
 

@@ -35,6 +35,7 @@ impl App {
             wave,
             waiting_on,
             message,
+            adoption: self.adoption_status(),
         }
     }
 
