@@ -107,14 +107,18 @@ impl ManagedEntry {
         whole && self.subresource.is_empty() && self.tool().is_some()
     }
 
-    /// Whether it says that an autoscaler sets the replicas: the controller that ships with Kubernetes does it through
-    /// the subresource, and nothing else of that name does.
+    /// Whether it says that an autoscaler sets the replicas, or may: the controller that ships with Kubernetes does it
+    /// through the subresource, and nothing else of that name does; and there we leave what we let go of.
     pub fn scales(&self) -> bool {
-        self.manager == AUTOSCALER
+        matches!(&*self.manager, AUTOSCALER | LET_GO)
             && self.subresource == "scale"
             && self.fields["f:spec"].get("f:replicas").is_some()
     }
 }
+
+/// Who holds replicas that we let go of, until an autoscaler or a person sets them. If nobody held them, the API server
+/// would not write down who sets them next.
+pub const LET_GO: &str = "fairlead-replicas";
 
 /// As whom the horizontal pod autoscaler writes.
 pub const AUTOSCALER: &str = "kube-controller-manager";
@@ -243,6 +247,7 @@ mod tests {
         assert!(live(json!([entry("kube-controller-manager", "Update", "scale")])).autoscaled);
         assert!(!live(json!([entry("kube-controller-manager", "Update", "")])).autoscaled);
         assert!(!live(json!([entry("kubectl", "Update", "scale")])).autoscaled);
+        assert!(live(json!([entry(LET_GO, "Update", "scale")])).autoscaled, "what we let go of is another's");
     }
 
     #[test]

@@ -11,10 +11,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Conflict;
-use super::field_sets::{Fields, cut, overlap, paths, remove_unheld, union, within};
+use super::field_sets::{Fields, cut, holds, overlap, paths, remove_unheld, union, within};
 use super::replicas::REPLICAS;
 use crate::object::{
-    AUTOSCALER, Digest, Held, MANAGER, ManagedEntry, ObjectKey, TOKEN_LENGTH, Tool, held_token,
+    AUTOSCALER, Digest, Held, LET_GO, MANAGER, ManagedEntry, ObjectKey, TOKEN_LENGTH, Tool, held_token,
 };
 
 /// Who writes for Kubernetes itself. What they hold is never git's to claim.
@@ -139,7 +139,7 @@ fn taken(entry: &ManagedEntry, object: &Value) -> Fields {
     // An Update holds what the server and its webhooks put beside what was sent, too. Where the tool wrote down what it
     // sent, that alone was its claim.
     let annotation = ["f:metadata", "f:annotations", &format!("f:{LAST_APPLIED}")];
-    if entry.operation == "Update" && super::field_sets::holds(&fields, &annotation) {
+    if entry.operation == "Update" && holds(&fields, &annotation) {
         let text = object["metadata"]["annotations"][LAST_APPLIED].as_str().unwrap_or_default();
         if let Ok(mut applied) = serde_json::from_str::<Value>(text)
             && applied.is_object()
@@ -225,7 +225,8 @@ pub fn edit(
         }
         time = time.max(entry.time.clone());
     }
-    if !sends_replicas {
+    let let_go = !sends_replicas && holds(&ours, &REPLICAS);
+    if let_go {
         cut(&mut ours, &REPLICAS);
     }
     let before = own.and_then(|entry| entry.fields.as_object()).cloned().unwrap_or_default();
@@ -233,6 +234,15 @@ pub fn edit(
         return None;
     }
     let api_version = api_version.unwrap_or_else(|| version.to_owned());
+    let held = managed.iter().any(|entry| {
+        entry["fieldsV1"].as_object().is_some_and(|fields| holds(fields, &REPLICAS))
+    });
+    if let_go && !held {
+        managed.push(json!({
+            "manager": LET_GO, "operation": "Update", "apiVersion": api_version, "subresource": "scale",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        }));
+    }
     if !ours.is_empty() {
         let mut entry = json!({
             "manager": MANAGER, "operation": "Apply", "apiVersion": api_version,

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::field_sets::holds;
 use super::{Lookup, Wanted};
-use crate::object::{AUTOSCALER, Live, ObjectKey};
+use crate::object::{AUTOSCALER, LET_GO, Live, ObjectKey};
 
 /// Where the replicas stand in an entry of `managedFields`.
 pub const REPLICAS: [&str; 2] = ["f:spec", "f:replicas"];
@@ -71,9 +71,10 @@ pub fn is_autoscaled(known: Option<bool>, live: Option<&Live>) -> bool {
     known.unwrap_or_else(|| live.is_some_and(|live| live.autoscaled))
 }
 
-/// Whether a conflict is about what an autoscaler that is gone has left.
+/// Whether a conflict is about what an autoscaler that is gone has left, or about what we let go of and nobody took.
 pub fn left_by_autoscaler(conflict: &super::Conflict, replicas: Replicas) -> bool {
-    replicas == Replicas::Reclaim && conflict.field == REPLICAS_PATH && conflict.manager == AUTOSCALER
+    let gone = conflict.manager == LET_GO || replicas == Replicas::Reclaim && conflict.manager == AUTOSCALER;
+    gone && conflict.field == REPLICAS_PATH && !replicas.withheld()
 }
 
 /// Workloads whose replicas the API server sets to one where nobody says how many.

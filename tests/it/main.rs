@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start programs, read files and clocks")]
 
+mod adopt;
 mod authority;
 mod bed;
 mod cli;
@@ -15,6 +16,7 @@ mod ownership;
 mod preempt;
 mod prune;
 mod quiet;
+mod replicas;
 mod rollout;
 mod schema;
 mod source;

@@ -3,7 +3,6 @@
 
 use serde_json::{Value, json};
 
-use super::super::field_sets::holds;
 use super::*;
 use crate::object::Live;
 
@@ -149,7 +148,14 @@ fn letting_go_of_replicas_needs_no_hand_over() {
              "fieldsV1": {"f:spec": {"f:minReadySeconds": {}}}}]}});
     let let_go = edit(&object, None, false, "apps/v1").unwrap();
     assert_eq!(Value::Object(let_go.ours.clone()), json!({"f:spec": {"f:paused": {}}}));
-    assert_eq!(managers(&let_go), ["kubectl-edit", "fairlead"], "what others hold stays theirs");
+    // Somebody has to hold them, or the server would not write down who sets them next.
+    assert_eq!(managers(&let_go), ["kubectl-edit", "fairlead-replicas", "fairlead"], "what others hold stays theirs");
+    let mut scaled = object.clone();
+    scaled["metadata"]["managedFields"].as_array_mut().unwrap().push(json!({
+        "manager": "kube-controller-manager", "operation": "Update", "apiVersion": "apps/v1", "subresource": "scale",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}}}));
+    let let_go = edit(&scaled, None, false, "apps/v1").unwrap();
+    assert_eq!(managers(&let_go), ["kubectl-edit", "kube-controller-manager", "fairlead"]);
     assert_eq!(edit(&object, None, true, "apps/v1"), None);
 }
 
