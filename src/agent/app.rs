@@ -49,6 +49,8 @@ pub struct App {
     unwatched: Option<String>,
     in_sync: HashMap<ObjectKey, (Digest, u64)>,
     adoption: Adoption,
+    /// What just passed all its gates, until someone remembers it.
+    good: Option<Arc<WantedApp>>,
     news: Vec<News>,
 }
 
@@ -130,6 +132,7 @@ impl App {
             unwatched: None,
             in_sync: HashMap::new(),
             adoption: Adoption::default(),
+            good: None,
             news: Vec::new(),
         }
     }
@@ -216,6 +219,11 @@ impl App {
 
     pub fn is_busy(&self) -> bool {
         self.busy.is_some()
+    }
+
+    /// What passed all its gates since the last time.
+    pub fn take_good(&mut self) -> Option<Arc<WantedApp>> {
+        self.good.take()
     }
 
     pub fn take_news(&mut self) -> Vec<News> {
@@ -337,6 +345,7 @@ impl App {
                 let wrote = rollout.plan.as_ref().map_or(0, |plan| plan.steps().count());
                 self.rollout = None;
                 self.effective = Some(wanted.digest.clone());
+                self.good = Some(wanted.clone());
                 if !drift {
                     let words =
                         if wrote == 1 { "1 object was".to_owned() } else { format!("{wrote} objects were") };
@@ -451,6 +460,12 @@ impl App {
         } else {
             rollout.wrote = Some(Wrote::Refused(messages));
         }
+    }
+
+    /// Takes that a wave could not be begun.
+    pub fn unwritten(&mut self, digest: &Digest, why: String, now: Timestamp) {
+        self.rollout = None;
+        self.refuse(digest, vec![why], true, now);
     }
 
     /// Takes what the pods say about a halt.

@@ -14,12 +14,14 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
 use super::adopt;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::inventory::{self, Parent, ParentError};
+use super::keeper::{Keeper, KeeperError};
 use super::prune::PruneContext;
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
@@ -43,11 +45,17 @@ const CREDENTIALS_LAST: Duration = Duration::from_secs(30);
 /// After a failure that is not git's or the apps': unreadable Secret, unwatchable kind.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
+/// After a start there is more urgent work than to look whether all that is remembered is whole.
+const VERIFY_AFTER: Duration = Duration::from_secs(5);
+
 pub struct EnvironmentLoop {
     context: Arc<Context>,
     name: EnvironmentName,
     platform: watch::Receiver<Arc<Environment>>,
     driver: Option<(crate::api::Identity, Driver)>,
+    keeper: Option<Arc<Keeper>>,
+    /// Looks once whether what is remembered is whole.
+    verifying: Option<AbortOnDropHandle<()>>,
     source: Option<(SourceSpec, Subscription)>,
     /// What the apps were last told.
     told: Option<(Revision, Scope, Arc<Kinds>)>,
@@ -85,6 +93,8 @@ impl EnvironmentLoop {
             name,
             platform,
             driver: None,
+            keeper: None,
+            verifying: None,
             source: None,
             told: None,
             credentials_read: None,
@@ -203,12 +213,14 @@ impl EnvironmentLoop {
                 false,
             ));
         }
+        let keeper = self.keeper().await?;
         if self.driver.as_ref().is_none_or(|(as_whom, _)| as_whom != identity) {
             let hands = Hands {
                 session: self.context.session.clone(),
                 index: self.context.index.clone(),
                 environments: self.context.environments.clone(),
                 environment: self.name.clone(),
+                keeper: Some(keeper),
                 identity: Some(identity.clone()),
             };
             self.driver = Some((identity.clone(), Driver::new(hands)));
@@ -248,7 +260,7 @@ impl EnvironmentLoop {
                 Ok(desire) => {
                     (self.trouble, self.misread) = (None, None);
                     if let Some((_, driver)) = &mut self.driver {
-                        driver.set(desire);
+                        driver.set(desire, Some(revision));
                     }
                 }
                 Err(problems) => {
@@ -292,6 +304,31 @@ impl EnvironmentLoop {
             hold: hold.or(unlisted),
         });
         Ok(())
+    }
+
+    /// What the environment remembers. Without it nothing is written: nobody could tell later what was.
+    async fn keeper(&mut self) -> Result<Arc<Keeper>, Trouble> {
+        if let Some(keeper) = &self.keeper {
+            return Ok(keeper.clone());
+        }
+        let opened = Keeper::open(&self.context.vault, &self.name).await;
+        let opened = opened.map_err(|error| {
+            let may_pass = !matches!(error, KeeperError::Document { .. });
+            trouble("StateUnavailable", &crate::cluster::chain(&error), may_pass)
+        })?;
+        let keeper = Arc::new(opened);
+        let (verifies, bell) = (keeper.clone(), self.context.index.listen(self.name.as_str()));
+        self.verifying = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::time::sleep(VERIFY_AFTER).await;
+            match verifies.verify().await {
+                Ok(()) => bell.notify_one(),
+                Err(error) => {
+                    tracing::warn!(error = %crate::cluster::chain(&error), "what is remembered cannot be verified");
+                }
+            }
+        })));
+        self.keeper = Some(keeper.clone());
+        Ok(keeper)
     }
 
     async fn follow(&mut self, spec: &SourceSpec) -> Result<(), Trouble> {

@@ -12,6 +12,7 @@ mod environment;
 mod foreign;
 mod heartbeat;
 mod inventory;
+mod keeper;
 mod once;
 mod plan_prune;
 mod prune;
@@ -29,7 +30,7 @@ pub use once::{Once, OnceError, Progress, plan_once};
 
 use crate::api::{Environment, names};
 use crate::cluster::{
-    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Session,
+    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Session, Vault,
 };
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
@@ -46,6 +47,7 @@ pub struct Context {
     session: Session,
     index: Index,
     environments: Environments,
+    vault: Vault,
     sources: Sources,
     metrics: Arc<Metrics>,
     namespace: String,
@@ -84,6 +86,7 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
         session,
         index: index.clone(),
         environments: environments.clone(),
+        vault: Vault::new(&cluster, &config.state_namespace),
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,

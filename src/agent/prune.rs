@@ -13,8 +13,8 @@ use crate::api::{PruneBudget, PruneStatus, names};
 use crate::cluster::{Index, PruneOutcome};
 use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
-    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Marks, PrunePlan, PruneRefusal,
-    PruneView, RefusalKind, applyset_id, prune,
+    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Known, Marks, PrunePlan,
+    PruneRefusal, PruneView, RefusalKind, applyset_id, prune,
 };
 
 /// A delete that was refused is tried again after this long, and then ever more rarely.
@@ -94,6 +94,8 @@ pub enum PruneDecision {
 /// What the pruner is told when it decides.
 pub struct PruneWorld<'a> {
     pub index: &'a Index,
+    /// What is remembered of an object.
+    pub known: &'a dyn Fn(&Live) -> Known,
     /// Whether an app runs what git says and has nothing under way.
     pub ready: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
@@ -145,6 +147,11 @@ impl Pruner {
         }
     }
 
+    /// Whether any app wants an object; nobody knows before a configuration was read.
+    pub fn wants(&self, key: &ObjectKey) -> Option<bool> {
+        self.claims.as_ref().filter(|_| !self.unrendered).map(|claims| claims.wants(key))
+    }
+
     /// The kinds and namespaces of what is wanted.
     pub fn wanted(&self) -> &Inventory {
         &self.wanted
@@ -192,6 +199,7 @@ impl Pruner {
             total,
             budget: Budget { max: self.budget.max, percent: self.budget.percent },
             approval: &context.approval,
+            known: world.known,
             granted: &|live| granted(context.grants.as_ref(), live),
             ready: world.ready,
         };

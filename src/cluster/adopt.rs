@@ -9,12 +9,13 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
+use super::apply::read;
 use super::call::{Call, CallError, JSON, METADATA};
 use super::discovery::Session;
 use super::prove::{Detail, Proven, Terms, body, dry_run};
 use super::refusal::refusal;
 use crate::api::Identity;
-use crate::object::MANAGER;
+use crate::object::{Live, MANAGER};
 use crate::plan::{
     Answer, Asked, CheckedStep, Conflict, Edit, Handover, Refusal, RefusalKind, Replicas, Step, edit, outcome,
 };
@@ -145,26 +146,27 @@ fn replacing(merged: &Value, after: &Value) -> Vec<Value> {
     patch
 }
 
-/// Makes what a checked step takes over ours, and lets go of what is not. Values stay as they are.
+/// Makes what a checked step takes over ours, and lets go of what is not. Values stay as they are. Answers the object as
+/// it is then; `None` where it is gone.
 pub async fn hand_over(
     session: &Session,
     path: &str,
     step: &CheckedStep,
     identity: Option<&Identity>,
-) -> Result<(), Refusal> {
+) -> Result<Option<Live>, Refusal> {
     let wanted = step.wanted();
     let moved = |message: &str| Refusal::new(RefusalKind::Conflict, wanted, message.to_owned());
     for attempt in 1..=ATTEMPTS {
         let object = match read_metadata(session, path).await {
             Ok(object) => object,
             // It left meanwhile; the apply finds out what that means.
-            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(refusal(&error, wanted)),
         };
         let handover = step.adopt().map(|handover| &**handover);
         let sends_replicas = sends_replicas(step.replicas());
         let Some(edit) = edit(&object, handover, sends_replicas, &wanted.gvk.api_version()) else {
-            return Ok(()); // Done before, by a request whose answer was lost.
+            return Ok(read(object, wanted)); // Done before, by a request whose answer was lost.
         };
         if let Some(agreed) = handover {
             let now = Handover::of(&wanted.key, &object, &agreed.fields);
@@ -175,7 +177,10 @@ pub async fn hand_over(
         let query = format!("{path}?fieldManager={MANAGER}&fieldValidation=Strict");
         let patch = guarded(&object, edit);
         match session.cluster.send(&Call::json_patch(query, &patch, identity)).await {
-            Ok(_) => return Ok(()),
+            Ok(reply) => {
+                let object = reply.json().map_err(|error| refusal(&error, wanted))?;
+                return Ok(read(object, wanted));
+            }
             Err(error) if error.status() == Some(StatusCode::CONFLICT) => {
                 tokio::time::sleep(PAUSE * attempt).await;
             }

@@ -8,15 +8,16 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::hand_over;
-use super::call::Call;
+use super::call::{Call, CallError, METADATA};
 use super::discovery::Session;
 use super::index::Index;
-use super::prove::{AT_ONCE, body, prove_one, with_type};
-use super::refusal::refusal;
+use super::prove::{AT_ONCE, body, body_for, prove_one, with_type};
+use super::refusal::{conflicts, refusal};
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};
 use crate::plan::{
-    Answer, CheckedPlan, CheckedStep, Handover, Proof, Refusal, RefusalKind, Replicas, Wanted,
+    Answer, Change, CheckedPlan, CheckedStep, Handover, Lookup, Proof, Refusal, RefusalKind, Replicas,
+    Wanted, compare,
 };
 
 /// What came of one write.
@@ -96,7 +97,7 @@ pub async fn apply_wave(
             if stop.is_cancelled() || halted.load(Ordering::Relaxed) {
                 return None;
             }
-            Some(write(session, step, force, identity).await)
+            Some(write(session, index, step, force, identity).await)
         }
     });
     let mut writes = std::pin::pin!(writes.buffer_unordered(AT_ONCE));
@@ -118,6 +119,7 @@ pub async fn apply_wave(
 
 async fn write(
     session: &Session,
+    index: &Index,
     step: &CheckedStep,
     force: bool,
     identity: Option<&Identity>,
@@ -126,21 +128,78 @@ async fn write(
     let Some(path) = session.path(&wanted.gvk, &wanted.key) else {
         return Err(Refusal::new(RefusalKind::UnknownKind, wanted, "its kind is no longer served"));
     };
-    if step.adopt().is_some() || step.replicas() == Replicas::LetGo {
-        hand_over(session, &path, step, identity).await?;
-    }
+    let handed = match step.adopt().is_some() || step.replicas() == Replicas::LetGo {
+        true => hand_over(session, &path, step, identity).await?,
+        false => None,
+    };
     // Nobody but those who agreed holds these fields, or the dry run would have been refused.
     let force = force || step.adopt().is_some_and(|handover| !handover.fields.is_empty());
-    let path = format!("{path}?fieldManager={MANAGER}&force={force}&fieldValidation=Strict");
-    let call = Call::apply(path, body(&step.planned()), identity);
-    let reply = session.cluster.send(&call).await.map_err(|error| refusal(&error, wanted))?;
-    let created = reply.status == StatusCode::CREATED;
-    let object = reply.json().map_err(|error| refusal(&error, wanted))?;
-    let live = with_type(object, wanted).and_then(|object| Live::read(&object));
-    match live {
-        Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created, adopted: step.adopt().cloned() }),
-        None => {
-            Err(Refusal::new(RefusalKind::Unreachable, wanted, "the API server's answer is not an object"))
+    let url = format!("{path}?fieldManager={MANAGER}&force={force}&fieldValidation=Strict");
+    let planned = handed.as_ref().or(step.live());
+    let (sent, adopted) = (step.planned(), || step.adopt().cloned());
+    let mut version = planned.map(|planned| {
+        // What a controller says in its status makes a new version too, and is no reason to plan anew.
+        let now = index.live(&wanted.key).filter(|now| is_as_planned(now, planned));
+        now.map_or_else(|| planned.resource_version.clone(), |now| now.resource_version.clone())
+    });
+    for _ in 0..VERSIONS {
+        let body = match (planned, &version) {
+            (Some(planned), Some(version)) => body_for(&sent, &planned.uid, version),
+            _ => body(&sent),
+        };
+        let (error, planned) =
+            match (session.cluster.send(&Call::apply(url.clone(), body, identity)).await, planned) {
+                (Ok(reply), _) => {
+                    let created = reply.status == StatusCode::CREATED;
+                    let object = reply.json().map_err(|error| refusal(&error, wanted))?;
+                    return match read(object, wanted) {
+                        Some(live) => {
+                            Ok(Outcome { wanted: wanted.clone(), live, created, adopted: adopted() })
+                        }
+                        None => {
+                            let message = "the API server's answer is not an object";
+                            Err(Refusal::new(RefusalKind::Unreachable, wanted, message))
+                        }
+                    };
+                }
+                (Err(error), Some(planned)) if is_version_conflict(&error) => (error, planned),
+                (Err(error), _) => return Err(refusal(&error, wanted)),
+            };
+        let now = session.cluster.send(&Call::get(&path).accept(METADATA)).await;
+        let now = now.and_then(|reply| reply.json()).ok().and_then(|object| read(object, wanted));
+        match now {
+            Some(now) if is_as_planned(&now, planned) => version = Some(now.resource_version),
+            // By ourselves: a request whose answer was lost is sent again.
+            Some(live)
+                if live.uid == planned.uid
+                    && compare(wanted, Some(&live), &Nothing::new()) == Change::InSync =>
+            {
+                return Ok(Outcome { wanted: wanted.clone(), live, created: false, adopted: adopted() });
+            }
+            _ => return Err(refusal(&error, wanted)),
         }
     }
+    Err(Refusal::new(RefusalKind::Conflict, wanted, "others write it all the time"))
 }
+
+/// An object whose status is written all the time is tried so often; then it is planned anew.
+const VERSIONS: usize = 8;
+
+/// Whether all that the plan was made from is as it was.
+fn is_as_planned(now: &Live, planned: &Live) -> bool {
+    (&now.uid, &now.applied, &now.owned, now.deleting)
+        == (&planned.uid, &planned.applied, &planned.owned, planned.deleting)
+}
+
+/// The object is newer than the version that the write was for. A conflict about a field names the field.
+fn is_version_conflict(error: &CallError) -> bool {
+    matches!(error, CallError::Refused { status: StatusCode::CONFLICT, body } if conflicts(body).is_empty())
+}
+
+/// What is kept of an object that the server answered with.
+pub(super) fn read(object: serde_json::Value, wanted: &Wanted) -> Option<Live> {
+    with_type(object, wanted).and_then(|object| Live::read(&object))
+}
+
+/// Nothing is remembered of any dry run.
+type Nothing = std::collections::BTreeMap<crate::object::ObjectKey, Arc<Live>>;

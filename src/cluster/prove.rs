@@ -245,18 +245,30 @@ async fn proof_body(session: &Session, path: &str, step: &Step) -> Result<Bytes,
 
 /// The bytes of a step: bound to the object that was planned for, where there was one.
 pub fn body(step: &Step) -> Bytes {
-    let uid = match &step.action {
-        Action::Create => None,
-        Action::Update { uid } => Some(&**uid),
-    };
-    // Whoever sets the replicas, it is not us.
-    if step.replicas.withheld() && step.wanted.replicas == GitReplicas::Said {
-        return step.wanted.body_without_replicas(uid).into();
+    match &step.action {
+        _ if withholds(step) => {
+            let uid = match &step.action {
+                Action::Create => None,
+                Action::Update { uid } => Some(&**uid),
+            };
+            step.wanted.body_without_replicas(uid, None).into()
+        }
+        Action::Create => Bytes::copy_from_slice(step.wanted.body()),
+        Action::Update { uid } => step.wanted.body_for(uid).into(),
     }
-    match uid {
-        None => Bytes::copy_from_slice(step.wanted.body()),
-        Some(uid) => step.wanted.body_for(uid).into(),
+}
+
+/// The same, bound to one version of the object.
+pub fn body_for(step: &Step, uid: &str, version: &str) -> Bytes {
+    match withholds(step) {
+        true => step.wanted.body_without_replicas(Some(uid), Some(version)).into(),
+        false => step.wanted.body_for_version(uid, version).into(),
     }
+}
+
+/// Whoever sets the replicas, it is not us, whatever git says.
+fn withholds(step: &Step) -> bool {
+    step.replicas.withheld() && step.wanted.replicas == GitReplicas::Said
 }
 
 /// Whether the dry run of a drifted object ends where the object is: what we own stays as it is, whatever the server

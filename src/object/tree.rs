@@ -3,15 +3,24 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Digest;
 
 /// A path inside a tree: relative, `/` between parts, no `.` or `..`, no empty part; the root is the empty path.
 ///
 /// Only [`TreePath::join`] makes longer ones from what users wrote, so nothing outside the tree can be named.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct TreePath(String);
+
+impl TryFrom<String> for TreePath {
+    type Error = TreeError;
+
+    fn try_from(text: String) -> Result<Self, TreeError> {
+        Self::new(&text)
+    }
+}
 
 impl TreePath {
     pub fn root() -> Self {

@@ -234,9 +234,9 @@ pub fn edit(
         return None;
     }
     let api_version = api_version.unwrap_or_else(|| version.to_owned());
-    let held = managed.iter().any(|entry| {
-        entry["fieldsV1"].as_object().is_some_and(|fields| holds(fields, &REPLICAS))
-    });
+    let held = managed
+        .iter()
+        .any(|entry| entry["fieldsV1"].as_object().is_some_and(|fields| holds(fields, &REPLICAS)));
     if let_go && !held {
         managed.push(json!({
             "manager": LET_GO, "operation": "Update", "apiVersion": api_version, "subresource": "scale",

@@ -33,7 +33,7 @@ pub use foreign::{other_owner, owned_elsewhere};
 pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
 pub use prune::{
-    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Marks, PruneAnswer, PruneHalt,
+    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks, PruneAnswer, PruneHalt,
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
 pub use replicas::{GitReplicas, Replicas, left_by_autoscaler};

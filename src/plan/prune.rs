@@ -4,8 +4,10 @@
 //!
 //! 1. Every app of the environment rendered. What one drops another may have taken, so one that is unknown keeps all.
 //! 2. No app wants the object. One that moved, or whose app was renamed, is wanted, and keeps its uid.
-//! 3. The object is ours by more than its labels, which anyone may copy: our Apply entry holds them ([`SkipReason`]).
-//! 4. It is no more than the budget, and no app shrank to nothing ([`PruneHalt`]); else a person says so.
+//! 3. The object is ours by more than its labels, which anyone may copy: our Apply entry holds them, and it bears the uid
+//!    that was remembered ([`SkipReason`], [`Known`]).
+//! 4. It is no more than the budget, no app shrank to nothing, and each is remembered ([`PruneHalt`]); else a person says
+//!    so.
 //! 5. Its app runs what git says and has passed its gates, and so has every app that depends on it ([`PruneWait`]).
 //! 6. The server takes a dry run of each delete. Only [`check_prune`] makes a [`CheckedPrune`], and `cluster` deletes
 //!    nothing else.
@@ -131,10 +133,22 @@ impl Approval {
     }
 }
 
+/// Whether a live object is the one that was written, by what was remembered when it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    Same,
+    /// Of this name one was written that bore another uid.
+    Another,
+    /// Nothing is remembered of it.
+    Not,
+}
+
 /// An object that is to go.
 #[derive(Clone, Debug)]
 pub struct Doomed {
     pub live: Arc<Live>,
+    /// Nobody remembers that it was written: only its own word says that it is ours.
+    pub unrecorded: bool,
     /// The app that it says it belongs to.
     pub app: Box<str>,
     pub order: WaveOrder,
@@ -161,6 +175,8 @@ pub enum SkipReason {
     Copy {
         of: ObjectKey,
     },
+    /// Another object bore its name when it was written: someone deleted that one and made this.
+    Replaced,
     Controlled {
         by: String,
     },
@@ -187,6 +203,9 @@ impl fmt::Display for SkipReason {
             }
             Self::NotApplied { lacks } => write!(f, "Fairlead did not apply it: it lacks {lacks}"),
             Self::Copy { of } => write!(f, "it is a copy of {of}"),
+            Self::Replaced => {
+                f.write_str("it is not the object that Fairlead wrote: that one had another uid")
+            }
             Self::Controlled { by } => write!(f, "{by} controls it"),
             Self::BeingDeleted => f.write_str("it is being deleted already"),
             Self::Protected { kind } => {
@@ -228,6 +247,10 @@ pub enum PruneHalt {
     },
     /// The configuration lists no apps at all.
     NoApps,
+    /// Nothing is remembered of these: they were written before anything was, or what was remembered is lost.
+    Unrecorded {
+        count: usize,
+    },
 }
 
 impl fmt::Display for PruneHalt {
@@ -242,6 +265,9 @@ impl fmt::Display for PruneHalt {
                 write!(f, "the app {app} renders to nothing, and its {count} objects would be deleted")
             }
             Self::NoApps => f.write_str("the configuration lists no apps, and everything would be deleted"),
+            Self::Unrecorded { count } => {
+                write!(f, "nobody remembers having written {count} of the objects that would be deleted")
+            }
         }
     }
 }
@@ -325,6 +351,8 @@ pub struct PruneView<'a> {
     pub total: usize,
     pub budget: Budget,
     pub approval: &'a Approval,
+    /// What is remembered of an object.
+    pub known: &'a dyn Fn(&Live) -> Known,
     /// Whether the environment may write where this object is.
     pub granted: &'a dyn Fn(&Live) -> bool,
     /// Whether an app runs what git says, passed its gates, and has nothing under way.
@@ -359,6 +387,7 @@ pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
             None => plan.doomed.push(Doomed {
                 app: object.labels.get(view.marks.app_label).map_or("", String::as_str).into(),
                 order: order_of(&object.gvk, object.wave),
+                unrecorded: (view.known)(object) == Known::Not,
                 live: object.clone(),
             }),
         }
@@ -423,6 +452,9 @@ fn skip(view: &PruneView, live: &Live) -> Option<SkipReason> {
     if let Some(of) = view.claims.digests.get(applied) {
         return Some(SkipReason::Copy { of: of.clone() });
     }
+    if (view.known)(live) == Known::Another {
+        return Some(SkipReason::Replaced);
+    }
     if let Some(by) = &live.controller {
         return Some(SkipReason::Controlled { by: by.to_string() });
     }
@@ -457,6 +489,10 @@ fn halts(view: &PruneView, doomed: &[Doomed]) -> Vec<PruneHalt> {
         if count > 0 {
             found.push(PruneHalt::Emptied { app: name.to_string(), count });
         }
+    }
+    let count = doomed.iter().filter(|object| object.unrecorded).count();
+    if count > 0 {
+        found.push(PruneHalt::Unrecorded { count });
     }
     let allowed = view.budget.allows(view.total);
     if doomed.len() > allowed {

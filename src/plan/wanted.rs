@@ -30,6 +30,25 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// What was wanted once and stored: `body` is what [`Self::value`] said then.
+    pub fn stored(
+        key: ObjectKey,
+        gvk: Gvk,
+        place: Place,
+        digest: Digest,
+        wave: i32,
+        depends_on: Vec<ObjectKey>,
+        body: Value,
+    ) -> Option<Self> {
+        // What has no metadata was not written by us.
+        body.get("metadata").filter(|metadata| metadata.is_object())?;
+        let replicas = match body["spec"].get("replicas") {
+            Some(_) => GitReplicas::Said,
+            None => GitReplicas::Absent,
+        };
+        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, body: write_body(body).into() })
+    }
+
     /// The JSON that is sent where the object is not there yet.
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -37,22 +56,32 @@ impl Wanted {
 
     /// The same, for the object that bears this uid and no other: the server refuses it for any that bears another.
     pub fn body_for(&self, uid: &str) -> Vec<u8> {
-        let uid = format!("\"uid\":{},", Value::from(uid));
-        let mut body = Vec::with_capacity(self.body.len() + uid.len());
+        self.body_with(&format!("\"uid\":{},", Value::from(uid)))
+    }
+
+    /// The same, and for no other version of it: the server refuses it once anyone wrote the object since.
+    pub fn body_for_version(&self, uid: &str, version: &str) -> Vec<u8> {
+        self.body_with(&format!("\"uid\":{},\"resourceVersion\":{},", Value::from(uid), Value::from(version)))
+    }
+
+    fn body_with(&self, metadata: &str) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.body.len() + metadata.len());
         body.extend_from_slice(BODY_START);
-        body.extend_from_slice(uid.as_bytes());
+        body.extend_from_slice(metadata.as_bytes());
         body.extend_from_slice(&self.body[BODY_START.len()..]);
         body
     }
 
     /// The same without the replicas, which somebody else sets.
-    pub fn body_without_replicas(&self, uid: Option<&str>) -> Vec<u8> {
+    pub fn body_without_replicas(&self, uid: Option<&str>, version: Option<&str>) -> Vec<u8> {
         let mut value = self.value();
         if let Some(Value::Object(spec)) = value.get_mut("spec") {
             spec.remove("replicas");
         }
-        if let Some(uid) = uid {
-            value["metadata"]["uid"] = uid.into();
+        for (name, bound) in [("uid", uid), ("resourceVersion", version)] {
+            if let Some(bound) = bound {
+                value["metadata"][name] = bound.into();
+            }
         }
         write_body(value)
     }
@@ -384,6 +413,9 @@ pub(super) mod tests {
         let app = wanted(vec![object("v1", "ConfigMap", "a")]).unwrap();
         let bound: Value = serde_json::from_slice(&app.objects[0].body_for("u-1")).unwrap();
         assert_eq!(bound["metadata"]["uid"], "u-1");
+        let versioned: Value = serde_json::from_slice(&app.objects[0].body_for_version("u-1", "42")).unwrap();
+        assert_eq!(versioned["metadata"]["resourceVersion"], "42");
+        assert_eq!(versioned["metadata"]["uid"], "u-1");
         let mut unbound = bound;
         unbound["metadata"].as_object_mut().unwrap().remove("uid");
         assert_eq!(unbound, app.objects[0].value());

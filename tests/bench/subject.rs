@@ -213,7 +213,7 @@ impl Fairlead {
         let mut agent = Command::new(env!("CARGO_BIN_EXE_fairlead"))
             .args(["agent", "--listen", "127.0.0.1:0", "--poll-interval", "100ms", "--log-format", "json"])
             // Its Leases are in a namespace that exists.
-            .args(["--namespace", NAMESPACE])
+            .args(["--namespace", NAMESPACE, "--state-namespace", NAMESPACE])
             .arg("--kubeconfig")
             .arg(&plane.kubeconfig)
             .arg("--cache")

@@ -20,4 +20,5 @@ mod replicas;
 mod rollout;
 mod schema;
 mod source;
+mod state;
 mod yaml;

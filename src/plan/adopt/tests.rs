@@ -149,7 +149,11 @@ fn letting_go_of_replicas_needs_no_hand_over() {
     let let_go = edit(&object, None, false, "apps/v1").unwrap();
     assert_eq!(Value::Object(let_go.ours.clone()), json!({"f:spec": {"f:paused": {}}}));
     // Somebody has to hold them, or the server would not write down who sets them next.
-    assert_eq!(managers(&let_go), ["kubectl-edit", "fairlead-replicas", "fairlead"], "what others hold stays theirs");
+    assert_eq!(
+        managers(&let_go),
+        ["kubectl-edit", "fairlead-replicas", "fairlead"],
+        "what others hold stays theirs"
+    );
     let mut scaled = object.clone();
     scaled["metadata"]["managedFields"].as_array_mut().unwrap().push(json!({
         "manager": "kube-controller-manager", "operation": "Update", "apiVersion": "apps/v1", "subresource": "scale",
