@@ -44,7 +44,8 @@ const KEPT: usize = 2000;
 /// How often the agent is asked whether it took up what was agreed to.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Agrees that an environment takes over what others deployed: exactly what it shows, and nothing else.
+/// Agrees that an environment takes over what others deployed: what its apps wait for and what tools deploy beside them,
+/// exactly as it shows it.
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, &arguments.env).await?;
@@ -127,8 +128,11 @@ async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Ou
             break;
         }
         if Timestamp::now() >= deadline {
-            let message = "the agent did not take it up in time; what was agreed to still holds";
-            return Err(Failure::input(message).hint(format!("fairlead status {}", arguments.env)));
+            eprintln!(
+                "error: the agent did not take it up within {}; what was agreed to still holds: fairlead status {}",
+                arguments.timeout, arguments.env
+            );
+            return Ok(Exit::Error);
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -301,9 +301,12 @@ fn tended(object: &Value) -> Vec<String> {
     };
     let helm = named(annotations, "meta.helm.sh/release-name", "meta.helm.sh/release-namespace")
         .map(|name| format!("the Helm release {name}"));
+    let by_argo = ManagedEntry::all(object).iter().any(|entry| entry.tool() == Some(Tool::ArgoCd));
     let argo = text(annotations, "argocd.argoproj.io/tracking-id")
         .and_then(|id| id.split(':').next().map(str::to_owned))
         .or_else(|| text(labels, "argocd.argoproj.io/instance"))
+        // What Argo CD marks by where it is not told otherwise. Others write it, too.
+        .or_else(|| text(labels, "app.kubernetes.io/instance").filter(|_| by_argo))
         .map(|name| format!("the Argo CD Application {name}"));
     [flux("Kustomization", "kustomize"), flux("HelmRelease", "helm"), helm, argo]
         .into_iter()

@@ -269,6 +269,29 @@ fn git_takes_over_by_its_own_word_where_the_environment_lets_it() {
 }
 
 #[test]
+fn what_a_tool_deploys_beside_us_is_told_and_goes_when_somebody_agrees() {
+    let bed = Bed::new("beside");
+    let _agent = bed.agent();
+    bed.wait_ready(&bed.commit_web(&settings("{a: \"1\", b: \"2\"}")));
+    kubectl(&bed, &["apply", "--server-side"], &settings("{a: \"1\", b: \"2\"}"));
+    wait_until(SOON, "it is seen", || bed.app("web")["adoption"]["count"] == 1);
+    assert_eq!(bed.app("web")["adoption"]["needed"], false);
+    assert_eq!(bed.condition("Ready")["status"], "True", "nothing has to be done about it");
+    let plan = bed.fairlead_here(&["plan", "--env", &bed.name]);
+    assert_eq!(plan.code, 0, "{plan:?}");
+    assert!(plan.stdout.contains("is deployed by kubectl, too"), "{plan:?}");
+    // What two hold does not go when one leaves it out.
+    bed.wait_ready(&bed.commit_web(&settings("{a: \"1\"}")));
+    assert_eq!(bed.configmap("settings").unwrap()["data"]["b"], "2");
+    adopt(&bed, &[]).ok();
+    wait_until(SOON, "what git does not say goes", || {
+        bed.configmap("settings").unwrap()["data"] == json!({"a": "1"})
+    });
+    assert_eq!(managers(&bed.configmap("settings").unwrap()), ours());
+    wait_until(SOON, "nothing is left to tell", || bed.app("web")["adoption"] == Value::Null);
+}
+
+#[test]
 fn what_git_does_not_say_goes_only_if_the_server_would_have_it_so() {
     let bed = Bed::new("judged");
     let claim = |class: &str| {
