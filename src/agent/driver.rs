@@ -16,7 +16,7 @@ use super::app::{App, Decision, News, World};
 use super::desired::Desire;
 use super::foreign::refuse_foreign;
 use super::inventory::Needs;
-use super::keeper::Keeper;
+use super::keeper::{Keeper, Ran};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
@@ -56,6 +56,7 @@ pub struct Driver {
     /// What passed its gates and is not remembered yet, with when it is tried next; `None` while it is being tried.
     unkept: BTreeMap<AppName, (Arc<WantedApp>, Option<Timestamp>)>,
     revision: Option<Revision>,
+    leaving: bool,
     news: Vec<News>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
     under_way: JoinSet<Finished>,
@@ -125,6 +126,7 @@ impl Driver {
             agreed: Tokens::default(),
             unkept: BTreeMap::new(),
             revision: None,
+            leaving: false,
             news: Vec::new(),
             under_way,
         }
@@ -178,6 +180,26 @@ impl Driver {
             Some((app.spec.name.clone(), Watched::of(wanted.objects.iter().map(|object| &**object))))
         };
         self.watched = self.apps.values().filter_map(kinds).collect();
+    }
+
+    /// Takes that the environment itself goes, and what it made with it. Nothing is rolled out any more.
+    pub fn leave(&mut self) {
+        if self.leaving {
+            return;
+        }
+        self.leaving = true;
+        self.apps.values().for_each(App::stop);
+        self.apps.clear();
+        self.watched.clear();
+        self.unkept.clear();
+        let memory = self.hands.keeper.as_ref().map(|keeper| keeper.memory());
+        let apps = memory.iter().flat_map(|memory| &memory.apps);
+        self.pruner.leave(apps.map(|(name, app)| (name.clone(), app.depends_on.clone())));
+    }
+
+    /// What stays of an environment that goes, once all else is gone.
+    pub fn left(&self) -> Option<Vec<String>> {
+        (self.leaving && self.listed && self.under_way.is_empty()).then(|| self.pruner.left()).flatten()
     }
 
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
@@ -287,14 +309,17 @@ impl Driver {
         for (wanted, due) in self.unkept.values_mut().filter(|(_, due)| due.is_some_and(|due| due <= now)) {
             *due = None;
             let (wanted, keeper, index) = (wanted.clone(), keeper.clone(), self.hands.index.clone());
-            let (revision, listed) = (self.revision.clone(), self.listed);
+            let listed = self.listed;
             let memory = keeper.memory();
             let is_gone = |key: &&ObjectKey| {
                 self.pruner.wants(key) == Some(false) && self.hands.index.live(key).is_none()
             };
             let gone = memory.ledger.keys().filter(|_| listed).filter(is_gone).cloned().collect();
+            let depends_on = self.apps.get(&wanted.app).map(|app| app.spec.depends_on.clone());
+            let (revision, depends_on) = (self.revision.clone(), depends_on.unwrap_or_default());
+            let ran = Ran { wanted: wanted.clone(), revision, depends_on, gone };
             self.under_way.spawn(async move {
-                let result = keeper.good(&wanted, revision, &index, &gone).await;
+                let result = keeper.good(&ran, &index).await;
                 Finished::Kept { wanted, result: result.map_err(|error| crate::cluster::chain(&error)) }
             });
         }

@@ -24,7 +24,7 @@ use super::inventory::{self, Parent, ParentError};
 use super::keeper::{Keeper, KeeperError};
 use super::prune::PruneContext;
 use super::source::{MANY_FAILURES, Seen, Subscription};
-use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
+use crate::api::{ConditionStatus, Environment, EnvironmentStatus, OnDelete, SourceSpec, names};
 use crate::git::{Credentials, GitError, Remote};
 use crate::object::{EnvironmentName, Kinds, Problems, Revision, TreePath};
 use crate::render;
@@ -49,11 +49,11 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 const VERIFY_AFTER: Duration = Duration::from_secs(5);
 
 pub struct EnvironmentLoop {
-    context: Arc<Context>,
-    name: EnvironmentName,
+    pub(super) context: Arc<Context>,
+    pub(super) name: EnvironmentName,
     platform: watch::Receiver<Arc<Environment>>,
-    driver: Option<(crate::api::Identity, Driver)>,
-    keeper: Option<Arc<Keeper>>,
+    pub(super) driver: Option<(crate::api::Identity, Driver)>,
+    pub(super) keeper: Option<Arc<Keeper>>,
     /// Looks once whether what is remembered is whole.
     verifying: Option<AbortOnDropHandle<()>>,
     source: Option<(SourceSpec, Subscription)>,
@@ -65,7 +65,7 @@ pub struct EnvironmentLoop {
     parent: Parent,
     /// What is wrong with the newest configuration: what is known of an older one is no reason to delete anything.
     misread: Option<String>,
-    trouble: Option<Trouble>,
+    pub(super) trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
     /// How often in a row writing it failed.
@@ -114,10 +114,18 @@ impl EnvironmentLoop {
         loop {
             let environment = self.platform.borrow_and_update().clone();
             let mut again = None;
-            match self.prepare(&environment).await {
+            let prepared = match environment.metadata.deletion_timestamp {
+                Some(_) => self.leave(&environment).await,
+                None => self.prepare(&environment).await,
+            };
+            match prepared {
                 Ok(()) => {
                     if let Some((_, driver)) = &mut self.driver {
                         again = driver.turn(environment.spec.suspended, Timestamp::now());
+                        if driver.left().is_some() {
+                            // Nothing else will happen here.
+                            again = Some(Timestamp::now() + jiff::SignedDuration::from_secs(1));
+                        }
                     }
                 }
                 Err(trouble) => {
@@ -203,8 +211,8 @@ impl EnvironmentLoop {
         }
     }
 
-    /// Steps 1 and 2: the newest revision, and what it wants, told to the apps.
-    async fn prepare(&mut self, environment: &Environment) -> Result<(), Trouble> {
+    /// Whose hands do the work, and what is remembered.
+    pub(super) async fn equip(&mut self, environment: &Environment) -> Result<(), Trouble> {
         let identity = &environment.spec.service_account;
         if identity.name.is_empty() || identity.namespace.is_empty() {
             return Err(trouble(
@@ -226,6 +234,13 @@ impl EnvironmentLoop {
             self.driver = Some((identity.clone(), Driver::new(hands)));
             self.told = None;
         }
+        Ok(())
+    }
+
+    /// Steps 1 and 2: the newest revision, and what it wants, told to the apps.
+    async fn prepare(&mut self, environment: &Environment) -> Result<(), Trouble> {
+        self.equip(environment).await?;
+        self.hold(environment, environment.spec.on_delete == OnDelete::Remove).await?;
         self.follow(&environment.spec.source).await?;
         let Some((_, source)) = &mut self.source else { return Ok(()) };
         let Seen { revision, error, failures } = source.look();
@@ -286,7 +301,11 @@ impl EnvironmentLoop {
     }
 
     /// Says on the Environment where its objects are, before any is written; and to the driver what may be deleted.
-    async fn tend(&mut self, environment: &Environment, hold: Option<String>) -> Result<(), Trouble> {
+    pub(super) async fn tend(
+        &mut self,
+        environment: &Environment,
+        hold: Option<String>,
+    ) -> Result<(), Trouble> {
         let Some((_, driver)) = &mut self.driver else { return Ok(()) };
         let marked = self.parent.tend(&self.context.environments, environment, driver.needs()).await;
         let marked = marked.map_err(|error| match &error {
@@ -507,6 +526,6 @@ async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials
     }
 }
 
-fn trouble(reason: &str, message: &str, may_pass: bool) -> Trouble {
+pub(super) fn trouble(reason: &str, message: &str, may_pass: bool) -> Trouble {
     Trouble { reason: reason.to_owned(), message: message.to_owned(), may_pass }
 }

@@ -33,6 +33,15 @@ pub struct Keeper {
     swap: tokio::sync::Mutex<Swap>,
 }
 
+/// What an app runs now that it passed all its gates.
+pub struct Ran {
+    pub wanted: Arc<WantedApp>,
+    pub revision: Option<Revision>,
+    pub depends_on: Vec<AppName>,
+    /// Objects that are no more.
+    pub gone: BTreeSet<ObjectKey>,
+}
+
 struct Swap {
     version: Option<DocumentVersion>,
     ledger: Pieces,
@@ -205,14 +214,9 @@ impl Keeper {
         .await
     }
 
-    /// Saves what an app runs now that it passed all its gates. `gone` are objects that are no more.
-    pub async fn good(
-        &self,
-        wanted: &Arc<WantedApp>,
-        revision: Option<Revision>,
-        index: &Index,
-        gone: &BTreeSet<ObjectKey>,
-    ) -> Result<(), KeeperError> {
+    /// Saves what an app runs now that it passed all its gates.
+    pub async fn good(&self, ran: &Ran, index: &Index) -> Result<(), KeeperError> {
+        let Ran { wanted, revision, depends_on, gone } = ran;
         let known = self.memory().apps.get(&wanted.app).and_then(|app| app.last_good.clone());
         let known = known.filter(|good| {
             good.digest == wanted.digest && !good.pieces.names().any(|name| self.damaged().contains(name))
@@ -225,11 +229,12 @@ impl Keeper {
                 let (pieces, made) =
                     packed.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
                 let objects = wanted.objects.len();
-                (Good { digest: wanted.digest.clone(), revision, objects, pieces }, made)
+                (Good { digest: wanted.digest.clone(), revision: revision.clone(), objects, pieces }, made)
             }
         };
         self.save(made, |memory| {
             memory.note_good(&wanted.app, good.clone());
+            memory.apps.entry(wanted.app.clone()).or_default().depends_on.clone_from(depends_on);
             for object in &wanted.objects {
                 if let Some(live) = index.live(&object.key).filter(|live| live.owned.is_some()) {
                     memory.ledger.record(&object.key, &live.uid);
@@ -304,6 +309,11 @@ impl Keeper {
             }
         }
         Err(VaultError::Moved(self.vault.document_name(&self.environment)).into())
+    }
+
+    /// Forgets all of it: the environment is no more.
+    pub async fn forget(&self) -> Result<(), KeeperError> {
+        Ok(self.vault.forget(&self.environment).await?)
     }
 
     fn forget_notes(&self, count: usize) {

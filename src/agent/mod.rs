@@ -16,6 +16,7 @@ mod keeper;
 mod once;
 mod plan_prune;
 mod prune;
+mod removal;
 mod source;
 mod supervisor;
 

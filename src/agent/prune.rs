@@ -14,7 +14,7 @@ use crate::cluster::{Index, PruneOutcome};
 use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Known, Marks, PrunePlan,
-    PruneRefusal, PruneView, RefusalKind, applyset_id, prune,
+    PruneRefusal, PruneView, RefusalKind, SkipReason, applyset_id, prune,
 };
 
 /// A delete that was refused is tried again after this long, and then ever more rarely.
@@ -122,6 +122,23 @@ impl Pruner {
         self.budget = desire.config.rollout.prune;
         self.seen = None;
         self.forget_runs();
+    }
+
+    /// Takes that the environment itself goes: nothing is wanted any more.
+    pub fn leave(&mut self, depends_on: impl IntoIterator<Item = (AppName, Vec<AppName>)>) {
+        self.wanted = Inventory::default();
+        self.unrendered = false;
+        self.claims = Some(Claims::leaving(depends_on));
+        self.seen = None;
+        self.forget_runs();
+    }
+
+    /// What stays, once there is nothing more to delete.
+    pub fn left(&self) -> Option<Vec<String>> {
+        let plan = self.seen.as_ref()?;
+        let going = plan.kept.iter().any(|kept| kept.why == SkipReason::BeingDeleted);
+        let done = plan.is_empty() && !going && self.runs.is_empty();
+        done.then(|| plan.kept.iter().map(|kept| format!("{} ({})", kept.key, kept.why)).collect())
     }
 
     /// Says under which terms is deleted; without, nothing is.

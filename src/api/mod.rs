@@ -12,6 +12,6 @@ pub use config::{Adopt, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, Regi
 pub use duration::Span;
 pub use environment::{
     AdoptionStatus, AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec,
-    EnvironmentStatus, HandoverStatus, Identity, PruneStatus, Secret, SourceSpec, WaitingOn, WaveStatus,
-    crds,
+    EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn,
+    WaveStatus, crds,
 };

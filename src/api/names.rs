@@ -22,6 +22,9 @@ pub const APPROVED_ANNOTATION: &str = "fairlead.dev/approved";
 /// exactly what changes hands, separated by commas.
 pub const ADOPT_ANNOTATION: &str = "fairlead.dev/adopt";
 
+/// On an Environment whose objects go with it: it stays until they are gone.
+pub const FINALIZER: &str = "fairlead.dev/remove";
+
 /// The ApplySet specification: kubectl and others see our inventory by these.
 pub const APPLYSET_PART_OF: &str = "applyset.kubernetes.io/part-of";
 pub const APPLYSET_ID: &str = "applyset.kubernetes.io/id";

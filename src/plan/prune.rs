@@ -12,85 +12,18 @@
 //! 6. The server takes a dry run of each delete. Only [`check_prune`] makes a [`CheckedPrune`], and `cluster` deletes
 //!    nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod claims;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::order::order_of;
-use super::{RefusalKind, WantedApp, WaveOrder};
+use super::{RefusalKind, WaveOrder};
 use crate::object::{AppName, Digest, Gvk, Live, ObjectKey};
-
-/// One app, as the newest configuration that could be read has it.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    pub app: AppName,
-    /// What it wants; `None` where its files could not be rendered.
-    pub wanted: Option<Arc<WantedApp>>,
-    pub depends_on: Vec<AppName>,
-}
-
-/// What all apps of an environment want together. Made once for each revision, asked often.
-#[derive(Clone, Debug, Default)]
-pub struct Claims {
-    apps: BTreeMap<AppName, App>,
-    keys: HashSet<ObjectKey>,
-    digests: HashMap<Digest, ObjectKey>,
-    unrendered: Vec<AppName>,
-}
-
-#[derive(Clone, Debug)]
-struct App {
-    objects: usize,
-    /// The apps that say they depend on it, directly.
-    needed_by: BTreeSet<AppName>,
-}
-
-impl Claims {
-    pub fn new(claims: &[Claim]) -> Self {
-        let mut all = Self::default();
-        for claim in claims {
-            let Some(wanted) = &claim.wanted else {
-                all.unrendered.push(claim.app.clone());
-                continue;
-            };
-            for object in &wanted.objects {
-                all.keys.insert(object.key.clone());
-                all.digests.insert(object.digest.clone(), object.key.clone());
-            }
-        }
-        for claim in claims {
-            let objects = claim.wanted.as_ref().map_or(0, |wanted| wanted.objects.len());
-            let needs_it = claims.iter().filter(|other| other.depends_on.contains(&claim.app));
-            let needed_by = needs_it.map(|other| other.app.clone()).collect();
-            all.apps.insert(claim.app.clone(), App { objects, needed_by });
-        }
-        all
-    }
-
-    pub fn wants(&self, key: &ObjectKey) -> bool {
-        self.keys.contains(key)
-    }
-
-    /// The apps that must have settled before anything that bears this app's name is deleted: the app and whoever depends
-    /// on it, at any distance. For an app that is gone, nobody knows who depended on it: all of them.
-    fn before_deleting(&self, app: &str) -> BTreeSet<&AppName> {
-        let Some((name, _)) = self.apps.iter().find(|(name, _)| name.as_str() == app) else {
-            return self.apps.keys().collect();
-        };
-        let mut found = BTreeSet::from([name]);
-        let mut open = vec![name];
-        while let Some(next) = open.pop() {
-            for needs_it in self.apps.get(next).into_iter().flat_map(|app| &app.needed_by) {
-                if found.insert(needs_it) {
-                    open.push(needs_it);
-                }
-            }
-        }
-        found
-    }
-}
+pub use claims::{Claim, Claims};
 
 /// What marks an object as an environment's, by name and by value.
 #[derive(Clone, Copy, Debug)]
@@ -247,6 +180,10 @@ pub enum PruneHalt {
     },
     /// The configuration lists no apps at all.
     NoApps,
+    /// The Environment itself is being deleted, and says that what it made goes with it.
+    Leaving {
+        count: usize,
+    },
     /// Nothing is remembered of these: they were written before anything was, or what was remembered is lost.
     Unrecorded {
         count: usize,
@@ -265,6 +202,9 @@ impl fmt::Display for PruneHalt {
                 write!(f, "the app {app} renders to nothing, and its {count} objects would be deleted")
             }
             Self::NoApps => f.write_str("the configuration lists no apps, and everything would be deleted"),
+            Self::Leaving { count } => {
+                write!(f, "the Environment is being deleted, and with it would be all of its {count} objects")
+            }
             Self::Unrecorded { count } => {
                 write!(f, "nobody remembers having written {count} of the objects that would be deleted")
             }
@@ -409,11 +349,17 @@ pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
     for object in &plan.doomed {
         by_app.entry(&object.app).or_default().push(object);
     }
+    let still_there: BTreeSet<&str> = by_app.keys().copied().chain(leaving(view, live)).collect();
     let mut unsettled = BTreeSet::new();
     let mut due = Vec::new();
     for (app, objects) in by_app {
         let mut waits = view.claims.before_deleting(app);
-        waits.retain(|name| !(view.ready)(name));
+        if view.claims.leaving {
+            // Nothing is rolled out any more: what depends on an app goes before it.
+            waits.retain(|name| name.as_str() != app && still_there.contains(name.as_str()));
+        } else {
+            waits.retain(|name| !(view.ready)(name));
+        }
         if waits.is_empty() {
             due.push(Due { app: app.into(), objects: objects.into_iter().cloned().collect() });
         }
@@ -426,6 +372,12 @@ pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
         plan.due = due;
     }
     plan
+}
+
+/// The apps of which something is being deleted and is not gone yet.
+fn leaving<'a>(view: &'a PruneView, live: &'a [Arc<Live>]) -> impl Iterator<Item = &'a str> {
+    let deleting = live.iter().filter(|object| object.deleting);
+    deleting.filter_map(|object| object.labels.get(view.marks.app_label).map(String::as_str))
 }
 
 fn skip(view: &PruneView, live: &Live) -> Option<SkipReason> {
@@ -481,6 +433,9 @@ fn is_protected(gvk: &Gvk) -> bool {
 
 fn halts(view: &PruneView, doomed: &[Doomed]) -> Vec<PruneHalt> {
     let mut found = Vec::new();
+    if view.claims.leaving {
+        return vec![PruneHalt::Leaving { count: doomed.len() }];
+    }
     if view.claims.apps.is_empty() {
         found.push(PruneHalt::NoApps);
     }

@@ -37,6 +37,9 @@ pub struct Memory {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AppMemory {
+    /// What it needed: what is taken down goes in the opposite order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<AppName>,
     /// The newest that passed all its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Good>,

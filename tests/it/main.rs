@@ -16,6 +16,7 @@ mod ownership;
 mod preempt;
 mod prune;
 mod quiet;
+mod removal;
 mod replicas;
 mod rollout;
 mod schema;
