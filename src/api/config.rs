@@ -295,6 +295,21 @@ mod tests {
     }
 
     #[test]
+    fn an_app_adopts_from_all_or_from_some() {
+        let parse = |adopt: &str| {
+            let text = format!(r#"{{"apps": [{{"name": "a", "path": "a", "adopt": {adopt}}}]}}"#);
+            serde_json::from_str::<EnvironmentConfig>(&text)
+                .map(|config| config.apps[0].adopt.clone().unwrap())
+        };
+        let granted = ["helm".to_owned(), "kubectl".to_owned()];
+        assert_eq!(parse("true").unwrap().resolve(&granted), granted);
+        assert!(parse("false").unwrap().resolve(&granted).is_empty());
+        assert_eq!(parse(r#"["helm"]"#).unwrap().resolve(&granted), ["helm"]);
+        let error = parse(r#""yes""#).unwrap_err().to_string();
+        assert!(error.contains("`adopt` is true, false, or a list"), "{error}");
+    }
+
+    #[test]
     fn names_must_be_known_and_unique() {
         let found =
             config(r#"[{"name": "a", "path": "a", "dependsOn": ["x"]}, {"name": "a", "path": "b"}]"#).check();

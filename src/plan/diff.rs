@@ -257,6 +257,57 @@ mod tests {
         assert_eq!(reason, Reason::Drifted { fields: vec![".spec.replicas".into()] });
     }
 
+    /// What is live, and what is known of its autoscaler.
+    struct Scaled(BTreeMap<crate::object::ObjectKey, Arc<Live>>, Option<bool>);
+
+    impl Lookup for Scaled {
+        fn live(&self, key: &crate::object::ObjectKey) -> Option<Arc<Live>> {
+            self.0.live(key)
+        }
+
+        fn autoscaled(&self, _: &crate::object::ObjectKey) -> Option<bool> {
+            self.1
+        }
+    }
+
+    #[test]
+    fn replicas_that_an_autoscaler_set_are_drift_only_when_it_is_gone() {
+        let wanted = first(deployment());
+        let mut owned = entry();
+        owned["f:spec"].as_object_mut().unwrap().remove("f:replicas");
+        let mut store = live(&wanted, owned);
+        let judge = |store: &BTreeMap<_, _>, known| {
+            let scaled = Scaled(store.clone(), known);
+            compare(&wanted, store.get(&wanted.key).map(|live: &Arc<Live>| &**live), &scaled)
+        };
+        assert_eq!(judge(&store, Some(true)), Change::InSync);
+        // Nobody scaled it: a person did.
+        assert!(matches!(judge(&store, Some(false)), Change::Update { reason: Reason::Drifted { .. }, .. }));
+        let mut scaled = (**store.values().next().unwrap()).clone();
+        scaled.autoscaled = true;
+        store.insert(wanted.key.clone(), Arc::new(scaled));
+        assert_eq!(judge(&store, Some(true)), Change::InSync);
+        assert_eq!(judge(&store, None), Change::InSync, "where nobody knows, who wrote last decides");
+        assert!(matches!(judge(&store, Some(false)), Change::Update { reason: Reason::Unscaled, .. }));
+    }
+
+    #[test]
+    fn what_tools_share_is_taken_over_only_where_it_was_agreed_to() {
+        use crate::plan::{Consent, plan_with};
+        let app = wanted(vec![deployment()]).unwrap();
+        let mut store = live(&app.objects[0], entry());
+        let mut shared = (**store.values().next().unwrap()).clone();
+        shared.held =
+            Some(Box::new(crate::object::Held { managers: ["helm".into()].into(), token: "t".into() }));
+        store.insert(app.objects[0].key.clone(), Arc::new(shared));
+        let plan = plan_with(&app, &store, &Consent::default()).unwrap();
+        assert_eq!((plan.count(), plan.unchanged, plan.shared.len()), (0, 1, 1));
+        let agreed = Consent { word: ["helm".to_owned()].into(), ..Consent::default() };
+        let plan = plan_with(&app, &store, &agreed).unwrap();
+        assert_eq!((plan.count(), plan.shared.len()), (1, 0));
+        assert_eq!(plan.steps().next().unwrap().reason, Reason::Shared { with: ["helm".into()].into() });
+    }
+
     #[test]
     fn a_container_that_someone_removed_is_drift() {
         let wanted = first(deployment());

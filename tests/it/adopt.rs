@@ -92,9 +92,11 @@ fn what_each_tool_deployed_is_taken_over_and_then_leaves_with_git() {
 
 fn take_over(tool: &str, deploy: Deploy) {
     let bed = Bed::new(&format!("from-{tool}"));
-    let web = deployment("web", &[]);
+    let service = "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+    let web = deployment("web", &[]) + service;
     let leaves = configmap("leaves", "1");
     deploy(&bed, &(settings("{a: \"1\", b: \"2\"}") + &leaves + &web));
+    let service_before = bed.get("v1", "services", "web").expect("it was deployed");
     let before = [bed.configmap("settings"), bed.configmap("leaves"), bed.deployment("web")];
     let before: Vec<Value> =
         before.into_iter().map(|object| uid(&object.expect("it was deployed"))).collect();
@@ -106,7 +108,7 @@ fn take_over(tool: &str, deploy: Deploy) {
     let message = refused["message"].to_string();
     let command = format!("fairlead adopt --env {} --app web 'ConfigMap {}/settings'", bed.name, bed.name);
     assert!(message.contains(&command), "{tool}: {message}");
-    assert_eq!(refused["adoption"]["count"], 3, "{tool}: {refused:#}");
+    assert_eq!(refused["adoption"]["count"], 4, "{tool}: {refused:#}");
     assert!(
         !managers(&bed.configmap("settings").unwrap()).contains("fairlead"),
         "{tool}: nothing is written"
@@ -128,7 +130,11 @@ fn take_over(tool: &str, deploy: Deploy) {
             "{annotations}"
         );
     }
-    assert_eq!(after[2]["status"]["observedGeneration"], after[2]["metadata"]["generation"]);
+    let revision = &after[2]["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+    assert_eq!(revision, "1", "{tool}: its pods are the same");
+    let service_after = bed.get("v1", "services", "web").expect("it is there");
+    assert_eq!(service_after["spec"]["clusterIP"], service_before["spec"]["clusterIP"], "{tool}");
+    assert_eq!(managers(&service_after), ours(), "{tool}");
     assert!(
         bed.events().iter().any(|event| event.starts_with("Adopted web: took over")),
         "{:?}",
