@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::bed::manifests::{configmap, deployment};
-use crate::bed::{Bed, Class, Effect, Fault, SECOND, SOON, Said, Setup, holds_for, wait_until};
+use crate::bed::{Bed, Class, Effect, Fault, SECOND, SOON, Said, Seen, Setup, holds_for, wait_until};
 
 /// Manifests in a file, for tools that read those.
 fn file(bed: &Bed, manifests: &str) -> String {
@@ -186,6 +186,19 @@ fn a_plan_shows_what_changes_hands_and_what_goes() {
     let after = bed.configmap("settings").unwrap();
     assert_eq!(after["data"], json!({"a": "3"}));
     assert_eq!(after["metadata"]["labels"]["team"], Value::Null);
+}
+
+#[test]
+fn no_field_is_away_for_a_moment_while_it_changes_hands() {
+    let bed = Bed::new("moment");
+    kubectl(&bed, &["apply"], &settings("{a: \"1\", b: \"2\"}"));
+    let seen = Seen::of(&bed, "configmap/settings", ".data");
+    let _agent = bed.agent();
+    bed.commit_web(&settings("{a: \"1\"}"));
+    bed.wait_app("web", "Refused");
+    adopt(&bed, &[]).ok();
+    bed.wait_app("web", "Ready");
+    assert_eq!(seen.until(r#"{"a":"1"}"#), [r#"{"a":"1","b":"2"}"#, r#"{"a":"1"}"#]);
 }
 
 #[test]

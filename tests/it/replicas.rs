@@ -2,58 +2,19 @@
 //!
 //! The autoscaler is a real object; what its controller does is done here through the scale subresource, as it does it.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::bed::manifests::deployment_of;
-use crate::bed::{Bed, Class, Effect, Fault, SECOND, SOON, holds_for, wait_until};
+use crate::bed::{Bed, Class, Effect, Fault, SECOND, SOON, Seen, holds_for, wait_until};
 
-/// A watch that writes down every number of replicas that was ever stored.
-struct Seen {
-    values: Arc<Mutex<Vec<u64>>>,
-    child: Child,
+/// Every number of replicas that was ever stored, each change once, up to this one.
+fn numbers(seen: &Seen, last: u64) -> Vec<u64> {
+    seen.until(&last.to_string()).iter().map(|value| value.trim().parse().expect("a number")).collect()
 }
 
-impl Seen {
-    fn of(bed: &Bed) -> Self {
-        let plane = bed.control_plane();
-        let kubectl = std::env::var_os("FAIRLEAD_KUBECTL").expect("FAIRLEAD_KUBECTL names kubectl");
-        let mut child = Command::new(kubectl)
-            .env("KUBECONFIG", &plane.kubeconfig)
-            .args(["--namespace", &bed.name, "get", "deployment/web", "--watch"])
-            .args(["-o", "jsonpath={.spec.replicas}{\"\\n\"}"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("kubectl runs");
-        let stdout = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
-        let values: Arc<Mutex<Vec<u64>>> = Arc::default();
-        let seen = values.clone();
-        std::thread::spawn(move || {
-            for line in stdout.lines().map_while(Result::ok) {
-                seen.lock().expect("a lock").extend(line.trim().parse::<u64>());
-            }
-        });
-        wait_until(SOON, "the watch began", || !values.lock().expect("a lock").is_empty());
-        Self { values, child }
-    }
-
-    /// Every value that was seen, each change once.
-    fn changes(&self) -> Vec<u64> {
-        let mut values = self.values.lock().expect("a lock").clone();
-        values.dedup();
-        values
-    }
-}
-
-impl Drop for Seen {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn watch(bed: &Bed) -> Seen {
+    Seen::of(bed, "deployment/web", ".spec.replicas")
 }
 
 fn web(replicas: u32) -> String {
@@ -92,15 +53,15 @@ fn replicas_go_to_an_autoscaler_and_back_without_a_dip() {
         let bed = Bed::new("both-ways");
         let _agent = bed.agent();
         bed.wait_ready(&bed.commit_web(&web(3)));
-        let seen = Seen::of(&bed);
+        let seen = watch(&bed);
 
         let with = if git_says { web(3) } else { without_replicas("registry.example/web:1") };
         bed.wait_ready(&bed.commit_web(&(with.clone() + autoscaler())));
-        assert_eq!(seen.changes(), [3], "it comes to an autoscaler as it was");
+        assert_eq!(numbers(&seen, 3), [3], "it comes to an autoscaler as it was");
         scale(&bed, 7);
         let other = with.replace("registry.example/web:1", "registry.example/web:2");
         bed.wait_ready(&bed.commit_web(&(other + autoscaler())));
-        assert_eq!(seen.changes(), [3, 7], "what the autoscaler says stands beside a change of git");
+        assert_eq!(numbers(&seen, 7), [3, 7], "what the autoscaler says stands beside a change of git");
 
         // It goes; git says how many again. While it is there it scales, and git's number comes when it is gone.
         let last = bed.commit_web(&web(4));
@@ -109,7 +70,7 @@ fn replicas_go_to_an_autoscaler_and_back_without_a_dip() {
         });
         wait_until(SOON, "the replicas are git's", || replicas(&bed) == 4);
         bed.wait_ready(&last);
-        assert_eq!(seen.changes(), [3, 7, 4], "in one step from what ran to what git says");
+        assert_eq!(numbers(&seen, 4), [3, 7, 4], "in one step from what ran to what git says");
         assert!(bed.events().iter().any(|event| event.starts_with("Unscaled")), "{:?}", bed.events());
 
         // They are git's again: what others change is put back.
@@ -123,14 +84,14 @@ fn replicas_that_leave_git_stay_as_they_are() {
     let bed = Bed::new("let-go");
     let _agent = bed.agent();
     bed.wait_ready(&bed.commit_web(&web(3)));
-    let seen = Seen::of(&bed);
+    let seen = watch(&bed);
     bed.wait_ready(&bed.commit_web(&without_replicas("registry.example/web:1")));
     // Nobody took them meanwhile, so git may say again how many.
     bed.wait_ready(&bed.commit_web(&web(4)));
     bed.wait_ready(&bed.commit_web(&without_replicas("registry.example/web:1")));
     bed.kubectl(&["scale", "deployment/web", "--replicas=5"]).ok();
     bed.wait_ready(&bed.commit_web(&without_replicas("registry.example/web:2")));
-    assert_eq!(seen.changes(), [3, 4, 5]);
+    assert_eq!(numbers(&seen, 5), [3, 4, 5]);
 }
 
 #[test]
@@ -142,7 +103,7 @@ fn an_autoscaler_that_is_not_in_git_has_its_way_while_it_is_there() {
     std::fs::write(&path, autoscaler()).expect("a file");
     bed.kubectl(&["apply", "-f", path.to_str().expect("UTF-8")]).ok();
     std::thread::sleep(SECOND); // The agent hears of it by its watch.
-    let seen = Seen::of(&bed);
+    let seen = watch(&bed);
     scale(&bed, 7);
     holds_for(3 * SECOND, "nobody takes it back", || replicas(&bed) == 7);
     // A change of git goes out beside it.
@@ -152,7 +113,7 @@ fn an_autoscaler_that_is_not_in_git_has_its_way_while_it_is_there() {
     assert!(plan.stdout.contains("replicas in git are not applied while an autoscaler"), "{plan:?}");
     bed.kubectl(&["delete", "horizontalpodautoscaler/web"]).ok();
     wait_until(SOON, "git's replicas come back", || replicas(&bed) == 3);
-    assert_eq!(seen.changes(), [3, 7, 3]);
+    assert_eq!(numbers(&seen, 3), [3, 7, 3]);
 }
 
 #[test]
@@ -170,13 +131,13 @@ fn a_workload_that_is_adopted_with_its_autoscaler_keeps_its_replicas() {
     let path = bed.cache().with_file_name("all.yaml");
     std::fs::write(&path, web(3) + autoscaler()).expect("a file");
     bed.kubectl(&["apply", "-f", path.to_str().expect("UTF-8")]).ok();
-    let seen = Seen::of(&bed);
+    let seen = watch(&bed);
     let _agent = bed.agent();
     let revision = bed.commit_web(&(without_replicas("registry.example/web:1") + autoscaler()));
     bed.wait_app("web", "Refused");
     bed.fairlead(&["adopt", "--env", &bed.name]).ok();
     bed.wait_ready(&revision);
-    assert_eq!(seen.changes(), [3], "kubectl held them, and the autoscaler has not scaled yet");
+    assert_eq!(numbers(&seen, 3), [3], "kubectl held them, and the autoscaler has not scaled yet");
     scale(&bed, 7);
     holds_for(2 * SECOND, "it scales", || replicas(&bed) == 7);
 }
@@ -189,14 +150,14 @@ fn killed_while_it_lets_go_of_replicas_none_is_lost() {
             let proxy = bed.proxy();
             let agent = bed.agent_through(&proxy);
             bed.wait_ready(&bed.commit_web(&web(3)));
-            let seen = Seen::of(&bed);
+            let seen = watch(&bed);
             proxy.set(Fault::nth(Class::Write, n, effect.clone()));
             let revision = bed.commit_web(&(web(3) + autoscaler()));
             let _ = agent.wait(SOON);
             drop(agent);
             let _agent = bed.agent_through(&proxy);
             bed.wait_ready(&revision);
-            assert_eq!(seen.changes(), [3], "write {n}, {effect:?}");
+            assert_eq!(numbers(&seen, 3), [3], "write {n}, {effect:?}");
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod manifests;
 mod proxy;
 pub mod rbac;
 mod repo;
+mod seen;
 mod webhook;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use api::Api;
 pub use controlplane::ControlPlane;
 pub use proxy::{Class, Effect, Fault, Proxy, Record};
 pub use repo::Repo;
+pub use seen::Seen;
 pub use webhook::Webhook;
 
 /// Runs clients and proxies; the tests themselves are plain threads.
