@@ -120,6 +120,11 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
             .map(|(pointer, problem)| Problem { place: Some(document.place_of(&pointer)), ..problem }),
     );
     Problems::check(found)?;
+    let place = |(n, app): (usize, &AppSpec)| {
+        let field = if app.path.is_some() { "path" } else { "chart" };
+        (app.name.clone(), document.place_of(&format!("/spec/apps/{n}/{field}")))
+    };
+    config.places = config.apps.iter().enumerate().map(place).collect();
     Ok(config)
 }
 
@@ -178,9 +183,20 @@ pub fn render_app(
         region: config.region.as_ref().map(|region| region.active.clone()),
         role: None,
     };
+    let here = || {
+        let place = config.places.get(&app.name).cloned();
+        place.unwrap_or_else(|| Place::file(scope.path.child(CONFIG_FILE)))
+    };
     let path = |text: &str| {
-        let here = || Place::file(scope.path.child(CONFIG_FILE));
-        TreePath::new(text).map_err(|error| Problem::at(here(), format!("app {}: {error}", app.name)))
+        let path =
+            TreePath::new(text).map_err(|error| Problem::at(here(), format!("app {}: {error}", app.name)))?;
+        match tree.entry(&path) {
+            Ok(None) => {
+                let missing = TreeError::Missing { path };
+                Err(Problem::at(here(), format!("app {}: {missing}", app.name)))
+            }
+            _ => Ok(path),
+        }
     };
     let source = match (&app.path, &app.chart) {
         (Some(folder), _) => AppSource::Folder(path(folder)?),

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::super::WantedApp;
 use super::super::wanted::tests::{object, wanted};
 use super::*;
+use crate::plan::WantedApp;
 
 const ENVIRONMENT: &str = "fairlead.dev/environment";
 const APP: &str = "fairlead.dev/app";
