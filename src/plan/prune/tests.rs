@@ -1,7 +1,6 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::WantedApp;
 use super::super::wanted::tests::{object, wanted};
 use super::*;
 use crate::plan::WantedApp;
