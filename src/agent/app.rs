@@ -1,5 +1,6 @@
 //! One app of an environment: where it stands, and what is to be done next. Decides; others do.
 
+mod adoption;
 mod back;
 mod sight;
 mod status;
@@ -14,8 +15,12 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec};
 use crate::cluster::{Before, Index, WaveOutcome};
 use crate::object::{AppName, Digest, ObjectKey, Problems};
-use crate::plan::{CheckedPlan, Lookup, Plan, Reason, RefusalKind, Refused, Wanted, WantedApp, plan};
+use crate::plan::{
+    CheckedPlan, CheckedStep, Consent, Lookup, Plan, Reason, RefusalKind, Refused, Wanted, WantedApp,
+    plan_with,
+};
 use crate::rollout::{self, Halt, Next, Observed, Purpose, State, Waiting, Wrote};
+use adoption::Adoption;
 use back::Back;
 use sight::Sight;
 use status::{halt_message, some};
@@ -56,6 +61,7 @@ pub struct App {
     back: Option<Back>,
     /// The last word of a person who wants to try again.
     retry: Option<String>,
+    adoption: Adoption,
     /// What just passed all its gates, until someone remembers it.
     good: Option<Arc<WantedApp>>,
     news: Vec<News>,
@@ -96,6 +102,7 @@ pub enum Decision {
     Prove {
         plan: Plan,
         before: Arc<Before>,
+        consent: Consent,
         stop: CancellationToken,
     },
     Write {
@@ -144,6 +151,7 @@ impl App {
             restores: false,
             back: None,
             retry: None,
+            adoption: Adoption::default(),
             good: None,
             news: Vec::new(),
         }
@@ -279,7 +287,8 @@ impl App {
         {
             return Decision::Rest { until: refused.retry_at };
         }
-        let found = match plan(&wanted, &Sight { index: world.index, in_sync: &self.in_sync }) {
+        let sight = Sight { index: world.index, in_sync: &self.in_sync };
+        let mut found = match plan_with(&wanted, &sight, &self.adoption.consent) {
             Ok(plan) => plan,
             Err(problems) => {
                 self.problems = Some(problems);
@@ -287,6 +296,7 @@ impl App {
             }
         };
         self.remember_in_sync(&wanted, &found, world.index);
+        self.note_shared(std::mem::take(&mut found.shared));
         self.blocked.clear();
         self.suspended = None;
         if found.is_empty() {
@@ -311,7 +321,8 @@ impl App {
             }
         }
         let stop = self.begin(AppPhase::Proving);
-        Decision::Prove { plan: found, before: self.before.clone(), stop }
+        let (before, consent) = (self.before.clone(), self.adoption.consent.clone());
+        Decision::Prove { plan: found, before, consent, stop }
     }
 
     fn begin(&mut self, phase: AppPhase) -> CancellationToken {
@@ -420,6 +431,7 @@ impl App {
                     }
                 }
                 self.refused = None;
+                self.forget_needed();
                 if plan.waves().is_empty() {
                     return; // All of it is settled, and the next look will see so.
                 }
@@ -439,6 +451,7 @@ impl App {
                 });
             }
             Err(refused) => {
+                self.note_needed(&refused);
                 let messages: Vec<String> = refused
                     .refusals
                     .iter()
@@ -479,6 +492,7 @@ impl App {
             for written in &outcome.written {
                 before.insert(written.wanted.key.clone(), written.wanted.clone());
             }
+            self.note_adopted(&outcome.written);
         }
         let Some(rollout) = &mut self.rollout else { return };
         if rollout.state.digest != *digest {
@@ -532,15 +546,29 @@ impl App {
     fn announce(&mut self, plan: &CheckedPlan) {
         let (steps, waves) = (plan.steps().count(), plan.waves().len());
         let going = self.back.as_ref().is_some_and(|back| !back.is_over());
+        let drifted =
+            |step: &&CheckedStep| !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. });
         if !going && self.effective.as_ref() == Some(plan.digest()) {
             // Git did not change, so someone else did.
-            let changed = plan.steps().map(|step| match step.reason() {
+            let changed = plan.steps().filter(drifted).map(|step| match step.reason() {
                 Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
                 Reason::Missing => format!("{} (gone)", step.wanted().key),
                 _ => step.wanted().key.to_string(),
             });
-            let note = format!("someone else changed {}; it is put back", some(changed));
-            self.tell(true, "Drifted", note);
+            let changed: Vec<String> = changed.collect();
+            let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
+            let unscaled: Vec<String> = unscaled.map(|step| step.wanted().key.to_string()).collect();
+            if !changed.is_empty() {
+                let note = format!("someone else changed {}; it is put back", some(changed.into_iter()));
+                self.tell(true, "Drifted", note);
+            }
+            if !unscaled.is_empty() {
+                let note = format!(
+                    "the autoscaler of {} is gone: its replicas are git's",
+                    some(unscaled.into_iter())
+                );
+                self.tell(false, "Unscaled", note);
+            }
         } else {
             let plural =
                 |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };

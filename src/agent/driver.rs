@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
+use super::adopt::{Tokens, say_how};
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
 use super::explain::explain;
@@ -19,13 +20,13 @@ use super::keeper::{Keeper, Ran};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
-    Before, Detail, Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune,
-    finalizers, prove, prune_wave,
+    Before, Detail, Environments, Index, PruneOutcome, Session, Terms, Watched, WaveOutcome, apply_wave,
+    ask_prune, finalizers, prove, prune_wave,
 };
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{
-    Answer, CheckedPlan, CheckedPrune, Inventory, Known, Lookup, Plan, PruneRefusal, RefusalKind, Refused,
-    WantedApp, check, check_prune,
+    Answer, CheckedPlan, CheckedPrune, Consent, Inventory, Known, Lookup, Plan, PruneRefusal, Reason,
+    RefusalKind, Refused, WantedApp, check, check_prune,
 };
 
 /// What the actions of an environment work with.
@@ -47,6 +48,8 @@ pub struct Driver {
     pruner: Pruner,
     /// Every kind in which the environment may have objects was listed: what is not known is not there.
     listed: bool,
+    /// The hand-overs that people agreed to.
+    agreed: Tokens,
     /// What the apps want, by kind.
     watched: BTreeMap<AppName, BTreeSet<Watched>>,
     /// What passed its gates and is not remembered yet, with when it is tried next; `None` while it is being tried.
@@ -131,6 +134,7 @@ impl Driver {
             watched,
             pruner,
             listed: false,
+            agreed: Tokens::default(),
             unkept: BTreeMap::new(),
             quarantining: BTreeSet::new(),
             revision: None,
@@ -159,6 +163,14 @@ impl Driver {
         self.pruner.allow(context);
     }
 
+    /// Takes what people agreed to take over from others.
+    pub fn agree(&mut self, tokens: Tokens) {
+        if self.agreed != tokens {
+            self.agreed = tokens;
+            self.apps.values_mut().for_each(|app| app.agree(&self.agreed));
+        }
+    }
+
     /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
     pub fn set(&mut self, desire: Desire, revision: Option<Revision>) {
         self.revision = revision;
@@ -174,6 +186,7 @@ impl Driver {
                 app
             });
             app.set(spec, wanted, &desire.config.rollout);
+            app.agree(&self.agreed);
             self.apps.insert(app.spec.name.clone(), app);
         }
         for app in old.values() {
@@ -232,6 +245,7 @@ impl Driver {
 
     /// Watches the kinds that the apps want. One that cannot be watched harms only the apps that want it.
     pub async fn watch(&mut self) {
+        self.hands.index.ensure_autoscalers().await;
         for (name, watched) in &self.watched {
             let result = self.hands.index.ensure(watched).await.map_err(|error| error.to_string());
             if let Some(app) = self.apps.get_mut(name) {
@@ -268,11 +282,12 @@ impl Driver {
                     again = [again, until].into_iter().flatten().min();
                     continue;
                 }
-                Decision::Prove { plan, before, stop } => {
+                Decision::Prove { plan, before, consent, stop } => {
                     let (hands, name) = (self.hands.clone(), name.clone());
                     let digest = plan.digest.clone();
                     let left = Finished::Left { app: name.clone(), digest: digest.clone() };
-                    stop_or(stop, left, async move { prove_app(&hands, name, digest, plan, before).await })
+                    let proof = async move { prove_app(&hands, name, digest, plan, before, consent).await };
+                    stop_or(stop, left, proof)
                 }
                 Decision::Write { plan, wave, stop } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
@@ -508,16 +523,28 @@ fn stop_or(
     })
 }
 
-async fn prove_app(hands: &Hands, app: AppName, digest: Digest, plan: Plan, before: Arc<Before>) -> Finished {
+async fn prove_app(
+    hands: &Hands,
+    app: AppName,
+    digest: Digest,
+    plan: Plan,
+    before: Arc<Before>,
+    consent: Consent,
+) -> Finished {
     let ask = |before: Arc<Before>| {
-        let plan = &plan;
-        async move { prove(&hands.session, plan, hands.identity.as_ref(), &before, Detail::Metadata).await }
+        let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
+        async move {
+            let terms = Terms { identity, before: &before, consent, detail: Detail::Metadata };
+            prove(&hands.session, plan, terms).await
+        }
     };
     let mut proven = ask(before.clone()).await;
-    // What another changed is taken back where it was ours before; who just started has to be told what was.
+    // What another changed is taken back where it was ours before; who just started has to be told what was. A first
+    // claim was never ours.
     let forgotten = proven.as_ref().is_ok_and(|proven| {
-        let refused = plan.steps().zip(proven).filter(|(_, proven)| {
-            matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
+        let refused = plan.steps().zip(proven).filter(|(step, proven)| {
+            matches!(step.reason, Reason::Changed { .. })
+                && matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
         });
         refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
     });
@@ -528,6 +555,7 @@ async fn prove_app(hands: &Hands, app: AppName, digest: Digest, plan: Plan, befo
         Ok(proven) => {
             let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
             refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
+            say_how(&hands.environment, &app, &consent, &mut answers);
             Finished::Proved { app, digest, result: check(plan, answers) }
         }
         Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },

@@ -123,6 +123,7 @@ mod tests {
             wave: None,
             waiting_on: None,
             message: None,
+            adoption: None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::App;
 use crate::cluster::Index;
 use crate::object::{Digest, Live, ObjectKey};
-use crate::plan::{Lookup, Plan, Wanted, WantedApp};
+use crate::plan::{GitReplicas, Lookup, Plan, Wanted, WantedApp};
 
 impl App {
     pub(super) fn remember_in_sync(&mut self, wanted: &WantedApp, plan: &Plan, index: &Index) {
@@ -18,15 +18,20 @@ impl App {
         self.in_sync.clear();
         for object in wanted.objects.iter().filter(|object| !changing.contains(&object.key)) {
             if let Some(live) = index.live(&object.key) {
-                self.in_sync.insert(object.key.clone(), (object.digest.clone(), fingerprint(&live)));
+                let print = fingerprint(object, &live, index);
+                self.in_sync.insert(object.key.clone(), (object.digest.clone(), print));
             }
         }
     }
 }
 
-fn fingerprint(live: &Live) -> u64 {
+fn fingerprint(wanted: &Wanted, live: &Live, index: &Index) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&live.owned, &live.applied, &live.uid).hash(&mut hasher);
+    // What is as wanted while an autoscaler sets the replicas is not when it is gone.
+    if wanted.replicas == GitReplicas::Said {
+        (live.autoscaled, index.autoscaled(&wanted.key)).hash(&mut hasher);
+    }
     hasher.finish()
 }
 
@@ -41,10 +46,13 @@ impl Lookup for Sight<'_> {
         self.index.live(key)
     }
 
+    fn autoscaled(&self, key: &ObjectKey) -> Option<bool> {
+        self.index.autoscaled(key)
+    }
+
     fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
-        self.in_sync
-            .get(&wanted.key)
-            .is_some_and(|(digest, seen)| *digest == wanted.digest && *seen == fingerprint(live))
-            || self.index.known_settled(wanted, live)
+        self.in_sync.get(&wanted.key).is_some_and(|(digest, seen)| {
+            *digest == wanted.digest && *seen == fingerprint(wanted, live, self.index)
+        }) || self.index.known_settled(wanted, live)
     }
 }

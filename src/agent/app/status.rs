@@ -39,6 +39,7 @@ impl App {
             wave,
             waiting_on,
             message,
+            adoption: self.adoption_status(),
         }
     }
 
