@@ -17,7 +17,7 @@ fn ours(root: &Path, folder: &str) -> Verdict {
     let folder = TreePath::new(folder).expect("a case's folder is a path");
     match build(&tree, &folder, &Limits::default()) {
         Ok((objects, _)) => {
-            Verdict::Objects(objects.into_iter().map(|object| object.value().clone()).collect())
+            Verdict::Objects(objects.into_iter().map(|object| object.value()).collect())
         }
         Err(problems) => Verdict::Refused(problems.to_string()),
     }

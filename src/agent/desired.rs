@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use crate::api::{AppSpec, EnvironmentConfig, names};
 use crate::object::{
-    AppName, Blob, Desired, Digest, Entry, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext,
-    Tree, TreeError, TreePath,
+    AppName, Blob, Desired, Digest, Entry, EntryKind, EnvironmentName, Kinds, Place, Problem, Problems,
+    RenderContext, Tree, TreeError, TreePath,
 };
 use crate::plan::{Stamp, WantedApp, stamp};
 use crate::policy::{Grant, granted};
@@ -169,7 +169,7 @@ pub fn render_app(
 }
 
 /// Makes what an app rendered to what will be sent, if its environment is granted all of it.
-pub fn want(desired: &Desired, scope: &Scope, kinds: &Kinds) -> Result<WantedApp, Problems> {
+pub fn want(desired: Desired, scope: &Scope, kinds: &Kinds) -> Result<WantedApp, Problems> {
     let marks = Stamp {
         environment: &scope.environment,
         environment_label: names::ENVIRONMENT_LABEL,
@@ -246,7 +246,7 @@ pub fn desire(
         }
         let recording = Recording { tree, reads: Mutex::default() };
         let made = render_app(&recording, scope, &config, app, limits, &cache)
-            .and_then(|desired| want(&desired, scope, kinds))
+            .and_then(|desired| want(desired, scope, kinds))
             .map(|wanted| {
                 Arc::new(match &old {
                     Some(old) => wanted.sharing(&old.wanted),
@@ -299,6 +299,10 @@ impl Tree for Recording<'_> {
         let entry = self.tree.entry(path)?;
         self.note(path, entry.as_ref().map(|entry| entry.id.clone()));
         Ok(entry)
+    }
+
+    fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        Ok(self.entry(path)?.map(|entry| entry.kind))
     }
 
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {

@@ -91,17 +91,21 @@ pub fn applyset_id(name: &str, kind: &str, group: &str) -> String {
 }
 
 /// Makes each object what will be sent. What cannot be sent is named, all of it at once.
-pub fn stamp(desired: &Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedApp, Problems> {
+///
+/// Takes what was rendered, and lets go of each object as it becomes another: an app can be large, and the two together
+/// would be the most that is ever held.
+pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedApp, Problems> {
     let mut problems = Vec::new();
     let mut objects: Vec<Arc<Wanted>> = Vec::with_capacity(desired.objects.len());
     let mut seen: BTreeMap<ObjectKey, Place> = BTreeMap::new();
     let scaled = scaled_by_autoscalers(&desired.objects);
     let own_scopes = scopes_of_own_crds(&desired.objects);
-    for manifest in &desired.objects {
+    let digest = desired.digest().clone();
+    for manifest in desired.objects {
         let gvk = manifest.gvk();
         let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
         let scope = known.or_else(|| own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied());
-        match stamp_one(manifest, &desired.app, stamp, scope, &scaled) {
+        match stamp_one(&manifest, &desired.app, stamp, scope, &scaled) {
             Ok(wanted) => {
                 if let Some(first) = seen.insert(wanted.key.clone(), wanted.place.clone()) {
                     let message = format!("{} is written twice; the first is at {first}", wanted.key);
@@ -114,7 +118,7 @@ pub fn stamp(desired: &Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedAp
     }
     Problems::check(problems)?;
     // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
-    Ok(WantedApp { app: desired.app.clone(), digest: desired.digest().clone(), objects })
+    Ok(WantedApp { app: desired.app, digest, objects })
 }
 
 fn stamp_one(
@@ -125,7 +129,7 @@ fn stamp_one(
     scaled: &BTreeSet<(String, String, String)>,
 ) -> Result<Wanted, Problem> {
     let place = || manifest.origin.place.clone();
-    let mut value = manifest.value().clone();
+    let mut value = manifest.value();
     strip_nulls(&mut value);
     let root = value.as_object_mut().expect("a manifest is a map");
     root.remove("status");
@@ -260,7 +264,8 @@ fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, Stri
             )
         })
         .filter_map(|object| {
-            let target = &object.value()["spec"]["scaleTargetRef"];
+            let value = object.value();
+            let target = &value["spec"]["scaleTargetRef"];
             let api_version = target["apiVersion"].as_str().unwrap_or("apps/v1");
             let gvk = Gvk::from_api_version(api_version, target["kind"].as_str().unwrap_or("Deployment"));
             Some((gvk.group.to_string(), gvk.kind.to_string(), target["name"].as_str()?.to_owned()))
@@ -274,7 +279,8 @@ fn scopes_of_own_crds(objects: &[Manifest]) -> BTreeMap<(Box<str>, Box<str>), Sc
         .iter()
         .filter(|object| &*object.gvk().kind == "CustomResourceDefinition")
         .filter_map(|object| {
-            let spec = &object.value()["spec"];
+            let value = object.value();
+            let spec = &value["spec"];
             let scope = if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
             Some(((spec["group"].as_str()?.into(), spec["names"]["kind"].as_str()?.into()), scope))
         })
@@ -320,7 +326,7 @@ pub(super) mod tests {
 
     pub fn manifest(value: Value) -> Manifest {
         let place = Place::at(TreePath::new("base/all.yaml").unwrap(), 1, 1);
-        Manifest::new(value, Origin::new(place)).unwrap()
+        Manifest::new(&value, Origin::new(place)).unwrap()
     }
 
     pub fn wanted(objects: Vec<Value>) -> Result<WantedApp, Problems> {
@@ -336,7 +342,7 @@ pub(super) mod tests {
             depends_on_annotation: "config.kubernetes.io/depends-on",
             default_namespace: Some("web"),
         };
-        stamp(&desired, &marks, &kinds())
+        stamp(desired, &marks, &kinds())
     }
 
     pub fn object(api_version: &str, kind: &str, name: &str) -> Value {

@@ -4,21 +4,14 @@ use super::layer::{Build, Layer};
 use super::load::Files;
 use super::resource::Resource;
 use super::{hash, order, references, vars};
-use crate::object::{Manifest, Note, Place, Problem, Problems, TreePath};
+use crate::object::{Identity, Manifest, NotAManifest, Note, Origin, Place, Problem, Problems, TreePath};
+use crate::yaml::Node;
 
-/// Renders a folder that has a kustomization. Where a patch puts a number over text, the file of the object is read
-/// again, quotes included: that is rare, and to keep all quotes of all files would cost every render.
+/// Renders a folder that has a kustomization.
 pub(crate) fn overlay(files: Files<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    let mut files = files;
-    loop {
-        let mut build = Build::new(files);
-        let rendered = once(&mut build, folder);
-        if build.wants_quotes.is_empty() {
-            return rendered.map(|manifests| (manifests, build.notes));
-        }
-        files = build.files;
-        files.quotes.extend(build.wants_quotes);
-    }
+    let mut build = Build::new(files);
+    let manifests = once(&mut build, folder)?;
+    Ok((manifests, build.notes))
 }
 
 fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<Vec<Manifest>, Problems> {
@@ -54,17 +47,41 @@ fn problems(mut found: Vec<Problem>) -> Problems {
 fn out(build: &mut Build<'_>, layer: Layer) -> Vec<Manifest> {
     let objects: Vec<Resource> = layer.objects.into_iter().filter(|object| !is_local(object)).collect();
     let sort = build.top_sort.take();
-    let mut manifests = Vec::new();
+    let mut manifests = Vec::with_capacity(objects.len());
+    let mut text = Vec::new();
     for mut object in order::sort(objects, sort.as_ref()) {
         object.rewrite_texts("annotations");
         build.write_metadata(&mut object);
         let place = object.origin.place.clone();
-        match Manifest::new(object.node.into_value(), object.origin) {
+        match manifest(&object.node, object.origin, &mut text) {
             Ok(manifest) => manifests.push(manifest),
             Err(error) => build.found.push(Problem::at(place, error.to_string())),
         }
     }
     manifests
+}
+
+/// The way out: the object as JSON, written through a buffer that the next one can use again.
+pub(crate) fn manifest(node: &Node, origin: Origin, buffer: &mut Vec<u8>) -> Result<Manifest, NotAManifest> {
+    fn text(node: Option<&Node>) -> Result<&str, ()> {
+        match node {
+            Some(Node::Text(text)) => Ok(&text.value),
+            Some(node) if !node.is_null() => Err(()),
+            _ => Ok(""),
+        }
+    }
+    let metadata = node.get("metadata");
+    let metadata = |field: &str| metadata.and_then(|metadata| metadata.get(field));
+    let identity = Identity {
+        api_version: text(node.get("apiVersion")),
+        kind: text(node.get("kind")),
+        name: text(metadata("name")),
+        namespace: text(metadata("namespace")).unwrap_or_default(),
+    };
+    buffer.clear();
+    node.write_json(buffer);
+    let json = std::str::from_utf8(buffer).expect("JSON is UTF-8");
+    Manifest::written(identity, json, origin)
 }
 
 /// Objects for tools on the way, which are not meant for a cluster.

@@ -1,5 +1,6 @@
 //! A folder without a kustomization: all its manifests, read as `kubectl apply` reads them.
 
+use super::finish::manifest;
 use super::load::{Files, KUSTOMIZATION_NAMES, at};
 use crate::object::{EntryKind, Manifest, Note, Place, Problem, Problems, TreeError, TreePath};
 use crate::yaml::Dialect;
@@ -9,14 +10,14 @@ pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<(Vec<Manifes
     let mut found = Vec::new();
     let mut paths = Vec::new();
     gather(files, folder, 0, &mut paths, &mut found);
-    let mut manifests = Vec::new();
+    let (mut manifests, mut text) = (Vec::new(), Vec::new());
     for path in paths {
         let read = files.resources(&path, &Place::file(path.clone()), Dialect::Kubectl);
         match read {
             Err(mut problems) => found.append(&mut problems),
             Ok(resources) => {
                 for resource in resources.iter() {
-                    match Manifest::new(resource.node.to_value(), resource.origin.clone()) {
+                    match manifest(&resource.node, resource.origin.clone(), &mut text) {
                         Ok(manifest) => manifests.push(manifest),
                         Err(error) => {
                             let problem = Problem::at(resource.origin.place.clone(), error.to_string());

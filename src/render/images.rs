@@ -5,8 +5,8 @@ use regex::Regex;
 use super::fields::{FieldSpec, Make, NotThere, visit};
 use super::kustomization::{At, Image, Kustomization};
 use super::layer::{Build, Layer};
-use super::node::{Node, Text};
 use crate::object::Problem;
+use crate::yaml::{Node, Text};
 
 struct Rule<'a> {
     image: &'a At<Image>,

@@ -1,7 +1,7 @@
 //! One kustomization: its resources, generators and components gathered, then its transformers in kustomize's order.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::build_metadata::join;
@@ -30,8 +30,6 @@ pub(crate) struct Build<'a> {
     pub top_sort: Option<Sort>,
     /// The way from the top folder to the one that is being read, for `buildMetadata`.
     pub origin_path: String,
-    /// Files where it turned out that quotes matter.
-    pub wants_quotes: HashSet<TreePath>,
     openapi_is_set: bool,
 }
 
@@ -53,14 +51,13 @@ impl<'a> Build<'a> {
     pub fn new(files: Files<'a>) -> Self {
         Self {
             files,
-            schemas: Arc::new(Schemas::built_in().clone()),
+            schemas: Schemas::built_in().clone(),
             found: Vec::new(),
             notes: Vec::new(),
             stack: Vec::new(),
             build_metadata: Vec::new(),
             top_sort: None,
             origin_path: String::new(),
-            wants_quotes: HashSet::new(),
             openapi_is_set: false,
         }
     }

@@ -24,10 +24,8 @@ mod kustomization;
 mod labels;
 mod layer;
 mod load;
-mod map;
 mod names;
 mod namespace;
-mod node;
 mod order;
 mod patches;
 mod paths;
@@ -46,7 +44,7 @@ mod vars;
 
 pub use cache::Cache;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::object::{
     Desired, Manifest, Note, ObjectKey, Place, Problem, Problems, RenderContext, Tree, TreePath,
@@ -141,7 +139,7 @@ pub fn build_with(
     limits: &Limits,
     cache: &Cache,
 ) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    let files = load::Files { tree, limits, cache, quotes: HashSet::new() };
+    let files = load::Files { tree, limits, cache };
     match files.kustomization(folder)? {
         Some(_) => finish::overlay(files, folder),
         None => folder::plain(&files, folder),
@@ -157,7 +155,7 @@ fn check(objects: &[Manifest], limits: &Limits, found: &mut Vec<Problem>) {
             let message = format!("{} is there twice: first at {first}", object.key());
             found.push(Problem::at(place.clone(), message).hint("remove one of the two"));
         }
-        let size = serde_json::to_vec(object.value()).map_or(0, |bytes| bytes.len());
+        let size = object.json().len();
         total = total.saturating_add(size);
         if size > limits.object_bytes {
             let message =

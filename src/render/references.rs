@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use super::fields::{FieldSpec, Fields, Make, NotThere, visit};
 use super::id::{GvkFilter, is_cluster_scoped};
 use super::layer::Build;
-use super::node::{Node, Text};
 use super::resource::Resource;
 use crate::object::Problem;
+use crate::yaml::{Node, Text};
 
 /// What may be referred to, by the names that it had.
 struct Referents<'a> {

@@ -3,8 +3,8 @@
 use super::fields::{FieldSpec, Make, NotThere, visit};
 use super::kustomization::{At, Kustomization, Replica};
 use super::layer::{Build, Layer};
-use super::node::Node;
 use crate::object::Problem;
+use crate::yaml::Node;
 
 pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &mut Layer) {
     let fields = layer.fields.clone();

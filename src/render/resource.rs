@@ -1,9 +1,9 @@
 //! One object on its way through the layers, with the names it had before.
 
 use super::id::{Id, effective_namespace, is_cluster_scoped};
-use super::node::{Map, Node};
 use super::shared::Shared;
 use crate::object::{Origin, Place, Touch};
+use crate::yaml::{Map, Node};
 
 /// A name that an object had before a transformer changed it. References are found by these.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,72 @@
 //! A map as a sorted list: what objects consist of is hundreds of maps with a handful of keys, for which a tree of
 //! blocks of eleven costs five times the memory and most of the time.
 
+use std::collections::BTreeMap;
+
 use super::node::Node;
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Map(Vec<(String, Node)>);
+pub struct Map(Vec<(String, Node)>);
+
+/// A map whose entries are still coming. People write keys nearly in order or in short maps, so most of them are put
+/// where they belong at once; what would have to move many others waits in a tree, or a file could cost its square.
+#[derive(Debug, Default)]
+pub(super) struct Growing {
+    entries: Map,
+    late: BTreeMap<String, Node>,
+}
+
+/// Entries that may be moved to make room for one.
+const NEAR: usize = 32;
+
+impl Growing {
+    /// Adds an entry. Where the key is there already nothing changes, and the entry comes back.
+    pub fn add(&mut self, key: String, value: Node) -> Result<(), (String, Node)> {
+        let entries = &mut self.entries.0;
+        // What waits is always less than the last entry.
+        if entries.last().is_none_or(|(last, _)| *last < key) {
+            entries.push((key, value));
+            return Ok(());
+        }
+        match self.entries.find(&key) {
+            Ok(_) => return Err((key, value)),
+            Err(_) if self.late.contains_key(&key) => return Err((key, value)),
+            Err(at) if self.entries.len() - at > NEAR => {
+                self.late.insert(key, value);
+            }
+            Err(at) => self.entries.0.insert(at, (key, value)),
+        }
+        Ok(())
+    }
+
+    /// Adds an entry, or replaces the one that is there.
+    pub fn set(&mut self, key: String, value: Node) {
+        let Err((key, value)) = self.add(key, value) else { return };
+        if let Some(place) = self.late.get_mut(&key).or_else(|| self.entries.get_mut(&key)) {
+            *place = value;
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.entries.get(key).or_else(|| self.late.get(key))
+    }
+
+    pub fn finish(self) -> Map {
+        if self.late.is_empty() {
+            return self.entries;
+        }
+        let mut entries = Vec::with_capacity(self.entries.len() + self.late.len());
+        let mut late = self.late.into_iter().peekable();
+        for entry in self.entries {
+            while let Some(earlier) = late.next_if(|late| late.0 < entry.0) {
+                entries.push(earlier);
+            }
+            entries.push(entry);
+        }
+        // What waits is less than the last entry, so nothing is left.
+        Map(entries)
+    }
+}
 
 impl Map {
     pub fn new() -> Self {
@@ -104,7 +166,14 @@ impl FromIterator<(String, Node)> for Map {
     fn from_iter<I: IntoIterator<Item = (String, Node)>>(entries: I) -> Self {
         let entries = entries.into_iter();
         let mut map = Self(Vec::with_capacity(entries.size_hint().0));
-        map.extend(entries);
+        for (key, value) in entries {
+            match map.0.last() {
+                Some((last, _)) if *last >= key => {
+                    map.insert(key, value);
+                }
+                _ => map.0.push((key, value)),
+            }
+        }
         map
     }
 }
@@ -127,5 +196,22 @@ mod tests {
         assert_eq!(map.remove("a"), Some(Node::Null));
         assert_eq!(map.get("b"), Some(&Node::Bool(true)));
         assert!(map.get("z").is_none() && map.len() == 2);
+    }
+
+    #[test]
+    fn a_growing_map_ends_sorted_in_whatever_order_its_entries_come() {
+        let keys: Vec<String> = (0..500_u32).map(|n| format!("{:03}", n * 7919 % 500)).collect();
+        let mut growing = Growing::default();
+        for key in &keys {
+            assert_eq!(growing.add(key.clone(), Node::Null), Ok(()));
+        }
+        assert!(!growing.late.is_empty(), "this order must make some entries wait");
+        for key in &keys {
+            assert!(growing.add(key.clone(), Node::Null).is_err(), "{key} is there");
+            growing.set(key.clone(), Node::text(key.as_str()));
+            assert_eq!(growing.get(key), Some(&Node::text(key.as_str())));
+        }
+        let map = growing.finish();
+        assert!(map.0.is_sorted_by(|one, other| one.0 < other.0) && map.len() == 500);
     }
 }
