@@ -14,6 +14,7 @@ mod inventory;
 mod once;
 mod plan_prune;
 mod prune;
+mod reads;
 mod source;
 mod supervisor;
 

@@ -80,7 +80,7 @@ fn of_environment(
     for app in chosen {
         any = true;
         match render_app(&*repo.tree, &scope, &config, app, limits, &cache) {
-            Ok(desired) => {
+            Ok((desired, _)) => {
                 notes.extend(desired.notes);
                 objects.extend(desired.objects);
             }

@@ -84,7 +84,9 @@ fn check(
             let rendered: Vec<_> = config
                 .apps
                 .iter()
-                .map(|app| render_app(&*repo.tree, &scope, &config, app, &limits, cache))
+                .map(|app| {
+                    render_app(&*repo.tree, &scope, &config, app, &limits, cache).map(|(desired, _)| desired)
+                })
                 .collect();
             // One app may bring the definition of what another one holds.
             let own: HashSet<(String, String)> =

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::Value;
 
@@ -151,17 +149,27 @@ pub struct Desired {
     pub app: AppName,
     pub objects: Vec<Manifest>,
     pub notes: Vec<Note>,
+    /// The digest of each object's content, in their order.
+    contents: Vec<Digest>,
     digest: Digest,
 }
 
 impl Desired {
     pub fn new(app: AppName, objects: Vec<Manifest>, notes: Vec<Note>) -> Self {
-        // By key, so that moving a file changes nothing.
-        let by_key: BTreeMap<ObjectKey, Digest> =
-            objects.iter().map(|object| (object.key(), object.digest())).collect();
-        let parts: Vec<String> = by_key.iter().map(|(key, digest)| format!("{key} {digest}")).collect();
-        let digest = Digest::of_parts(parts.iter().map(String::as_str));
-        Self { app, objects, notes, digest }
+        let contents: Vec<Digest> = objects.iter().map(Manifest::digest).collect();
+        let digest = Self::digest_of(&contents);
+        Self { app, objects, notes, contents, digest }
+    }
+
+    /// The digest of all of an app from those of its objects, in any order: moving a file changes nothing.
+    pub fn digest_of(contents: &[Digest]) -> Digest {
+        let mut sorted: Vec<&str> = contents.iter().map(Digest::as_str).collect();
+        sorted.sort_unstable();
+        Digest::of_parts(sorted)
+    }
+
+    pub fn contents(&self) -> &[Digest] {
+        &self.contents
     }
 
     pub fn digest(&self) -> &Digest {

@@ -32,7 +32,7 @@ pub use prune::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Marks, PruneAnswer, PruneHalt,
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
-pub use wanted::{Stamp, Wanted, WantedApp, applyset_id, stamp};
+pub use wanted::{Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
 
 use crate::object::{AppName, Digest, Live, ObjectKey, Problems};
 

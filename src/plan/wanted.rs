@@ -53,6 +53,16 @@ pub struct WantedApp {
     pub app: AppName,
     pub digest: Digest,
     pub objects: Vec<Arc<Wanted>>,
+    /// What each object was rendered to, in the order of the objects: the app's digest is made of these.
+    pub(super) contents: Vec<Digest>,
+    pub(super) around: Arc<Around>,
+}
+
+/// What objects of an app decide about others.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    scaled: BTreeSet<(String, String, String)>,
+    own_scopes: BTreeMap<(Box<str>, Box<str>), Scope>,
 }
 
 impl WantedApp {
@@ -98,14 +108,13 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedApp
     let mut problems = Vec::new();
     let mut objects: Vec<Arc<Wanted>> = Vec::with_capacity(desired.objects.len());
     let mut seen: BTreeMap<ObjectKey, Place> = BTreeMap::new();
-    let scaled = scaled_by_autoscalers(&desired.objects);
-    let own_scopes = scopes_of_own_crds(&desired.objects);
-    let digest = desired.digest().clone();
+    let around = Around {
+        scaled: scaled_by_autoscalers(&desired.objects),
+        own_scopes: scopes_of_own_crds(&desired.objects),
+    };
+    let (digest, contents) = (desired.digest().clone(), desired.contents().to_vec());
     for manifest in desired.objects {
-        let gvk = manifest.gvk();
-        let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
-        let scope = known.or_else(|| own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied());
-        match stamp_one(&manifest, &desired.app, stamp, scope, &scaled) {
+        match stamp_one(&manifest, &desired.app, stamp, kinds, &around) {
             Ok(wanted) => {
                 if let Some(first) = seen.insert(wanted.key.clone(), wanted.place.clone()) {
                     let message = format!("{} is written twice; the first is at {first}", wanted.key);
@@ -118,16 +127,44 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedApp
     }
     Problems::check(problems)?;
     // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
-    Ok(WantedApp { app: desired.app, digest, objects })
+    Ok(WantedApp { app: desired.app, digest, objects, contents, around: Arc::new(around) })
+}
+
+/// The same app with some objects rendered anew, each at its place: the whole, and those alone. `None` where more would
+/// have to be looked at: an object became another, or is one that decides about others, or cannot be sent.
+pub fn restamp(
+    old: &WantedApp,
+    changed: Vec<(usize, Manifest)>,
+    stamp: &Stamp,
+    kinds: &Kinds,
+) -> Option<(WantedApp, WantedApp)> {
+    let (mut all, mut only) = (old.clone(), WantedApp { objects: Vec::new(), ..old.clone() });
+    for (at, manifest) in changed {
+        if scales(&manifest) || defines(&manifest) {
+            return None;
+        }
+        let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &old.around).ok()?);
+        let (object, content) = (all.objects.get_mut(at)?, all.contents.get_mut(at)?);
+        if object.key != wanted.key || object.gvk != wanted.gvk {
+            return None;
+        }
+        (*object, *content) = (wanted.clone(), manifest.digest());
+        only.objects.push(wanted);
+    }
+    all.digest = Desired::digest_of(&all.contents);
+    Some((all, only))
 }
 
 fn stamp_one(
     manifest: &Manifest,
     app: &AppName,
     stamp: &Stamp,
-    scope: Option<Scope>,
-    scaled: &BTreeSet<(String, String, String)>,
+    kinds: &Kinds,
+    around: &Around,
 ) -> Result<Wanted, Problem> {
+    let gvk = manifest.gvk();
+    let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
+    let scope = known.or_else(|| around.own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied());
     let place = || manifest.origin.place.clone();
     let mut value = manifest.value();
     strip_nulls(&mut value);
@@ -138,7 +175,7 @@ fn stamp_one(
     }
     let identity =
         (manifest.gvk().group.to_string(), manifest.gvk().kind.to_string(), manifest.name().to_owned());
-    if scaled.contains(&identity)
+    if around.scaled.contains(&identity)
         && let Some(Value::Object(spec)) = root.get_mut("spec")
     {
         spec.remove("replicas");
@@ -253,16 +290,22 @@ fn encode_string_data(root: &mut Map<String, Value>) {
     }
 }
 
+fn scales(object: &Manifest) -> bool {
+    matches!(
+        (&*object.gvk().group, &*object.gvk().kind),
+        ("autoscaling", "HorizontalPodAutoscaler") | ("keda.sh", "ScaledObject")
+    )
+}
+
+fn defines(object: &Manifest) -> bool {
+    &*object.gvk().kind == "CustomResourceDefinition"
+}
+
 /// What an autoscaler of the same app scales: its replicas are not ours to set.
 fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, String)> {
     objects
         .iter()
-        .filter(|object| {
-            matches!(
-                (&*object.gvk().group, &*object.gvk().kind),
-                ("autoscaling", "HorizontalPodAutoscaler") | ("keda.sh", "ScaledObject")
-            )
-        })
+        .filter(|object| scales(object))
         .filter_map(|object| {
             let value = object.value();
             let target = &value["spec"]["scaleTargetRef"];
@@ -277,7 +320,7 @@ fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, Stri
 fn scopes_of_own_crds(objects: &[Manifest]) -> BTreeMap<(Box<str>, Box<str>), Scope> {
     objects
         .iter()
-        .filter(|object| &*object.gvk().kind == "CustomResourceDefinition")
+        .filter(|object| defines(object))
         .filter_map(|object| {
             let value = object.value();
             let spec = &value["spec"];

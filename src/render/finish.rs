@@ -1,20 +1,61 @@
 //! What happens once, at the top: hash suffixes, references, variables, the order, and the way out.
 
+use std::collections::HashMap;
+
+use super::again::{self, Kept, Source};
 use super::layer::{Build, Layer};
 use super::load::Files;
+use super::references::Referents;
 use super::resource::Resource;
 use super::{hash, order, references, vars};
 use crate::object::{Identity, Manifest, NotAManifest, Note, Origin, Place, Problem, Problems, TreePath};
 use crate::yaml::Node;
 
 /// Renders a folder that has a kustomization.
-pub(crate) fn overlay(files: Files<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
+pub(crate) fn overlay(
+    files: Files<'_>,
+    folder: &TreePath,
+) -> Result<(Vec<Manifest>, Vec<Note>, Kept), Problems> {
     let mut build = Build::new(files);
-    let manifests = once(&mut build, folder)?;
-    Ok((manifests, build.notes))
+    let (manifests, kept) = once(&mut build, folder)?;
+    Ok((manifests, build.notes, kept))
 }
 
-fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<Vec<Manifest>, Problems> {
+/// What became of the objects of changed files, if they are still called what they were called before.
+pub(crate) fn again(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    before: &again::Overlay,
+) -> Option<Vec<(usize, Manifest)>> {
+    let mut layer = build.layer(folder, &Place::file(folder.clone()), None)?;
+    let mut wanted = before.objects.iter().filter(|((file, _), _)| build.trail.is_read(*file)).count();
+    for object in &layer.objects {
+        let (at, _) = before.objects.get(&object.source?)?;
+        wanted = wanted.checked_sub(1)?;
+        if object.needs_hash || !before.referents.knows(*at, object) {
+            return None;
+        }
+    }
+    let fields = layer.fields.clone();
+    references::follow(build, &fields, &mut layer.objects, &before.referents);
+    let (manifests, sources) = out(build, layer);
+    if wanted > 0 || !build.found.is_empty() {
+        return None;
+    }
+    let placed = sources.into_iter().zip(manifests).map(|(source, manifest)| {
+        let (_, at) = before.objects.get(&source?)?;
+        Some(((*at)?, manifest))
+    });
+    let placed: Vec<(usize, Manifest)> = placed.collect::<Option<_>>()?;
+    let expected = before
+        .objects
+        .iter()
+        .filter(|((file, _), (_, at))| build.trail.is_read(*file) && at.is_some())
+        .count();
+    (placed.len() == expected).then_some(placed)
+}
+
+fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept), Problems> {
     let layer = build.layer(folder, &Place::file(folder.clone()), None);
     let Some(mut layer) = layer else {
         return Err(problems(std::mem::take(&mut build.found)));
@@ -27,11 +68,21 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<Vec<Manifest>, Probl
         }
     }
     let fields = layer.fields.clone();
-    references::follow(build, &fields, &mut layer.objects);
+    let referents = Referents::of(&layer.objects);
+    references::follow(build, &fields, &mut layer.objects, &referents);
     vars::resolve(build, &layer.vars, &fields, &mut layer.objects);
-    let manifests = out(build, layer);
+    let mut objects: HashMap<Source, (usize, Option<usize>)> = HashMap::new();
+    for (at, object) in layer.objects.iter().enumerate() {
+        objects.extend(object.source.map(|source| (source, (at, None))));
+    }
+    let (manifests, sources) = out(build, layer);
+    for (at, source) in sources.into_iter().enumerate() {
+        if let Some((_, place)) = source.and_then(|source| objects.get_mut(&source)) {
+            *place = Some(at);
+        }
+    }
     match build.found.is_empty() {
-        true => Ok(manifests),
+        true => Ok((manifests, Kept::overlay(folder, build, referents, objects))),
         false => Err(problems(std::mem::take(&mut build.found))),
     }
 }
@@ -44,21 +95,26 @@ fn problems(mut found: Vec<Problem>) -> Problems {
     }
 }
 
-fn out(build: &mut Build<'_>, layer: Layer) -> Vec<Manifest> {
+/// The manifests in their order, and where each was read.
+fn out(build: &mut Build<'_>, layer: Layer) -> (Vec<Manifest>, Vec<Option<Source>>) {
     let objects: Vec<Resource> = layer.objects.into_iter().filter(|object| !is_local(object)).collect();
     let sort = build.top_sort.take();
     let mut manifests = Vec::with_capacity(objects.len());
+    let mut sources = Vec::with_capacity(objects.len());
     let mut text = Vec::new();
     for mut object in order::sort(objects, sort.as_ref()) {
         object.rewrite_texts("annotations");
         build.write_metadata(&mut object);
         let place = object.origin.place.clone();
         match manifest(&object.node, object.origin, &mut text) {
-            Ok(manifest) => manifests.push(manifest),
+            Ok(manifest) => {
+                manifests.push(manifest);
+                sources.push(object.source);
+            }
             Err(error) => build.found.push(Problem::at(place, error.to_string())),
         }
     }
-    manifests
+    (manifests, sources)
 }
 
 /// The way out: the object as JSON, written through a buffer that the next one can use again.

@@ -1,6 +1,7 @@
 //! Files of the tree as overlays see them: only from the folder of the kustomization that names them, each parsed once.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::Limits;
@@ -14,6 +15,8 @@ pub(crate) struct Files<'a> {
     pub tree: &'a dyn Tree,
     pub limits: &'a Limits,
     pub cache: &'a Cache,
+    /// What was read as text, and not as objects alone.
+    pub texts: RefCell<HashSet<TreePath>>,
 }
 
 /// The names under which a kustomization is looked for.
@@ -77,6 +80,7 @@ impl Files<'_> {
 
     pub fn text(&self, path: &TreePath, place: &Place) -> Result<Text, Problem> {
         let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| at(place, &error))?;
+        self.texts.borrow_mut().insert(path.clone());
         Ok(Text::file(path.clone(), blob.bytes))
     }
 

@@ -1,5 +1,6 @@
 //! `make bench`: what a rollout costs, beside `kubectl apply --server-side` and beside a bare client that sends the same
-//! requests at its best concurrency, all against one control plane in one run.
+//! requests at its best concurrency, all against one control plane in one run; and what a render costs, beside
+//! `kustomize build`.
 //!
 //! Ratios are what counts: this machine's seconds are not another's. Prints a table and writes JSON.
 
@@ -8,6 +9,7 @@
 mod bare;
 mod control_plane;
 mod process;
+mod render;
 mod subject;
 mod table;
 mod workload;
@@ -18,6 +20,10 @@ use control_plane::ControlPlane;
 use subject::{Measured, Subject};
 use workload::Workload;
 
+/// The allocator that the agent has, for what is measured in this process.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() {
     // `cargo test --benches` and listings call this too; a benchmark runs only when it is asked for.
     if !std::env::args().any(|argument| argument == "--bench") || std::env::var_os("FAIRLEAD_BENCH").is_none()
@@ -27,6 +33,15 @@ fn main() {
     }
     let only: Option<String> =
         std::env::var("FAIRLEAD_BENCH").ok().filter(|name| name != "all" && name != "1");
+    let folder = PathBuf::from(std::env::var("FAIRLEAD_BENCH_OUT").unwrap_or_else(|_| ".".to_owned()));
+    let mut text = String::new();
+    if only.as_ref().is_none_or(|only| only == "render") {
+        eprintln!("== render");
+        let rendered = render::run();
+        text.push_str(&render::table(&rendered));
+        std::fs::write(folder.join("render.json"), serde_json::to_vec_pretty(&rendered).expect("JSON"))
+            .expect("writing");
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let mut results: Vec<Measured> = Vec::new();
@@ -35,9 +50,8 @@ fn main() {
         let plane = ControlPlane::start();
         results.extend(runtime.block_on(measure(&plane, &workload)));
     }
-    let text = table::render(&results);
+    text.push_str(&table::render(&results));
     println!("{text}");
-    let folder = PathBuf::from(std::env::var("FAIRLEAD_BENCH_OUT").unwrap_or_else(|_| ".".to_owned()));
     std::fs::write(folder.join("bench.json"), serde_json::to_vec_pretty(&results).expect("JSON"))
         .expect("writing");
     std::fs::write(folder.join("bench.md"), text).expect("writing");
