@@ -121,7 +121,7 @@ fn again(repository: &'static str, apps: &[&str], objects: usize) -> Again {
     let mut best = f64::INFINITY;
     for round in 0..RUNS {
         let file = scratch.path().join(format!("base/{}/object-00001.yaml", apps[0]));
-        fs::write(file, object(1, &format!("round-{round}"))).expect("a file is written");
+        fs::write(file, object(apps[0], 1, &format!("round-{round}"))).expect("a file is written");
         commit(scratch.path());
         let (milliseconds, now) = render();
         let changed = before.iter().zip(&now).filter(|(before, now)| before != now).count();
@@ -161,7 +161,7 @@ fn write_tree(root: &Path, apps: &[&str], objects: usize) {
         for n in 0..objects {
             let _ = writeln!(resources, "- object-{n:05}.yaml");
             let path = root.join(format!("base/{app}/object-{n:05}.yaml"));
-            write(path, object(n, "1.0").replace("name: object-", &format!("name: {app}-object-")));
+            write(path, object(app, n, "1.0"));
         }
         write(root.join(format!("base/{app}/kustomization.yaml")), resources);
         write(root.join(format!("overlays/{app}/kustomization.yaml")), overlay(app, objects));
@@ -189,10 +189,10 @@ fn overlay(app: &str, objects: usize) -> String {
 }
 
 /// A ConfigMap or a Deployment of about 3 KiB, as people write them.
-fn object(n: usize, tag: &str) -> String {
+fn object(app: &str, n: usize, tag: &str) -> String {
     if n.is_multiple_of(2) {
         let mut text = format!(
-            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: object-{n:05}\n  labels:\n    app: bench\ndata:\n  round: \"1\"\n  \
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {app}-object-{n:05}\n  labels:\n    app: bench\ndata:\n  round: \"1\"\n  \
              settings.conf: |\n"
         );
         for line in 0..42 {
@@ -209,7 +209,7 @@ fn object(n: usize, tag: &str) -> String {
         );
     }
     format!(
-        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: object-{n:05}\n  labels:\n    app: bench\n    part: p{}\nspec:\n  \
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {app}-object-{n:05}\n  labels:\n    app: bench\n    part: p{}\nspec:\n  \
          replicas: 2\n  selector:\n    matchLabels:\n      app: bench-{n}\n  template:\n    metadata:\n      labels:\n        \
          app: bench-{n}\n      annotations:\n        prometheus.io/scrape: \"true\"\n        example.com/tag: {tag}\n    spec:\n      \
          containers:\n      - name: web\n        image: example/web:1.0.{}\n        args: [\"--port\", \"8080\", --verbose]\n        \
@@ -217,7 +217,7 @@ fn object(n: usize, tag: &str) -> String {
          requests:\n            cpu: 100m\n            memory: 128Mi\n          limits:\n            memory: 256Mi\n        \
          readinessProbe:\n          httpGet:\n            path: /ready\n            port: http\n          periodSeconds: 5\n        \
          volumeMounts:\n        - name: config\n          mountPath: /etc/config\n      volumes:\n      - name: config\n        \
-         configMap:\n          name: object-{:05}\n",
+         configMap:\n          name: {app}-object-{:05}\n",
         n % 10,
         n % 7,
         n - 1
