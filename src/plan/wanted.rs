@@ -138,7 +138,14 @@ pub fn restamp(
     stamp: &Stamp,
     kinds: &Kinds,
 ) -> Option<(WantedApp, WantedApp)> {
-    let (mut all, mut only) = (old.clone(), WantedApp { objects: Vec::new(), ..old.clone() });
+    let mut all = old.clone();
+    let mut only = WantedApp {
+        app: old.app.clone(),
+        digest: old.digest.clone(),
+        objects: Vec::with_capacity(changed.len()),
+        contents: Vec::new(),
+        around: old.around.clone(),
+    };
     for (at, manifest) in changed {
         if scales(&manifest) || defines(&manifest) {
             return None;

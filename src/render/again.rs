@@ -96,16 +96,11 @@ impl<'a> Trail<'a> {
     pub fn next(&mut self, folder: &TreePath, path: &str) -> Step {
         let Some((overlay, changed)) = self.only else { return Step::Unknown };
         let at = self.files.len();
-        match (overlay.files.get(at), folder.join(path)) {
-            (Some(known), Ok(asked)) if *known == asked => match changed.contains(known) {
-                true => Step::Read(self.read(known)),
-                false => {
-                    self.files.push(known.clone());
-                    Step::Skip
-                }
-            },
-            _ => Step::Unknown,
-        }
+        let Some(known) = overlay.files.get(at).filter(|known| is_at(known, folder, path)) else {
+            return Step::Unknown;
+        };
+        let number = self.read(known);
+        if changed.contains(known) { Step::Read(number) } else { Step::Skip }
     }
 
     pub fn read(&mut self, file: &TreePath) -> u32 {
@@ -124,6 +119,13 @@ impl<'a> Trail<'a> {
             || generators.into_iter().any(|generator| merges(&generator.it.behavior));
         self.kustomizations.insert(folder.clone(), kustomization.clone());
     }
+}
+
+/// Whether a path of a folder leads to a file. Most paths are plain names, and need not be taken apart.
+fn is_at(file: &TreePath, folder: &TreePath, path: &str) -> bool {
+    let below = file.as_str().strip_prefix(folder.as_str());
+    below.is_some_and(|below| below.strip_prefix('/').unwrap_or(below) == path && file.is_within(folder))
+        || folder.join(path).is_ok_and(|asked| asked == *file)
 }
 
 impl Kept {

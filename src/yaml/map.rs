@@ -16,6 +16,9 @@ pub(super) struct Growing {
     late: BTreeMap<String, Node>,
 }
 
+/// Entries of a map that is looked through from its start.
+const SHORT: usize = 16;
+
 /// Entries that may be moved to make room for one.
 const NEAR: usize = 32;
 
@@ -77,16 +80,24 @@ impl Map {
         self.0.binary_search_by(|(known, _)| known.as_str().cmp(key))
     }
 
+    /// Where a key is. In a short map most keys differ in length already, which is quicker seen than an order.
+    fn place(&self, key: &str) -> Option<usize> {
+        match self.0.len() <= SHORT {
+            true => self.0.iter().position(|(known, _)| known == key),
+            false => self.find(key).ok(),
+        }
+    }
+
     pub fn get(&self, key: &str) -> Option<&Node> {
-        self.find(key).ok().map(|at| &self.0[at].1)
+        self.place(key).map(|at| &self.0[at].1)
     }
 
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
-        self.find(key).ok().map(|at| &mut self.0[at].1)
+        self.place(key).map(|at| &mut self.0[at].1)
     }
 
     pub fn contains_key(&self, key: &str) -> bool {
-        self.find(key).is_ok()
+        self.place(key).is_some()
     }
 
     pub fn insert(&mut self, key: String, value: Node) -> Option<Node> {

@@ -24,6 +24,11 @@ use workload::Workload;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
+// SAFETY: jemalloc reads this symbol as a pointer to a NUL-terminated string, which the slice's first word is.
+#[allow(unsafe_code, reason = "the allocator is configured as the agent's is, in src/main.rs")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: &[u8] = b"background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0\0";
+
 fn main() {
     // `cargo test --benches` and listings call this too; a benchmark runs only when it is asked for.
     if !std::env::args().any(|argument| argument == "--bench") || std::env::var_os("FAIRLEAD_BENCH").is_none()

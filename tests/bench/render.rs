@@ -31,6 +31,9 @@ pub struct Again {
     pub files: usize,
     pub first_milliseconds: f64,
     pub again_milliseconds: f64,
+    /// Of this process, before the first and when all is done.
+    pub resident_before_mib: f64,
+    pub resident_mib: f64,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -105,6 +108,12 @@ fn again(repository: &'static str, apps: &[&str], objects: usize) -> Again {
     let scope = Scope::unbound(name, Some("bench".to_owned())).expect("a scope");
     let kinds = Arc::new(schema::builtin().kinds().clone());
     let (mut memo, limits) = (Memo::default(), Limits::default());
+    let resident = || {
+        // The allocator gives back what is free after half a second.
+        std::thread::sleep(Duration::from_millis(1_500));
+        crate::process::usage(std::process::id()).resident_mib
+    };
+    let resident_before_mib = resident();
     let mut render = || {
         let begun = Instant::now();
         let tree = local.tree(Some("HEAD")).expect("a tree");
@@ -130,13 +139,31 @@ fn again(repository: &'static str, apps: &[&str], objects: usize) -> Again {
         before = now;
     }
     eprintln!("   {repository}: first {first:.1} ms, after a change of one file {best:.2} ms");
-    Again { repository, files: apps.len() * objects, first_milliseconds: first, again_milliseconds: best }
+    let resident_mib = resident();
+    eprintln!("   resident {resident_before_mib:.0} MiB before and {resident_mib:.0} MiB after");
+    Again {
+        repository,
+        files: apps.len() * objects,
+        first_milliseconds: first,
+        again_milliseconds: best,
+        resident_before_mib,
+        resident_mib,
+    }
 }
 
 fn git(folder: &Path, arguments: &[&str]) {
     let status = Command::new("git")
         .current_dir(folder)
-        .args(["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "commit.gpgsign=false"])
+        .args([
+            "-c",
+            "user.name=bench",
+            "-c",
+            "user.email=bench@localhost",
+            "-c",
+            "commit.gpgsign=false",
+            "-c",
+            "gc.auto=0",
+        ])
         .args(arguments)
         .status();
     assert!(status.is_ok_and(|status| status.success()), "git {arguments:?}");
@@ -246,17 +273,18 @@ pub fn table(results: &Results) -> String {
             ratio(find(row.who, 1_000).map(|thousand| row.milliseconds / thousand.milliseconds)),
         );
     }
-    out.push_str("\n### render inside the agent\n\n| repository | files | first, ms | after one file changed, ms | times faster |\n\
-                  | --- | ---: | ---: | ---: | ---: |\n");
+    out.push_str("\n### render inside the agent\n\n| repository | files | first, ms | after one file changed, ms | times faster | resident MiB for it |\n\
+                  | --- | ---: | ---: | ---: | ---: | ---: |\n");
     for row in &results.again {
         let _ = writeln!(
             out,
-            "| {} | {} | {:.1} | {:.2} | {:.0} |",
+            "| {} | {} | {:.1} | {:.2} | {:.0} | {:.0} |",
             row.repository,
             row.files,
             row.first_milliseconds,
             row.again_milliseconds,
-            row.first_milliseconds / row.again_milliseconds
+            row.first_milliseconds / row.again_milliseconds,
+            row.resident_mib - row.resident_before_mib
         );
     }
     out
