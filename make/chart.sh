@@ -108,6 +108,9 @@ check 'it reads nothing that they do not add' may_not list prioritylevelconfigur
 check 'it reads git credentials by name' may get secrets/infra-git -n fairlead
 check 'it reads no other Secret of its namespace' may_not get secrets/other -n fairlead
 check 'it lists no Secrets of its namespace' may_not list secrets -n fairlead
+check 'it makes no Secrets of its namespace' may_not create secrets -n fairlead
+check 'it keeps what environments remember' may update secrets -n fairlead-state
+check 'it lists what environments remember' may list secrets -n fairlead-state
 check 'it watches Secrets where it is said' may watch secrets -n shop
 check 'it reads no Secrets elsewhere' may_not get secrets -n default
 check 'it writes no Secrets' may_not patch secrets -n shop
@@ -131,7 +134,7 @@ admin=$kubeconfig
 cp "$admin" "$work/kubeconfig"
 kubeconfig=$work/kubeconfig
 # Where the chart put the agent, and gave it the rights to its heartbeat.
-export AGENT_NAMESPACE=fairlead
+export AGENT_NAMESPACE=fairlead STATE_NAMESPACE=fairlead-state
 kubectl config set-credentials agent --token "$(kubectl -n fairlead create token fairlead)" >/dev/null
 kubectl config set-context --current --user agent >/dev/null
 make_remote

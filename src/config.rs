@@ -15,6 +15,8 @@ pub struct AgentConfig {
     pub listen: SocketAddr,
     /// The agent's own namespace: its Leases, and the Secrets that hold git credentials.
     pub namespace: String,
+    /// Where it keeps what environments remember: a namespace that is the agents' alone.
+    pub state_namespace: String,
     /// The name of this replica, for people: replicas of one name do not disturb each other.
     pub instance: String,
     /// Polls every remote this often, whatever the Environments say.

@@ -9,7 +9,7 @@
 //!                         CheckedPlan → rollout ─Next→ cluster ─Outcome→ health, drift → report
 //! ```
 //!
-//! The pure rooms (`object render policy plan health rollout ownership report`) decide and do no I/O; the rooms of effects
+//! The pure rooms (`object render policy plan health rollout ownership state report`) decide and do no I/O; the rooms of effects
 //! (`git cluster`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
@@ -38,6 +38,7 @@ pub mod render;
 pub mod report;
 pub mod rollout;
 pub mod schema;
+pub mod state;
 #[allow(clippy::disallowed_methods)]
 pub mod telemetry;
 pub mod yaml;

@@ -44,6 +44,7 @@ pub struct Requests {
     pub reads: u64,
     pub dry_runs: u64,
     pub writes: u64,
+    pub own_writes: u64,
     pub retries: u64,
 }
 
@@ -139,6 +140,7 @@ impl Metrics {
             ("read", requests.reads),
             ("dry_run", requests.dry_runs),
             ("write", requests.writes),
+            ("own_write", requests.own_writes),
             ("retry", requests.retries),
         ];
         for (verb, count) in asked {

@@ -43,6 +43,8 @@ pub struct App {
     /// Why what it wants cannot be watched.
     unwatched: Option<String>,
     in_sync: HashMap<ObjectKey, (Digest, u64)>,
+    /// What just passed all its gates, until someone remembers it.
+    good: Option<Arc<WantedApp>>,
     news: Vec<News>,
 }
 
@@ -122,6 +124,7 @@ impl App {
             suspended: None,
             unwatched: None,
             in_sync: HashMap::new(),
+            good: None,
             news: Vec::new(),
         }
     }
@@ -208,6 +211,11 @@ impl App {
 
     pub fn is_busy(&self) -> bool {
         self.busy.is_some()
+    }
+
+    /// What passed all its gates since the last time.
+    pub fn take_good(&mut self) -> Option<Arc<WantedApp>> {
+        self.good.take()
     }
 
     pub fn take_news(&mut self) -> Vec<News> {
@@ -326,6 +334,7 @@ impl App {
                 let wrote = rollout.plan.as_ref().map_or(0, |plan| plan.steps().count());
                 self.rollout = None;
                 self.effective = Some(wanted.digest.clone());
+                self.good = Some(wanted.clone());
                 if !drift {
                     let words =
                         if wrote == 1 { "1 object was".to_owned() } else { format!("{wrote} objects were") };
@@ -437,6 +446,12 @@ impl App {
         } else {
             rollout.wrote = Some(Wrote::Refused(messages));
         }
+    }
+
+    /// Takes that a wave could not be begun.
+    pub fn unwritten(&mut self, digest: &Digest, why: String, now: Timestamp) {
+        self.rollout = None;
+        self.refuse(digest, vec![why], true, now);
     }
 
     /// Takes what the pods say about a halt.

@@ -10,7 +10,7 @@ use crate::object::{
     AppName, Desired, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext, Tree, TreeError,
     TreePath,
 };
-use crate::plan::{Stamp, WantedApp, restamp, stamp};
+use crate::plan::{Basis, Stamp, WantedApp, restamp, stamp};
 use crate::policy::{Grant, granted};
 use crate::render::{self, AppSource, Rendered};
 use crate::yaml;
@@ -115,7 +115,7 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
         })
         .collect();
     Problems::check(unknown)?;
-    let config: EnvironmentConfig = serde_path_to_error::deserialize(&root["spec"]).map_err(|error| {
+    let mut config: EnvironmentConfig = serde_path_to_error::deserialize(&root["spec"]).map_err(|error| {
         let pointer = format!("/spec{}", pointer(error.path()));
         Problem::at(
             document.place_of(&pointer),
@@ -139,6 +139,11 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
         }
     }
     Problems::check(found)?;
+    let place = |(n, app): (usize, &AppSpec)| {
+        let field = if app.path.is_some() { "path" } else { "chart" };
+        (app.name.clone(), document.place_of(&format!("/spec/apps/{n}/{field}")))
+    };
+    config.places = config.apps.iter().enumerate().map(place).collect();
     Ok(config)
 }
 
@@ -170,9 +175,20 @@ pub fn render_app(
         region: config.region.as_ref().map(|region| region.active.clone()),
         role: None,
     };
+    let here = || {
+        let place = config.places.get(&app.name).cloned();
+        place.unwrap_or_else(|| Place::file(scope.path.child(CONFIG_FILE)))
+    };
     let path = |text: &str| {
-        let here = || Place::file(scope.path.child(CONFIG_FILE));
-        TreePath::new(text).map_err(|error| Problem::at(here(), format!("app {}: {error}", app.name)))
+        let path =
+            TreePath::new(text).map_err(|error| Problem::at(here(), format!("app {}: {error}", app.name)))?;
+        match tree.entry(&path) {
+            Ok(None) => {
+                let missing = TreeError::Missing { path };
+                Err(Problem::at(here(), format!("app {}: {missing}", app.name)))
+            }
+            _ => Ok(path),
+        }
     };
     let source = match (&app.path, &app.chart) {
         (Some(folder), _) => AppSource::Folder(path(folder)?),
@@ -195,10 +211,10 @@ pub fn render_app(
 }
 
 /// Makes what an app rendered to what will be sent, if its environment is granted all of it.
-pub fn want(desired: Desired, scope: &Scope, kinds: &Kinds) -> Result<WantedApp, Problems> {
-    let wanted = stamp(desired, &scope.marks(), kinds)?;
+pub fn want(desired: Desired, scope: &Scope, kinds: &Kinds) -> Result<(WantedApp, Basis), Problems> {
+    let (wanted, basis) = stamp(desired, &scope.marks(), kinds)?;
     scope.check(&wanted, kinds)?;
-    Ok(wanted)
+    Ok((wanted, basis))
 }
 
 /// One app of a revision: what it wants, or what is wrong with its files.
@@ -223,6 +239,7 @@ struct Remembered {
     kinds: Arc<Kinds>,
     reads: ReadSet,
     kept: render::Kept,
+    basis: Basis,
     wanted: Arc<WantedApp>,
 }
 
@@ -234,9 +251,10 @@ impl Remembered {
             Difference::Content(changed) => changed,
             Difference::Other => return Err(self),
         };
-        let again = || {
+        let mut again = || {
             let objects = render::again(tree, &self.kept, &changed, limits)?;
-            let (all, only) = restamp(&self.wanted, objects, &self.scope.marks(), &self.kinds)?;
+            let (wanted, basis) = (&self.wanted, &mut self.basis);
+            let (all, only) = restamp(wanted, basis, objects, &self.scope.marks(), &self.kinds)?;
             self.scope.check(&only, &self.kinds).ok()?;
             Some(all)
         };
@@ -283,20 +301,17 @@ pub fn desire(
         }
         let recording = Recording::new(tree);
         let made = render_app(&recording, scope, &config, app, limits, &cache)
-            .and_then(|(desired, kept)| Ok((want(desired, scope, kinds)?, kept)))
-            .map(|(wanted, kept)| {
-                let wanted = match &old {
-                    Some(old) => wanted.sharing(&old.wanted),
-                    None => wanted,
-                };
-                (Arc::new(wanted), kept)
+            .and_then(|(desired, kept)| Ok((want(desired, scope, kinds)?, kept)));
+        let made = made.map(|((wanted, basis), kept)| {
+            let wanted = Arc::new(match &old {
+                Some(old) => wanted.sharing(&old.wanted),
+                None => wanted,
             });
-        let made = made.map(|(wanted, kept)| {
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
-            let (reads, wanted) = (recording.into_reads(), wanted);
-            let known = Remembered { spec, region, scope, kinds, reads, kept, wanted: wanted.clone() };
+            let (reads, made) = (recording.into_reads(), wanted.clone());
+            let known = Remembered { spec, region, scope, kinds, reads, kept, basis, wanted };
             fresh.insert(app.name.clone(), known);
-            wanted
+            made
         });
         apps.push((app.clone(), made));
     }

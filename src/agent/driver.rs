@@ -15,6 +15,7 @@ use super::app::{App, Decision, News, World};
 use super::desired::Desire;
 use super::foreign::refuse_foreign;
 use super::inventory::Needs;
+use super::keeper::{Keeper, Ran};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
@@ -22,9 +23,10 @@ use crate::cluster::{
     finalizers, prove, prune_wave,
 };
 use crate::health::pods::{self, PodProblem};
-use crate::object::{AppName, Digest, EnvironmentName, ObjectKey};
+use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{
-    Answer, CheckedPlan, CheckedPrune, Inventory, Plan, PruneRefusal, Refused, Wanted, check, check_prune,
+    Answer, CheckedPlan, CheckedPrune, Inventory, Known, Lookup, Plan, PruneRefusal, RefusalKind, Refused,
+    Wanted, WantedApp, check, check_prune,
 };
 
 /// What the actions of an environment work with.
@@ -34,6 +36,8 @@ pub struct Hands {
     pub index: Index,
     pub environments: Environments,
     pub environment: EnvironmentName,
+    /// What is remembered outside of this process; a person at a command line has none.
+    pub keeper: Option<Arc<Keeper>>,
     /// As whom is written; `None` is the caller's own identity, for people at a command line only.
     pub identity: Option<Identity>,
 }
@@ -46,6 +50,11 @@ pub struct Driver {
     listed: bool,
     /// What the apps want, by kind.
     watched: BTreeMap<AppName, BTreeSet<Watched>>,
+    /// What passed its gates and is not remembered yet, with when it is tried next; `None` while it is being tried.
+    unkept: BTreeMap<AppName, (Arc<WantedApp>, Option<Timestamp>)>,
+    revision: Option<Revision>,
+    leaving: bool,
+    news: Vec<News>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
     under_way: JoinSet<Finished>,
 }
@@ -72,9 +81,20 @@ enum Finished {
         digest: Digest,
         outcome: WaveOutcome,
     },
+    /// What is about to be made could not be remembered, so it is not made.
+    Unwritten {
+        app: AppName,
+        digest: Digest,
+        why: String,
+    },
     Explained {
         app: AppName,
         words: Vec<String>,
+    },
+    /// What an app runs now was remembered, or not.
+    Kept {
+        wanted: Arc<WantedApp>,
+        result: Result<(), String>,
     },
     PruneAsked {
         app: Box<str>,
@@ -94,7 +114,18 @@ enum Finished {
 impl Driver {
     pub fn new(hands: Hands) -> Self {
         let (watched, pruner, under_way) = (BTreeMap::new(), Pruner::default(), JoinSet::new());
-        Self { hands, apps: BTreeMap::new(), watched, pruner, listed: false, under_way }
+        Self {
+            hands,
+            apps: BTreeMap::new(),
+            watched,
+            pruner,
+            listed: false,
+            unkept: BTreeMap::new(),
+            revision: None,
+            leaving: false,
+            news: Vec::new(),
+            under_way,
+        }
     }
 
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -117,7 +148,8 @@ impl Driver {
     }
 
     /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
-    pub fn set(&mut self, desire: Desire) {
+    pub fn set(&mut self, desire: Desire, revision: Option<Revision>) {
+        self.revision = revision;
         self.pruner.set(&desire);
         let timeout =
             SignedDuration::try_from(desire.config.rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
@@ -137,6 +169,26 @@ impl Driver {
         self.watched = self.apps.values().filter_map(kinds).collect();
     }
 
+    /// Takes that the environment itself goes, and what it made with it. Nothing is rolled out any more.
+    pub fn leave(&mut self) {
+        if self.leaving {
+            return;
+        }
+        self.leaving = true;
+        self.apps.values().for_each(App::stop);
+        self.apps.clear();
+        self.watched.clear();
+        self.unkept.clear();
+        let memory = self.hands.keeper.as_ref().map(|keeper| keeper.memory());
+        let apps = memory.iter().flat_map(|memory| &memory.apps);
+        self.pruner.leave(apps.map(|(name, app)| (name.clone(), app.depends_on.clone())));
+    }
+
+    /// What stays of an environment that goes, once all else is gone.
+    pub fn left(&self) -> Option<Vec<String>> {
+        (self.leaving && self.listed && self.under_way.is_empty()).then(|| self.pruner.left()).flatten()
+    }
+
     /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
     pub fn is_settled(&self) -> bool {
         let waits_for_stuck = |app: &App| {
@@ -150,7 +202,10 @@ impl Driver {
     }
 
     pub fn news(&mut self) -> Vec<News> {
-        self.apps.values_mut().flat_map(App::take_news).chain(self.pruner.take_news()).collect()
+        let damage = self.hands.keeper.iter().flat_map(|keeper| keeper.take_news());
+        let damage = damage.map(|note| News { warning: true, reason: "StateDamaged", note });
+        let own = std::mem::take(&mut self.news).into_iter().chain(damage);
+        own.chain(self.apps.values_mut().flat_map(App::take_news)).chain(self.pruner.take_news()).collect()
     }
 
     /// Watches the kinds that the apps want. One that cannot be watched harms only the apps that want it.
@@ -198,6 +253,13 @@ impl Driver {
                 Decision::Write { plan, wave, stop } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
                     Box::pin(async move {
+                        if wave == 0
+                            && let Some(keeper) = &hands.keeper
+                            && let Err(error) = keeper.begin(&plan).await
+                        {
+                            let why = crate::cluster::chain(&error);
+                            return Finished::Unwritten { app, digest: plan.digest().clone(), why };
+                        }
                         let identity = hands.identity.as_ref();
                         let outcome =
                             apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
@@ -218,7 +280,50 @@ impl Driver {
             };
             self.under_way.spawn(action);
         }
-        [again, self.turn_prune(suspended, now)].into_iter().flatten().min()
+        [again, self.turn_keep(now), self.turn_prune(suspended, now)].into_iter().flatten().min()
+    }
+
+    /// Has it remembered what apps run now that they passed all their gates.
+    fn turn_keep(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let keeper = self.hands.keeper.clone()?;
+        for app in self.apps.values_mut() {
+            if let Some(good) = app.take_good() {
+                self.unkept.insert(good.app.clone(), (good, Some(now)));
+            }
+        }
+        for (wanted, due) in self.unkept.values_mut().filter(|(_, due)| due.is_some_and(|due| due <= now)) {
+            *due = None;
+            let (wanted, keeper, index) = (wanted.clone(), keeper.clone(), self.hands.index.clone());
+            let listed = self.listed;
+            let memory = keeper.memory();
+            let is_gone = |key: &&ObjectKey| {
+                self.pruner.wants(key) == Some(false) && self.hands.index.live(key).is_none()
+            };
+            let gone = memory.ledger.keys().filter(|_| listed).filter(is_gone).cloned().collect();
+            let depends_on = self.apps.get(&wanted.app).map(|app| app.spec.depends_on.clone());
+            let (revision, depends_on) = (self.revision.clone(), depends_on.unwrap_or_default());
+            let ran = Ran { wanted: wanted.clone(), revision, depends_on, gone };
+            self.under_way.spawn(async move {
+                let result = keeper.good(&ran, &index).await;
+                Finished::Kept { wanted, result: result.map_err(|error| crate::cluster::chain(&error)) }
+            });
+        }
+        self.unkept.values().filter_map(|(_, due)| *due).min()
+    }
+
+    fn kept(&mut self, wanted: &Arc<WantedApp>, result: Result<(), String>, now: Timestamp) {
+        let same = |(known, due): &(Arc<WantedApp>, _)| Arc::ptr_eq(known, wanted) && Option::is_none(due);
+        if !self.unkept.get(&wanted.app).is_some_and(same) {
+            return; // A newer one waits already.
+        }
+        match result {
+            Ok(()) => drop(self.unkept.remove(&wanted.app)),
+            Err(why) => {
+                let note = format!("{}: what it runs cannot be remembered: {why}", wanted.app);
+                self.news.push(News { warning: true, reason: "StateNotKept", note });
+                self.unkept.insert(wanted.app.clone(), (wanted.clone(), Some(now + KEEP_AGAIN)));
+            }
+        }
     }
 
     /// Deleting comes last: it is asked about when the apps have had their turn.
@@ -227,7 +332,9 @@ impl Driver {
             return Some(now + LIST_AGAIN);
         }
         let ready = |name: &AppName| self.apps.get(name).is_some_and(|app| app.is_ready() && !app.is_busy());
-        let world = PruneWorld { index: &self.hands.index, ready: &ready, suspended, now };
+        let keeper = self.hands.keeper.as_ref();
+        let known = |live: &Live| keeper.map_or(Known::Not, |keeper| keeper.knows(live));
+        let world = PruneWorld { index: &self.hands.index, known: &known, ready: &ready, suspended, now };
         let (decisions, again) = self.pruner.decide(&world);
         for decision in decisions {
             self.begin_prune(decision);
@@ -286,7 +393,16 @@ impl Driver {
                     app.wrote(&digest, WaveOutcome { stopped: true, ..WaveOutcome::default() }, now);
                 }
             }
+            Finished::Unwritten { app, digest, why } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.unwritten(&digest, why, now);
+                }
+            }
+            Finished::Kept { wanted, result } => self.kept(&wanted, result, now),
             Finished::Wrote { app, digest, outcome } => {
+                if let Some(keeper) = &self.hands.keeper {
+                    outcome.written.iter().for_each(|written| keeper.note(&written.live));
+                }
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.wrote(&digest, outcome, now);
                 }
@@ -334,13 +450,44 @@ fn stop_or(
 }
 
 async fn prove_app(hands: &Hands, app: AppName, digest: Digest, plan: Plan, before: Arc<Before>) -> Finished {
-    match prove(&hands.session, &plan, hands.identity.as_ref(), &before, Detail::Metadata).await {
+    let ask = |before: Arc<Before>| {
+        let plan = &plan;
+        async move { prove(&hands.session, plan, hands.identity.as_ref(), &before, Detail::Metadata).await }
+    };
+    let mut proven = ask(before.clone()).await;
+    // What another changed is taken back where it was ours before; who just started has to be told what was.
+    let forgotten = proven.as_ref().is_ok_and(|proven| {
+        let refused = plan.steps().zip(proven).filter(|(_, proven)| {
+            matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
+        });
+        refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
+    });
+    if forgotten && let Some(remembered) = remembered(hands, &app, &before).await {
+        proven = ask(Arc::new(remembered)).await;
+    }
+    match proven {
         Ok(proven) => {
             let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
             refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
             Finished::Proved { app, digest, result: check(plan, answers) }
         }
         Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
+    }
+}
+
+/// What was applied before, from memory and from what an app ran when it last passed its gates.
+async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Before> {
+    match hands.keeper.as_ref()?.last_good(app).await {
+        Ok(stored) => {
+            let mut all: Before =
+                stored?.whole().map(|wanted| (wanted.key.clone(), Arc::new(wanted))).collect();
+            all.extend(before.iter().map(|(key, wanted)| (key.clone(), wanted.clone())));
+            Some(all)
+        }
+        Err(error) => {
+            tracing::warn!(%app, error = %crate::cluster::chain(&error), "what it ran before cannot be read");
+            None
+        }
     }
 }
 
@@ -385,6 +532,8 @@ async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
 
 /// The apps do not wait longer for kinds that only deletes need; listing goes on meanwhile.
 const LISTED_WITHIN: Duration = Duration::from_secs(2);
+/// When what could not be remembered is tried again.
+const KEEP_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// When it is looked again whether they were.
 const LIST_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 /// More would not be read.

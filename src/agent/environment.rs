@@ -14,14 +14,16 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::inventory::{self, Parent, ParentError};
+use super::keeper::{Keeper, KeeperError};
 use super::prune::PruneContext;
 use super::source::{MANY_FAILURES, Seen, Subscription};
-use crate::api::{ConditionStatus, Environment, EnvironmentStatus, SourceSpec, names};
+use crate::api::{ConditionStatus, Environment, EnvironmentStatus, OnDelete, SourceSpec, names};
 use crate::git::{Credentials, GitError, Remote};
 use crate::object::{EnvironmentName, Kinds, Problems, Revision, TreePath};
 use crate::render;
@@ -42,11 +44,17 @@ const CREDENTIALS_LAST: Duration = Duration::from_secs(30);
 /// After a failure that is not git's or the apps': unreadable Secret, unwatchable kind.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
+/// After a start there is more urgent work than to look whether all that is remembered is whole.
+const VERIFY_AFTER: Duration = Duration::from_secs(5);
+
 pub struct EnvironmentLoop {
-    context: Arc<Context>,
-    name: EnvironmentName,
+    pub(super) context: Arc<Context>,
+    pub(super) name: EnvironmentName,
     platform: watch::Receiver<Arc<Environment>>,
-    driver: Option<(crate::api::Identity, Driver)>,
+    pub(super) driver: Option<(crate::api::Identity, Driver)>,
+    pub(super) keeper: Option<Arc<Keeper>>,
+    /// Looks once whether what is remembered is whole.
+    verifying: Option<AbortOnDropHandle<()>>,
     source: Option<(SourceSpec, Subscription)>,
     /// What the apps were last told.
     told: Option<(Revision, Scope, Arc<Kinds>)>,
@@ -56,7 +64,7 @@ pub struct EnvironmentLoop {
     parent: Parent,
     /// What is wrong with the newest configuration: what is known of an older one is no reason to delete anything.
     misread: Option<String>,
-    trouble: Option<Trouble>,
+    pub(super) trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
     /// How often in a row writing it failed.
@@ -84,6 +92,8 @@ impl EnvironmentLoop {
             name,
             platform,
             driver: None,
+            keeper: None,
+            verifying: None,
             source: None,
             told: None,
             credentials_read: None,
@@ -103,10 +113,18 @@ impl EnvironmentLoop {
         loop {
             let environment = self.platform.borrow_and_update().clone();
             let mut again = None;
-            match self.prepare(&environment).await {
+            let prepared = match environment.metadata.deletion_timestamp {
+                Some(_) => self.leave(&environment).await,
+                None => self.prepare(&environment).await,
+            };
+            match prepared {
                 Ok(()) => {
                     if let Some((_, driver)) = &mut self.driver {
                         again = driver.turn(environment.spec.suspended, Timestamp::now());
+                        if driver.left().is_some() {
+                            // Nothing else will happen here.
+                            again = Some(Timestamp::now() + jiff::SignedDuration::from_secs(1));
+                        }
                     }
                 }
                 Err(trouble) => {
@@ -192,8 +210,8 @@ impl EnvironmentLoop {
         }
     }
 
-    /// Steps 1 and 2: the newest revision, and what it wants, told to the apps.
-    async fn prepare(&mut self, environment: &Environment) -> Result<(), Trouble> {
+    /// Whose hands do the work, and what is remembered.
+    pub(super) async fn equip(&mut self, environment: &Environment) -> Result<(), Trouble> {
         let identity = &environment.spec.service_account;
         if identity.name.is_empty() || identity.namespace.is_empty() {
             return Err(trouble(
@@ -202,17 +220,26 @@ impl EnvironmentLoop {
                 false,
             ));
         }
+        let keeper = self.keeper().await?;
         if self.driver.as_ref().is_none_or(|(as_whom, _)| as_whom != identity) {
             let hands = Hands {
                 session: self.context.session.clone(),
                 index: self.context.index.clone(),
                 environments: self.context.environments.clone(),
                 environment: self.name.clone(),
+                keeper: Some(keeper),
                 identity: Some(identity.clone()),
             };
             self.driver = Some((identity.clone(), Driver::new(hands)));
             self.told = None;
         }
+        Ok(())
+    }
+
+    /// Steps 1 and 2: the newest revision, and what it wants, told to the apps.
+    async fn prepare(&mut self, environment: &Environment) -> Result<(), Trouble> {
+        self.equip(environment).await?;
+        self.hold(environment, environment.spec.on_delete == OnDelete::Remove).await?;
         self.follow(&environment.spec.source).await?;
         let Some((_, source)) = &mut self.source else { return Ok(()) };
         let Seen { revision, error, failures } = source.look();
@@ -247,7 +274,7 @@ impl EnvironmentLoop {
                 Ok(desire) => {
                     (self.trouble, self.misread) = (None, None);
                     if let Some((_, driver)) = &mut self.driver {
-                        driver.set(desire);
+                        driver.set(desire, Some(revision));
                     }
                 }
                 Err(problems) => {
@@ -273,7 +300,11 @@ impl EnvironmentLoop {
     }
 
     /// Says on the Environment where its objects are, before any is written; and to the driver what may be deleted.
-    async fn tend(&mut self, environment: &Environment, hold: Option<String>) -> Result<(), Trouble> {
+    pub(super) async fn tend(
+        &mut self,
+        environment: &Environment,
+        hold: Option<String>,
+    ) -> Result<(), Trouble> {
         let Some((_, driver)) = &mut self.driver else { return Ok(()) };
         let marked = self.parent.tend(&self.context.environments, environment, driver.needs()).await;
         let marked = marked.map_err(|error| match &error {
@@ -290,6 +321,31 @@ impl EnvironmentLoop {
             hold: hold.or(unlisted),
         });
         Ok(())
+    }
+
+    /// What the environment remembers. Without it nothing is written: nobody could tell later what was.
+    async fn keeper(&mut self) -> Result<Arc<Keeper>, Trouble> {
+        if let Some(keeper) = &self.keeper {
+            return Ok(keeper.clone());
+        }
+        let opened = Keeper::open(&self.context.vault, &self.name).await;
+        let opened = opened.map_err(|error| {
+            let may_pass = !matches!(error, KeeperError::Document { .. });
+            trouble("StateUnavailable", &crate::cluster::chain(&error), may_pass)
+        })?;
+        let keeper = Arc::new(opened);
+        let (verifies, bell) = (keeper.clone(), self.context.index.listen(self.name.as_str()));
+        self.verifying = Some(AbortOnDropHandle::new(tokio::spawn(async move {
+            tokio::time::sleep(VERIFY_AFTER).await;
+            match verifies.verify().await {
+                Ok(()) => bell.notify_one(),
+                Err(error) => {
+                    tracing::warn!(error = %crate::cluster::chain(&error), "what is remembered cannot be verified");
+                }
+            }
+        })));
+        self.keeper = Some(keeper.clone());
+        Ok(keeper)
     }
 
     async fn follow(&mut self, spec: &SourceSpec) -> Result<(), Trouble> {
@@ -467,6 +523,6 @@ async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials
     }
 }
 
-fn trouble(reason: &str, message: &str, may_pass: bool) -> Trouble {
+pub(super) fn trouble(reason: &str, message: &str, may_pass: bool) -> Trouble {
     Trouble { reason: reason.to_owned(), message: message.to_owned(), may_pass }
 }

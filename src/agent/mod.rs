@@ -11,10 +11,12 @@ mod environment;
 mod foreign;
 mod heartbeat;
 mod inventory;
+mod keeper;
 mod once;
 mod plan_prune;
 mod prune;
 mod reads;
+mod removal;
 mod source;
 mod supervisor;
 
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +32,7 @@ pub use once::{Once, OnceError, Progress, plan_once};
 
 use crate::api::{Environment, names};
 use crate::cluster::{
-    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Session,
+    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Session, Vault,
 };
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
@@ -46,6 +49,7 @@ pub struct Context {
     session: Session,
     index: Index,
     environments: Environments,
+    vault: Vault,
     sources: Sources,
     metrics: Arc<Metrics>,
     namespace: String,
@@ -62,8 +66,8 @@ pub enum AgentError {
     Listen { address: std::net::SocketAddr, source: std::io::Error },
 }
 
-/// The longest pause before a panicking environment is begun anew.
-const PANIC_PAUSE: Duration = Duration::from_secs(60);
+/// Before a panicking environment is begun anew: the first pause and the longest.
+const PANIC_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Runs until `end`, then hands over: what is under way is finished, nothing new begins.
 pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), AgentError> {
@@ -84,6 +88,7 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
         session,
         index: index.clone(),
         environments: environments.clone(),
+        vault: Vault::new(&cluster, &config.state_namespace),
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,
@@ -94,6 +99,7 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
             reads: counts.reads.load(Ordering::Relaxed),
             dry_runs: counts.dry_runs.load(Ordering::Relaxed),
             writes: counts.writes.load(Ordering::Relaxed),
+            own_writes: counts.own_writes.load(Ordering::Relaxed),
             retries: counts.retries.load(Ordering::Relaxed),
         };
         metrics.scrape(requests, index.size())
@@ -137,29 +143,42 @@ async fn guard(
     platform: watch::Receiver<Arc<Environment>>,
     end: CancellationToken,
 ) {
-    let mut pause = Duration::from_secs(1);
+    let round = || EnvironmentLoop::new(context.clone(), name.clone(), platform.clone()).run(end.clone());
+    let told = |why: String| -> BoxFuture<'static, ()> {
+        context.metrics.panicked(name.as_str());
+        tracing::error!(environment = %name, panic = %why, "a reconcile panicked and is begun anew");
+        let (environment, environments) = (platform.borrow().clone(), context.environments.clone());
+        let note = format!("a reconcile panicked ({why}) and is begun anew");
+        Box::pin(async move { environments.event(&environment, true, "Panicked", "Reconcile", &note).await })
+    };
+    catch(round, told, PANIC_PAUSES, &end).await;
+}
+
+/// Runs rounds, each on a task of its own, until one ends by itself or `end` comes. One that panics is told about, and the
+/// next is begun after a pause that grows.
+async fn catch<Round>(
+    mut round: impl FnMut() -> Round,
+    told: impl Fn(String) -> BoxFuture<'static, ()>,
+    (first, longest): (Duration, Duration),
+    end: &CancellationToken,
+) where
+    Round: Future<Output = ()> + Send + 'static,
+{
+    let mut pause = first;
     loop {
-        let round = EnvironmentLoop::new(context.clone(), name.clone(), platform.clone());
         let began = tokio::time::Instant::now();
-        match tokio::spawn(round.run(end.clone())).await {
+        match tokio::spawn(round()).await {
             Ok(()) => return,
-            Err(error) => {
-                let why = panic_message(error);
-                context.metrics.panicked(name.as_str());
-                tracing::error!(environment = %name, panic = %why, ?pause, "a reconcile panicked and is begun anew");
-                let environment = platform.borrow().clone();
-                let note = format!("a reconcile panicked ({why}) and is begun anew");
-                context.environments.event(&environment, true, "Panicked", "Reconcile", &note).await;
-            }
+            Err(error) => told(panic_message(error)).await,
         }
-        if began.elapsed() > PANIC_PAUSE {
-            pause = Duration::from_secs(1);
+        if began.elapsed() > longest {
+            pause = first;
         }
         tokio::select! {
             () = end.cancelled() => return,
             () = tokio::time::sleep(pause) => {}
         }
-        pause = (pause * 2).min(PANIC_PAUSE);
+        pause = (pause * 2).min(longest);
     }
 }
 
@@ -171,5 +190,49 @@ fn panic_message(error: tokio::task::JoinError) -> String {
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "no message".to_owned()),
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+    #[tokio::test]
+    async fn a_panic_is_told_and_begun_anew_and_the_others_do_not_notice() {
+        let (rounds, told) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        let end = CancellationToken::new();
+        let other = tokio::spawn(end.clone().cancelled_owned());
+        let round = || {
+            let n = rounds.fetch_add(1, Ordering::Relaxed);
+            async move { assert!(n >= 3, "round {n} went wrong") }
+        };
+        let tell = |why| -> BoxFuture<'static, ()> {
+            told.lock().expect("no panic here").push(why);
+            Box::pin(async {})
+        };
+        let began = tokio::time::Instant::now();
+        catch(round, tell, PAUSES, &end).await;
+        assert_eq!(rounds.load(Ordering::Relaxed), 4);
+        let told = told.into_inner().expect("no panic here");
+        assert_eq!(told, ["round 0 went wrong", "round 1 went wrong", "round 2 went wrong"]);
+        assert!(began.elapsed() >= PAUSES.0 * 7, "each pause is twice the one before");
+        assert!(!other.is_finished());
+        end.cancel();
+        other.await.expect("it ended by itself");
+    }
+
+    #[tokio::test]
+    async fn what_panics_for_ever_still_ends_when_told() {
+        let end = CancellationToken::new();
+        let tell = |_| -> BoxFuture<'static, ()> {
+            end.cancel();
+            Box::pin(async {})
+        };
+        catch(|| async { panic!("as always") }, tell, PAUSES, &end).await;
     }
 }

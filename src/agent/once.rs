@@ -92,10 +92,11 @@ impl Once {
             index,
             environments: self.environments.clone(),
             environment: self.scope.environment.clone(),
+            keeper: None,
             identity: self.identity.clone(),
         };
         let mut driver = Driver::new(hands);
-        driver.set(desire);
+        driver.set(desire, None);
         driver.watch().await;
         loop {
             let again = driver.turn(false, Timestamp::now());

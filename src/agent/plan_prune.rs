@@ -9,7 +9,8 @@ use super::once::Once;
 use super::prune::{PruneContext, PruneWorld, Pruner};
 use crate::api::Environment;
 use crate::cluster::{Index, Watched};
-use crate::plan::Approval;
+use crate::object::Live;
+use crate::plan::{Approval, Known};
 use crate::report::PruneReport;
 
 /// `desire` is of all apps: what one drops another may want.
@@ -34,7 +35,10 @@ pub async fn plan_prune(
         approval: Approval::default(),
         hold: None,
     });
-    let world = PruneWorld { index, ready: &|_| true, suspended: false, now: Timestamp::now() };
+    // What the agent remembers is the agent's; a person sees what would go if all of it is known.
+    let known = |_: &Live| Known::Same;
+    let world =
+        PruneWorld { index, known: &known, ready: &|_| true, suspended: false, now: Timestamp::now() };
     let only = once.only.as_ref().map(|app| app.as_str());
     pruner.look(&world).map(|plan| PruneReport::new(&plan, only)).unwrap_or_default()
 }

@@ -13,8 +13,8 @@ use crate::api::{PruneBudget, PruneStatus, names};
 use crate::cluster::{Index, PruneOutcome};
 use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
-    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Marks, PrunePlan, PruneRefusal,
-    PruneView, RefusalKind, applyset_id, prune,
+    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Known, Marks, PrunePlan,
+    PruneRefusal, PruneView, RefusalKind, SkipReason, applyset_id, prune,
 };
 
 /// A delete that was refused is tried again after this long, and then ever more rarely.
@@ -94,6 +94,8 @@ pub enum PruneDecision {
 /// What the pruner is told when it decides.
 pub struct PruneWorld<'a> {
     pub index: &'a Index,
+    /// What is remembered of an object.
+    pub known: &'a dyn Fn(&Live) -> Known,
     /// Whether an app runs what git says and has nothing under way.
     pub ready: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
@@ -122,6 +124,23 @@ impl Pruner {
         self.forget_runs();
     }
 
+    /// Takes that the environment itself goes: nothing is wanted any more.
+    pub fn leave(&mut self, depends_on: impl IntoIterator<Item = (AppName, Vec<AppName>)>) {
+        self.wanted = Inventory::default();
+        self.unrendered = false;
+        self.claims = Some(Claims::leaving(depends_on));
+        self.seen = None;
+        self.forget_runs();
+    }
+
+    /// What stays, once there is nothing more to delete.
+    pub fn left(&self) -> Option<Vec<String>> {
+        let plan = self.seen.as_ref()?;
+        let going = plan.kept.iter().any(|kept| kept.why == SkipReason::BeingDeleted);
+        let done = plan.is_empty() && !going && self.runs.is_empty();
+        done.then(|| plan.kept.iter().map(|kept| format!("{} ({})", kept.key, kept.why)).collect())
+    }
+
     /// Says under which terms is deleted; without, nothing is.
     pub fn allow(&mut self, context: PruneContext) {
         if self.context.as_ref() != Some(&context) {
@@ -143,6 +162,11 @@ impl Pruner {
                 stop.cancel();
             }
         }
+    }
+
+    /// Whether any app wants an object; nobody knows before a configuration was read.
+    pub fn wants(&self, key: &ObjectKey) -> Option<bool> {
+        self.claims.as_ref().filter(|_| !self.unrendered).map(|claims| claims.wants(key))
     }
 
     /// The kinds and namespaces of what is wanted.
@@ -192,6 +216,7 @@ impl Pruner {
             total,
             budget: Budget { max: self.budget.max, percent: self.budget.percent },
             approval: &context.approval,
+            known: world.known,
             granted: &|live| granted(context.grants.as_ref(), live),
             ready: world.ready,
         };

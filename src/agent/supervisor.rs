@@ -279,7 +279,9 @@ impl Supervisor {
                 // Our own status comes back as a change, and says nothing new.
                 let new = known.spec != environment.spec
                     || known.metadata.annotations != environment.metadata.annotations
-                    || known.metadata.uid != environment.metadata.uid;
+                    || known.metadata.uid != environment.metadata.uid
+                    || known.metadata.finalizers != environment.metadata.finalizers
+                    || known.metadata.deletion_timestamp != environment.metadata.deletion_timestamp;
                 *known = Arc::new(environment.clone());
                 new
             });

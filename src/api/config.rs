@@ -1,9 +1,9 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::Span;
-use crate::object::{AppName, Problem};
+use crate::object::{AppName, Place, Problem};
 
 /// `environments/<env>/environment.yaml`: the apps of an environment and how they roll. The team's own word.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +21,9 @@ pub struct EnvironmentConfig {
     pub promotion: Option<Promotion>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previews: Option<Previews>,
+    /// Where each app says what it is made of, for whoever has to say that this is wrong.
+    #[serde(skip)]
+    pub places: BTreeMap<AppName, Place>,
 }
 
 /// One app: an overlay folder (`path`) or a chart.

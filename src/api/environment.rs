@@ -56,6 +56,26 @@ pub struct EnvironmentSpec {
     /// Nothing is written while this is true; what would change is still shown.
     #[serde(default)]
     pub suspended: bool,
+    /// What becomes of its objects when the Environment is deleted: `keep` leaves them as they are, `remove` deletes them
+    /// first, once `fairlead approve` has let it.
+    #[serde(default, skip_serializing_if = "OnDelete::is_keep")]
+    pub on_delete: OnDelete,
+}
+
+/// What becomes of an Environment's objects when it is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OnDelete {
+    #[default]
+    Keep,
+    Remove,
+}
+
+impl OnDelete {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_keep(&self) -> bool {
+        *self == Self::Keep
+    }
 }
 
 /// A branch of a git remote, and the folder of it that holds `environment.yaml`.

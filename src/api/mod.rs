@@ -12,5 +12,5 @@ pub use config::{AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec,
 pub use duration::Span;
 pub use environment::{
     AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec, EnvironmentStatus,
-    Identity, PruneStatus, Secret, SourceSpec, WaitingOn, WaveStatus, crds,
+    Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn, WaveStatus, crds,
 };

@@ -19,6 +19,9 @@ pub const APPROVE_ANNOTATION: &str = "fairlead.dev/approve-prune";
 /// Set on an Environment by the agent: what of an approved set is still to be deleted, so that a restart goes on.
 pub const APPROVED_ANNOTATION: &str = "fairlead.dev/approved";
 
+/// On an Environment whose objects go with it: it stays until they are gone.
+pub const FINALIZER: &str = "fairlead.dev/remove";
+
 /// The ApplySet specification: kubectl and others see our inventory by these.
 pub const APPLYSET_PART_OF: &str = "applyset.kubernetes.io/part-of";
 pub const APPLYSET_ID: &str = "applyset.kubernetes.io/id";

@@ -20,6 +20,10 @@ pub struct Arguments {
     /// The address of probes and metrics
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "FAIRLEAD_LISTEN")]
     listen: SocketAddr,
+    /// Where it keeps what environments remember: a namespace that is the agents' alone; the agent's own with `-state`
+    /// behind it where none is given
+    #[arg(long, value_name = "NAMESPACE", env = "FAIRLEAD_STATE_NAMESPACE")]
+    state_namespace: Option<String>,
     /// Ask every remote this often, whatever the Environments say
     #[arg(long, value_name = "TIME", env = "FAIRLEAD_POLL_INTERVAL")]
     poll_interval: Option<Span>,
@@ -38,16 +42,15 @@ pub struct Arguments {
 
 pub fn run(global: &Global, arguments: Arguments) -> Outcome {
     telemetry::start(&arguments.log, arguments.log_format);
+    let namespace =
+        global.namespace.clone().or_else(config::own_namespace).unwrap_or_else(|| "fairlead".to_owned());
     let config = AgentConfig {
         kubeconfig: global.kubeconfig.clone(),
         context: global.context.clone(),
         cache: arguments.cache.unwrap_or_else(|| config::default_cache().join("agent")),
         listen: arguments.listen,
-        namespace: global
-            .namespace
-            .clone()
-            .or_else(config::own_namespace)
-            .unwrap_or_else(|| "fairlead".to_owned()),
+        state_namespace: arguments.state_namespace.unwrap_or_else(|| format!("{namespace}-state")),
+        namespace,
         instance: arguments.instance.unwrap_or_else(config::own_name),
         poll_interval: arguments.poll_interval.map(Span::duration),
         only: arguments.only,

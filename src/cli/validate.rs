@@ -97,7 +97,7 @@ fn check(
                     findings.objects += desired.objects.len();
                     findings.notes.extend(desired.notes.iter().cloned());
                     shapes(&desired, &own)?;
-                    let wanted = want(desired, &scope, schema::builtin().kinds())?;
+                    let (wanted, _) = want(desired, &scope, schema::builtin().kinds())?;
                     plan::order(&wanted.objects).map(drop)
                 });
                 if let Err(problems) = judged {

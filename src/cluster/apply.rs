@@ -7,14 +7,16 @@ use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
-use super::call::Call;
+use super::call::{Call, CallError, METADATA};
 use super::discovery::Session;
 use super::index::Index;
 use super::prove::{AT_ONCE, body, prove_one, with_type};
-use super::refusal::refusal;
+use super::refusal::{conflicts, refusal};
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};
-use crate::plan::{Answer, CheckedPlan, CheckedStep, Proof, Refusal, RefusalKind, Wanted};
+use crate::plan::{
+    Action, Answer, Change, CheckedPlan, CheckedStep, Lookup, Proof, Refusal, RefusalKind, Wanted, compare,
+};
 
 /// What came of one write.
 #[derive(Clone, Debug)]
@@ -91,7 +93,7 @@ pub async fn apply_wave(
             if stop.is_cancelled() || halted.load(Ordering::Relaxed) {
                 return None;
             }
-            Some(write(session, step, force, identity).await)
+            Some(write(session, index, step, force, identity).await)
         }
     });
     let mut writes = std::pin::pin!(writes.buffer_unordered(AT_ONCE));
@@ -113,6 +115,7 @@ pub async fn apply_wave(
 
 async fn write(
     session: &Session,
+    index: &Index,
     step: &CheckedStep,
     force: bool,
     identity: Option<&Identity>,
@@ -121,16 +124,68 @@ async fn write(
     let Some(path) = session.path(&wanted.gvk, &wanted.key) else {
         return Err(Refusal::new(RefusalKind::UnknownKind, wanted, "its kind is no longer served"));
     };
-    let path = format!("{path}?fieldManager={MANAGER}&force={force}&fieldValidation=Strict");
-    let call = Call::apply(path, body(&step.planned()), identity);
-    let reply = session.cluster.send(&call).await.map_err(|error| refusal(&error, wanted))?;
-    let created = reply.status == StatusCode::CREATED;
-    let object = reply.json().map_err(|error| refusal(&error, wanted))?;
-    let live = with_type(object, wanted).and_then(|object| Live::read(&object));
-    match live {
-        Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created }),
-        None => {
-            Err(Refusal::new(RefusalKind::Unreachable, wanted, "the API server's answer is not an object"))
+    let url = format!("{path}?fieldManager={MANAGER}&force={force}&fieldValidation=Strict");
+    let planned = step.live();
+    let mut version = planned.map(|planned| {
+        // What a controller says in its status makes a new version too, and is no reason to plan anew.
+        let now = index.live(&wanted.key).filter(|now| is_as_planned(now, planned));
+        now.map_or_else(|| planned.resource_version.clone(), |now| now.resource_version.clone())
+    });
+    for _ in 0..VERSIONS {
+        let body = match (step.action(), &version) {
+            (Action::Update { uid }, Some(version)) => wanted.body_for_version(uid, version).into(),
+            _ => body(&step.planned()),
+        };
+        let (error, planned) =
+            match (session.cluster.send(&Call::apply(url.clone(), body, identity)).await, planned) {
+                (Ok(reply), _) => {
+                    let created = reply.status == StatusCode::CREATED;
+                    let object = reply.json().map_err(|error| refusal(&error, wanted))?;
+                    return match read(object, wanted) {
+                        Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created }),
+                        None => {
+                            let message = "the API server's answer is not an object";
+                            Err(Refusal::new(RefusalKind::Unreachable, wanted, message))
+                        }
+                    };
+                }
+                (Err(error), Some(planned)) if is_version_conflict(&error) => (error, planned),
+                (Err(error), _) => return Err(refusal(&error, wanted)),
+            };
+        let now = session.cluster.send(&Call::get(&path).accept(METADATA)).await;
+        let now = now.and_then(|reply| reply.json()).ok().and_then(|object| read(object, wanted));
+        match now {
+            Some(now) if is_as_planned(&now, planned) => version = Some(now.resource_version),
+            // By ourselves: a request whose answer was lost is sent again.
+            Some(live)
+                if live.uid == planned.uid
+                    && compare(wanted, Some(&live), &Nothing::new()) == Change::InSync =>
+            {
+                return Ok(Outcome { wanted: wanted.clone(), live, created: false });
+            }
+            _ => return Err(refusal(&error, wanted)),
         }
     }
+    Err(Refusal::new(RefusalKind::Conflict, wanted, "others write it all the time"))
 }
+
+/// An object whose status is written all the time is tried so often; then it is planned anew.
+const VERSIONS: usize = 8;
+
+/// Whether all that the plan was made from is as it was.
+fn is_as_planned(now: &Live, planned: &Live) -> bool {
+    (&now.uid, &now.applied, &now.owned, now.deleting)
+        == (&planned.uid, &planned.applied, &planned.owned, planned.deleting)
+}
+
+/// The object is newer than the version that the write was for. A conflict about a field names the field.
+fn is_version_conflict(error: &CallError) -> bool {
+    matches!(error, CallError::Refused { status: StatusCode::CONFLICT, body } if conflicts(body).is_empty())
+}
+
+fn read(object: serde_json::Value, wanted: &Wanted) -> Option<Live> {
+    with_type(object, wanted).and_then(|object| Live::read(&object))
+}
+
+/// Nothing is remembered of any dry run.
+type Nothing = std::collections::BTreeMap<crate::object::ObjectKey, Arc<Live>>;

@@ -59,6 +59,8 @@ pub struct Counts {
     pub reads: AtomicU64,
     pub dry_runs: AtomicU64,
     pub writes: AtomicU64,
+    /// Writes with the agent's own identity: what environments remember.
+    pub own_writes: AtomicU64,
     pub retries: AtomicU64,
 }
 
@@ -255,6 +257,7 @@ impl Cluster {
         let count = match call.method {
             Method::GET => &self.counts.reads,
             _ if call.path.contains("dryRun=All") => &self.counts.dry_runs,
+            _ if call.identity.is_none() => &self.counts.own_writes,
             _ => &self.counts.writes,
         };
         count.fetch_add(1, Ordering::Relaxed);

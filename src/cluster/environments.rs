@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::call::Cluster;
-use crate::api::{Environment, EnvironmentStatus};
+use crate::api::{Environment, EnvironmentStatus, names};
 use crate::object::MANAGER;
 
 /// A change of what the platform says.
@@ -97,6 +97,22 @@ impl Environments {
         });
         let params = PatchParams::apply(MANAGER).force();
         self.api.patch_metadata(&environment.name_any(), &params, &Patch::Apply(&patch)).await.map(drop)
+    }
+
+    /// Puts our finalizer on an Environment, or takes it off; the others stay. Bound to the version that was looked at.
+    pub async fn finalize(&self, environment: &Environment, hold: bool) -> Result<(), kube::Error> {
+        let mut all: Vec<&str> = environment.finalizers().iter().map(String::as_str).collect();
+        all.retain(|name| *name != names::FINALIZER);
+        if hold {
+            all.push(names::FINALIZER);
+        }
+        let version = environment.resource_version();
+        let patch =
+            json!({"metadata": {"uid": environment.uid(), "resourceVersion": version, "finalizers": all}});
+        self.api
+            .patch_metadata(&environment.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .map(drop)
     }
 
     /// Leaves a word on an Environment that its owner reads.

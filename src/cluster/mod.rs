@@ -3,7 +3,7 @@
 //! Every call has a deadline and our own retries (`call`). Writes and dry runs are made as an environment's service
 //! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`), and only objects of a
 //! `CheckedPrune` deleted (`prune`). What is live is kept in an index that few label-selected watches feed (`index`), so
-//! that nothing is asked twice. A replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`).
+//! that nothing is asked twice. A replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`). What environments remember is kept in a `vault`.
 
 mod apply;
 mod call;
@@ -15,6 +15,7 @@ mod lease;
 mod prove;
 mod prune;
 mod refusal;
+mod vault;
 
 pub use apply::{Outcome, WaveOutcome, apply_wave};
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
@@ -25,3 +26,4 @@ pub use index::{Index, IndexError, Record, Watched};
 pub use lease::{Beat, LeaseEvent, Leases};
 pub use prove::{Before, Detail, Proven, prove, prove_one};
 pub use prune::{PruneOutcome, ask_prune, finalizers, prune_wave};
+pub use vault::{DocumentVersion, Vault, VaultError};

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Digest;
 
@@ -11,12 +11,21 @@ use super::Digest;
 ///
 /// Only [`TreePath::join`] makes longer ones from what users wrote, so nothing outside the tree can be named.
 /// Every object, and whatever touched it, names the file where it stands: a copy costs no memory.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct TreePath(Arc<str>);
 
 impl Serialize for TreePath {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for TreePath {
+    type Error = TreeError;
+
+    fn try_from(text: String) -> Result<Self, TreeError> {
+        Self::new(&text)
     }
 }
 

@@ -134,6 +134,11 @@ impl CheckedStep {
         &self.reason
     }
 
+    /// What was known of the object when it was planned.
+    pub fn live(&self) -> Option<&Live> {
+        self.live.as_deref()
+    }
+
     /// The step as it was planned, to be asked about again.
     pub fn planned(&self) -> Step {
         Step {

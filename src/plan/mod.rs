@@ -29,10 +29,10 @@ pub use foreign::{other_owner, owned_elsewhere};
 pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
 pub use prune::{
-    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Marks, PruneAnswer, PruneHalt,
+    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks, PruneAnswer, PruneHalt,
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
-pub use wanted::{Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
+pub use wanted::{Basis, Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
 
 use crate::object::{AppName, Digest, Live, ObjectKey, Problems};
 

@@ -4,91 +4,26 @@
 //!
 //! 1. Every app of the environment rendered. What one drops another may have taken, so one that is unknown keeps all.
 //! 2. No app wants the object. One that moved, or whose app was renamed, is wanted, and keeps its uid.
-//! 3. The object is ours by more than its labels, which anyone may copy: our Apply entry holds them ([`SkipReason`]).
-//! 4. It is no more than the budget, and no app shrank to nothing ([`PruneHalt`]); else a person says so.
+//! 3. The object is ours by more than its labels, which anyone may copy: our Apply entry holds them, and it bears the uid
+//!    that was remembered ([`SkipReason`], [`Known`]).
+//! 4. It is no more than the budget, no app shrank to nothing, and each is remembered ([`PruneHalt`]); else a person says
+//!    so.
 //! 5. Its app runs what git says and has passed its gates, and so has every app that depends on it ([`PruneWait`]).
 //! 6. The server takes a dry run of each delete. Only [`check_prune`] makes a [`CheckedPrune`], and `cluster` deletes
 //!    nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod claims;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::order::order_of;
-use super::{RefusalKind, WantedApp, WaveOrder};
+use super::{RefusalKind, WaveOrder};
 use crate::object::{AppName, Digest, Gvk, Live, ObjectKey};
-
-/// One app, as the newest configuration that could be read has it.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    pub app: AppName,
-    /// What it wants; `None` where its files could not be rendered.
-    pub wanted: Option<Arc<WantedApp>>,
-    pub depends_on: Vec<AppName>,
-}
-
-/// What all apps of an environment want together. Made once for each revision, asked often.
-#[derive(Clone, Debug, Default)]
-pub struct Claims {
-    apps: BTreeMap<AppName, App>,
-    keys: HashSet<ObjectKey>,
-    digests: HashMap<Digest, ObjectKey>,
-    unrendered: Vec<AppName>,
-}
-
-#[derive(Clone, Debug)]
-struct App {
-    objects: usize,
-    /// The apps that say they depend on it, directly.
-    needed_by: BTreeSet<AppName>,
-}
-
-impl Claims {
-    pub fn new(claims: &[Claim]) -> Self {
-        let mut all = Self::default();
-        for claim in claims {
-            let Some(wanted) = &claim.wanted else {
-                all.unrendered.push(claim.app.clone());
-                continue;
-            };
-            for object in &wanted.objects {
-                all.keys.insert(object.key.clone());
-                all.digests.insert(object.digest.clone(), object.key.clone());
-            }
-        }
-        for claim in claims {
-            let objects = claim.wanted.as_ref().map_or(0, |wanted| wanted.objects.len());
-            let needs_it = claims.iter().filter(|other| other.depends_on.contains(&claim.app));
-            let needed_by = needs_it.map(|other| other.app.clone()).collect();
-            all.apps.insert(claim.app.clone(), App { objects, needed_by });
-        }
-        all
-    }
-
-    pub fn wants(&self, key: &ObjectKey) -> bool {
-        self.keys.contains(key)
-    }
-
-    /// The apps that must have settled before anything that bears this app's name is deleted: the app and whoever depends
-    /// on it, at any distance. For an app that is gone, nobody knows who depended on it: all of them.
-    fn before_deleting(&self, app: &str) -> BTreeSet<&AppName> {
-        let Some((name, _)) = self.apps.iter().find(|(name, _)| name.as_str() == app) else {
-            return self.apps.keys().collect();
-        };
-        let mut found = BTreeSet::from([name]);
-        let mut open = vec![name];
-        while let Some(next) = open.pop() {
-            for needs_it in self.apps.get(next).into_iter().flat_map(|app| &app.needed_by) {
-                if found.insert(needs_it) {
-                    open.push(needs_it);
-                }
-            }
-        }
-        found
-    }
-}
+pub use claims::{Claim, Claims};
 
 /// What marks an object as an environment's, by name and by value.
 #[derive(Clone, Copy, Debug)]
@@ -131,10 +66,22 @@ impl Approval {
     }
 }
 
+/// Whether a live object is the one that was written, by what was remembered when it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    Same,
+    /// Of this name one was written that bore another uid.
+    Another,
+    /// Nothing is remembered of it.
+    Not,
+}
+
 /// An object that is to go.
 #[derive(Clone, Debug)]
 pub struct Doomed {
     pub live: Arc<Live>,
+    /// Nobody remembers that it was written: only its own word says that it is ours.
+    pub unrecorded: bool,
     /// The app that it says it belongs to.
     pub app: Box<str>,
     pub order: WaveOrder,
@@ -161,6 +108,8 @@ pub enum SkipReason {
     Copy {
         of: ObjectKey,
     },
+    /// Another object bore its name when it was written: someone deleted that one and made this.
+    Replaced,
     Controlled {
         by: String,
     },
@@ -187,6 +136,9 @@ impl fmt::Display for SkipReason {
             }
             Self::NotApplied { lacks } => write!(f, "Fairlead did not apply it: it lacks {lacks}"),
             Self::Copy { of } => write!(f, "it is a copy of {of}"),
+            Self::Replaced => {
+                f.write_str("it is not the object that Fairlead wrote: that one had another uid")
+            }
             Self::Controlled { by } => write!(f, "{by} controls it"),
             Self::BeingDeleted => f.write_str("it is being deleted already"),
             Self::Protected { kind } => {
@@ -228,6 +180,14 @@ pub enum PruneHalt {
     },
     /// The configuration lists no apps at all.
     NoApps,
+    /// The Environment itself is being deleted, and says that what it made goes with it.
+    Leaving {
+        count: usize,
+    },
+    /// Nothing is remembered of these: they were written before anything was, or what was remembered is lost.
+    Unrecorded {
+        count: usize,
+    },
 }
 
 impl fmt::Display for PruneHalt {
@@ -242,6 +202,12 @@ impl fmt::Display for PruneHalt {
                 write!(f, "the app {app} renders to nothing, and its {count} objects would be deleted")
             }
             Self::NoApps => f.write_str("the configuration lists no apps, and everything would be deleted"),
+            Self::Leaving { count } => {
+                write!(f, "the Environment is being deleted, and with it would be all of its {count} objects")
+            }
+            Self::Unrecorded { count } => {
+                write!(f, "nobody remembers having written {count} of the objects that would be deleted")
+            }
         }
     }
 }
@@ -325,6 +291,8 @@ pub struct PruneView<'a> {
     pub total: usize,
     pub budget: Budget,
     pub approval: &'a Approval,
+    /// What is remembered of an object.
+    pub known: &'a dyn Fn(&Live) -> Known,
     /// Whether the environment may write where this object is.
     pub granted: &'a dyn Fn(&Live) -> bool,
     /// Whether an app runs what git says, passed its gates, and has nothing under way.
@@ -359,6 +327,7 @@ pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
             None => plan.doomed.push(Doomed {
                 app: object.labels.get(view.marks.app_label).map_or("", String::as_str).into(),
                 order: order_of(&object.gvk, object.wave),
+                unrecorded: (view.known)(object) == Known::Not,
                 live: object.clone(),
             }),
         }
@@ -380,11 +349,17 @@ pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
     for object in &plan.doomed {
         by_app.entry(&object.app).or_default().push(object);
     }
+    let still_there: BTreeSet<&str> = by_app.keys().copied().chain(leaving(view, live)).collect();
     let mut unsettled = BTreeSet::new();
     let mut due = Vec::new();
     for (app, objects) in by_app {
         let mut waits = view.claims.before_deleting(app);
-        waits.retain(|name| !(view.ready)(name));
+        if view.claims.leaving {
+            // Nothing is rolled out any more: what depends on an app goes before it.
+            waits.retain(|name| name.as_str() != app && still_there.contains(name.as_str()));
+        } else {
+            waits.retain(|name| !(view.ready)(name));
+        }
         if waits.is_empty() {
             due.push(Due { app: app.into(), objects: objects.into_iter().cloned().collect() });
         }
@@ -397,6 +372,12 @@ pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
         plan.due = due;
     }
     plan
+}
+
+/// The apps of which something is being deleted and is not gone yet.
+fn leaving<'a>(view: &'a PruneView, live: &'a [Arc<Live>]) -> impl Iterator<Item = &'a str> {
+    let deleting = live.iter().filter(|object| object.deleting);
+    deleting.filter_map(|object| object.labels.get(view.marks.app_label).map(String::as_str))
 }
 
 fn skip(view: &PruneView, live: &Live) -> Option<SkipReason> {
@@ -422,6 +403,9 @@ fn skip(view: &PruneView, live: &Live) -> Option<SkipReason> {
     };
     if let Some(of) = view.claims.digests.get(applied) {
         return Some(SkipReason::Copy { of: of.clone() });
+    }
+    if (view.known)(live) == Known::Another {
+        return Some(SkipReason::Replaced);
     }
     if let Some(by) = &live.controller {
         return Some(SkipReason::Controlled { by: by.to_string() });
@@ -449,6 +433,9 @@ fn is_protected(gvk: &Gvk) -> bool {
 
 fn halts(view: &PruneView, doomed: &[Doomed]) -> Vec<PruneHalt> {
     let mut found = Vec::new();
+    if view.claims.leaving {
+        return vec![PruneHalt::Leaving { count: doomed.len() }];
+    }
     if view.claims.apps.is_empty() {
         found.push(PruneHalt::NoApps);
     }
@@ -457,6 +444,10 @@ fn halts(view: &PruneView, doomed: &[Doomed]) -> Vec<PruneHalt> {
         if count > 0 {
             found.push(PruneHalt::Emptied { app: name.to_string(), count });
         }
+    }
+    let count = doomed.iter().filter(|object| object.unrecorded).count();
+    if count > 0 {
+        found.push(PruneHalt::Unrecorded { count });
     }
     let allowed = view.budget.allows(view.total);
     if doomed.len() > allowed {

@@ -27,6 +27,21 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// What was wanted once and stored: `body` is what [`Self::value`] said then.
+    pub fn stored(
+        key: ObjectKey,
+        gvk: Gvk,
+        place: Place,
+        digest: Digest,
+        wave: i32,
+        depends_on: Vec<ObjectKey>,
+        body: Value,
+    ) -> Option<Self> {
+        // What has no metadata was not written by us.
+        body.get("metadata").filter(|metadata| metadata.is_object())?;
+        Some(Self { key, gvk, place, digest, wave, depends_on, body: write_body(body).into() })
+    }
+
     /// The JSON that is sent where the object is not there yet.
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -34,10 +49,18 @@ impl Wanted {
 
     /// The same, for the object that bears this uid and no other: the server refuses it for any that bears another.
     pub fn body_for(&self, uid: &str) -> Vec<u8> {
-        let uid = format!("\"uid\":{},", Value::from(uid));
-        let mut body = Vec::with_capacity(self.body.len() + uid.len());
+        self.body_with(&format!("\"uid\":{},", Value::from(uid)))
+    }
+
+    /// The same, and for no other version of it: the server refuses it once anyone wrote the object since.
+    pub fn body_for_version(&self, uid: &str, version: &str) -> Vec<u8> {
+        self.body_with(&format!("\"uid\":{},\"resourceVersion\":{},", Value::from(uid), Value::from(version)))
+    }
+
+    fn body_with(&self, metadata: &str) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.body.len() + metadata.len());
         body.extend_from_slice(BODY_START);
-        body.extend_from_slice(uid.as_bytes());
+        body.extend_from_slice(metadata.as_bytes());
         body.extend_from_slice(&self.body[BODY_START.len()..]);
         body
     }
@@ -53,14 +76,19 @@ pub struct WantedApp {
     pub app: AppName,
     pub digest: Digest,
     pub objects: Vec<Arc<Wanted>>,
+}
+
+/// What an app's objects were made with, so that some of them can be made anew alone.
+#[derive(Clone, Debug)]
+pub struct Basis {
     /// What each object was rendered to, in the order of the objects: the app's digest is made of these.
-    pub(super) contents: Vec<Digest>,
-    pub(super) around: Arc<Around>,
+    contents: Vec<Digest>,
+    around: Arc<Around>,
 }
 
 /// What objects of an app decide about others.
 #[derive(Debug, Default)]
-pub(super) struct Around {
+struct Around {
     scaled: BTreeSet<(String, String, String)>,
     own_scopes: BTreeMap<(Box<str>, Box<str>), Scope>,
 }
@@ -104,7 +132,7 @@ pub fn applyset_id(name: &str, kind: &str, group: &str) -> String {
 ///
 /// Takes what was rendered, and lets go of each object as it becomes another: an app can be large, and the two together
 /// would be the most that is ever held.
-pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedApp, Problems> {
+pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedApp, Basis), Problems> {
     let mut problems = Vec::new();
     let mut objects: Vec<Arc<Wanted>> = Vec::with_capacity(desired.objects.len());
     let mut seen: BTreeMap<ObjectKey, Place> = BTreeMap::new();
@@ -127,38 +155,34 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedApp
     }
     Problems::check(problems)?;
     // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
-    Ok(WantedApp { app: desired.app, digest, objects, contents, around: Arc::new(around) })
+    Ok((WantedApp { app: desired.app, digest, objects }, Basis { contents, around: Arc::new(around) }))
 }
 
 /// The same app with some objects rendered anew, each at its place: the whole, and those alone. `None` where more would
 /// have to be looked at: an object became another, or is one that decides about others, or cannot be sent.
 pub fn restamp(
     old: &WantedApp,
+    basis: &mut Basis,
     changed: Vec<(usize, Manifest)>,
     stamp: &Stamp,
     kinds: &Kinds,
 ) -> Option<(WantedApp, WantedApp)> {
     let mut all = old.clone();
-    let mut only = WantedApp {
-        app: old.app.clone(),
-        digest: old.digest.clone(),
-        objects: Vec::with_capacity(changed.len()),
-        contents: Vec::new(),
-        around: old.around.clone(),
-    };
+    let mut only = Vec::with_capacity(changed.len());
     for (at, manifest) in changed {
         if scales(&manifest) || defines(&manifest) {
             return None;
         }
-        let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &old.around).ok()?);
-        let (object, content) = (all.objects.get_mut(at)?, all.contents.get_mut(at)?);
+        let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &basis.around).ok()?);
+        let (object, content) = (all.objects.get_mut(at)?, basis.contents.get_mut(at)?);
         if object.key != wanted.key || object.gvk != wanted.gvk {
             return None;
         }
         (*object, *content) = (wanted.clone(), manifest.digest());
-        only.objects.push(wanted);
+        only.push(wanted);
     }
-    all.digest = Desired::digest_of(&all.contents);
+    all.digest = Desired::digest_of(&basis.contents);
+    let only = WantedApp { app: all.app.clone(), digest: all.digest.clone(), objects: only };
     Some((all, only))
 }
 
@@ -392,7 +416,7 @@ pub(super) mod tests {
             depends_on_annotation: "config.kubernetes.io/depends-on",
             default_namespace: Some("web"),
         };
-        stamp(desired, &marks, &kinds())
+        stamp(desired, &marks, &kinds()).map(|(app, _)| app)
     }
 
     pub fn object(api_version: &str, kind: &str, name: &str) -> Value {
@@ -411,6 +435,9 @@ pub(super) mod tests {
         let app = wanted(vec![object("v1", "ConfigMap", "a")]).unwrap();
         let bound: Value = serde_json::from_slice(&app.objects[0].body_for("u-1")).unwrap();
         assert_eq!(bound["metadata"]["uid"], "u-1");
+        let versioned: Value = serde_json::from_slice(&app.objects[0].body_for_version("u-1", "42")).unwrap();
+        assert_eq!(versioned["metadata"]["resourceVersion"], "42");
+        assert_eq!(versioned["metadata"]["uid"], "u-1");
         let mut unbound = bound;
         unbound["metadata"].as_object_mut().unwrap().remove("uid");
         assert_eq!(unbound, app.objects[0].value());

@@ -87,7 +87,7 @@ mod tests {
             default_namespace: None,
         };
         let desired = Desired::new(AppName::new("web").unwrap(), vec![manifest], Vec::new());
-        let app = stamp(desired, &marks, &kinds()).unwrap();
+        let (app, _) = stamp(desired, &marks, &kinds()).unwrap();
         assert_eq!(Arc::strong_count(&app.objects[0]), 1);
         app
     }

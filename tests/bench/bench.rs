@@ -6,8 +6,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 
+mod agent;
 mod bare;
 mod control_plane;
+mod fleet;
 mod process;
 mod render;
 mod subject;
@@ -54,6 +56,11 @@ fn main() {
         eprintln!("== {}", workload.name);
         let plane = ControlPlane::start();
         results.extend(runtime.block_on(measure(&plane, &workload)));
+    }
+    if only.as_ref().is_none_or(|only| *only == fleet::NAME) {
+        eprintln!("== {}", fleet::NAME);
+        let plane = ControlPlane::start();
+        results.extend(runtime.block_on(fleet::measure(&plane)));
     }
     text.push_str(&table::render(&results));
     println!("{text}");

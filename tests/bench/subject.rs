@@ -1,8 +1,7 @@
 //! Those who are measured.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::agent::Agent;
 use crate::bare;
 use crate::control_plane::ControlPlane;
 use crate::process::{Usage, usage};
@@ -188,49 +188,25 @@ fn children_cpu() -> f64 {
 
 /// The agent itself, following a git remote.
 pub struct Fairlead {
-    agent: Child,
-    port: u16,
+    agent: Agent,
     folder: tempfile::TempDir,
 }
 
-const NAMESPACE: &str = "fairlead-bench";
+pub const NAMESPACE: &str = "fairlead-bench";
 
 impl Fairlead {
     pub async fn new(plane: &ControlPlane, _: &Workload) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let remote = folder.path().join("remote.git");
-        let work = folder.path().join("work");
-        git(folder.path(), &["init", "-q", "--bare", "-b", "env/bench", "remote.git"]);
-        git(folder.path(), &["clone", "-q", "remote.git", "work"]);
-        git(&work, &["checkout", "-q", "-b", "env/bench"]);
+        let (remote, work) = remote(folder.path());
         let config = json!({"apiVersion": "fairlead.dev/v1alpha1", "kind": "EnvironmentConfig", "spec": {
             "apps": [{"name": "bench", "path": "apps/bench"}]}});
         std::fs::create_dir_all(work.join("environments/bench")).expect("a folder");
         std::fs::write(work.join("environments/bench/environment.yaml"), config.to_string())
             .expect("writing");
         plane.namespace(NAMESPACE).await;
-        kubectl_apply(plane, &platform(&remote));
-        let mut agent = Command::new(env!("CARGO_BIN_EXE_fairlead"))
-            .args(["agent", "--listen", "127.0.0.1:0", "--poll-interval", "100ms", "--log-format", "json"])
-            // Its Leases are in a namespace that exists.
-            .args(["--namespace", NAMESPACE])
-            .arg("--kubeconfig")
-            .arg(&plane.kubeconfig)
-            .arg("--cache")
-            .arg(folder.path().join("cache"))
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the agent starts");
-        let mut lines = BufReader::new(agent.stderr.take().expect("a pipe")).lines();
-        let port = loop {
-            let line = lines.next().expect("the agent says its address").expect("a line");
-            let value: Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some((_, port)) = value["address"].as_str().and_then(|address| address.rsplit_once(':')) {
-                break port.parse().expect("a port");
-            }
-        };
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { agent, port, folder }
+        kubectl_apply(plane, &platform(&remote, &["bench".to_owned()]));
+        let agent = Agent::start(plane, NAMESPACE, &folder.path().join("cache"), "bench");
+        Self { agent, folder }
     }
 
     fn work(&self) -> PathBuf {
@@ -238,10 +214,7 @@ impl Fairlead {
     }
 
     async fn metric(&self, name: &str) -> f64 {
-        let port = self.port;
-        let text = tokio::task::spawn_blocking(move || http_get(port, "/metrics")).await.expect("a thread");
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or(" 0");
-        line.trim().parse().unwrap_or(0.0)
+        self.agent.metric(name).await
     }
 
     async fn until(&self, name: &str, at_least: f64) -> Instant {
@@ -256,7 +229,7 @@ impl Fairlead {
     }
 
     fn usage(&self) -> Usage {
-        usage(self.agent.id())
+        self.agent.usage()
     }
 
     /// What only an agent does: seeing an edit by hand, and resting.
@@ -368,13 +341,6 @@ impl Subject for Fairlead {
     }
 }
 
-impl Drop for Fairlead {
-    fn drop(&mut self) {
-        let _ = self.agent.kill();
-        let _ = self.agent.wait();
-    }
-}
-
 /// When the Environment says that it has this commit.
 async fn seen(plane: &ControlPlane, head: &str) -> Instant {
     let client = plane.client().await;
@@ -390,7 +356,8 @@ async fn seen(plane: &ControlPlane, head: &str) -> Instant {
     }
 }
 
-fn platform(remote: &Path) -> Vec<Value> {
+/// What a platform says of these environments, all of one branch and one namespace.
+pub fn platform(remote: &Path, environments: &[String]) -> Vec<Value> {
     let mut objects: Vec<Value> =
         fairlead::api::crds().iter().map(|crd| serde_json::to_value(crd).expect("JSON")).collect();
     objects.push(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deploy", "namespace": NAMESPACE}}));
@@ -398,13 +365,15 @@ fn platform(remote: &Path) -> Vec<Value> {
         "metadata": {"name": "deploy", "namespace": NAMESPACE},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
         "subjects": [{"kind": "ServiceAccount", "name": "deploy", "namespace": NAMESPACE}]}));
-    objects.push(json!({"apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "bench"}, "spec": {
-        "source": {"url": format!("file://{}", remote.display()), "branch": "env/bench"},
-        "serviceAccount": {"namespace": NAMESPACE, "name": "deploy"}, "namespaces": [NAMESPACE]}}));
+    objects.extend(environments.iter().map(|name| {
+        json!({"apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment", "metadata": {"name": name}, "spec": {
+            "source": {"url": format!("file://{}", remote.display()), "branch": "env/bench"},
+            "serviceAccount": {"namespace": NAMESPACE, "name": "deploy"}, "namespaces": [NAMESPACE]}})
+    }));
     objects
 }
 
-fn kubectl_apply(plane: &ControlPlane, objects: &[Value]) {
+pub fn kubectl_apply(plane: &ControlPlane, objects: &[Value]) {
     let (definitions, rest): (Vec<&Value>, Vec<&Value>) =
         objects.iter().partition(|object| object["kind"] == "CustomResourceDefinition");
     for (n, part) in [definitions, rest].into_iter().enumerate() {
@@ -431,17 +400,17 @@ fn kubectl(plane: &ControlPlane, arguments: &[&str]) {
     assert!(status.success(), "kubectl {arguments:?}");
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> String {
+/// A bare remote and a working copy of it, on its only branch.
+pub fn remote(folder: &Path) -> (PathBuf, PathBuf) {
+    let (remote, work) = (folder.join("remote.git"), folder.join("work"));
+    git(folder, &["init", "-q", "--bare", "-b", "env/bench", "remote.git"]);
+    git(folder, &["clone", "-q", "remote.git", "work"]);
+    git(&work, &["checkout", "-q", "-b", "env/bench"]);
+    (remote, work)
+}
+
+pub fn git(folder: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git").args(arguments).current_dir(folder).output().expect("git runs");
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
-}
-
-fn http_get(port: u16, path: &str) -> String {
-    use std::io::{Read, Write};
-    let Ok(mut stream) = std::net::TcpStream::connect(("127.0.0.1", port)) else { return String::new() };
-    let _ = write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    let mut text = String::new();
-    let _ = stream.read_to_string(&mut text);
-    text
 }

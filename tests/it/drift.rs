@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use crate::bed::manifests::{configmap, deployment};
-use crate::bed::{Bed, Class, SECOND, holds_for, wait_until};
+use crate::bed::{Bed, Class, Effect, Fault, SECOND, holds_for, wait_until};
 
 #[test]
 fn edits_by_hand_are_put_back() {
@@ -152,4 +152,49 @@ fn replicas_under_an_autoscaler_are_not_ours() {
     holds_for(3 * SECOND, "what scaled it is left alone", || {
         bed.deployment("web").is_some_and(|web| web["spec"]["replicas"] == 3)
     });
+}
+
+/// A write that is held up while the object changes.
+fn late_write(name: &str, meanwhile: impl FnOnce(&Bed)) -> (Bed, Vec<Option<u16>>) {
+    let bed = Bed::new(name);
+    let proxy = bed.proxy();
+    let _agent = bed.agent_through(&proxy);
+    let first = bed.commit_web(&configmap("a", "1"));
+    bed.wait_ready(&first);
+    let began = Instant::now();
+    proxy.set(Fault::nth(Class::Write, 1, Effect::Delay(3 * SECOND)));
+    let second = bed.commit_web(&configmap("a", "2"));
+    wait_until(20 * SECOND, "the write is on its way", || !proxy.since(began, &[Class::Write]).is_empty());
+    meanwhile(&bed);
+    bed.wait_ready(&second);
+    wait_until(20 * SECOND, "git's word stands", || {
+        bed.configmap("a").is_some_and(|found| found["data"]["value"] == "2")
+    });
+    let codes = proxy.since(began, &[Class::Write]).iter().map(|record| record.status).collect();
+    (bed, codes)
+}
+
+#[test]
+fn a_write_that_was_held_up_never_lands_over_a_newer_one() {
+    let (_bed, codes) = late_write("late", |bed| {
+        // What another replica would have written, had it taken over.
+        let mut newer = bed.configmap("a").expect("it is there");
+        newer["data"]["value"] = json!("newer");
+        newer["metadata"]["annotations"]["fairlead.dev/applied"] = json!("0".repeat(64));
+        let metadata = newer["metadata"].as_object_mut().expect("a map");
+        metadata.retain(|name, _| matches!(name.as_str(), "name" | "namespace" | "labels" | "annotations"));
+        bed.api().apply_as("fairlead", &newer);
+    });
+    assert_eq!(codes[0], Some(409), "{codes:?}");
+    assert_eq!(codes.last(), Some(&Some(200)), "it was planned anew: {codes:?}");
+}
+
+#[test]
+fn a_new_version_that_changes_nothing_of_ours_does_not_hold_a_write_up() {
+    let (bed, codes) = late_write("busy", |bed| {
+        let url = format!("/api/v1/namespaces/{}/configmaps/a", bed.name);
+        bed.api().merge(&url, &json!({"metadata": {"annotations": {"example.org/seen": "yes"}}}));
+    });
+    assert_eq!(codes, [Some(409), Some(200)], "the version was old, and all else as planned");
+    assert!(!bed.events().iter().any(|event| event.contains("Refused")), "{:?}", bed.events());
 }

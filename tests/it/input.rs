@@ -168,7 +168,7 @@ fn trees(cases: &mut Cases) {
     cases.folder(
         "path-out",
         true,
-        &["environment.yaml: app path-out", "\"../outside\" leaves the repository"],
+        &["environment.yaml:4: app path-out", "\"../outside\" leaves the repository"],
     );
     cases.all.last_mut().expect("it was just put there").path = "../outside".to_owned();
     cases.folder("no-folder", true, &["there is no file or folder apps/nowhere"]);

@@ -13,3 +13,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
+
+{{/* Where what environments remember is kept. */}}
+{{- define "fairlead.stateNamespace" -}}
+{{- .Values.stateNamespace | default (printf "%s-state" .Release.Namespace) -}}
+{{- end }}

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::super::wanted::tests::{object, wanted};
 use super::*;
+use crate::plan::WantedApp;
 
 const ENVIRONMENT: &str = "fairlead.dev/environment";
 const APP: &str = "fairlead.dev/app";
@@ -50,12 +51,20 @@ struct World {
     budget: Budget,
     approval: Approval,
     unready: Vec<AppName>,
+    known: BTreeMap<Box<str>, Known>,
 }
 
 impl World {
     fn new(claims: Vec<Claim>, live: Vec<Arc<Live>>) -> Self {
         let budget = Budget { max: 10, percent: 100 };
-        Self { claims, live, budget, approval: Approval::default(), unready: Vec::new() }
+        Self {
+            claims,
+            live,
+            budget,
+            approval: Approval::default(),
+            unready: Vec::new(),
+            known: BTreeMap::new(),
+        }
     }
 
     fn look(&self) -> PrunePlan {
@@ -65,6 +74,7 @@ impl World {
             total: self.live.len(),
             budget: self.budget,
             approval: &self.approval,
+            known: &|live| self.known.get(&live.key.name).copied().unwrap_or(Known::Same),
             granted: &|live| live.key.namespace.as_deref().is_none_or(|namespace| namespace == "web"),
             ready: &|app| !self.unready.contains(app),
         };
@@ -98,6 +108,22 @@ fn what_leaves_git_goes_and_what_stays_stays() {
         vec![claim("web", &["kept"])],
         vec![live(ours("ConfigMap", "web", "kept")), live(ours("ConfigMap", "web", "stray"))],
     );
+    assert_eq!(world.due(), ["stray"]);
+}
+
+#[test]
+fn an_object_of_another_uid_stays_and_one_that_nobody_remembers_asks() {
+    let mut world = World::new(
+        vec![claim("web", &["kept"])],
+        vec![live(ours("ConfigMap", "web", "kept")), live(ours("ConfigMap", "web", "stray"))],
+    );
+    world.known.insert("stray".into(), Known::Another);
+    let plan = world.look();
+    assert_eq!((plan.kept[0].why.clone(), plan.doomed.len()), (SkipReason::Replaced, 0));
+    world.known.insert("stray".into(), Known::Not);
+    let plan = world.look();
+    assert_eq!((plan.halts.as_slice(), plan.due().len()), (&[PruneHalt::Unrecorded { count: 1 }][..], 0));
+    world.approval.digest = Some(plan.digest);
     assert_eq!(world.due(), ["stray"]);
 }
 

@@ -74,7 +74,13 @@ impl Api {
     /// Server-side apply, as the tests' own field manager.
     #[track_caller]
     pub fn apply(&self, object: &Value) -> Value {
-        let path = format!("{}?fieldManager=bed&force=true", path_of(object));
+        self.apply_as("bed", object)
+    }
+
+    /// The same, as any field manager.
+    #[track_caller]
+    pub fn apply_as(&self, manager: &str, object: &Value) -> Value {
+        let path = format!("{}?fieldManager={manager}&force=true", path_of(object));
         self.done(Method::PATCH, &path, "application/apply-patch+yaml", Some(object))
     }
 

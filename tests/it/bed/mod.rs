@@ -8,7 +8,7 @@ mod api;
 mod controlplane;
 pub mod manifests;
 mod proxy;
-mod rbac;
+pub mod rbac;
 mod repo;
 mod webhook;
 

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::controlplane::{config, write_kubeconfig};
+use super::rbac::STATE_NAMESPACE;
 use super::{ControlPlane, RUNTIME};
 
 /// The larger bodies are those of objects; the API server itself takes 3 MiB.
@@ -36,6 +37,8 @@ pub enum Class {
     Event,
     /// A heartbeat, or who has which environment.
     Lease,
+    /// What environments remember, read or written.
+    State,
 }
 
 /// One request and what came of it.
@@ -185,6 +188,9 @@ impl Drop for Proxy {
 
 fn classify(method: &Method, path: &str, query: &str) -> Class {
     let read = *method == Method::GET;
+    if path.starts_with(&format!("/api/v1/namespaces/{STATE_NAMESPACE}/")) {
+        return Class::State;
+    }
     if read && (query.contains("watch=true") || query.contains("watch=1")) {
         return Class::Watch;
     }

@@ -9,6 +9,8 @@ use super::{Api, wait_until};
 
 pub const NAMESPACE: &str = "fairlead";
 pub const ACCOUNT: &str = "fairlead";
+/// Where the agents keep what environments remember, unless they are told otherwise.
+pub const STATE_NAMESPACE: &str = "fairlead-state";
 
 /// Groups whose kinds tests define; the chart's `readMore`.
 pub const TEST_GROUP: &str = "bed.fairlead.dev";
@@ -72,6 +74,14 @@ pub fn install(api: &Api) -> String {
         api,
         (NAMESPACE, ACCOUNT),
         &json!({"verb": "create", "group": "coordination.k8s.io", "resource": "leases", "namespace": NAMESPACE}),
+    );
+    api.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STATE_NAMESPACE}}));
+    let secrets = rule(&[""], &["secrets"], &["get", "list", "create", "update", "delete"]);
+    bind(api, "fairlead-state", Some(STATE_NAMESPACE), &[secrets], (NAMESPACE, ACCOUNT));
+    allowed(
+        api,
+        (NAMESPACE, ACCOUNT),
+        &json!({"verb": "create", "resource": "secrets", "namespace": STATE_NAMESPACE}),
     );
     let path = format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token");
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}});

@@ -1,0 +1,223 @@
+//! Keeps what environments remember, as Secrets of a namespace that is the agents' alone: for each environment one small
+//! Secret that is replaced by compare-and-swap, and pieces that never change, named by what they hold.
+//!
+//! Written with the agent's own identity, and behind the fence: a replica that was replaced changes nothing here.
+
+use std::collections::BTreeMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::call::{Call, CallError, Cluster, JSON, METADATA};
+use crate::object::{Digest, EnvironmentName};
+use crate::state::{Damage, Piece};
+
+/// Says whose state a Secret is. Not the label of what environments write: nothing here is ever pruned.
+const OF: &str = "fairlead.dev/state-of";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+const DOCUMENT: &str = "document";
+const PIECE: &str = "piece";
+/// Digits of a digest that go into a name: enough that no two pieces ever share one.
+const DIGITS: usize = 40;
+
+/// A document's version, for the swap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentVersion(String);
+
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// Someone else wrote in between.
+    #[error("the Secret {0} was changed by someone else")]
+    Moved(String),
+    #[error("the Secret {0} holds no {1}")]
+    Hollow(String, &'static str),
+    #[error("the Secret {name} cannot be {what}")]
+    Call { name: String, what: &'static str, source: CallError },
+}
+
+#[derive(Clone)]
+pub struct Vault {
+    cluster: Cluster,
+    namespace: String,
+}
+
+impl Vault {
+    pub fn new(cluster: &Cluster, namespace: &str) -> Self {
+        Self { cluster: cluster.clone(), namespace: namespace.to_owned() }
+    }
+
+    /// The Secret that holds an environment's document, for people.
+    pub fn document_name(&self, environment: &EnvironmentName) -> String {
+        format!("{}/state-{environment}", self.namespace)
+    }
+
+    /// The Secret that holds a piece, for people.
+    pub fn piece_name(&self, environment: &EnvironmentName, piece: &Digest) -> String {
+        format!("{}/{}", self.namespace, name_of(environment, piece))
+    }
+
+    pub async fn read(
+        &self,
+        environment: &EnvironmentName,
+    ) -> Result<Option<(Vec<u8>, DocumentVersion)>, VaultError> {
+        let path = self.path(&format!("state-{environment}"));
+        let name = self.document_name(environment);
+        let object = match self.get(path, &name).await? {
+            Some(object) => object,
+            None => return Ok(None),
+        };
+        let bytes = field(&object, DOCUMENT).ok_or(VaultError::Hollow(name.clone(), DOCUMENT))?;
+        let version = object["metadata"]["resourceVersion"].as_str();
+        let version = version.ok_or(VaultError::Hollow(name, "resourceVersion"))?;
+        Ok(Some((bytes, DocumentVersion(version.to_owned()))))
+    }
+
+    /// Replaces the document that bears `base`, or makes it where there was none.
+    pub async fn swap(
+        &self,
+        environment: &EnvironmentName,
+        bytes: &[u8],
+        base: Option<&DocumentVersion>,
+    ) -> Result<DocumentVersion, VaultError> {
+        let name = self.document_name(environment);
+        let mut body = self.secret(environment, &format!("state-{environment}"), DOCUMENT, bytes);
+        let (method, path) = match base {
+            Some(DocumentVersion(version)) => {
+                body["metadata"]["resourceVersion"] = version.as_str().into();
+                (Method::PUT, self.path(&format!("state-{environment}")))
+            }
+            None => (Method::POST, self.path("")),
+        };
+        match self.send(method, path, &body).await {
+            Ok(object) => {
+                let version = object["metadata"]["resourceVersion"].as_str();
+                let version = version.ok_or(VaultError::Hollow(name, "resourceVersion"))?;
+                Ok(DocumentVersion(version.to_owned()))
+            }
+            Err(error) if matches!(error.status(), Some(StatusCode::CONFLICT | StatusCode::NOT_FOUND)) => {
+                // Perhaps by ourselves: a request whose answer was lost is sent again.
+                match self.read(environment).await? {
+                    Some((found, version)) if found == bytes => Ok(version),
+                    _ => Err(VaultError::Moved(name)),
+                }
+            }
+            Err(source) => Err(VaultError::Call { name, what: "written", source }),
+        }
+    }
+
+    /// Writes a piece; one that is there already is the same.
+    pub async fn put(&self, environment: &EnvironmentName, piece: &Piece) -> Result<(), VaultError> {
+        let name = name_of(environment, &piece.name);
+        let mut body = self.secret(environment, &name, PIECE, &piece.bytes);
+        body["immutable"] = true.into();
+        match self.send(Method::POST, self.path(""), &body).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.status() == Some(StatusCode::CONFLICT) => Ok(()),
+            Err(source) => {
+                let name = self.piece_name(environment, &piece.name);
+                Err(VaultError::Call { name, what: "written", source })
+            }
+        }
+    }
+
+    /// A piece, or what is wrong with it.
+    pub async fn piece(
+        &self,
+        environment: &EnvironmentName,
+        piece: &Digest,
+    ) -> Result<Result<Piece, Damage>, VaultError> {
+        let name = self.piece_name(environment, piece);
+        let object = self.get(self.path(&name_of(environment, piece)), &name).await?;
+        Ok(match object {
+            None => Err(Damage::Missing(piece.clone())),
+            Some(object) => match field(&object, PIECE) {
+                Some(bytes) => Piece::check(piece, bytes),
+                None => Err(Damage::Altered(piece.clone())),
+            },
+        })
+    }
+
+    /// The names of all Secrets that hold pieces, as [`Self::drop_named`] takes them.
+    pub async fn names(&self, environment: &EnvironmentName) -> Result<Vec<String>, VaultError> {
+        let path = format!("{}?labelSelector={OF}%3D{environment}", self.path(""));
+        let failed =
+            |source| VaultError::Call { name: format!("{}/*", self.namespace), what: "listed", source };
+        let reply = self.cluster.send(&Call::get(path).accept(METADATA_LIST)).await.map_err(failed)?;
+        let list = reply.json().map_err(failed)?;
+        let names = list["items"].as_array().into_iter().flatten();
+        let names = names.filter_map(|item| item["metadata"]["name"].as_str());
+        Ok(names.filter(|name| name.starts_with("piece-")).map(str::to_owned).collect())
+    }
+
+    /// How [`Self::names`] calls a piece.
+    pub fn short_name(environment: &EnvironmentName, piece: &Digest) -> String {
+        name_of(environment, piece)
+    }
+
+    pub async fn drop_named(&self, name: &str) -> Result<(), VaultError> {
+        match self.send(Method::DELETE, self.path(name), &json!({})).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(source) => {
+                Err(VaultError::Call { name: format!("{}/{name}", self.namespace), what: "deleted", source })
+            }
+        }
+    }
+
+    /// Forgets an environment.
+    pub async fn forget(&self, environment: &EnvironmentName) -> Result<(), VaultError> {
+        self.drop_named(&format!("state-{environment}")).await?;
+        for name in self.names(environment).await? {
+            self.drop_named(&name).await?;
+        }
+        Ok(())
+    }
+
+    fn path(&self, name: &str) -> String {
+        let slash = if name.is_empty() { "" } else { "/" };
+        format!("/api/v1/namespaces/{}/secrets{slash}{name}", self.namespace)
+    }
+
+    fn secret(&self, environment: &EnvironmentName, name: &str, field: &str, bytes: &[u8]) -> Value {
+        let labels = BTreeMap::from([(OF, environment.as_str())]);
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "fairlead.dev/state",
+            "metadata": {"name": name, "namespace": self.namespace, "labels": labels},
+            "data": {field: STANDARD.encode(bytes)},
+        })
+    }
+
+    async fn get(&self, path: String, name: &str) -> Result<Option<Value>, VaultError> {
+        let failed = |source| VaultError::Call { name: name.to_owned(), what: "read", source };
+        match self.cluster.send(&Call::get(path)).await {
+            Ok(reply) => Ok(Some(reply.json().map_err(failed)?)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    async fn send(&self, method: Method, path: String, body: &Value) -> Result<Value, CallError> {
+        let call = Call {
+            method,
+            path,
+            body: Some(Bytes::from(body.to_string())),
+            content_type: JSON,
+            // What was sent need not come back.
+            accept: METADATA,
+            identity: None,
+        };
+        self.cluster.send(&call).await?.json()
+    }
+}
+
+fn name_of(environment: &EnvironmentName, piece: &Digest) -> String {
+    let digits = piece.as_str();
+    format!("piece-{environment}-{}", &digits[..digits.len().min(DIGITS)])
+}
+
+fn field(secret: &Value, name: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(secret["data"][name].as_str()?).ok()
+}

@@ -1,0 +1,122 @@
+//! What an app wanted, object by object, so that it can be applied again without git.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::pack::{Damage, Piece, Pieces, pack, unpack};
+use crate::object::{AppName, Digest, Gvk, ObjectKey, Place};
+use crate::plan::{Wanted, WantedApp};
+
+/// One object as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Line {
+    key: ObjectKey,
+    gvk: Gvk,
+    place: Place,
+    digest: Digest,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    wave: i32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    depends_on: Vec<ObjectKey>,
+    /// The values of a Secret are not stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    withheld: bool,
+    body: Value,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
+}
+
+/// An object that was stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StoredObject {
+    Whole(Wanted),
+    /// A Secret without its values: it can be compared and not written.
+    Withheld {
+        key: ObjectKey,
+        digest: Digest,
+    },
+}
+
+/// What an app wanted, as far as it was stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    pub app: AppName,
+    pub digest: Digest,
+    pub objects: Vec<StoredObject>,
+}
+
+impl Stored {
+    /// What was stored whole.
+    pub fn whole(self) -> impl Iterator<Item = Wanted> {
+        self.objects.into_iter().filter_map(|object| match object {
+            StoredObject::Whole(wanted) => Some(wanted),
+            StoredObject::Withheld { .. } => None,
+        })
+    }
+}
+
+fn holds_values(key: &ObjectKey) -> bool {
+    key.group.is_empty() && &*key.kind == "Secret"
+}
+
+pub fn write_good(app: &WantedApp) -> (Pieces, Vec<Piece>) {
+    let mut objects: Vec<&Wanted> = app.objects.iter().map(|object| &**object).collect();
+    objects.sort_by(|a, b| a.key.cmp(&b.key));
+    pack(objects.into_iter().map(|object| {
+        let mut body = object.value();
+        let withheld = holds_values(&object.key);
+        if withheld && let Value::Object(map) = &mut body {
+            strip_values(map);
+        }
+        let line = Line {
+            key: object.key.clone(),
+            gvk: object.gvk.clone(),
+            place: object.place.clone(),
+            digest: object.digest.clone(),
+            wave: object.wave,
+            depends_on: object.depends_on.clone(),
+            withheld,
+            body,
+        };
+        let text = serde_json::to_vec(&line).expect("an object that we wrote is JSON");
+        (Digest::of_parts([object.key.to_string().as_str()]), text)
+    }))
+}
+
+fn strip_values(secret: &mut Map<String, Value>) {
+    secret
+        .retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "type" | "immutable"));
+    // kubectl keeps a copy of everything there.
+    if let Some(Value::Object(annotations)) =
+        secret.get_mut("metadata").and_then(|meta| meta.get_mut("annotations"))
+    {
+        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+    }
+}
+
+pub fn read_good(
+    app: &AppName,
+    digest: &Digest,
+    pieces: &Pieces,
+    stored: &[Piece],
+) -> Result<Stored, Damage> {
+    let lines = unpack(pieces, stored)?;
+    let mut objects = Vec::new();
+    for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let line: Line =
+            serde_json::from_slice(line).map_err(|error| Damage::Unreadable(error.to_string()))?;
+        objects.push(if line.withheld {
+            StoredObject::Withheld { key: line.key, digest: line.digest }
+        } else {
+            let Line { key, gvk, place, digest, wave, depends_on, body, .. } = line;
+            let bare = Damage::Unreadable(format!("{key} has no metadata"));
+            let wanted = Wanted::stored(key, gvk, place, digest, wave, depends_on, body).ok_or(bare)?;
+            StoredObject::Whole(wanted)
+        });
+    }
+    Ok(Stored { app: app.clone(), digest: digest.clone(), objects })
+}

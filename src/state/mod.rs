@@ -1,0 +1,87 @@
+//! What an environment remembers outside of the agent's memory: which objects it made, and what each app ran when all was
+//! well. Decides the form; `cluster` keeps it.
+//!
+//! ```text
+//! Memory ─┬─ apps: what each ran when it last passed all its gates, and what it ran before that ([`Good`])
+//!         └─ ledger: the uid of every object that is ours ([`Ledger`])
+//! ```
+//!
+//! One small document names everything by digest; what is long stands in pieces of its own that never change ([`pack`]).
+//! So the document can be replaced by one compare-and-swap, and it never says anything of which half is missing: pieces
+//! are written before it, and dropped after it.
+
+mod document;
+mod good;
+mod ledger;
+mod pack;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+pub use document::{Document, Unreadable};
+pub use good::{Stored, StoredObject, read_good, write_good};
+pub use ledger::{Evidence, Ledger, read_ledger, write_ledger};
+pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
+
+use crate::object::{AppName, Digest, Revision};
+
+/// Everything an environment remembers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    pub apps: BTreeMap<AppName, AppMemory>,
+    pub ledger: Ledger,
+}
+
+/// What is remembered of one app.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppMemory {
+    /// What it needed: what is taken down goes in the opposite order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub depends_on: Vec<AppName>,
+    /// The newest that passed all its gates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good: Option<Good>,
+    /// The one before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Good>,
+}
+
+/// What an app wanted when it passed all its gates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Good {
+    pub digest: Digest,
+    /// The commit that brought it, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
+    pub objects: usize,
+    pub pieces: Pieces,
+}
+
+impl Memory {
+    /// Notes that an app runs `good` and is healthy. The one before stays as a second generation.
+    pub fn note_good(&mut self, app: &AppName, good: Good) {
+        let memory = self.apps.entry(app.clone()).or_default();
+        if let Some(old) = memory.last_good.replace(good)
+            && memory.last_good.as_ref().is_some_and(|new| new.digest != old.digest)
+        {
+            memory.previous = Some(old);
+        }
+    }
+
+    /// Forgets apps that are no longer there, once nothing that they made is.
+    pub fn retain_apps(&mut self, still_there: impl Fn(&AppName) -> bool) {
+        self.apps.retain(|name, _| still_there(name));
+    }
+
+    /// Every piece that it needs but those of the ledger.
+    pub fn pieces(&self) -> BTreeSet<Digest> {
+        let goods = self.apps.values().flat_map(|app| app.last_good.iter().chain(&app.previous));
+        goods.flat_map(|good| good.pieces.names().cloned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

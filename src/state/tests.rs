@@ -1,0 +1,187 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::object::{APPLIED, Live, ObjectKey};
+use crate::plan::{Known, Wanted, WantedApp};
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey::new("", "ConfigMap", Some("web"), name)
+}
+
+fn wanted(kind: &str, name: &str, body: Value) -> Arc<Wanted> {
+    let mut object =
+        json!({"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": "web"}});
+    object.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+    let digest = Digest::of_json(&object);
+    let key = ObjectKey::new("", kind, Some("web"), name);
+    let place = crate::object::Place::at(crate::object::TreePath::new("base/all.yaml").unwrap(), 3, 1);
+    let gvk = crate::object::Gvk::new("", "v1", kind);
+    Arc::new(Wanted::stored(key, gvk, place, digest, 2, vec![self::key("other")], object).unwrap())
+}
+
+fn app(objects: Vec<Arc<Wanted>>) -> WantedApp {
+    WantedApp { app: AppName::new("web").unwrap(), digest: Digest::of(b"the app"), objects }
+}
+
+/// `n` objects of about 3 KiB that hardly compress.
+fn large(n: usize) -> WantedApp {
+    let text = |n: usize| {
+        (0..32).map(|part| Digest::of(format!("{n} {part}").as_bytes()).to_string()).collect::<String>()
+    };
+    app((0..n)
+        .map(|n| wanted("ConfigMap", &format!("c-{n:05}"), json!({"data": {"text": text(n)}})))
+        .collect())
+}
+
+fn live(name: &str, uid: &str, applied: &str) -> Live {
+    let object = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
+        "name": name, "namespace": "web", "uid": uid, "resourceVersion": "1", "annotations": {APPLIED: applied},
+    }});
+    Live::read(&object).unwrap()
+}
+
+#[test]
+fn what_an_app_ran_is_read_as_it_was_written() {
+    let app = app(vec![
+        wanted("ConfigMap", "a", json!({"data": {"b": "c", "umlaut": "ä"}})),
+        wanted("Service", "s", json!({"spec": {"ports": [{"port": 80}]}})),
+    ]);
+    let (pieces, stored) = write_good(&app);
+    let read = read_good(&app.app, &app.digest, &pieces, &stored).unwrap();
+    let whole: Vec<Wanted> = read.whole().collect();
+    assert_eq!(whole, app.objects.iter().map(|object| (**object).clone()).collect::<Vec<_>>());
+}
+
+#[test]
+fn values_of_secrets_are_not_stored() {
+    let values =
+        json!({"data": {"password": "aHVudGVyMg=="}, "stringData": {"plain": "hunter2"}, "type": "Opaque"});
+    let mut secret = wanted("Secret", "s", values).value();
+    secret["metadata"]["annotations"] =
+        json!({"kubectl.kubernetes.io/last-applied-configuration": "{\"data\":\"hunter2\"}"});
+    let secret = wanted("Secret", "s", secret);
+    let app = app(vec![secret.clone()]);
+    let (pieces, stored) = write_good(&app);
+    let text = String::from_utf8(unpack(&pieces, &stored).unwrap()).unwrap();
+    for value in ["hunter2", "aHVudGVyMg", "password"] {
+        assert!(!text.contains(value), "{value} is in {text}");
+    }
+    let read = read_good(&app.app, &app.digest, &pieces, &stored).unwrap();
+    let withheld = StoredObject::Withheld { key: secret.key.clone(), digest: secret.digest.clone() };
+    assert_eq!(read.objects, [withheld]);
+}
+
+#[test]
+fn ten_thousand_objects_fit_into_pieces_of_the_size_that_a_secret_takes() {
+    let app = large(10_000);
+    let (pieces, stored) = write_good(&app);
+    assert!(stored.len() > 10, "{} pieces", stored.len());
+    assert!(stored.iter().all(|piece| piece.bytes.len() <= PIECE_LIMIT));
+    let read = read_good(&app.app, &app.digest, &pieces, &stored).unwrap();
+    assert_eq!(read.objects.len(), 10_000);
+
+    let mut ledger = Ledger::default();
+    for object in &app.objects {
+        ledger.record(&object.key, Digest::of(object.key.to_string().as_bytes()).short());
+    }
+    let (names, stored) = write_ledger(&ledger);
+    assert!(stored.iter().all(|piece| piece.bytes.len() <= PIECE_LIMIT));
+    assert_eq!(read_ledger(&names, &stored).unwrap(), ledger);
+    let memory = Memory { apps: std::iter::once((app.app.clone(), AppMemory::default())).collect(), ledger };
+    let mut memory = memory;
+    memory.note_good(&app.app, Good { digest: app.digest, revision: None, objects: 10_000, pieces });
+    let environment = crate::object::EnvironmentName::new("dev").unwrap();
+    let document = Document::new(&environment, &memory, names).write();
+    assert!(document.len() < 16 * 1024, "{} bytes", document.len());
+}
+
+#[test]
+fn one_object_larger_than_a_piece_is_split() {
+    let random: String = (0..20_000).map(|n: u32| Digest::of(&n.to_le_bytes()).to_string()).collect();
+    let app = app(vec![wanted("ConfigMap", "big", json!({"data": {"random": random}}))]);
+    let (pieces, stored) = write_good(&app);
+    assert!(stored.len() > 1);
+    assert!(stored.iter().all(|piece| piece.bytes.len() <= PIECE_LIMIT));
+    assert_eq!(
+        read_good(&app.app, &app.digest, &pieces, &stored).unwrap().whole().next().unwrap(),
+        *app.objects[0]
+    );
+}
+
+#[test]
+fn one_object_more_changes_few_pieces() {
+    let mut app = large(4_000);
+    let (_, before) = write_good(&app);
+    app.objects.insert(2_000, wanted("ConfigMap", "c-01999-new", json!({"data": {"a": "b"}})));
+    let (_, after) = write_good(&app);
+    let kept = after.iter().filter(|piece| before.contains(piece)).count();
+    assert!(after.len() - kept <= 2, "{kept} of {} pieces are as they were", after.len());
+}
+
+#[test]
+fn damage_is_found_and_named() {
+    let app = large(500);
+    let (pieces, stored) = write_good(&app);
+    let read = |stored: &[Piece]| read_good(&app.app, &app.digest, &pieces, stored).unwrap_err();
+    let last = stored.last().unwrap().name.clone();
+    assert_eq!(read(&stored[..stored.len() - 1]), Damage::Missing(last.clone()));
+    let mut swapped = stored.clone();
+    swapped.swap(0, stored.len() - 1);
+    assert_eq!(read(&swapped), Damage::Altered(stored[0].name.clone()));
+    let mut bytes = stored[0].bytes.clone();
+    bytes[10] ^= 1;
+    assert_eq!(Piece::check(&stored[0].name, bytes), Err(Damage::Altered(stored[0].name.clone())));
+    assert_eq!(Piece::check(&stored[0].name, stored[0].bytes.clone()), Ok(stored[0].clone()));
+}
+
+#[test]
+fn the_ledger_tells_our_object_from_another_of_its_name() {
+    let mut ledger = Ledger::default();
+    assert_eq!(ledger.knows(&live("a", "u-1", "d")), Known::Not);
+    ledger.intend(&key("a"), &Digest::from("d"));
+    // Made by a process that died before it heard of it.
+    assert_eq!(ledger.knows(&live("a", "u-1", "d")), Known::Same);
+    assert_eq!(ledger.knows(&live("a", "u-1", "other")), Known::Not);
+    ledger.record(&key("a"), "u-1");
+    assert_eq!(ledger.knows(&live("a", "u-1", "other")), Known::Same);
+    assert_eq!(ledger.knows(&live("a", "u-2", "d")), Known::Another);
+}
+
+#[test]
+fn two_generations_are_kept_and_no_more() {
+    let web = AppName::new("web").unwrap();
+    let good = |text: &str| {
+        let digest = Digest::of(text.as_bytes());
+        Good { digest, revision: None, objects: 0, pieces: Pieces::default() }
+    };
+    let mut memory = Memory::default();
+    for text in ["a", "b", "b", "c"] {
+        memory.note_good(&web, good(text));
+    }
+    let app = &memory.apps[&web];
+    assert_eq!((app.last_good.as_ref(), app.previous.as_ref()), (Some(&good("c")), Some(&good("b"))));
+}
+
+#[test]
+fn a_document_of_another_environment_or_a_newer_form_is_not_read() {
+    let environment = crate::object::EnvironmentName::new("dev").unwrap();
+    let other = crate::object::EnvironmentName::new("prod").unwrap();
+    let bytes = Document::new(&environment, &Memory::default(), Pieces::default()).write();
+    assert!(Document::read(&bytes, &environment).is_ok());
+    assert!(matches!(Document::read(&bytes, &other), Err(Unreadable::Foreign(_))));
+    let newer = br#"{"version": 2, "something": "else"}"#;
+    assert!(matches!(Document::read(newer, &environment), Err(Unreadable::Newer(2))));
+    assert!(matches!(Document::read(&bytes[..bytes.len() - 1], &environment), Err(Unreadable::Garbled(_))));
+}
+
+proptest! {
+    #[test]
+    fn whatever_bytes_are_stored_nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        let (pieces, mut stored) = write_good(&large(3));
+        stored[0].bytes = bytes;
+        let _ = unpack(&pieces, &stored);
+    }
+}
