@@ -17,6 +17,7 @@ mod keeper;
 mod once;
 mod plan_prune;
 mod prune;
+mod reads;
 mod removal;
 mod source;
 mod supervisor;
