@@ -82,6 +82,7 @@ pub struct Call<'a> {
 pub const JSON: &str = "application/json";
 /// Of a response that is wanted only for its metadata: the server writes less and we read less.
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const APPLY: &str = "application/apply-patch+yaml";
 
 impl<'a> Call<'a> {
@@ -102,6 +103,18 @@ impl<'a> Call<'a> {
             path: path.into(),
             body: Some(body),
             content_type: APPLY,
+            accept: METADATA,
+            identity,
+        }
+    }
+
+    /// A patch by RFC 6902, of which nothing but metadata is wanted back.
+    pub fn json_patch(path: impl Into<String>, patch: &Value, identity: Option<&'a Identity>) -> Self {
+        Self {
+            method: Method::PATCH,
+            path: path.into(),
+            body: Some(patch.to_string().into()),
+            content_type: JSON_PATCH,
             accept: METADATA,
             identity,
         }

@@ -5,6 +5,7 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::replicas::GitReplicas;
 use crate::object::{
     APPLIED, AppName, Desired, Digest, EnvironmentName, Gvk, Kinds, Manifest, ObjectKey, Place, Problem,
     Problems, Scope,
@@ -23,6 +24,8 @@ pub struct Wanted {
     pub wave: i32,
     /// `config.kubernetes.io/depends-on`.
     pub depends_on: Vec<ObjectKey>,
+    /// Whether git says how many replicas it has.
+    pub replicas: GitReplicas,
     body: Arc<[u8]>,
 }
 
@@ -39,7 +42,11 @@ impl Wanted {
     ) -> Option<Self> {
         // What has no metadata was not written by us.
         body.get("metadata").filter(|metadata| metadata.is_object())?;
-        Some(Self { key, gvk, place, digest, wave, depends_on, body: write_body(body).into() })
+        let replicas = match body["spec"].get("replicas") {
+            Some(_) => GitReplicas::Said,
+            None => GitReplicas::Absent,
+        };
+        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, body: write_body(body).into() })
     }
 
     /// The JSON that is sent where the object is not there yet.
@@ -65,6 +72,20 @@ impl Wanted {
         body
     }
 
+    /// The same without the replicas, which somebody else sets.
+    pub fn body_without_replicas(&self, uid: Option<&str>, version: Option<&str>) -> Vec<u8> {
+        let mut value = self.value();
+        if let Some(Value::Object(spec)) = value.get_mut("spec") {
+            spec.remove("replicas");
+        }
+        for (name, bound) in [("uid", uid), ("resourceVersion", version)] {
+            if let Some(bound) = bound {
+                value["metadata"][name] = bound.into();
+            }
+        }
+        write_body(value)
+    }
+
     pub fn value(&self) -> Value {
         serde_json::from_slice(&self.body).expect("we wrote this JSON ourselves")
     }
@@ -76,6 +97,21 @@ pub struct WantedApp {
     pub app: AppName,
     pub digest: Digest,
     pub objects: Vec<Arc<Wanted>>,
+}
+
+/// What an app's objects were made with, so that some of them can be made anew alone.
+#[derive(Clone, Debug)]
+pub struct Basis {
+    /// What each object was rendered to, in the order of the objects: the app's digest is made of these.
+    contents: Vec<Digest>,
+    around: Arc<Around>,
+}
+
+/// What objects of an app decide about others.
+#[derive(Debug, Default)]
+struct Around {
+    scaled: BTreeSet<(String, String, String)>,
+    own_scopes: BTreeMap<(Box<str>, Box<str>), Scope>,
 }
 
 impl WantedApp {
@@ -114,17 +150,20 @@ pub fn applyset_id(name: &str, kind: &str, group: &str) -> String {
 }
 
 /// Makes each object what will be sent. What cannot be sent is named, all of it at once.
-pub fn stamp(desired: &Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedApp, Problems> {
+///
+/// Takes what was rendered, and lets go of each object as it becomes another: an app can be large, and the two together
+/// would be the most that is ever held.
+pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedApp, Basis), Problems> {
     let mut problems = Vec::new();
     let mut objects: Vec<Arc<Wanted>> = Vec::with_capacity(desired.objects.len());
     let mut seen: BTreeMap<ObjectKey, Place> = BTreeMap::new();
-    let scaled = scaled_by_autoscalers(&desired.objects);
-    let own_scopes = scopes_of_own_crds(&desired.objects);
-    for manifest in &desired.objects {
-        let gvk = manifest.gvk();
-        let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
-        let scope = known.or_else(|| own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied());
-        match stamp_one(manifest, &desired.app, stamp, scope, &scaled) {
+    let around = Around {
+        scaled: scaled_by_autoscalers(&desired.objects),
+        own_scopes: scopes_of_own_crds(&desired.objects),
+    };
+    let (digest, contents) = (desired.digest().clone(), desired.contents().to_vec());
+    for manifest in desired.objects {
+        match stamp_one(&manifest, &desired.app, stamp, kinds, &around) {
             Ok(wanted) => {
                 if let Some(first) = seen.insert(wanted.key.clone(), wanted.place.clone()) {
                     let message = format!("{} is written twice; the first is at {first}", wanted.key);
@@ -137,31 +176,56 @@ pub fn stamp(desired: &Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedAp
     }
     Problems::check(problems)?;
     // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
-    Ok(WantedApp { app: desired.app.clone(), digest: desired.digest().clone(), objects })
+    Ok((WantedApp { app: desired.app, digest, objects }, Basis { contents, around: Arc::new(around) }))
+}
+
+/// The same app with some objects rendered anew, each at its place: the whole, and those alone. `None` where more would
+/// have to be looked at: an object became another, or is one that decides about others, or cannot be sent.
+pub fn restamp(
+    old: &WantedApp,
+    basis: &mut Basis,
+    changed: Vec<(usize, Manifest)>,
+    stamp: &Stamp,
+    kinds: &Kinds,
+) -> Option<(WantedApp, WantedApp)> {
+    let mut all = old.clone();
+    let mut only = Vec::with_capacity(changed.len());
+    for (at, manifest) in changed {
+        if scales(&manifest) || defines(&manifest) {
+            return None;
+        }
+        let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &basis.around).ok()?);
+        let (object, content) = (all.objects.get_mut(at)?, basis.contents.get_mut(at)?);
+        if object.key != wanted.key || object.gvk != wanted.gvk {
+            return None;
+        }
+        (*object, *content) = (wanted.clone(), manifest.digest());
+        only.push(wanted);
+    }
+    all.digest = Desired::digest_of(&basis.contents);
+    let only = WantedApp { app: all.app.clone(), digest: all.digest.clone(), objects: only };
+    Some((all, only))
 }
 
 fn stamp_one(
     manifest: &Manifest,
     app: &AppName,
     stamp: &Stamp,
-    scope: Option<Scope>,
-    scaled: &BTreeSet<(String, String, String)>,
+    kinds: &Kinds,
+    around: &Around,
 ) -> Result<Wanted, Problem> {
+    let gvk = manifest.gvk();
+    let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
+    let scope = known.or_else(|| around.own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied());
     let place = || manifest.origin.place.clone();
-    let mut value = manifest.value().clone();
+    let mut value = manifest.value();
     strip_nulls(&mut value);
     let root = value.as_object_mut().expect("a manifest is a map");
     root.remove("status");
     if &*manifest.gvk().kind == "Secret" && manifest.gvk().group.is_empty() {
         encode_string_data(root);
     }
-    let identity =
-        (manifest.gvk().group.to_string(), manifest.gvk().kind.to_string(), manifest.name().to_owned());
-    if scaled.contains(&identity)
-        && let Some(Value::Object(spec)) = root.get_mut("spec")
-    {
-        spec.remove("replicas");
-    }
+    let replicas = take_replicas(manifest, root, &around.scaled);
     let Some(Value::Object(metadata)) = root.get_mut("metadata") else {
         return Err(Problem::at(place(), "the object has no metadata"));
     };
@@ -220,7 +284,27 @@ fn stamp_one(
     let digest = Digest::of_json(&value);
     value["metadata"]["annotations"][APPLIED] = json!(digest.as_str());
     let body = write_body(value).into();
-    Ok(Wanted { key, gvk: manifest.gvk().clone(), place: place(), digest, wave, depends_on, body })
+    Ok(Wanted { key, gvk: manifest.gvk().clone(), place: place(), digest, wave, depends_on, replicas, body })
+}
+
+/// Whether git says how many replicas an object has. What an autoscaler of the same app sets is taken out.
+fn take_replicas(
+    manifest: &Manifest,
+    root: &mut Map<String, Value>,
+    scaled: &BTreeSet<(String, String, String)>,
+) -> GitReplicas {
+    let identity =
+        (manifest.gvk().group.to_string(), manifest.gvk().kind.to_string(), manifest.name().to_owned());
+    let Some(Value::Object(spec)) = root.get_mut("spec") else { return GitReplicas::Absent };
+    match (scaled.contains(&identity), spec.contains_key("replicas")) {
+        (true, true) => {
+            spec.remove("replicas");
+            GitReplicas::Ignored
+        }
+        (true, false) => GitReplicas::Autoscaled,
+        (false, true) => GitReplicas::Said,
+        (false, false) => GitReplicas::Absent,
+    }
 }
 
 /// Every body starts like this, so that a uid can be put in without reading it again.
@@ -272,18 +356,25 @@ fn encode_string_data(root: &mut Map<String, Value>) {
     }
 }
 
+fn scales(object: &Manifest) -> bool {
+    matches!(
+        (&*object.gvk().group, &*object.gvk().kind),
+        ("autoscaling", "HorizontalPodAutoscaler") | ("keda.sh", "ScaledObject")
+    )
+}
+
+fn defines(object: &Manifest) -> bool {
+    &*object.gvk().kind == "CustomResourceDefinition"
+}
+
 /// What an autoscaler of the same app scales: its replicas are not ours to set.
 fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, String)> {
     objects
         .iter()
-        .filter(|object| {
-            matches!(
-                (&*object.gvk().group, &*object.gvk().kind),
-                ("autoscaling", "HorizontalPodAutoscaler") | ("keda.sh", "ScaledObject")
-            )
-        })
+        .filter(|object| scales(object))
         .filter_map(|object| {
-            let target = &object.value()["spec"]["scaleTargetRef"];
+            let value = object.value();
+            let target = &value["spec"]["scaleTargetRef"];
             let api_version = target["apiVersion"].as_str().unwrap_or("apps/v1");
             let gvk = Gvk::from_api_version(api_version, target["kind"].as_str().unwrap_or("Deployment"));
             Some((gvk.group.to_string(), gvk.kind.to_string(), target["name"].as_str()?.to_owned()))
@@ -295,9 +386,10 @@ fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, Stri
 fn scopes_of_own_crds(objects: &[Manifest]) -> BTreeMap<(Box<str>, Box<str>), Scope> {
     objects
         .iter()
-        .filter(|object| &*object.gvk().kind == "CustomResourceDefinition")
+        .filter(|object| defines(object))
         .filter_map(|object| {
-            let spec = &object.value()["spec"];
+            let value = object.value();
+            let spec = &value["spec"];
             let scope = if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
             Some(((spec["group"].as_str()?.into(), spec["names"]["kind"].as_str()?.into()), scope))
         })
@@ -343,7 +435,7 @@ pub(super) mod tests {
 
     pub fn manifest(value: Value) -> Manifest {
         let place = Place::at(TreePath::new("base/all.yaml").unwrap(), 1, 1);
-        Manifest::new(value, Origin::new(place)).unwrap()
+        Manifest::new(&value, Origin::new(place)).unwrap()
     }
 
     pub fn wanted(objects: Vec<Value>) -> Result<WantedApp, Problems> {
@@ -359,7 +451,7 @@ pub(super) mod tests {
             depends_on_annotation: "config.kubernetes.io/depends-on",
             default_namespace: Some("web"),
         };
-        stamp(&desired, &marks, &kinds())
+        stamp(desired, &marks, &kinds()).map(|(app, _)| app)
     }
 
     pub fn object(api_version: &str, kind: &str, name: &str) -> Value {

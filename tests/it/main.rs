@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start programs, read files and clocks")]
 
+mod adopt;
 mod authority;
 mod bed;
 mod cli;
@@ -17,6 +18,8 @@ mod preempt;
 mod prune;
 mod quiet;
 mod removal;
+mod replicas;
+mod restore;
 mod rollout;
 mod schema;
 mod source;

@@ -10,6 +10,7 @@ pub mod manifests;
 mod proxy;
 pub mod rbac;
 mod repo;
+mod seen;
 #[allow(dead_code, reason = "the tests of git ask it for more")]
 #[path = "../../git/web.rs"]
 pub mod web;
@@ -29,6 +30,7 @@ pub use api::Api;
 pub use controlplane::ControlPlane;
 pub use proxy::{Behind, Class, Effect, End, Fault, Proxy, Record, SAYS};
 pub use repo::{Repo, git_command};
+pub use seen::Seen;
 pub use webhook::Webhook;
 
 /// Runs clients and proxies; the tests themselves are plain threads.
