@@ -122,7 +122,8 @@ pub fn tell(control_plane: &Arc<ControlPlane>, harm: Option<&Harm>) -> Told {
         proxy.attach(crew.agent("a").terminator());
         proxy.set(Fault::nth(Class::Write, 2, Effect::Tell));
     }
-    let (path, config) = bed.config("{name: web, path: web}", "rollout: {timeout: 60s}");
+    // A rollout that is refused halts, and is told: the way back has its own tests.
+    let (path, config) = bed.config("{name: web, path: web}", "rollout: {timeout: 60s, onFailure: halt}");
     let second = bed.commit(&[(&path, &config), ("web/all.yaml", &cast.web(2))]);
     ready(&mut crew, &second, harm);
     wait(&mut crew, "what left git is deleted", harm, |bed| {
