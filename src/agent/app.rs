@@ -165,6 +165,7 @@ impl App {
     }
 
     fn preempt(&mut self) {
+        self.forget_needed();
         if let Some(busy) = &self.busy {
             busy.stop.cancel();
         }
@@ -266,6 +267,7 @@ impl App {
         self.suspended = None;
         if found.is_empty() {
             self.refused = None;
+            self.forget_needed();
             if self.effective.as_ref() == Some(&wanted.digest) {
                 return rest;
             }
