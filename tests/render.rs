@@ -6,19 +6,18 @@
 #[path = "render_support/mod.rs"]
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use fairlead::object::TreePath;
-use fairlead::render::{Limits, build};
+use fairlead::object::{Manifest, MemoryTree, TreePath};
+use fairlead::render::{Cache, Limits, again, build, build_keeping};
 use support::{Verdict, case_folders, compare, expected, judge, memory_tree};
 
 fn ours(root: &Path, folder: &str) -> Verdict {
     let tree = memory_tree(root);
     let folder = TreePath::new(folder).expect("a case's folder is a path");
     match build(&tree, &folder, &Limits::default()) {
-        Ok((objects, _)) => {
-            Verdict::Objects(objects.into_iter().map(|object| object.value().clone()).collect())
-        }
+        Ok((objects, _)) => Verdict::Objects(objects.into_iter().map(|object| object.value()).collect()),
         Err(problems) => Verdict::Refused(problems.to_string()),
     }
 }
@@ -105,6 +104,65 @@ fn random_trees_render_as_the_judge_says() {
     );
     let shown: Vec<&str> = failures.iter().map(String::as_str).take(40).collect();
     assert!(failures.is_empty(), "{} of {count} trees differ:\n{}", failures.len(), shown.join("\n"));
+}
+
+/// A render after a small change gives what a whole one does, or leaves it to that.
+#[test]
+fn after_a_change_of_one_line_the_short_way_ends_where_the_whole_one_does() {
+    let limits = Limits::default();
+    let folder = TreePath::new("overlay").expect("a path");
+    let (mut short, mut whole) = (0, 0);
+    for seed in 1..=1_500 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let files: BTreeMap<String, String> =
+            support::random::Tree::new(&mut rng).files.into_iter().collect();
+        let tree = |files: &BTreeMap<String, String>| {
+            MemoryTree::new(files.iter().map(|(path, text)| (path.as_str(), text))).expect("paths are paths")
+        };
+        let Ok((before, _, kept)) = build_keeping(&tree(&files), &folder, &limits, &Cache::none()) else {
+            continue;
+        };
+        for path in files.keys() {
+            let changed = change_a_line(&files[path], &mut rng);
+            let mut files = files.clone();
+            files.insert(path.clone(), changed);
+            let tree = tree(&files);
+            let path = TreePath::new(path).expect("a path");
+            let Some(again) = again(&tree, &kept, &BTreeSet::from([path.clone()]), &limits) else {
+                whole += 1;
+                continue;
+            };
+            short += 1;
+            let mut now: Vec<Manifest> = before.clone();
+            for (at, manifest) in again {
+                now[at] = manifest;
+            }
+            let wanted = match build(&tree, &folder, &limits) {
+                Ok((wanted, _)) => wanted,
+                Err(problems) => panic!("seed {seed}, {path}: refused by the whole render: {problems}"),
+            };
+            let texts = |manifests: &[Manifest]| -> Vec<String> {
+                manifests.iter().map(|manifest| manifest.json().to_owned()).collect()
+            };
+            assert_eq!(texts(&now), texts(&wanted), "seed {seed}, {path}");
+        }
+    }
+    assert!(short > 500 && whole > 500, "{short} changes went the short way, {whole} the whole");
+}
+
+/// Another value, another key, another indentation, or a line less.
+fn change_a_line(text: &str, rng: &mut fastrand::Rng) -> String {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let at = rng.usize(..lines.len().max(1));
+    let Some(line) = lines.get_mut(at) else { return text.to_owned() };
+    match rng.u8(..8) {
+        0 => drop(lines.remove(at)),
+        1 => line.insert(0, ' '),
+        2 => *line = line.replacen(':', "s:", 1),
+        3 => line.push_str(" # but why"),
+        _ => line.push('7'),
+    }
+    lines.join("\n") + "\n"
 }
 
 /// What `docs/overlays.md` lists: where the judge loses something or leaves its own directives in the output.

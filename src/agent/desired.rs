@@ -2,14 +2,15 @@
 //! app none of whose files changed is not rendered again.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use super::reads::{Difference, ReadSet, Recording};
 use crate::api::{Adopt, AppSpec, EnvironmentConfig, names};
 use crate::object::{
-    AppName, Blob, Desired, Digest, Entry, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext,
-    Tool, Tree, TreeError, TreePath,
+    AppName, Desired, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext, Tool, Tree, TreeError,
+    TreePath,
 };
-use crate::plan::{Stamp, WantedApp, stamp};
+use crate::plan::{Basis, Stamp, WantedApp, restamp, stamp};
 use crate::policy::{Grant, granted};
 use crate::render::{self, AppSource, Rendered};
 use crate::yaml;
@@ -47,6 +48,31 @@ impl Scope {
     ) -> Result<Self, TreeError> {
         let path = TreePath::new(&format!("environments/{environment}"))?;
         Ok(Self { environment, path, grants: None, default_namespace })
+    }
+
+    /// What marks this environment's objects.
+    fn marks(&self) -> Stamp<'_> {
+        Stamp {
+            environment: &self.environment,
+            environment_label: names::ENVIRONMENT_LABEL,
+            app_label: names::APP_LABEL,
+            part_of_label: names::APPLYSET_PART_OF,
+            wave_annotation: names::WAVE_ANNOTATION,
+            depends_on_annotation: names::DEPENDS_ON_ANNOTATION,
+            default_namespace: self.namespace(),
+        }
+    }
+
+    /// Whether this environment is granted all that is wanted.
+    fn check(&self, wanted: &WantedApp, kinds: &Kinds) -> Result<(), Problems> {
+        let Some(grants) = &self.grants else { return Ok(()) };
+        let grant = Grant {
+            environment: self.environment.as_str(),
+            namespaces: &grants.namespaces,
+            cluster_kinds: &grants.cluster_kinds,
+            regions: &grants.regions,
+        };
+        granted(wanted, &grant, kinds)
     }
 
     fn namespace(&self) -> Option<&str> {
@@ -175,7 +201,7 @@ pub fn render_app(
     app: &AppSpec,
     limits: &render::Limits,
     cache: &render::Cache,
-) -> Result<Desired, Problems> {
+) -> Result<(Desired, render::Kept), Problems> {
     let context = RenderContext {
         environment: scope.environment.clone(),
         app: app.name.clone(),
@@ -209,7 +235,7 @@ pub fn render_app(
         }
     };
     match render::render(tree, &source, &context, limits, cache)? {
-        Rendered::Done(desired) => Ok(desired),
+        Rendered::Done(desired, kept) => Ok((desired, kept)),
         Rendered::NeedChart(_) => {
             let problem =
                 Problem::new(format!("the app {} is a chart, and charts are not rendered yet", app.name));
@@ -219,27 +245,10 @@ pub fn render_app(
 }
 
 /// Makes what an app rendered to what will be sent, if its environment is granted all of it.
-pub fn want(desired: &Desired, scope: &Scope, kinds: &Kinds) -> Result<WantedApp, Problems> {
-    let marks = Stamp {
-        environment: &scope.environment,
-        environment_label: names::ENVIRONMENT_LABEL,
-        app_label: names::APP_LABEL,
-        part_of_label: names::APPLYSET_PART_OF,
-        wave_annotation: names::WAVE_ANNOTATION,
-        depends_on_annotation: names::DEPENDS_ON_ANNOTATION,
-        default_namespace: scope.namespace(),
-    };
-    let wanted = stamp(desired, &marks, kinds)?;
-    if let Some(grants) = &scope.grants {
-        let grant = Grant {
-            environment: scope.environment.as_str(),
-            namespaces: &grants.namespaces,
-            cluster_kinds: &grants.cluster_kinds,
-            regions: &grants.regions,
-        };
-        granted(&wanted, &grant, kinds)?;
-    }
-    Ok(wanted)
+pub fn want(desired: Desired, scope: &Scope, kinds: &Kinds) -> Result<(WantedApp, Basis), Problems> {
+    let (wanted, basis) = stamp(desired, &scope.marks(), kinds)?;
+    scope.check(&wanted, kinds)?;
+    Ok((wanted, basis))
 }
 
 /// One app of a revision: what it wants, or what is wrong with its files.
@@ -263,7 +272,32 @@ struct Remembered {
     scope: Scope,
     kinds: Arc<Kinds>,
     reads: ReadSet,
+    kept: render::Kept,
+    basis: Basis,
     wanted: Arc<WantedApp>,
+}
+
+impl Remembered {
+    /// What this app is at a newer revision, where that can be told without rendering all of it.
+    fn at(mut self, tree: &dyn Tree, limits: &render::Limits) -> Result<Self, Self> {
+        let changed = match self.reads.compare(tree) {
+            Difference::None => return Ok(self),
+            Difference::Content(changed) => changed,
+            Difference::Other => return Err(self),
+        };
+        let mut again = || {
+            let objects = render::again(tree, &self.kept, &changed, limits)?;
+            let (wanted, basis) = (&self.wanted, &mut self.basis);
+            let (all, only) = restamp(wanted, basis, objects, &self.scope.marks(), &self.kinds)?;
+            self.scope.check(&only, &self.kinds).ok()?;
+            Some(all)
+        };
+        let Some(wanted) = again() else { return Err(self) };
+        if self.reads.move_to(tree, &changed).is_err() {
+            return Err(self);
+        }
+        Ok(Self { wanted: Arc::new(wanted), ..self })
+    }
 }
 
 /// Everything a revision says for an environment. An app whose files are wrong harms only itself.
@@ -281,87 +315,133 @@ pub fn desire(
     // Shared by the apps of one revision, which have bases in common; kept no longer, for parsed files are large.
     let cache = render::Cache::new();
     for app in &config.apps {
-        let old = memo.apps.remove(&app.name);
-        let still_holds = |known: &Remembered| {
+        let mut old = memo.apps.remove(&app.name);
+        let is_for_the_same = |known: &Remembered| {
             known.spec == *app
                 && known.region == region
                 && known.scope == *scope
                 && (Arc::ptr_eq(&known.kinds, kinds) || *known.kinds == **kinds)
-                && known.reads.still_holds(tree)
         };
-        if let Some(known) = old.as_ref().filter(|known| still_holds(known)) {
-            apps.push((app.clone(), Ok(known.wanted.clone())));
-            fresh.extend(old.map(|known| (app.name.clone(), known)));
-            continue;
+        if old.as_ref().is_some_and(is_for_the_same) {
+            match old.take().map(|known| known.at(tree, limits)) {
+                Some(Ok(known)) => {
+                    apps.push((app.clone(), Ok(known.wanted.clone())));
+                    fresh.insert(app.name.clone(), known);
+                    continue;
+                }
+                Some(Err(known)) => old = Some(known),
+                None => {}
+            }
         }
-        let recording = Recording { tree, reads: Mutex::default() };
+        let recording = Recording::new(tree);
         let made = render_app(&recording, scope, &config, app, limits, &cache)
-            .and_then(|desired| want(&desired, scope, kinds))
-            .map(|wanted| {
-                Arc::new(match &old {
-                    Some(old) => wanted.sharing(&old.wanted),
-                    None => wanted,
-                })
+            .and_then(|(desired, kept)| Ok((want(desired, scope, kinds)?, kept)));
+        let made = made.map(|((wanted, basis), kept)| {
+            let wanted = Arc::new(match &old {
+                Some(old) => wanted.sharing(&old.wanted),
+                None => wanted,
             });
-        if let Ok(wanted) = &made {
-            let reads = recording.reads.into_inner().unwrap_or_default();
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
-            fresh.insert(
-                app.name.clone(),
-                Remembered { spec, region, scope, kinds, reads, wanted: wanted.clone() },
-            );
-        }
+            let (reads, made) = (recording.into_reads(), wanted.clone());
+            let known = Remembered { spec, region, scope, kinds, reads, kept, basis, wanted };
+            fresh.insert(app.name.clone(), known);
+            made
+        });
         apps.push((app.clone(), made));
     }
     memo.apps = fresh;
     Ok(Desire { config, apps })
 }
 
-/// What was looked at, and the id of what was there.
-#[derive(Default)]
-struct ReadSet(BTreeMap<TreePath, Option<Digest>>);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{EnvironmentName, MemoryTree};
+    use crate::schema;
 
-impl ReadSet {
-    fn still_holds(&self, tree: &dyn Tree) -> bool {
-        self.0.iter().all(|(path, id)| match tree.entry(path) {
-            Ok(entry) => entry.map(|entry| entry.id) == *id,
-            Err(_) => false,
-        })
+    const DEPLOYMENT: &str =
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n";
+    const HPA: &str = "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\n\
+                       spec: {scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}}\n";
+    const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n";
+
+    struct Bed {
+        files: BTreeMap<&'static str, String>,
+        memo: Memo,
+        kinds: Arc<Kinds>,
     }
-}
 
-/// A tree that notes what is asked of it.
-struct Recording<'a> {
-    tree: &'a dyn Tree,
-    reads: Mutex<ReadSet>,
-}
+    impl Bed {
+        fn new() -> Self {
+            let config = "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\nspec:\n  apps:\n  \
+                          - {name: over, path: over}\n  - {name: plain, path: plain}\n";
+            let files = [
+                ("environments/dev/environment.yaml", config),
+                ("base/kustomization.yaml", "resources: [web.yaml, map.yaml]\n"),
+                ("base/web.yaml", DEPLOYMENT),
+                ("base/map.yaml", MAP),
+                ("over/kustomization.yaml", "resources: [../base]\nnamePrefix: x-\n"),
+                ("plain/web.yaml", DEPLOYMENT),
+                ("plain/map.yaml", MAP),
+                ("plain/hpa.yaml", HPA),
+            ];
+            let files = files.into_iter().map(|(path, text)| (path, text.to_owned())).collect();
+            Self { files, memo: Memo::default(), kinds: Arc::new(schema::builtin().kinds().clone()) }
+        }
 
-impl Recording<'_> {
-    fn note(&self, path: &TreePath, id: Option<Digest>) {
-        if let Ok(mut reads) = self.reads.lock() {
-            reads.0.insert(path.clone(), id);
+        fn render(&mut self) -> Vec<Arc<WantedApp>> {
+            let tree = MemoryTree::new(self.files.iter().map(|(path, text)| (*path, text))).unwrap();
+            let name = EnvironmentName::new("dev").unwrap();
+            let scope = Scope::unbound(name, Some("default".to_owned())).unwrap();
+            let limits = render::Limits::default();
+            let desire = |memo: &mut Memo| {
+                let desire = desire(&tree, &scope, &self.kinds, memo, &limits).unwrap();
+                desire.apps.into_iter().map(|(_, app)| app.unwrap()).collect::<Vec<_>>()
+            };
+            let (kept, anew) = (desire(&mut self.memo), desire(&mut Memo::default()));
+            for (kept, anew) in kept.iter().zip(&anew) {
+                assert_eq!(kept.objects, anew.objects, "what is kept is what a whole render gives");
+                assert_eq!(kept.digest, anew.digest);
+            }
+            kept
         }
     }
-}
 
-impl Tree for Recording<'_> {
-    fn entry(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
-        let entry = self.tree.entry(path)?;
-        self.note(path, entry.as_ref().map(|entry| entry.id.clone()));
-        Ok(entry)
+    #[test]
+    fn a_change_of_one_file_touches_the_objects_of_that_file() {
+        let mut bed = Bed::new();
+        let before = bed.render();
+        assert!(bed.render().iter().zip(&before).all(|(now, before)| Arc::ptr_eq(now, before)));
+        bed.files.insert("base/map.yaml", MAP.replace("a: b", "a: c"));
+        let now = bed.render();
+        assert!(Arc::ptr_eq(&now[1], &before[1]), "the other app does not read that file");
+        assert_ne!(now[0].digest, before[0].digest);
+        let same =
+            now[0].objects.iter().zip(&before[0].objects).filter(|(now, before)| Arc::ptr_eq(now, before));
+        assert_eq!(same.count(), 1);
+        bed.files.insert("plain/map.yaml", MAP.replace("a: b", "a: d"));
+        let last = bed.render();
+        assert!(Arc::ptr_eq(&last[0], &now[0]));
+        let same =
+            last[1].objects.iter().zip(&now[1].objects).filter(|(now, before)| Arc::ptr_eq(now, before));
+        assert_eq!(same.count(), 2);
     }
 
-    fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {
-        let id = self.tree.entry(folder)?.map(|entry| entry.id);
-        self.note(folder, id);
-        self.tree.list(folder)
-    }
-
-    fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {
-        let blob = self.tree.read(path, limit)?;
-        // The id of the entry, which a link to the file has too.
-        let id = self.tree.entry(path)?.map(|entry| entry.id);
-        self.note(path, id);
-        Ok(blob)
+    #[test]
+    fn what_decides_about_others_is_not_changed_alone() {
+        let mut bed = Bed::new();
+        bed.render();
+        // Now it scales another, and the replicas of web are ours again.
+        bed.files.insert("plain/hpa.yaml", HPA.replace("Deployment, name: web", "Deployment, name: other"));
+        bed.render();
+        // An object that becomes another, one more, one less.
+        bed.files.insert("base/map.yaml", MAP.replace("name: m", "name: n"));
+        bed.render();
+        bed.files.insert("base/map.yaml", format!("{MAP}---\n{}", MAP.replace("name: m", "name: n")));
+        bed.render();
+        bed.files.remove("plain/map.yaml");
+        bed.render();
+        bed.files.insert("over/kustomization.yaml", "resources: [../base]\nnamePrefix: y-\n".to_owned());
+        bed.render();
     }
 }

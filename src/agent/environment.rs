@@ -121,6 +121,8 @@ impl EnvironmentLoop {
             match prepared {
                 Ok(()) => {
                     if let Some((_, driver)) = &mut self.driver {
+                        let retry = environment.annotations().get(names::RETRY_ANNOTATION);
+                        driver.hear(retry.map(String::as_str));
                         again = driver.turn(environment.spec.suspended, Timestamp::now());
                         if driver.left().is_some() {
                             // Nothing else will happen here.

@@ -247,6 +247,10 @@ pub enum AppPhase {
     Waiting,
     /// A gate did not open in time.
     Halted,
+    /// What git says failed, and what ran before is put back.
+    Restoring,
+    /// What git says failed, and what ran before runs again.
+    Restored,
     /// Runs what git says, and passed its gates.
     Ready,
     /// Would change, but the environment is suspended.
@@ -263,6 +267,8 @@ impl AppPhase {
             Self::Applying => "Applying",
             Self::Waiting => "Waiting",
             Self::Halted => "Halted",
+            Self::Restoring => "Restoring",
+            Self::Restored => "Restored",
             Self::Ready => "Ready",
             Self::Suspended => "Suspended",
         }

@@ -64,7 +64,7 @@ pub async fn roll_out(once: &Once, tree: &dyn Tree) -> Outcome {
     }
     Ok(if stuck.is_empty() {
         Exit::Done
-    } else if stuck.iter().any(|app| app.phase == AppPhase::Halted) {
+    } else if stuck.iter().any(|app| matches!(app.phase, AppPhase::Halted | AppPhase::Restored)) {
         Exit::GateFailed
     } else {
         Exit::Input

@@ -27,6 +27,9 @@ pub struct Arguments {
     output: Format,
 }
 
+/// Bytes of YAML that are written at once.
+const PIECE: usize = 256 << 10;
+
 pub fn run(arguments: &Arguments) -> Outcome {
     let limits = render::Limits::default();
     let (objects, notes) = match (&arguments.folder, &arguments.env) {
@@ -43,7 +46,21 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     match arguments.output {
         Format::Json => print_value(&objects.iter().map(Manifest::value).collect::<Vec<_>>(), Format::Json)?,
-        Format::Text | Format::Yaml => print(&yaml::write_all(objects.iter().map(Manifest::value))),
+        // Piece by piece, so that the whole output never is in memory too.
+        Format::Text | Format::Yaml => {
+            let mut text = String::new();
+            for (nth, object) in objects.into_iter().enumerate() {
+                if nth > 0 {
+                    text.push_str("---\n");
+                }
+                yaml::write_json(object.json(), &mut text);
+                if text.len() > PIECE {
+                    print(&text);
+                    text.clear();
+                }
+            }
+            print(&text);
+        }
     }
     Ok(Exit::Done)
 }
@@ -63,7 +80,7 @@ fn of_environment(
     for app in chosen {
         any = true;
         match render_app(&*repo.tree, &scope, &config, app, limits, &cache) {
-            Ok(desired) => {
+            Ok((desired, _)) => {
                 notes.extend(desired.notes);
                 objects.extend(desired.objects);
             }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::failure::Failure;
-use crate::git::{FolderTree, Local};
+use crate::git::{FolderTree, Local, repository_around};
 use crate::object::{EnvironmentName, Tree, TreePath};
 
 /// Which files.
@@ -37,9 +37,9 @@ impl RepoArguments {
                 Ok(Repo { tree, revision: Some(revision.short().to_owned()), root: local.root().to_owned() })
             }
             None => {
-                let root = match Local::open(&folder) {
+                let root = match repository_around(&folder) {
                     // Only a repository that holds environments is the infra repository; a folder in another is its own.
-                    Ok(local) if !folder.join("environments").is_dir() => local.root().to_owned(),
+                    Some(root) if !folder.join("environments").is_dir() => root,
                     _ => folder,
                 };
                 open_folder(root)
@@ -51,10 +51,7 @@ impl RepoArguments {
 /// One folder as `kustomize build` takes it: what it names may lie beside it or above it, within its repository.
 pub fn open_around(folder: &Path) -> Result<(Repo, TreePath), Failure> {
     let folder = canonical(folder)?;
-    let root = Local::open(&folder)
-        .ok()
-        .and_then(|local| canonical(local.root()).ok())
-        .unwrap_or_else(|| "/".into());
+    let root = repository_around(&folder).unwrap_or_else(|| "/".into());
     let repo = open_folder(root)?;
     let path = repo.path_of(&folder)?;
     Ok((repo, path))

@@ -84,7 +84,9 @@ fn check(
             let rendered: Vec<_> = config
                 .apps
                 .iter()
-                .map(|app| render_app(&*repo.tree, &scope, &config, app, &limits, cache))
+                .map(|app| {
+                    render_app(&*repo.tree, &scope, &config, app, &limits, cache).map(|(desired, _)| desired)
+                })
                 .collect();
             // One app may bring the definition of what another one holds.
             let own: HashSet<(String, String)> =
@@ -95,7 +97,7 @@ fn check(
                     findings.objects += desired.objects.len();
                     findings.notes.extend(desired.notes.iter().cloned());
                     shapes(&desired, &own)?;
-                    let wanted = want(&desired, &scope, schema::builtin().kinds())?;
+                    let (wanted, _) = want(desired, &scope, schema::builtin().kinds())?;
                     plan::order(&wanted.objects).map(drop)
                 });
                 if let Err(problems) = judged {
@@ -111,9 +113,11 @@ fn check(
 
 /// The group and kind that a CustomResourceDefinition brings.
 fn defines(object: &Manifest) -> Option<(String, String)> {
+    if &*object.gvk().kind != "CustomResourceDefinition" {
+        return None;
+    }
     let spec = &object.value()["spec"];
-    (&*object.gvk().kind == "CustomResourceDefinition")
-        .then(|| Some((spec["group"].as_str()?.to_owned(), spec["names"]["kind"].as_str()?.to_owned())))?
+    Some((spec["group"].as_str()?.to_owned(), spec["names"]["kind"].as_str()?.to_owned()))
 }
 
 /// What the built-in schemas say of an app's objects: removed versions, unknown kinds of Kubernetes' own groups, unknown
@@ -135,7 +139,7 @@ fn shapes(desired: &Desired, own: &HashSet<(String, String)>) -> Result<(), Prob
                 None => problem,
             });
         } else if builtin.kind(gvk).is_some() {
-            for finding in schema::check(builtin, gvk, object.value()) {
+            for finding in schema::check(builtin, gvk, &object.value()) {
                 found.push(Problem::at(place(), format!("{}: {finding}", object.key())));
             }
         } else if builtin.owns_group(&gvk.group) {

@@ -22,6 +22,9 @@ const CONCURRENT_CALLS: usize = 8;
 const TRY_TIMEOUT: Duration = Duration::from_secs(34);
 /// All tries of one call together.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that something is expected of and that says nothing for so long is dead: one that was forgotten on the way
+/// never ends by itself. Watches are never so quiet, for the server sends a bookmark about once a minute.
+const SILENCE: Duration = Duration::from_secs(90);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
@@ -201,6 +204,10 @@ impl Cluster {
 
     pub fn with_config(mut config: kube::Config, fence: &Fence) -> Result<Self, ConnectError> {
         config.default_retry = false; // It sleeps for up to 1000 s; ours is below.
+        config.read_timeout.get_or_insert(SILENCE);
+        config.write_timeout.get_or_insert(SILENCE);
+        // Silence between two requests is not counted.
+        config.reset_reader_on_write = true;
         let default_namespace = config.default_namespace.as_str().into();
         // Two clients have two sets of connections: heartbeats do not queue behind what they guard.
         let unfenced = kube::Client::try_from(config.clone()).map_err(ConnectError::Client)?;

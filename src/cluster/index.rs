@@ -9,20 +9,22 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::autoscalers::{self, Autoscalers};
 use super::discovery::Session;
+use super::watching;
 use crate::health::{self, Health, Status};
 use crate::object::{Gvk, Live, ObjectKey};
 use crate::plan::{Inventory, Lookup, Wanted};
 
 /// How long a first listing may take before a plan goes on without it, as an error.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
-/// The server ends a watch after this many seconds and it begins anew: so a connection that died silently is noticed.
+/// The server ends a watch after this many seconds and it begins anew, so that watches do not stay with one server of
+/// several for ever.
 pub const WATCH_SECONDS: u32 = 240;
 
 /// An object as the index holds it.
@@ -307,7 +309,7 @@ impl Index {
                 Some(namespace) => Api::namespaced_with(client, namespace, &resource),
                 None => Api::all_with(client, &resource),
             };
-            let events = watcher(api, config).default_backoff();
+            let events = watching::watch(api, config);
             let read = |object: PartialObjectMeta<DynamicObject>| {
                 let live = Live::from_meta(gvk.clone(), &object.metadata)?;
                 let status = if live.deleting { Status::Terminating } else { Status::Healthy };
@@ -317,7 +319,7 @@ impl Index {
             self.take(&watched, events, read, &say).await;
         } else {
             let api: Api<DynamicObject> = Api::all_with(client, &resource);
-            let events = watcher(api, config).default_backoff();
+            let events = watching::watch(api, config);
             let (api_version, kind) = (gvk.api_version(), gvk.kind.to_string());
             let read = |mut object: DynamicObject| {
                 let live = Live::from_meta(gvk.clone(), &object.metadata)?;

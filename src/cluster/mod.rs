@@ -18,6 +18,7 @@ mod prove;
 mod prune;
 mod refusal;
 mod vault;
+mod watching;
 
 pub use apply::{Outcome, WaveOutcome, apply_wave};
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};

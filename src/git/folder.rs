@@ -1,6 +1,6 @@
 //! A working folder on disk as a tree, for `--repo DIR`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::links::{Child, ChildKind, Links, Source};
 use super::objects::lock;
-use crate::object::{Blob, Digest, Entry, Tree, TreeError, TreePath};
+use crate::object::{Blob, Digest, Entry, EntryKind, Tree, TreeError, TreePath};
 
 /// An id is worth at most this much reading. A working folder also holds build output, of any size; a folder with more
 /// than this gets an id of its own that equals no other.
@@ -18,6 +18,18 @@ const HASHED_BYTES: u64 = 64 << 20;
 
 /// Deeper folders get an id of their own too.
 const MAX_DEPTH: usize = 64;
+
+/// The work tree that a folder lies in, or the bare repository; as git finds it, and without libgit2, which would take
+/// longer to begin than a small render takes in all.
+pub fn repository_around(folder: &Path) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    let is_repository = |path: &Path| path.join("HEAD").is_file() && path.join("objects").is_dir();
+    let holds = |path: &&Path| {
+        let git = path.join(".git");
+        git.is_file() || is_repository(&git) || is_repository(path) && path.join("refs").is_dir()
+    };
+    folder.ancestors().find(holds).map(Path::to_owned)
+}
 
 /// The files of a folder, as they are on disk when they are read; `.git` is left out.
 ///
@@ -30,7 +42,8 @@ impl FolderTree {
         if !root.is_dir() {
             return Err(io::Error::from(io::ErrorKind::NotADirectory));
         }
-        Ok(Self(Links(Disk { root, ids: Mutex::default(), nonce: fastrand::u64(..) })))
+        let disk = Disk { root, ids: Mutex::default(), folders: Mutex::default(), nonce: fastrand::u64(..) };
+        Ok(Self(Links(disk)))
     }
 }
 
@@ -44,15 +57,20 @@ impl Tree for FolderTree {
     }
 
     fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {
-        let blob = self.0.read(path, limit)?;
-        // The id of what was read, not of what is there by now.
-        Ok(Blob { id: Digest::of(&blob.bytes), ..blob })
+        self.0.read(path, limit)
+    }
+
+    fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        self.0.kind(path)
     }
 }
 
 struct Disk {
     root: PathBuf,
     ids: Mutex<HashMap<TreePath, Digest>>,
+    /// Folders that were passed through. A name is looked up by itself: to list its folder each time would cost the
+    /// square of a folder's files.
+    folders: Mutex<HashSet<TreePath>>,
     nonce: u64,
 }
 
@@ -157,6 +175,39 @@ impl Source for Disk {
         });
         children.dedup_by(|a, b| a.name == b.name);
         Ok(children.into())
+    }
+
+    fn child(&self, path: &TreePath, _: &(), name: &str) -> Result<Option<Child<()>>, TreeError> {
+        let found = |kind| Ok(Some(Child { name: name.into(), kind, key: () }));
+        if name == ".git" || name.contains('\0') {
+            return Ok(None);
+        }
+        let below = path.child(name);
+        if lock(&self.folders).contains(&below) {
+            return found(ChildKind::Folder);
+        }
+        let kind = match fs::symlink_metadata(self.place(&below)) {
+            Ok(facts) => facts.file_type(),
+            // A name that is not UTF-8 is shown with this character, and found by how it is shown.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && name.contains('\u{fffd}') => {
+                return Ok(self.children(path, &())?.iter().find(|child| *child.name == *name).cloned());
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            // Longer than any name can be.
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Ok(None),
+            Err(error) => return Err(unreadable(&below, &error)),
+        };
+        match kind {
+            kind if kind.is_symlink() => found(ChildKind::Link),
+            kind if kind.is_dir() => {
+                lock(&self.folders).insert(below);
+                found(ChildKind::Folder)
+            }
+            kind if kind.is_file() => found(ChildKind::File),
+            _ => Ok(None),
+        }
     }
 
     fn read(&self, path: &TreePath, _: &(), limit: u64) -> Result<Vec<u8>, TreeError> {

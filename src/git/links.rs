@@ -36,6 +36,16 @@ pub(super) trait Source: Send + Sync {
     fn root(&self) -> Self::Key;
     /// Sorted by name, names unique.
     fn children(&self, path: &TreePath, key: &Self::Key) -> Result<Arc<[Child<Self::Key>]>, TreeError>;
+    /// One of them.
+    fn child(
+        &self,
+        path: &TreePath,
+        key: &Self::Key,
+        name: &str,
+    ) -> Result<Option<Child<Self::Key>>, TreeError> {
+        let children = self.children(path, key)?;
+        Ok(children.binary_search_by(|child| (*child.name).cmp(name)).ok().map(|at| children[at].clone()))
+    }
     /// A file's content, or a link's text.
     fn read(&self, path: &TreePath, key: &Self::Key, limit: u64) -> Result<Vec<u8>, TreeError>;
     /// The id of a file, or of a link's text.
@@ -100,11 +110,7 @@ impl<S: Source> Links<S> {
                 here = here.above.clone().ok_or(Stop::Missing)?;
                 continue;
             }
-            let children = self.0.children(&here.path, &here.key)?;
-            let child = match children.binary_search_by(|child| (*child.name).cmp(name)) {
-                Ok(at) => &children[at],
-                Err(_) => return Err(Stop::Missing),
-            };
+            let child = &self.0.child(&here.path, &here.key, name)?.ok_or(Stop::Missing)?;
             let last = part + 1 == names.len();
             let node = self.follow(&here, child, from).map_err(|stop| match stop {
                 Stop::Missing | Stop::BadLink { .. } => Stop::BadLink { part, link: child.key.clone() },
@@ -207,6 +213,19 @@ impl<S: Source> Tree for Links<S> {
         }
     }
 
+    fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        let parts = path.as_str().split('/').count();
+        match self.resolve(path, &mut Vec::new()) {
+            Ok(Node::Folder(_)) => Ok(Some(EntryKind::Folder)),
+            Ok(Node::File(..)) => Ok(Some(EntryKind::File)),
+            Ok(Node::Submodule(..)) => Ok(Some(EntryKind::Submodule)),
+            Ok(Node::BadName) => Ok(Some(EntryKind::BadName)),
+            Err(Stop::Missing) => Ok(None),
+            Err(Stop::BadLink { part, .. }) if part + 1 == parts => Ok(Some(EntryKind::BadLink)),
+            Err(stop) => Err(self.fail(path, stop)),
+        }
+    }
+
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {
         let mut from = Vec::new();
         let here = match self.resolve(folder, &mut from).map_err(|stop| self.fail(folder, stop))? {
@@ -234,7 +253,7 @@ impl<S: Source> Tree for Links<S> {
                     }
                     error => error,
                 })?;
-                Ok(Blob { id: self.0.file_id(&real, &key)?, bytes: bytes.into() })
+                Ok(Blob { bytes: bytes.into() })
             }
             Node::Folder(_) => Err(TreeError::NotAFile { path: path.clone() }),
             Node::Submodule(..) => Err(TreeError::Submodule { path: path.clone() }),

@@ -26,7 +26,7 @@ mod url;
 
 pub use credentials::{Credentials, Remote};
 pub use error::{Cause, GitError};
-pub use folder::FolderTree;
+pub use folder::{FolderTree, repository_around};
 pub use local::Local;
 pub use mirror::{Fetched, Limits, Mirror, News};
 pub use poll::Poll;

@@ -212,7 +212,8 @@ impl Source for Snapshot {
 }
 
 fn id_of(id: Oid) -> Digest {
-    Digest::of(id.to_string().as_bytes())
+    // Git's own id, which is a digest of the content already.
+    Digest::from(id.to_string().as_str())
 }
 
 fn children_of(tree: &git2::Tree<'_>) -> Arc<[Child<Oid>]> {

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::links::Links;
 use super::objects::{Objects, Snapshot};
-use crate::object::{Blob, Entry, Revision, Tree, TreeError, TreePath};
+use crate::object::{Blob, Entry, EntryKind, Revision, Tree, TreeError, TreePath};
 
 /// The subject of a commit is shown in lines and tables; longer ones are cut.
 const SUBJECT_CHARS: usize = 200;
@@ -67,6 +67,10 @@ impl CommitInfo {
 impl Tree for GitTree {
     fn entry(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
         self.links.entry(path)
+    }
+
+    fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        self.links.kind(path)
     }
 
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {

@@ -43,8 +43,9 @@ impl Digest {
     fn from_hash(hash: &[u8]) -> Self {
         let mut hex = String::with_capacity(hash.len() * 2);
         for byte in hash {
-            use fmt::Write;
-            write!(hex, "{byte:02x}").expect("writing to a String cannot fail");
+            for digit in [byte >> 4, byte & 15] {
+                hex.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
+            }
         }
         Self(hex.into())
     }

@@ -17,7 +17,7 @@ pub use digest::Digest;
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{APPLIED, Live, MANAGER, Owned, PRUNE, WAVE};
 pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
-pub use manifest::{Desired, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
+pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};
 pub use problem::{Place, Problem, Problems};
 pub use tree::{Blob, Entry, EntryKind, MemoryTree, Tree, TreeError, TreePath};

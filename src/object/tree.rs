@@ -10,9 +10,16 @@ use super::Digest;
 /// A path inside a tree: relative, `/` between parts, no `.` or `..`, no empty part; the root is the empty path.
 ///
 /// Only [`TreePath::join`] makes longer ones from what users wrote, so nothing outside the tree can be named.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// Every object, and whatever touched it, names the file where it stands: a copy costs no memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
-pub struct TreePath(String);
+pub struct TreePath(Arc<str>);
+
+impl Serialize for TreePath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl TryFrom<String> for TreePath {
     type Error = TreeError;
@@ -52,19 +59,19 @@ impl TreePath {
                 name => parts.push(name),
             }
         }
-        Ok(Self(parts.join("/")))
+        Ok(Self(parts.join("/").into()))
     }
 
     /// A child by the name it has in the repository; not for text that users wrote.
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_owned()) } else { Self(format!("{}/{name}", self.0)) }
+        if self.0.is_empty() { Self(name.into()) } else { Self(format!("{}/{name}", self.0).into()) }
     }
 
     pub fn parent(&self) -> Option<Self> {
         if self.0.is_empty() {
             return None;
         }
-        Some(Self(self.0.rsplit_once('/').map(|(parent, _)| parent.to_owned()).unwrap_or_default()))
+        Some(Self(self.0.rsplit_once('/').map_or("", |(parent, _)| parent).into()))
     }
 
     pub fn file_name(&self) -> &str {
@@ -79,7 +86,7 @@ impl TreePath {
     pub fn is_within(&self, folder: &Self) -> bool {
         folder.0.is_empty()
             || self.0 == folder.0
-            || self.0.strip_prefix(folder.0.as_str()).is_some_and(|rest| rest.starts_with('/'))
+            || self.0.strip_prefix(&*folder.0).is_some_and(|rest| rest.starts_with('/'))
     }
 }
 
@@ -114,10 +121,9 @@ pub struct Entry {
     pub id: Digest,
 }
 
-/// A file's content and its id.
+/// A file's content.
 #[derive(Clone, Debug)]
 pub struct Blob {
-    pub id: Digest,
     pub bytes: Arc<[u8]>,
 }
 
@@ -152,6 +158,11 @@ pub trait Tree: Send + Sync {
     /// What is at a path, or `None` where nothing is.
     fn entry(&self, path: &TreePath) -> Result<Option<Entry>, TreeError>;
 
+    /// What kind of thing is at a path: [`Tree::entry`] without the id, which may cost more than a look.
+    fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        Ok(self.entry(path)?.map(|entry| entry.kind))
+    }
+
     /// The names in a folder, sorted by name.
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError>;
 
@@ -175,13 +186,22 @@ impl MemoryTree {
     }
 }
 
+impl MemoryTree {
+    /// The files below a folder. They follow one another, because all begin with its name and a `/`.
+    fn below(&self, folder: &TreePath) -> impl Iterator<Item = (&TreePath, &Arc<[u8]>)> {
+        let start = if folder.0.is_empty() { String::new() } else { format!("{}/", folder.0) };
+        let from = TreePath(start.as_str().into());
+        self.files.range(from..).take_while(move |(file, _)| file.0.starts_with(&start))
+    }
+}
+
 impl Tree for MemoryTree {
     fn entry(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
         if let Some(bytes) = self.files.get(path) {
             let name = path.file_name().to_owned();
             return Ok(Some(Entry { name, kind: EntryKind::File, id: Digest::of(bytes) }));
         }
-        let mut within = self.files.iter().filter(|(file, _)| file.is_within(path)).peekable();
+        let mut within = self.below(path).peekable();
         if within.peek().is_none() {
             return Ok(None);
         }
@@ -190,12 +210,17 @@ impl Tree for MemoryTree {
         Ok(Some(Entry { name: path.file_name().to_owned(), kind: EntryKind::Folder, id }))
     }
 
+    fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        if self.files.contains_key(path) {
+            return Ok(Some(EntryKind::File));
+        }
+        Ok(self.below(path).next().map(|_| EntryKind::Folder))
+    }
+
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {
         let mut names: Vec<String> = self
-            .files
-            .keys()
-            .filter(|file| *file != folder && file.is_within(folder))
-            .filter_map(|file| {
+            .below(folder)
+            .filter_map(|(file, _)| {
                 let rest = file.as_str()[folder.as_str().len()..].trim_start_matches('/');
                 rest.split('/').next().map(str::to_owned)
             })
@@ -223,7 +248,7 @@ impl Tree for MemoryTree {
             Some(bytes) if bytes.len() as u64 > limit => {
                 Err(TreeError::TooLarge { path: path.clone(), size: bytes.len() as u64, limit })
             }
-            Some(bytes) => Ok(Blob { id: Digest::of(bytes), bytes: bytes.clone() }),
+            Some(bytes) => Ok(Blob { bytes: bytes.clone() }),
             None if self.entry(path)?.is_some() => Err(TreeError::NotAFile { path: path.clone() }),
             None => Err(TreeError::Missing { path: path.clone() }),
         }

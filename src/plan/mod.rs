@@ -37,7 +37,7 @@ pub use prune::{
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
 pub use replicas::{GitReplicas, Replicas, left_by_autoscaler, notes};
-pub use wanted::{Stamp, Wanted, WantedApp, applyset_id, stamp};
+pub use wanted::{Basis, Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
 
 use crate::object::{AppName, Digest, Held, Live, ObjectKey, Problems};
 

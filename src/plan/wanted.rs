@@ -99,6 +99,21 @@ pub struct WantedApp {
     pub objects: Vec<Arc<Wanted>>,
 }
 
+/// What an app's objects were made with, so that some of them can be made anew alone.
+#[derive(Clone, Debug)]
+pub struct Basis {
+    /// What each object was rendered to, in the order of the objects: the app's digest is made of these.
+    contents: Vec<Digest>,
+    around: Arc<Around>,
+}
+
+/// What objects of an app decide about others.
+#[derive(Debug, Default)]
+struct Around {
+    scaled: BTreeSet<(String, String, String)>,
+    own_scopes: BTreeMap<(Box<str>, Box<str>), Scope>,
+}
+
 impl WantedApp {
     /// The same, with what did not change shared with an older one: a commit that changes one object of ten thousand
     /// costs the memory of one.
@@ -135,17 +150,20 @@ pub fn applyset_id(name: &str, kind: &str, group: &str) -> String {
 }
 
 /// Makes each object what will be sent. What cannot be sent is named, all of it at once.
-pub fn stamp(desired: &Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedApp, Problems> {
+///
+/// Takes what was rendered, and lets go of each object as it becomes another: an app can be large, and the two together
+/// would be the most that is ever held.
+pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedApp, Basis), Problems> {
     let mut problems = Vec::new();
     let mut objects: Vec<Arc<Wanted>> = Vec::with_capacity(desired.objects.len());
     let mut seen: BTreeMap<ObjectKey, Place> = BTreeMap::new();
-    let scaled = scaled_by_autoscalers(&desired.objects);
-    let own_scopes = scopes_of_own_crds(&desired.objects);
-    for manifest in &desired.objects {
-        let gvk = manifest.gvk();
-        let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
-        let scope = known.or_else(|| own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied());
-        match stamp_one(manifest, &desired.app, stamp, scope, &scaled) {
+    let around = Around {
+        scaled: scaled_by_autoscalers(&desired.objects),
+        own_scopes: scopes_of_own_crds(&desired.objects),
+    };
+    let (digest, contents) = (desired.digest().clone(), desired.contents().to_vec());
+    for manifest in desired.objects {
+        match stamp_one(&manifest, &desired.app, stamp, kinds, &around) {
             Ok(wanted) => {
                 if let Some(first) = seen.insert(wanted.key.clone(), wanted.place.clone()) {
                     let message = format!("{} is written twice; the first is at {first}", wanted.key);
@@ -158,25 +176,56 @@ pub fn stamp(desired: &Desired, stamp: &Stamp, kinds: &Kinds) -> Result<WantedAp
     }
     Problems::check(problems)?;
     // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
-    Ok(WantedApp { app: desired.app.clone(), digest: desired.digest().clone(), objects })
+    Ok((WantedApp { app: desired.app, digest, objects }, Basis { contents, around: Arc::new(around) }))
+}
+
+/// The same app with some objects rendered anew, each at its place: the whole, and those alone. `None` where more would
+/// have to be looked at: an object became another, or is one that decides about others, or cannot be sent.
+pub fn restamp(
+    old: &WantedApp,
+    basis: &mut Basis,
+    changed: Vec<(usize, Manifest)>,
+    stamp: &Stamp,
+    kinds: &Kinds,
+) -> Option<(WantedApp, WantedApp)> {
+    let mut all = old.clone();
+    let mut only = Vec::with_capacity(changed.len());
+    for (at, manifest) in changed {
+        if scales(&manifest) || defines(&manifest) {
+            return None;
+        }
+        let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &basis.around).ok()?);
+        let (object, content) = (all.objects.get_mut(at)?, basis.contents.get_mut(at)?);
+        if object.key != wanted.key || object.gvk != wanted.gvk {
+            return None;
+        }
+        (*object, *content) = (wanted.clone(), manifest.digest());
+        only.push(wanted);
+    }
+    all.digest = Desired::digest_of(&basis.contents);
+    let only = WantedApp { app: all.app.clone(), digest: all.digest.clone(), objects: only };
+    Some((all, only))
 }
 
 fn stamp_one(
     manifest: &Manifest,
     app: &AppName,
     stamp: &Stamp,
-    scope: Option<Scope>,
-    scaled: &BTreeSet<(String, String, String)>,
+    kinds: &Kinds,
+    around: &Around,
 ) -> Result<Wanted, Problem> {
+    let gvk = manifest.gvk();
+    let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
+    let scope = known.or_else(|| around.own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied());
     let place = || manifest.origin.place.clone();
-    let mut value = manifest.value().clone();
+    let mut value = manifest.value();
     strip_nulls(&mut value);
     let root = value.as_object_mut().expect("a manifest is a map");
     root.remove("status");
     if &*manifest.gvk().kind == "Secret" && manifest.gvk().group.is_empty() {
         encode_string_data(root);
     }
-    let replicas = take_replicas(manifest, root, scaled);
+    let replicas = take_replicas(manifest, root, &around.scaled);
     let Some(Value::Object(metadata)) = root.get_mut("metadata") else {
         return Err(Problem::at(place(), "the object has no metadata"));
     };
@@ -307,18 +356,25 @@ fn encode_string_data(root: &mut Map<String, Value>) {
     }
 }
 
+fn scales(object: &Manifest) -> bool {
+    matches!(
+        (&*object.gvk().group, &*object.gvk().kind),
+        ("autoscaling", "HorizontalPodAutoscaler") | ("keda.sh", "ScaledObject")
+    )
+}
+
+fn defines(object: &Manifest) -> bool {
+    &*object.gvk().kind == "CustomResourceDefinition"
+}
+
 /// What an autoscaler of the same app scales: its replicas are not ours to set.
 fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, String)> {
     objects
         .iter()
-        .filter(|object| {
-            matches!(
-                (&*object.gvk().group, &*object.gvk().kind),
-                ("autoscaling", "HorizontalPodAutoscaler") | ("keda.sh", "ScaledObject")
-            )
-        })
+        .filter(|object| scales(object))
         .filter_map(|object| {
-            let target = &object.value()["spec"]["scaleTargetRef"];
+            let value = object.value();
+            let target = &value["spec"]["scaleTargetRef"];
             let api_version = target["apiVersion"].as_str().unwrap_or("apps/v1");
             let gvk = Gvk::from_api_version(api_version, target["kind"].as_str().unwrap_or("Deployment"));
             Some((gvk.group.to_string(), gvk.kind.to_string(), target["name"].as_str()?.to_owned()))
@@ -330,9 +386,10 @@ fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, Stri
 fn scopes_of_own_crds(objects: &[Manifest]) -> BTreeMap<(Box<str>, Box<str>), Scope> {
     objects
         .iter()
-        .filter(|object| &*object.gvk().kind == "CustomResourceDefinition")
+        .filter(|object| defines(object))
         .filter_map(|object| {
-            let spec = &object.value()["spec"];
+            let value = object.value();
+            let spec = &value["spec"];
             let scope = if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
             Some(((spec["group"].as_str()?.into(), spec["names"]["kind"].as_str()?.into()), scope))
         })
@@ -378,7 +435,7 @@ pub(super) mod tests {
 
     pub fn manifest(value: Value) -> Manifest {
         let place = Place::at(TreePath::new("base/all.yaml").unwrap(), 1, 1);
-        Manifest::new(value, Origin::new(place)).unwrap()
+        Manifest::new(&value, Origin::new(place)).unwrap()
     }
 
     pub fn wanted(objects: Vec<Value>) -> Result<WantedApp, Problems> {
@@ -394,7 +451,7 @@ pub(super) mod tests {
             depends_on_annotation: "config.kubernetes.io/depends-on",
             default_namespace: Some("web"),
         };
-        stamp(&desired, &marks, &kinds())
+        stamp(desired, &marks, &kinds()).map(|(app, _)| app)
     }
 
     pub fn object(api_version: &str, kind: &str, name: &str) -> Value {

@@ -75,7 +75,7 @@ mod tests {
             value["metadata"]["namespace"] = json!(namespace);
         }
         let place = Place::at(TreePath::new("base/x.yaml").unwrap(), 3, 1);
-        let manifest = Manifest::new(value, Origin::new(place)).unwrap();
+        let manifest = Manifest::new(&value, Origin::new(place)).unwrap();
         let environment = EnvironmentName::new("dev").unwrap();
         let marks = Stamp {
             environment: &environment,
@@ -87,7 +87,7 @@ mod tests {
             default_namespace: None,
         };
         let desired = Desired::new(AppName::new("web").unwrap(), vec![manifest], Vec::new());
-        let app = stamp(&desired, &marks, &kinds()).unwrap();
+        let (app, _) = stamp(desired, &marks, &kinds()).unwrap();
         assert_eq!(Arc::strong_count(&app.objects[0]), 1);
         app
     }

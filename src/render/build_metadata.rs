@@ -2,8 +2,8 @@
 
 use super::kustomization::Kustomization;
 use super::layer::{Build, Layer};
-use super::node::{Map, Node};
 use super::resource::{BuildOrigin, Resource};
+use crate::yaml::{Map, Node};
 
 const ORIGIN: &str = "config.kubernetes.io/origin";
 const TRANSFORMATIONS: &str = "alpha.config.kubernetes.io/transformations";

@@ -4,7 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::id::GvkFilter;
-use super::node::{Map, Node};
+use crate::yaml::{Map, Node};
 
 /// One place, `spec/template/metadata/labels`, for the kinds that it fits.
 #[derive(Clone, Debug, PartialEq)]

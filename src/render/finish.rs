@@ -1,27 +1,61 @@
 //! What happens once, at the top: hash suffixes, references, variables, the order, and the way out.
 
+use std::collections::HashMap;
+
+use super::again::{self, Kept, Source};
 use super::layer::{Build, Layer};
 use super::load::Files;
+use super::references::Referents;
 use super::resource::Resource;
 use super::{hash, order, references, vars};
-use crate::object::{Manifest, Note, Place, Problem, Problems, TreePath};
+use crate::object::{Identity, Manifest, NotAManifest, Note, Origin, Place, Problem, Problems, TreePath};
+use crate::yaml::Node;
 
-/// Renders a folder that has a kustomization. Where a patch puts a number over text, the file of the object is read
-/// again, quotes included: that is rare, and to keep all quotes of all files would cost every render.
-pub(crate) fn overlay(files: Files<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    let mut files = files;
-    loop {
-        let mut build = Build::new(files);
-        let rendered = once(&mut build, folder);
-        if build.wants_quotes.is_empty() {
-            return rendered.map(|manifests| (manifests, build.notes));
-        }
-        files = build.files;
-        files.quotes.extend(build.wants_quotes);
-    }
+/// Renders a folder that has a kustomization.
+pub(crate) fn overlay(
+    files: Files<'_>,
+    folder: &TreePath,
+) -> Result<(Vec<Manifest>, Vec<Note>, Kept), Problems> {
+    let mut build = Build::new(files);
+    let (manifests, kept) = once(&mut build, folder)?;
+    Ok((manifests, build.notes, kept))
 }
 
-fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<Vec<Manifest>, Problems> {
+/// What became of the objects of changed files, if they are still called what they were called before.
+pub(crate) fn again(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    before: &again::Overlay,
+) -> Option<Vec<(usize, Manifest)>> {
+    let mut layer = build.layer(folder, &Place::file(folder.clone()), None)?;
+    let mut wanted = before.objects.iter().filter(|((file, _), _)| build.trail.is_read(*file)).count();
+    for object in &layer.objects {
+        let (at, _) = before.objects.get(&object.source?)?;
+        wanted = wanted.checked_sub(1)?;
+        if object.needs_hash || !before.referents.knows(*at, object) {
+            return None;
+        }
+    }
+    let fields = layer.fields.clone();
+    references::follow(build, &fields, &mut layer.objects, &before.referents);
+    let (manifests, sources) = out(build, layer);
+    if wanted > 0 || !build.found.is_empty() {
+        return None;
+    }
+    let placed = sources.into_iter().zip(manifests).map(|(source, manifest)| {
+        let (_, at) = before.objects.get(&source?)?;
+        Some(((*at)?, manifest))
+    });
+    let placed: Vec<(usize, Manifest)> = placed.collect::<Option<_>>()?;
+    let expected = before
+        .objects
+        .iter()
+        .filter(|((file, _), (_, at))| build.trail.is_read(*file) && at.is_some())
+        .count();
+    (placed.len() == expected).then_some(placed)
+}
+
+fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept), Problems> {
     let layer = build.layer(folder, &Place::file(folder.clone()), None);
     let Some(mut layer) = layer else {
         return Err(problems(std::mem::take(&mut build.found)));
@@ -34,11 +68,21 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<Vec<Manifest>, Probl
         }
     }
     let fields = layer.fields.clone();
-    references::follow(build, &fields, &mut layer.objects);
+    let referents = Referents::of(&layer.objects);
+    references::follow(build, &fields, &mut layer.objects, &referents);
     vars::resolve(build, &layer.vars, &fields, &mut layer.objects);
-    let manifests = out(build, layer);
+    let mut objects: HashMap<Source, (usize, Option<usize>)> = HashMap::new();
+    for (at, object) in layer.objects.iter().enumerate() {
+        objects.extend(object.source.map(|source| (source, (at, None))));
+    }
+    let (manifests, sources) = out(build, layer);
+    for (at, source) in sources.into_iter().enumerate() {
+        if let Some((_, place)) = source.and_then(|source| objects.get_mut(&source)) {
+            *place = Some(at);
+        }
+    }
     match build.found.is_empty() {
-        true => Ok(manifests),
+        true => Ok((manifests, Kept::overlay(folder, build, referents, objects))),
         false => Err(problems(std::mem::take(&mut build.found))),
     }
 }
@@ -51,20 +95,49 @@ fn problems(mut found: Vec<Problem>) -> Problems {
     }
 }
 
-fn out(build: &mut Build<'_>, layer: Layer) -> Vec<Manifest> {
+/// The manifests in their order, and where each was read.
+fn out(build: &mut Build<'_>, layer: Layer) -> (Vec<Manifest>, Vec<Option<Source>>) {
     let objects: Vec<Resource> = layer.objects.into_iter().filter(|object| !is_local(object)).collect();
     let sort = build.top_sort.take();
-    let mut manifests = Vec::new();
+    let mut manifests = Vec::with_capacity(objects.len());
+    let mut sources = Vec::with_capacity(objects.len());
+    let mut text = Vec::new();
     for mut object in order::sort(objects, sort.as_ref()) {
         object.rewrite_texts("annotations");
         build.write_metadata(&mut object);
         let place = object.origin.place.clone();
-        match Manifest::new(object.node.into_value(), object.origin) {
-            Ok(manifest) => manifests.push(manifest),
+        match manifest(&object.node, object.origin, &mut text) {
+            Ok(manifest) => {
+                manifests.push(manifest);
+                sources.push(object.source);
+            }
             Err(error) => build.found.push(Problem::at(place, error.to_string())),
         }
     }
-    manifests
+    (manifests, sources)
+}
+
+/// The way out: the object as JSON, written through a buffer that the next one can use again.
+pub(crate) fn manifest(node: &Node, origin: Origin, buffer: &mut Vec<u8>) -> Result<Manifest, NotAManifest> {
+    fn text(node: Option<&Node>) -> Result<&str, ()> {
+        match node {
+            Some(Node::Text(text)) => Ok(&text.value),
+            Some(node) if !node.is_null() => Err(()),
+            _ => Ok(""),
+        }
+    }
+    let metadata = node.get("metadata");
+    let metadata = |field: &str| metadata.and_then(|metadata| metadata.get(field));
+    let identity = Identity {
+        api_version: text(node.get("apiVersion")),
+        kind: text(node.get("kind")),
+        name: text(metadata("name")),
+        namespace: text(metadata("namespace")).unwrap_or_default(),
+    };
+    buffer.clear();
+    node.write_json(buffer);
+    let json = std::str::from_utf8(buffer).expect("JSON is UTF-8");
+    Manifest::written(identity, json, origin)
 }
 
 /// Objects for tools on the way, which are not meant for a cluster.

@@ -1,22 +1,30 @@
 //! A folder without a kustomization: all its manifests, read as `kubectl apply` reads them.
 
+use std::collections::BTreeSet;
+
+use super::again::Kept;
+use super::finish::manifest;
 use super::load::{Files, KUSTOMIZATION_NAMES, at};
 use crate::object::{EntryKind, Manifest, Note, Place, Problem, Problems, TreeError, TreePath};
 use crate::yaml::Dialect;
 
 /// Collects the manifests of a folder and of those below it, by name. What is hidden or no manifest is passed over.
-pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
+pub(crate) fn plain(
+    files: &Files<'_>,
+    folder: &TreePath,
+) -> Result<(Vec<Manifest>, Vec<Note>, Kept), Problems> {
     let mut found = Vec::new();
     let mut paths = Vec::new();
     gather(files, folder, 0, &mut paths, &mut found);
-    let mut manifests = Vec::new();
+    let (mut manifests, mut text, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
         let read = files.resources(&path, &Place::file(path.clone()), Dialect::Kubectl);
         match read {
             Err(mut problems) => found.append(&mut problems),
             Ok(resources) => {
+                counts.push((path.clone(), resources.len()));
                 for resource in resources.iter() {
-                    match Manifest::new(resource.node.to_value(), resource.origin.clone()) {
+                    match manifest(&resource.node, resource.origin.clone(), &mut text) {
                         Ok(manifest) => manifests.push(manifest),
                         Err(error) => {
                             let problem = Problem::at(resource.origin.place.clone(), error.to_string());
@@ -32,7 +40,35 @@ pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<(Vec<Manifes
         }
     }
     Problems::check(found)?;
-    Ok((manifests, Vec::new()))
+    Ok((manifests, Vec::new(), Kept::plain(folder, counts)))
+}
+
+/// The manifests of changed files, where the folder holds the files that it held.
+pub(crate) fn again(
+    files: &Files<'_>,
+    folder: &TreePath,
+    known: &[(TreePath, usize)],
+    changed: &BTreeSet<TreePath>,
+) -> Option<Vec<(usize, Manifest)>> {
+    let (mut found, mut paths) = (Vec::new(), Vec::new());
+    gather(files, folder, 0, &mut paths, &mut found);
+    if !found.is_empty() || !paths.iter().eq(known.iter().map(|(path, _)| path)) {
+        return None;
+    }
+    let (mut manifests, mut text, mut first) = (Vec::new(), Vec::new(), 0);
+    for (path, count) in known {
+        if changed.contains(path) {
+            let resources = files.resources(path, &Place::file(path.clone()), Dialect::Kubectl).ok()?;
+            if resources.len() != *count {
+                return None;
+            }
+            for (at, resource) in (first..).zip(resources.iter()) {
+                manifests.push((at, manifest(&resource.node, resource.origin.clone(), &mut text).ok()?));
+            }
+        }
+        first += count;
+    }
+    Some(manifests)
 }
 
 /// Deeper trees than this are a mistake; git itself has no limit.

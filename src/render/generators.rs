@@ -5,10 +5,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::kustomization::{At, Generator, GeneratorOptions, Kustomization};
 use super::layer::{Build, Layer};
-use super::node::{Map, Node, Text};
 use super::patches::AnyId;
 use super::resource::{Behavior, Resource};
 use crate::object::{Place, Problem, TreePath};
+use crate::yaml::{Map, Node, Text};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::node::Node;
 use super::resource::Resource;
+use crate::yaml::Node;
 
 /// Ten characters of the SHA-256 of the content, without those that could make up words.
 pub(crate) fn suffix(object: &Resource) -> String {

@@ -5,12 +5,61 @@ use regex::Regex;
 use super::fields::{FieldSpec, Make, NotThere, visit};
 use super::kustomization::{At, Image, Kustomization};
 use super::layer::{Build, Layer};
-use super::node::{Node, Text};
 use crate::object::Problem;
+use crate::yaml::{Node, Text};
 
 struct Rule<'a> {
     image: &'a At<Image>,
-    name: Regex,
+    name: Pattern,
+}
+
+/// The name as it is written, or as a regular expression where it holds what means something there. To make one takes
+/// longer than to render ten objects.
+enum Pattern {
+    Literal(String),
+    Regex(Regex),
+}
+
+impl Pattern {
+    fn new(name: &str) -> Result<Self, regex::Error> {
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b':'))
+        {
+            return Ok(Self::Literal(name.to_owned()));
+        }
+        let pattern = format!(
+            "^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$"
+        );
+        Regex::new(&pattern).map(Self::Regex)
+    }
+
+    fn is_match(&self, image: &str) -> bool {
+        match self {
+            Self::Literal(name) => image.strip_prefix(name.as_str()).is_some_and(is_tag_and_digest),
+            Self::Regex(regex) => regex.is_match(image),
+        }
+    }
+}
+
+/// What the expression has after the name: a tag, a digest, both or neither.
+fn is_tag_and_digest(rest: &str) -> bool {
+    let is_value = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'{' | b'}' | b'-'))
+    };
+    let (tag, digest) = match rest.split_once('@') {
+        Some((tag, digest)) => (tag, Some(digest)),
+        None => (rest, None),
+    };
+    let has_tag = tag.is_empty() || tag.strip_prefix(':').is_some_and(is_value);
+    let has_digest = digest.is_none_or(|digest| {
+        digest.split_once(':').is_some_and(|(algorithm, value)| {
+            let mut words = algorithm.split(['.', '+', '_', '-']);
+            let is_word =
+                |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric());
+            words.all(is_word) && is_value(value)
+        })
+    });
+    has_tag && has_digest
 }
 
 pub(crate) fn run(build: &mut Build<'_>, kustomization: &Kustomization, layer: &mut Layer) {
@@ -33,11 +82,7 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
             continue;
         }
         // The name is a regular expression; where it is none, nothing fits it.
-        let pattern = format!(
-            "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$",
-            image.it.name
-        );
-        match Regex::new(&pattern) {
+        match Pattern::new(&image.it.name) {
             Ok(name) => rules.push(Rule { image, name }),
             Err(_) => build.note(
                 &image.place,
@@ -141,6 +186,50 @@ fn split(image: &str) -> (&str, &str, &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plain_name_fits_what_its_expression_fits() {
+        let regex = |name: &str| {
+            Regex::new(&format!(
+                "^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$"
+            ))
+            .unwrap()
+        };
+        let ends = [
+            "",
+            ":",
+            ":1",
+            ":1.2-a_b",
+            ":é",
+            "x",
+            "/x",
+            "@",
+            "@sha256",
+            "@sha256:ab",
+            "@a-b.c:d",
+            "@a--b:c",
+            "@:c",
+            ":1@sha256:a",
+            "@sha256:a:1",
+            ":1:2",
+            "@sha256:a@sha256:b",
+            ":{{x}}",
+            ":a b",
+            "\n",
+            ":1\n",
+        ];
+        for name in ["nginx", "a/b", "host:5000/a", "a-b_c", ""] {
+            for end in ends {
+                for start in ["", "x", "/"] {
+                    let image = format!("{start}{name}{end}");
+                    let literal = Pattern::new(name).unwrap();
+                    assert!(matches!(literal, Pattern::Literal(_)));
+                    assert_eq!(literal.is_match(&image), regex(name).is_match(&image), "{name:?} {image:?}");
+                }
+            }
+        }
+        assert!(matches!(Pattern::new("a.b").unwrap(), Pattern::Regex(_)));
+    }
 
     #[test]
     fn awkward_images_are_taken_apart() {

@@ -7,10 +7,10 @@
 use json_patch::PatchOperation;
 use serde_json::Value;
 
-use super::node::{Node, is_old_boolean};
 use super::source::Text;
 use crate::object::{Place, Problem};
 use crate::yaml::{Dialect, Limits};
+use crate::yaml::{Node, is_old_boolean};
 
 /// One operation, and where it is written.
 #[derive(Clone, Debug)]

@@ -1,9 +1,10 @@
 //! One kustomization: its resources, generators and components gathered, then its transformers in kustomize's order.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::again::{Step, Trail};
 use super::build_metadata::join;
 use super::fields::Fields;
 use super::id::Id;
@@ -30,8 +31,7 @@ pub(crate) struct Build<'a> {
     pub top_sort: Option<Sort>,
     /// The way from the top folder to the one that is being read, for `buildMetadata`.
     pub origin_path: String,
-    /// Files where it turned out that quotes matter.
-    pub wants_quotes: HashSet<TreePath>,
+    pub trail: Trail<'a>,
     openapi_is_set: bool,
 }
 
@@ -53,14 +53,14 @@ impl<'a> Build<'a> {
     pub fn new(files: Files<'a>) -> Self {
         Self {
             files,
-            schemas: Arc::new(Schemas::built_in().clone()),
+            schemas: Schemas::built_in().clone(),
             found: Vec::new(),
             notes: Vec::new(),
             stack: Vec::new(),
             build_metadata: Vec::new(),
             top_sort: None,
             origin_path: String::new(),
-            wants_quotes: HashSet::new(),
+            trail: Trail::new(),
             openapi_is_set: false,
         }
     }
@@ -79,7 +79,10 @@ impl<'a> Build<'a> {
     }
 
     /// Reads the kustomization of a folder.
-    pub fn read(&mut self, folder: &TreePath, named_at: &Place) -> Option<Kustomization> {
+    pub fn read(&mut self, folder: &TreePath, named_at: &Place) -> Option<Arc<Kustomization>> {
+        if let Some(before) = self.trail.overlay() {
+            return before.kustomizations.get(folder).cloned();
+        }
         let file = self.files.kustomization(folder);
         let Some(file) = self.keep(file)? else {
             let message = format!("the folder {folder} has no kustomization.yaml");
@@ -101,7 +104,9 @@ impl<'a> Build<'a> {
             return None;
         }
         let read = Kustomization::read(document, &mut self.notes);
-        self.keep_all(read)
+        let read = Arc::new(self.keep_all(read)?);
+        self.trail.note(folder, &read);
+        Some(read)
     }
 
     /// Renders a folder that `resources` or `components` names, or the top one. `None` where problems were found.
@@ -145,7 +150,10 @@ impl<'a> Build<'a> {
         self.openapi(folder, kustomization);
         self.resources(folder, &kustomization.resources, &mut layer);
         configurations::load(self, folder, kustomization, &mut layer);
-        generators::run(self, folder, kustomization, &mut layer);
+        // What is generated is what it was.
+        if !self.trail.is_short() {
+            generators::run(self, folder, kustomization, &mut layer);
+        }
         plugins::generate(self, folder, kustomization, &mut layer);
         for component in &kustomization.components {
             layer = self.component(folder, component, layer)?;
@@ -197,8 +205,20 @@ impl<'a> Build<'a> {
     fn resources(&mut self, folder: &TreePath, paths: &[At<String>], layer: &mut Layer) {
         let mut ids = Ids::of(&layer.objects);
         for path in paths {
-            let target = self.files.resolve(folder, &path.it, &path.place);
-            match self.keep(target) {
+            let (target, number) = match self.trail.next(folder, &path.it) {
+                Step::Skip => continue,
+                Step::Read(number) => (folder.join(&path.it).ok().map(Target::File), number),
+                Step::Unknown => {
+                    let target = self.files.resolve(folder, &path.it, &path.place);
+                    let target = self.keep(target);
+                    let number = match &target {
+                        Some(Target::File(file)) => self.trail.read(file),
+                        _ => 0,
+                    };
+                    (target, number)
+                }
+            };
+            match target {
                 None => {}
                 Some(Target::File(file)) => {
                     let read = self.files.resources(&file, &path.place, Dialect::Kustomize);
@@ -206,6 +226,9 @@ impl<'a> Build<'a> {
                     // Nobody else holds it where nothing is kept.
                     let mut objects = Arc::try_unwrap(read).unwrap_or_else(|kept| kept.as_ref().clone());
                     self.mark_origin(&path.it, &mut objects);
+                    for (nth, object) in (0..).zip(&mut objects) {
+                        object.source = Some((number, nth));
+                    }
                     self.append(objects, &mut layer.objects, &mut ids);
                 }
                 Some(Target::Folder(target)) => {

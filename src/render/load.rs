@@ -1,23 +1,22 @@
 //! Files of the tree as overlays see them: only from the folder of the kustomization that names them, each parsed once.
 
+use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::Limits;
 use super::cache::Cache;
-use super::node::{Node, Odd};
 use super::resource::Resource;
-use super::source::{Doc, Text, Written};
+use super::source::Text;
 use crate::object::{EntryKind, Place, Problem, Tree, TreeError, TreePath};
-use crate::yaml::Dialect;
-use serde_json::Value;
+use crate::yaml::{Dialect, Node};
 
 pub(crate) struct Files<'a> {
     pub tree: &'a dyn Tree,
     pub limits: &'a Limits,
     pub cache: &'a Cache,
-    /// Files of which it shows in the output which texts stand in quotes; that is found out while merging.
-    pub quotes: HashSet<TreePath>,
+    /// What was read as text, and not as objects alone.
+    pub texts: RefCell<HashSet<TreePath>>,
 }
 
 /// The names under which a kustomization is looked for.
@@ -37,7 +36,7 @@ impl Files<'_> {
         }
         let joined = folder.join(path).map_err(|error| at(place, &error));
         if let Ok(joined) = &joined {
-            match self.tree.entry(joined).map_err(|error| at(place, &error))?.map(|entry| entry.kind) {
+            match self.tree.kind(joined).map_err(|error| at(place, &error))? {
                 Some(EntryKind::File) => return self.inside(folder, joined.clone(), place).map(Target::File),
                 Some(EntryKind::Folder) => return Ok(Target::Folder(joined.clone())),
                 Some(EntryKind::BadLink) => {
@@ -81,6 +80,7 @@ impl Files<'_> {
 
     pub fn text(&self, path: &TreePath, place: &Place) -> Result<Text, Problem> {
         let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| at(place, &error))?;
+        self.texts.borrow_mut().insert(path.clone());
         Ok(Text::file(path.clone(), blob.bytes))
     }
 
@@ -91,21 +91,23 @@ impl Files<'_> {
         place: &Place,
         dialect: Dialect,
     ) -> Result<Arc<Vec<Resource>>, Vec<Problem>> {
-        let entry = self.tree.entry(path).map_err(|error| vec![at(place, &error)])?;
-        let reading = if self.quotes.contains(path) { Reading::Quotes } else { Reading::Objects };
         // The id is known without the content.
-        let known = entry.as_ref().and_then(|entry| self.cache.parsed(&entry.id, path, dialect, reading));
-        if let Some(known) = known {
+        let id = match self.cache.keeps() {
+            true => self.tree.entry(path).map_err(|error| vec![at(place, &error)])?.map(|entry| entry.id),
+            false => None,
+        };
+        if let Some(known) = id.as_ref().and_then(|id| self.cache.parsed(id, path, dialect)) {
             return Ok(known);
         }
         let blob =
             self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| vec![at(place, &error)])?;
         let size = blob.bytes.len();
         let text = Text::file(path.clone(), blob.bytes);
-        let documents = text.documents(dialect, &self.limits.yaml).map_err(|problem| vec![problem])?;
-        let resources = Arc::new(objects(documents, reading)?);
-        let id = entry.map_or(blob.id, |entry| entry.id);
-        self.cache.keep_parsed(id, path, dialect, reading, &resources, size);
+        let documents = text.nodes(dialect, &self.limits.yaml).map_err(|problem| vec![problem])?;
+        let resources = Arc::new(objects(documents)?);
+        if let Some(id) = id {
+            self.cache.keep_parsed(id, path, dialect, &resources, size);
+        }
         Ok(resources)
     }
 
@@ -114,8 +116,8 @@ impl Files<'_> {
         let mut names = Vec::new();
         for name in KUSTOMIZATION_NAMES {
             let path = folder.child(name);
-            let entry = self.tree.entry(&path).map_err(|error| at(&Place::file(folder.clone()), &error))?;
-            match entry.map(|entry| entry.kind) {
+            let kind = self.tree.kind(&path).map_err(|error| at(&Place::file(folder.clone()), &error))?;
+            match kind {
                 Some(EntryKind::File) => names.push(path),
                 Some(EntryKind::BadLink) => {
                     return Err(at(&Place::file(path.clone()), &TreeError::BadLink { path }));
@@ -149,28 +151,11 @@ fn is_remote(path: &str) -> bool {
         || matches!(host, "github.com" | "gitlab.com" | "bitbucket.org" | "dev.azure.com")
 }
 
-/// How much of the way that scalars are written is kept.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Reading {
-    /// What shows in the output anyway.
-    Objects,
-    /// And which texts stand in quotes.
-    Quotes,
-    /// And how numbers are written: they may be put over text in quotes.
-    Patch,
-}
-
 /// The objects of some documents. What is only a list of objects is expanded, its items after all others.
-pub(crate) fn objects(documents: Vec<Doc>, reading: Reading) -> Result<Vec<Resource>, Vec<Problem>> {
-    let mut queue: VecDeque<(Node, Place)> = VecDeque::new();
+pub(crate) fn objects(documents: Vec<(Node, Place)>) -> Result<Vec<Resource>, Vec<Problem>> {
+    let mut queue = VecDeque::from(documents);
     let mut found = Vec::new();
-    for document in documents {
-        let place = document.place();
-        let mut node = Node::from(document.value());
-        keep_writing(&mut node, &document, reading);
-        queue.push_back((node, place));
-    }
-    let mut resources = Vec::new();
+    let mut resources = Vec::with_capacity(queue.len());
     while let Some((mut node, place)) = queue.pop_front() {
         if node.is_empty() {
             continue;
@@ -215,72 +200,4 @@ fn check_object(node: &Node, place: &Place) -> Result<(), Problem> {
     let is_list = kind.and_then(Node::as_str).is_some_and(|kind| kind.ends_with("List"));
     text(metadata.and_then(|metadata| metadata.get("name")), "metadata.name", !is_list)?;
     text(metadata.and_then(|metadata| metadata.get("namespace")), "metadata.namespace", false)
-}
-
-/// Notes how scalars are written, where that can show in the output.
-fn keep_writing(node: &mut Node, document: &Doc, reading: Reading) {
-    walk(node, &mut String::new(), document, reading);
-}
-
-fn walk(node: &mut Node, pointer: &mut String, document: &Doc, reading: Reading) {
-    // Most texts need no look at the file, and they are most of what there is.
-    let is_known = |node: &Node| match node {
-        Node::Text(text) => !text.value.is_empty() && (reading == Reading::Objects || text.is_quoted()),
-        _ => false,
-    };
-    match node {
-        Node::Map(map) => {
-            for (key, value) in map.iter_mut() {
-                if is_known(value) {
-                    continue;
-                }
-                let length = pointer.len();
-                pointer.push('/');
-                if key.contains(['~', '/']) {
-                    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                } else {
-                    pointer.push_str(key);
-                }
-                walk(value, pointer, document, reading);
-                pointer.truncate(length);
-            }
-        }
-        Node::List(items) => {
-            for (nth, value) in items.iter_mut().enumerate() {
-                if is_known(value) {
-                    continue;
-                }
-                let length = pointer.len();
-                pointer.push('/');
-                pointer.push_str(&nth.to_string());
-                walk(value, pointer, document, reading);
-                pointer.truncate(length);
-            }
-        }
-        Node::Odd(_) => {}
-        Node::Text(text) => match document.written(pointer) {
-            Some(Written::Quoted) => text.quoted = Some(true),
-            Some(Written::Plain(plain)) if text.value.is_empty() && plain.is_empty() => {
-                *node = Node::Odd(Box::new(Odd { value: Value::String(String::new()), text: String::new() }));
-            }
-            _ => {}
-        },
-        scalar => {
-            let shows = ["/metadata/annotations/", "/metadata/labels/", "/data/"];
-            let is_float = matches!(scalar, Node::Number(number) if number.is_f64());
-            let matters = is_float
-                || reading == Reading::Patch
-                || scalar.is_null()
-                || shows.iter().any(|prefix| pointer.starts_with(prefix));
-            if !matters {
-                return;
-            }
-            if let Some(Written::Plain(text)) = document.written(pointer)
-                && scalar.scalar().as_deref() != Some(text.as_str())
-            {
-                let value = std::mem::replace(scalar, Node::Null).into_value();
-                *scalar = Node::Odd(Box::new(Odd { value, text }));
-            }
-        }
-    }
 }

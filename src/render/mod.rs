@@ -7,6 +7,7 @@
 //! A layer ([`layer`]) is one kustomization: it gathers its resources, layers below it included, then runs its
 //! transformers in kustomize's order. Names are followed, variables resolved and the output sorted once, at the top.
 
+mod again;
 mod build_metadata;
 mod cache;
 mod configurations;
@@ -24,10 +25,8 @@ mod kustomization;
 mod labels;
 mod layer;
 mod load;
-mod map;
 mod names;
 mod namespace;
-mod node;
 mod order;
 mod patches;
 mod paths;
@@ -44,9 +43,11 @@ mod strategic;
 mod strategic_ports;
 mod vars;
 
+pub use again::{Kept, again};
 pub use cache::Cache;
 
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 use crate::object::{
     Desired, Manifest, Note, ObjectKey, Place, Problem, Problems, RenderContext, Tree, TreePath,
@@ -71,7 +72,8 @@ pub struct ChartRequest {
 
 #[derive(Debug)]
 pub enum Rendered {
-    Done(Desired),
+    /// The objects, and what a render after a small change can use.
+    Done(Desired, Kept),
     NeedChart(ChartRequest),
 }
 
@@ -118,11 +120,11 @@ pub fn render(
             }));
         }
     };
-    let (objects, notes) = build_with(tree, folder, limits, cache)?;
+    let (objects, notes, kept) = build_keeping(tree, folder, limits, cache)?;
     let mut found = Vec::new();
     check(&objects, limits, &mut found);
     Problems::check(found)?;
-    Ok(Rendered::Done(Desired::new(context.app.clone(), objects, notes)))
+    Ok(Rendered::Done(Desired::new(context.app.clone(), objects, notes), kept))
 }
 
 /// Renders a folder as `kustomize build` takes it; a folder without a kustomization is all its manifests.
@@ -131,17 +133,17 @@ pub fn build(
     folder: &TreePath,
     limits: &Limits,
 ) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    build_with(tree, folder, limits, &Cache::none())
+    build_keeping(tree, folder, limits, &Cache::none()).map(|(objects, notes, _)| (objects, notes))
 }
 
-/// [`build`] with what earlier builds have parsed.
-pub fn build_with(
+/// [`build`] with what earlier builds have parsed, and for later ones.
+pub fn build_keeping(
     tree: &dyn Tree,
     folder: &TreePath,
     limits: &Limits,
     cache: &Cache,
-) -> Result<(Vec<Manifest>, Vec<Note>), Problems> {
-    let files = load::Files { tree, limits, cache, quotes: HashSet::new() };
+) -> Result<(Vec<Manifest>, Vec<Note>, Kept), Problems> {
+    let files = load::Files { tree, limits, cache, texts: RefCell::default() };
     match files.kustomization(folder)? {
         Some(_) => finish::overlay(files, folder),
         None => folder::plain(&files, folder),
@@ -157,7 +159,7 @@ fn check(objects: &[Manifest], limits: &Limits, found: &mut Vec<Problem>) {
             let message = format!("{} is there twice: first at {first}", object.key());
             found.push(Problem::at(place.clone(), message).hint("remove one of the two"));
         }
-        let size = serde_json::to_vec(object.value()).map_or(0, |bytes| bytes.len());
+        let size = object.json().len();
         total = total.saturating_add(size);
         if size > limits.object_bytes {
             let message =

@@ -4,8 +4,8 @@ use super::fields::{FieldSpec, Make, NotThere, visit};
 use super::id::GvkFilter;
 use super::kustomization::{At, Kustomization};
 use super::layer::{Build, Layer};
-use super::node::{Node, Text};
 use crate::object::Problem;
+use crate::yaml::{Node, Text};
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum End {

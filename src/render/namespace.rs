@@ -3,10 +3,10 @@
 use super::fields::{FieldSpec, Make, NotThere, visit};
 use super::kustomization::At;
 use super::layer::{Build, Layer};
-use super::node::Node;
 use super::patches::append_all;
 use super::resource::Resource;
 use crate::object::Problem;
+use crate::yaml::Node;
 
 /// Whose subjects in role bindings follow.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

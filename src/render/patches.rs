@@ -6,14 +6,14 @@ use super::id::Id;
 use super::json_patch::{self, Operation};
 use super::kustomization::{At, Content, Kustomization, Patch};
 use super::layer::{Build, Ids, Layer};
-use super::load::{Reading, objects};
-use super::node::{Map, Node};
+use super::load::objects;
 use super::resource::Resource;
 use super::selector::{Matcher, Selector};
 use super::source::Text;
 use super::strategic::Merger;
 use crate::object::{Place, Problem, TreePath};
 use crate::yaml::Dialect;
+use crate::yaml::{Map, Node};
 
 enum Parsed {
     Strategic(Vec<Resource>),
@@ -125,11 +125,11 @@ fn parse(build: &Build<'_>, text: &Text, is_inline: bool) -> Result<Parsed, Vec<
     if content.first() == Some(&b'[') {
         return json_patch::read(text, limits).map(Parsed::Json);
     }
-    let documents = text.documents(Dialect::Kustomize, limits).map_err(|problem| vec![problem])?;
-    if documents.iter().any(|document| document.value().is_array()) {
+    let documents = text.nodes(Dialect::Kustomize, limits).map_err(|problem| vec![problem])?;
+    if documents.iter().any(|(node, _)| node.as_list().is_some()) {
         return json_patch::read(text, limits).map(Parsed::Json);
     }
-    objects(documents, Reading::Patch).map(Parsed::Strategic)
+    objects(documents).map(Parsed::Strategic)
 }
 
 fn select(target: &Selector, place: &Place, layer: &Layer, names: &mut Names) -> Result<Vec<usize>, Problem> {
@@ -201,6 +201,8 @@ fn target_of(build: &mut Build<'_>, patch: &Resource, layer: &Layer, index: &mut
     let mut places = index.find(&layer.objects, &id).iter().filter(|at| !layer.objects[**at].node.is_empty());
     match (places.next(), places.next()) {
         (Some(at), None) => Some(*at),
+        // On the short way only what changed is there.
+        (None, _) if build.trail.is_short() => None,
         (None, _) => {
             let message = format!("this patch is for {id}, which is not among the resources");
             let problem = Problem::at(patch.origin.place.clone(), message);
@@ -244,10 +246,6 @@ fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut 
             }
             object.set_namespace(&namespace);
             object.touch("patch", place);
-            let file = &object.origin.place.path;
-            if merger.met_unknown_quotes && !build.files.quotes.contains(file) {
-                build.wants_quotes.insert(file.clone());
-            }
         }
         // The object is gone; the caller drops what is empty.
         Ok(None) => index.forget(),
@@ -384,8 +382,8 @@ pub(crate) fn file_or_inline(
         let text = build.files.file(folder, &written, place);
         build.keep(text)?
     };
-    let documents = text.documents(Dialect::Kustomize, &limits).map_err(|problem| vec![problem]);
-    let read = documents.and_then(|documents| objects(documents, Reading::Patch));
+    let documents = text.nodes(Dialect::Kustomize, &limits).map_err(|problem| vec![problem]);
+    let read = documents.and_then(objects);
     build.keep_all(read)
 }
 

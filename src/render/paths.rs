@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::fields::split_escaped;
-use super::node::{Map, Node, Odd, Text};
+use crate::yaml::{Map, Node, Odd, Text};
 
 /// Splits at dots; `\.` is a dot in a key, and so is any dot in brackets.
 pub(crate) fn split(path: &str) -> Vec<String> {

@@ -5,18 +5,40 @@ use std::collections::HashMap;
 use super::fields::{FieldSpec, Fields, Make, NotThere, visit};
 use super::id::{GvkFilter, is_cluster_scoped};
 use super::layer::Build;
-use super::node::{Node, Text};
 use super::resource::Resource;
 use crate::object::Problem;
+use crate::yaml::{Node, Text};
 
 /// What may be referred to, by the names that it had.
-struct Referents<'a> {
-    objects: &'a [Referent],
-    by_name: HashMap<&'a str, Vec<usize>>,
+#[derive(Debug)]
+pub(crate) struct Referents {
+    objects: Vec<Referent>,
+    by_name: HashMap<String, Vec<usize>>,
+}
+
+impl Referents {
+    pub fn of(objects: &[Resource]) -> Self {
+        let objects: Vec<Referent> = objects.iter().map(Referent::of).collect();
+        let mut by_name: HashMap<String, Vec<usize>> = HashMap::new();
+        for (at, referent) in objects.iter().enumerate() {
+            for (name, _) in &referent.previous {
+                let places = by_name.entry(name.clone()).or_default();
+                if places.last() != Some(&at) {
+                    places.push(at);
+                }
+            }
+        }
+        Self { objects, by_name }
+    }
+
+    /// Whether the object at a place is called what this one is called, and always was.
+    pub fn knows(&self, at: usize, object: &Resource) -> bool {
+        self.objects.get(at) == Some(&Referent::of(object))
+    }
 }
 
 /// An object as those that refer to it see it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Referent {
     api_version: String,
     kind: String,
@@ -76,18 +98,8 @@ impl From<NotThere> for Trouble {
     }
 }
 
-pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Resource]) {
-    let referents: Vec<Referent> = objects.iter().map(Referent::of).collect();
-    let mut by_name: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (at, referent) in referents.iter().enumerate() {
-        for (name, _) in &referent.previous {
-            let places = by_name.entry(name).or_default();
-            if places.last() != Some(&at) {
-                places.push(at);
-            }
-        }
-    }
-    let all = Referents { objects: &referents, by_name };
+/// Follows the names in some objects to what may be meant.
+pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Resource], all: &Referents) {
     // By the kind of the referrer, because every object would otherwise be asked for every rule.
     let mut rules: HashMap<&str, Vec<(usize, &GvkFilter, &FieldSpec)>> = HashMap::new();
     let specs =
@@ -95,7 +107,7 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
     for (nth, (target, spec)) in specs.enumerate() {
         rules.entry(&spec.gvk.kind).or_default().push((nth, target, spec));
     }
-    for (at, object) in objects.iter_mut().enumerate() {
+    for object in objects.iter_mut() {
         let (kind, ..) = object.original();
         let (kind, api_version) = (kind.to_owned(), object.api_version().to_owned());
         let mut mine: Vec<_> = [kind.as_str(), ""]
@@ -109,9 +121,9 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
         }
         mine.sort_by_key(|(nth, ..)| *nth);
         let referrer =
-            Referrer { this: all.objects[at].clone(), role: role_of(object), subjects: subjects_of(object) };
+            Referrer { this: Referent::of(object), role: role_of(object), subjects: subjects_of(object) };
         for (_, target, spec) in mine {
-            let search = Search { all: &all, referrer: &referrer, target, path: &spec.path };
+            let search = Search { all, referrer: &referrer, target, path: &spec.path };
             let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| search.set(node));
             if let Err(trouble) = set {
                 build.found.push(problem(trouble, object, spec));
@@ -152,7 +164,7 @@ fn subjects_of(object: &Resource) -> Vec<String> {
 }
 
 struct Search<'a> {
-    all: &'a Referents<'a>,
+    all: &'a Referents,
     referrer: &'a Referrer,
     target: &'a GvkFilter,
     path: &'a [String],

@@ -6,12 +6,12 @@ use super::cursor::{Cursor, Found};
 use super::id::split_api_version;
 use super::kustomization::{At, Kustomization, ReplacementSource, selector};
 use super::layer::{Build, Layer};
-use super::node::{Node, Text, go_number};
 use super::paths::{self, Create};
 use super::resource::Resource;
 use super::selector::{Matcher, Selector};
 use crate::object::{Place, Problem, TreePath};
 use crate::yaml::Dialect;
+use crate::yaml::{Node, Text, go_number};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Replacement {

@@ -1,9 +1,10 @@
 //! One object on its way through the layers, with the names it had before.
 
+use super::again::Source;
 use super::id::{Id, effective_namespace, is_cluster_scoped};
-use super::node::{Map, Node};
 use super::shared::Shared;
 use crate::object::{Origin, Place, Touch};
+use crate::yaml::{Map, Node};
 
 /// A name that an object had before a transformer changed it. References are found by these.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +48,8 @@ pub(crate) struct Resource {
     pub build_origin: Option<BuildOrigin>,
     pub transformations: Vec<BuildOrigin>,
     pub shared: Shared,
+    /// Where it was read, for a render after a small change.
+    pub source: Option<Source>,
 }
 
 impl Resource {
@@ -64,6 +67,7 @@ impl Resource {
             build_origin: None,
             transformations: Vec::new(),
             shared: Shared::default(),
+            source: None,
         }
     }
 

@@ -5,7 +5,7 @@
 //! replacing them, and so must ours.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
@@ -32,10 +32,11 @@ pub(crate) struct Schema<'a> {
     at: usize,
 }
 
-static BUILT_IN: LazyLock<Schemas> = LazyLock::new(|| Schemas::read(include_str!("data/merge_keys.txt")));
+static BUILT_IN: LazyLock<Arc<Schemas>> =
+    LazyLock::new(|| Arc::new(Schemas::read(include_str!("data/merge_keys.txt"))));
 
 impl Schemas {
-    pub fn built_in() -> &'static Self {
+    pub fn built_in() -> &'static Arc<Self> {
         &BUILT_IN
     }
 

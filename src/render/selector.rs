@@ -224,7 +224,7 @@ mod tests {
 
     use super::*;
     use crate::object::{Place, TreePath};
-    use crate::render::node::Node;
+    use crate::yaml::Node;
 
     #[test]
     fn label_selectors_read_as_kubectl_reads_them() {

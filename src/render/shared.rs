@@ -3,7 +3,7 @@
 //! In kustomize these places hold one and the same YAML node from then on: a later layer that changes the label in
 //! `metadata` changes the selector and the pod template with it. Trees rely on that without knowing, so it is kept.
 
-use super::node::{Map, Node, Text};
+use crate::yaml::{Map, Node, Text};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Step {

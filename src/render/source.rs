@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use serde_json::Value;
 
 use crate::object::{Place, Problem, TreePath};
-use crate::yaml::{self, Dialect, Document, Limits};
+use crate::yaml::{self, Dialect, Document, Limits, Node};
 
 /// Text that is read on its own: a file, or a block of one.
 #[derive(Clone, Debug)]
@@ -64,13 +64,22 @@ impl Text {
         }
     }
 
+    /// Typed files and values of them: looked at by pointer.
     pub fn documents(&self, dialect: Dialect, limits: &Limits) -> Result<Vec<Doc>, Problem> {
         let read = yaml::read(&self.bytes, &self.path, dialect, limits);
-        let documents = read.map_err(|problem| match problem.place.clone() {
-            Some(place) => Problem { place: Some(self.shift(place)), ..problem },
-            None => problem,
-        })?;
+        let documents = read.map_err(|problem| self.shifted(problem))?;
         Ok(documents.into_iter().map(|document| Doc { document, text: self.clone() }).collect())
+    }
+
+    /// Objects and patches: worked on as they are written.
+    pub fn nodes(&self, dialect: Dialect, limits: &Limits) -> Result<Vec<(Node, Place)>, Problem> {
+        let read = yaml::nodes(&self.bytes, &self.path, dialect, limits);
+        let nodes = read.map_err(|problem| self.shifted(problem))?;
+        Ok(nodes.into_iter().map(|(node, place)| (node, self.shift(place))).collect())
+    }
+
+    fn shifted(&self, problem: Problem) -> Problem {
+        Problem { place: problem.place.map(|place| self.shift(place)), ..problem }
     }
 }
 

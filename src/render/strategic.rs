@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::node::{Map, Node, Text, is_old_boolean};
 use super::schema::{Schema, Schemas};
+use crate::yaml::{Map, Node, Text, is_old_boolean};
 
 const DIRECTIVE: &str = "$patch";
 
@@ -29,15 +29,13 @@ enum Directive {
 pub(crate) struct Merger<'a> {
     schemas: &'a Schemas,
     path: Vec<String>,
-    /// Whether something unquoted was put over text of which it is not known whether it was quoted.
-    pub met_unknown_quotes: bool,
 }
 
 type Merged = Result<Option<Node>, Fault>;
 
 impl<'a> Merger<'a> {
     pub fn new(schemas: &'a Schemas) -> Self {
-        Self { schemas, path: Vec::new(), met_unknown_quotes: false }
+        Self { schemas, path: Vec::new() }
     }
 
     /// Merges a patch into an object. `None` where the patch deletes the object.
@@ -134,11 +132,9 @@ impl<'a> Merger<'a> {
             };
             let value = std::mem::replace(place, Node::Null);
             let quoted = value.is_scalar().then(|| value.is_quoted());
-            let was_text = value.as_str().is_some();
             let merged = self.within(&key, |this| this.merge(Some(value), Some(change), below))?;
             match merged.filter(|merged| !merged.is_null()) {
                 Some(merged) => {
-                    self.met_unknown_quotes |= was_text && quoted == Some(false) && is_other_scalar(&merged);
                     *place = put_over(quoted, merged);
                 }
                 None => {
@@ -429,10 +425,6 @@ fn put_over(quoted: Option<bool>, value: Node) -> Node {
         (Some(true), value) if value.is_scalar() => Node::quoted(value.scalar().unwrap_or_default()),
         (_, value) => value,
     }
-}
-
-fn is_other_scalar(node: &Node) -> bool {
-    node.is_scalar() && node.as_str().is_none()
 }
 
 /// Words like `yes` are written in quotes where a field is new.

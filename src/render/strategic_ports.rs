@@ -3,9 +3,9 @@
 //! Items may leave a key out (`protocol`), and kustomize then pairs them by the keys that are there. This follows its
 //! steps, because the order of the result hangs on them, and refuses where they lose an item.
 
-use super::node::Node;
 use super::schema::Schema;
 use super::strategic::{Fault, Merger};
+use crate::yaml::Node;
 
 type Keys = Vec<String>;
 

@@ -5,10 +5,10 @@ use super::fields::{Fields, Make, NotThere, visit};
 use super::id::{GvkFilter, Id, is_cluster_scoped};
 use super::kustomization::At;
 use super::layer::{Build, Layer};
-use super::node::{Node, Text};
 use super::paths;
 use super::resource::Resource;
 use crate::object::Problem;
+use crate::yaml::{Node, Text};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Var {

@@ -16,12 +16,13 @@ fn at(seconds: i64) -> Timestamp {
 struct World {
     waves: Vec<Vec<ObjectKey>>,
     health: BTreeMap<ObjectKey, Status>,
+    may_go_back: bool,
 }
 
 impl World {
     fn new(waves: &[&[&str]]) -> Self {
         let waves = waves.iter().map(|names| names.iter().map(|name| key(name)).collect()).collect();
-        Self { waves, health: BTreeMap::new() }
+        Self { waves, health: BTreeMap::new(), may_go_back: false }
     }
 
     fn set(&mut self, name: &str, status: Status) -> &mut Self {
@@ -33,8 +34,13 @@ impl World {
         let health = |key: &ObjectKey| {
             Health::new(self.health.get(key).copied().unwrap_or(Status::Missing), "Said", "so it says")
         };
-        let observed =
-            Observed { waves: &self.waves, health: &health, wrote, timeout: SignedDuration::from_secs(600) };
+        let observed = Observed {
+            waves: &self.waves,
+            health: &health,
+            wrote,
+            timeout: SignedDuration::from_secs(600),
+            may_go_back: self.may_go_back,
+        };
         step(state, &observed, at(now))
     }
 }
@@ -158,4 +164,27 @@ proptest! {
         let ended = matches!(next, Next::Done | Next::Halt { .. } | Next::Apply { .. });
         prop_assert!(ended || matches!(next, Next::Wait { .. }) && written > 0, "{:?}", next);
     }
+}
+
+#[test]
+fn what_fails_goes_back_where_it_may_and_what_went_back_goes_no_further() {
+    let mut world = World::new(&[&["a"]]);
+    world.may_go_back = true;
+    world.set("a", Status::Failed);
+    let (state, _) = world.step(start(), None, 0);
+    let (state, next) = world.step(state, Some(Wrote::All), 1);
+    assert!(matches!(next, Next::Wait { .. }), "{next:?}");
+    let (state, next) = world.step(state, None, 600);
+    assert!(matches!(next, Next::GoBack { why: Halt::Failed { .. } }), "{next:?}");
+    // Whoever did not hear it is told again.
+    assert!(matches!(world.step(state, None, 601).1, Next::GoBack { .. }));
+
+    let (state, _) = world.step(State::back("old".into()), None, 602);
+    let (state, _) = world.step(state, Some(Wrote::All), 603);
+    let (state, next) = world.step(state, None, 700);
+    assert!(matches!(next, Next::Halt { .. }), "{next:?}");
+    assert_eq!((state.purpose, state.digest), (Purpose::Back, "old".into()));
+    let refused = Some(Wrote::Refused(vec!["no".to_owned()]));
+    assert!(matches!(world.step(start(), refused.clone(), 0).1, Next::GoBack { .. }));
+    assert!(matches!(world.step(State::back("old".into()), refused, 0).1, Next::Halt { .. }));
 }

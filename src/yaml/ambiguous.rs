@@ -3,16 +3,16 @@
 use granit_parser::ScalarStyle;
 use serde_json::Value;
 
-use super::Dialect;
-use super::node::{KeyText, Scalar};
+use super::leaf::{KeyText, Scalar};
+use super::{Dialect, Node};
 
 const TRUTH: &str = "write true or false for a boolean, or put it in quotes for text";
 const QUOTE: &str = "put it in quotes";
 
 /// The difference that a scalar makes as a value, and the advice; nothing where all read the same.
 pub(super) fn value(scalar: &Scalar<'_>) -> Option<String> {
-    let kustomize = scalar.clone().value(Dialect::Kustomize).ok();
-    let kubectl = scalar.clone().value(Dialect::Kubectl).ok();
+    let read = |dialect| scalar.clone().value(dialect).ok().map(Node::into_value);
+    let (kustomize, kubectl) = (read(Dialect::Kustomize), read(Dialect::Kubectl));
     if kustomize == kubectl {
         return None;
     }
@@ -41,7 +41,8 @@ pub(super) fn value(scalar: &Scalar<'_>) -> Option<String> {
 
 fn folded(scalar: &Scalar<'_>) -> String {
     let ended = Scalar { unended: false, ..scalar.clone() };
-    if ended.clone().value(Dialect::Kustomize).ok() == ended.value(Dialect::Kubectl).ok() {
+    let read = |dialect| ended.clone().value(dialect).ok().map(Node::into_value);
+    if read(Dialect::Kustomize) == read(Dialect::Kubectl) {
         return "kustomize and kubectl read different text here; end the file with a line break".to_owned();
     }
     "kustomize reads other line breaks in this folded block than kubectl; write it as a literal block (|)"

@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
-use super::Limits;
+use super::{Limits, Node};
 
 /// Why an alias cannot be expanded.
 pub(super) enum Refused {
@@ -16,7 +14,7 @@ pub(super) enum Refused {
 
 #[derive(Debug)]
 struct Anchored {
-    value: Value,
+    value: Node,
     nodes: usize,
     bytes: usize,
     depth: usize,
@@ -47,7 +45,7 @@ impl Anchors {
     }
 
     /// Keeps a copy for the aliases to come. The copy is paid for, or nested anchors would cost depth times size.
-    pub fn keep(&mut self, id: usize, value: &Value) -> Result<(), Refused> {
+    pub fn keep(&mut self, id: usize, value: &Node) -> Result<(), Refused> {
         let (mut nodes, mut bytes) = (0, 0);
         let depth = measure(value, &mut nodes, &mut bytes);
         self.pay(nodes, bytes)?;
@@ -55,7 +53,7 @@ impl Anchors {
         Ok(())
     }
 
-    pub fn expand(&mut self, id: usize, depth_left: usize) -> Result<Value, Refused> {
+    pub fn expand(&mut self, id: usize, depth_left: usize) -> Result<Node, Refused> {
         let (nodes, bytes, depth) = match self.known.get(&id) {
             Some(anchored) => (anchored.nodes, anchored.bytes, anchored.depth),
             None => return Err(Refused::Circular),
@@ -75,17 +73,17 @@ impl Anchors {
 }
 
 /// The depth of a value; its nodes and bytes of text are added up. The depth is bounded by the reader's own limit.
-fn measure(value: &Value, nodes: &mut usize, bytes: &mut usize) -> usize {
+fn measure(value: &Node, nodes: &mut usize, bytes: &mut usize) -> usize {
     *nodes += 1;
     match value {
-        Value::String(text) => {
-            *bytes += text.len();
+        Node::Text(text) => {
+            *bytes += text.value.len();
             0
         }
-        Value::Array(items) => 1 + items.iter().map(|item| measure(item, nodes, bytes)).max().unwrap_or(0),
-        Value::Object(map) => {
-            *bytes += map.keys().map(String::len).sum::<usize>();
-            1 + map.values().map(|value| measure(value, nodes, bytes)).max().unwrap_or(0)
+        Node::List(items) => 1 + items.iter().map(|item| measure(item, nodes, bytes)).max().unwrap_or(0),
+        Node::Map(map) => {
+            *bytes += map.iter().map(|(key, _)| key.len()).sum::<usize>();
+            1 + map.iter().map(|(_, value)| measure(value, nodes, bytes)).max().unwrap_or(0)
         }
         _ => 0,
     }

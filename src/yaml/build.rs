@@ -4,15 +4,15 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use granit_parser::{Event, ScalarStyle, Span, StructureStyle};
-use serde_json::{Map, Value};
 
 use super::anchors::{Anchors, Refused};
-use super::merge::{self, Waiting};
-use super::node::{self, KeyText, Scalar, Unfit};
+use super::leaf::{self, KeyText, Scalar, Unfit};
+use super::map::Growing;
+use super::merge::{self, Brought, Waiting};
 use super::read::too_deep;
 use super::spans::{Spans, hash};
 use super::text::number;
-use super::{Dialect, Limits, ambiguous};
+use super::{Dialect, Limits, Node, ambiguous};
 use crate::object::{Note, Place, Problem, TreePath};
 
 type Read<T = ()> = Result<T, Problem>;
@@ -27,8 +27,19 @@ struct Open {
 }
 
 enum Kind {
-    List(Vec<Value>),
-    Map { map: Map<String, Value>, key: Key, waiting: Waiting },
+    List(Vec<Node>),
+    Map { map: Growing, key: Key, waiting: Waiting, brought: Brought },
+}
+
+impl Kind {
+    fn map() -> Self {
+        Self::Map {
+            map: Growing::default(),
+            key: Key::Awaited,
+            waiting: Waiting::new(),
+            brought: Brought::default(),
+        }
+    }
 }
 
 /// What the next node of a map is.
@@ -38,10 +49,11 @@ enum Key {
     Merge(Mark),
 }
 
-#[derive(Clone, Copy)]
-struct Mark {
-    line: u32,
-    column: u32,
+/// Where a node begins: both count from one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Mark {
+    pub line: u32,
+    pub column: u32,
 }
 
 impl Mark {
@@ -58,7 +70,7 @@ pub(super) struct Builder<'a> {
     /// Bytes of the text, where a block that ends with it lacks its last line break.
     unended: Option<usize>,
     stack: Vec<Open>,
-    root: Option<Value>,
+    root: Option<Node>,
     spans: Spans,
     /// What kustomize and kubectl read differently, where that is asked for.
     notes: Option<Vec<Note>>,
@@ -92,10 +104,9 @@ impl<'a> Builder<'a> {
     }
 
     /// The document that just ended, where it had content.
-    pub fn finish(&mut self) -> Option<(Value, Spans)> {
+    pub fn finish(&mut self) -> Option<(Node, Spans)> {
         self.anchors.forget();
-        let mut spans = std::mem::take(&mut self.spans);
-        spans.shrink();
+        let spans = std::mem::take(&mut self.spans);
         self.root.take().map(|value| (value, spans))
     }
 
@@ -111,14 +122,29 @@ impl<'a> Builder<'a> {
                 self.scalar(Scalar { text, style, tag: tag.as_deref(), flow, unended }, anchor, mark)
             }
             Event::Alias(id) => self.alias(id, mark),
-            Event::SequenceStart(style, anchor, _) => self.open(Kind::List(Vec::new()), style, anchor, mark),
+            Event::SequenceStart(style, anchor, _) => {
+                self.open(Kind::List(Vec::new()), style == StructureStyle::Flow, anchor, mark)
+            }
             Event::MappingStart(style, anchor, _) => {
-                let kind = Kind::Map { map: Map::new(), key: Key::Awaited, waiting: Waiting::new() };
-                self.open(kind, style, anchor, mark)
+                self.open(Kind::map(), style == StructureStyle::Flow, anchor, mark)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(mark),
             _ => Ok(()),
         }
+    }
+
+    /// A scalar without tag and anchor.
+    pub fn plain(&mut self, text: Cow<'_, str>, style: ScalarStyle, mark: Mark) -> Read {
+        let flow = self.stack.last().is_some_and(|open| open.flow);
+        self.scalar(Scalar { text, style, tag: None, flow, unended: false }, 0, mark)
+    }
+
+    pub fn open_list(&mut self, flow: bool, mark: Mark) -> Read {
+        self.open(Kind::List(Vec::new()), flow, 0, mark)
+    }
+
+    pub fn open_map(&mut self, flow: bool, mark: Mark) -> Read {
+        self.open(Kind::map(), flow, 0, mark)
     }
 
     fn scalar(&mut self, scalar: Scalar<'_>, anchor: usize, mark: Mark) -> Read {
@@ -164,7 +190,7 @@ impl<'a> Builder<'a> {
         let depth_left = self.limits.depth.saturating_sub(self.stack.len());
         let value = self.anchors.expand(id, depth_left).map_err(|refused| self.refused(&refused, mark))?;
         if self.awaits_key() {
-            let key = node::alias_key(&value, self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
+            let key = leaf::alias_key(&value, self.dialect).map_err(|unfit| self.unfit(unfit, mark))?;
             self.give_key(key, mark);
             return Ok(());
         }
@@ -173,7 +199,7 @@ impl<'a> Builder<'a> {
         self.put(value)
     }
 
-    fn open(&mut self, kind: Kind, style: StructureStyle, anchor: usize, mark: Mark) -> Read {
+    fn open(&mut self, kind: Kind, flow: bool, anchor: usize, mark: Mark) -> Read {
         if self.awaits_key() {
             let problem = self.problem(mark, "a list or map cannot be a key".to_owned());
             return Err(problem.hint("if this is a template's {{ … }}, put it in quotes"));
@@ -183,21 +209,20 @@ impl<'a> Builder<'a> {
         }
         self.spend(mark)?;
         let span = self.enter(mark);
-        let flow = style == StructureStyle::Flow;
         self.stack.push(Open { kind, span, anchor, flow });
         Ok(())
     }
 
-    fn close(&mut self, mark: Mark) -> Read {
+    pub fn close(&mut self, mark: Mark) -> Read {
         let Some(open) = self.stack.pop() else {
             return Ok(());
         };
         self.spans.close(open.span);
         let value = match open.kind {
-            Kind::List(items) => Value::Array(items),
+            Kind::List(items) => Node::List(items),
             Kind::Map { mut map, waiting, .. } => {
                 merge::finish(&mut map, waiting);
-                Value::Object(map)
+                Node::Map(map.finish())
             }
         };
         if open.anchor != 0 {
@@ -207,44 +232,35 @@ impl<'a> Builder<'a> {
     }
 
     /// Puts a finished node where its parent awaits it.
-    fn put(&mut self, value: Value) -> Read {
+    fn put(&mut self, value: Node) -> Read {
         let Some(parent) = self.stack.last_mut() else {
             self.root = Some(value);
             return Ok(());
         };
-        let (map, key, waiting) = match &mut parent.kind {
+        let (map, key, waiting, brought) = match &mut parent.kind {
             Kind::List(items) => {
                 items.push(value);
                 return Ok(());
             }
-            Kind::Map { map, key, waiting } => (map, key, waiting),
+            Kind::Map { map, key, waiting, brought } => (map, key, waiting, brought),
         };
         match std::mem::replace(key, Key::Awaited) {
             // The parser gives every key its node and every value its key.
             Key::Awaited => Ok(()),
             Key::Merge(at) => {
                 let noted = self.notes.is_some() && merge::depends_on_order(&value, map);
-                let merged = merge::merge(value, map, waiting, self.dialect);
+                let merged = merge::merge(value, map, waiting, brought, self.dialect);
                 self.note(noted.then_some(ambiguous::MERGE), at);
                 merged.map_err(|unfit| self.unfit(unfit, at))
             }
             Key::Given(key, at) => {
-                use serde_json::map::Entry;
-                let mut entry = match map.entry(key) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(value);
-                        return Ok(());
-                    }
-                    Entry::Occupied(entry) => entry,
-                };
-                let first = self.spans.first_child(parent.span, hash(entry.key()));
-                if first == Some((at.line, at.column)) {
-                    // Until now a merge had provided it.
-                    entry.insert(value);
+                let Err((key, value)) = map.add(key, value) else { return Ok(()) };
+                if brought.remove(&key) {
+                    map.set(key, value);
                     return Ok(());
                 }
-                let (line, _) = first.unwrap_or_default();
-                let message = format!("the key {:?} is given twice, first in line {line}", entry.key());
+                let (line, _) = self.spans.first_child(parent.span, hash(&key)).unwrap_or_default();
+                let message = format!("the key {key:?} is given twice, first in line {line}");
                 Err(self.problem(at, message).hint("remove one of the two"))
             }
         }
@@ -270,7 +286,7 @@ impl<'a> Builder<'a> {
         self.anchors.spend(1).map_err(|refused| self.refused(&refused, mark))
     }
 
-    fn keep(&mut self, anchor: usize, value: &Value, mark: Mark) -> Read {
+    fn keep(&mut self, anchor: usize, value: &Node, mark: Mark) -> Read {
         self.anchors.keep(anchor, value).map_err(|refused| self.refused(&refused, mark))
     }
 

@@ -13,10 +13,13 @@
 mod ambiguous;
 mod anchors;
 mod build;
+mod leaf;
+mod map;
 mod merge;
 mod node;
 #[cfg(test)]
 mod properties;
+mod quick;
 mod read;
 mod refold;
 mod scalar;
@@ -34,8 +37,10 @@ use serde_json::Value;
 use crate::object::{Place, TreePath};
 use spans::Spans;
 
-pub use read::{ambiguous, read};
-pub use write::{write, write_all};
+pub use map::Map;
+pub use node::{Node, Odd, Text, go_number, is_old_boolean, needs_quotes};
+pub use read::{ambiguous, nodes, read};
+pub use write::{write, write_all, write_json};
 
 /// Whose reading of YAML applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,117 +1,357 @@
-//! One scalar, and what it means as a value or as a key in each dialect.
+//! A value as it was read: JSON, and what JSON forgets of a scalar. Overlays work on these.
+//!
+//! kustomize edits the YAML tree, not the values in it, and that shows: a `5` put over a quoted string becomes `"5"`,
+//! over a plain one `5`; an annotation `1.10` is the text `1.10`. So text knows whether it was quoted, and a scalar
+//! that is written in another way than JSON would write it keeps its own text.
 
-use std::borrow::Cow;
+use serde_json::{Number, Value};
 
-use granit_parser::{ScalarStyle, Tag};
-use serde_json::Value;
+pub use super::map::Map;
 
-use super::Dialect;
-use super::refold::refold;
-use super::scalar::{self, Resolved};
-use super::tags;
-
-#[derive(Clone)]
-pub(super) struct Scalar<'t> {
-    pub text: Cow<'t, str>,
-    pub style: ScalarStyle,
-    pub tag: Option<&'t Tag>,
-    /// Whether it stands between brackets or braces.
-    pub flow: bool,
-    /// Whether the file ends with it, and without a line break.
-    pub unended: bool,
+#[derive(Clone, Debug, PartialEq)]
+pub enum Node {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(Text),
+    List(Vec<Node>),
+    Map(Map),
+    /// A null, boolean or number that is not written as JSON writes it: `True`, `0644`, `1.10`, nothing at all (which in
+    /// braces kustomize puts out as empty text).
+    Odd(Box<Odd>),
 }
 
-/// What a key says.
-pub(super) enum KeyText {
-    Text(String),
-    Merge,
+#[derive(Clone, Debug, PartialEq)]
+pub struct Odd {
+    pub value: Value,
+    pub text: String,
 }
 
-/// Why a scalar cannot stand where it stands, and what to do. Holds nothing of its text.
-pub(super) struct Unfit {
-    pub message: String,
-    pub hint: Option<&'static str>,
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub value: String,
+    /// Whether it stands in quotes or in a block, where that was looked up: then what is put over it stays text.
+    pub quoted: Option<bool>,
 }
 
-impl Unfit {
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+impl Text {
+    pub fn new(value: impl Into<String>, quoted: bool) -> Self {
+        Self { value: value.into(), quoted: Some(quoted) }
     }
 
-    pub fn hint(message: &str, hint: &'static str) -> Self {
-        Self { message: message.to_owned(), hint: Some(hint) }
+    /// A strategic merge writes text that would be read as something else in quotes, wherever it comes by.
+    pub fn settle(&mut self) {
+        if self.quoted == Some(false) || self.value.len() <= 5 {
+            let needs = is_old_boolean(&self.value) || (!self.value.is_empty() && needs_quotes(&self.value));
+            self.quoted = needs.then_some(true).or(self.quoted);
+        }
+    }
+
+    /// What would be read as something else must stand in quotes; of other text it is taken that it does not.
+    pub fn is_quoted(&self) -> bool {
+        self.quoted.unwrap_or_else(|| needs_quotes(&self.value))
     }
 }
 
-impl Scalar<'_> {
-    pub fn value(mut self, dialect: Dialect) -> Result<Value, Unfit> {
-        let resolved = self.resolve(dialect)?;
-        // Before its second reading kustomize puts quotes around what cannot stand plain between braces.
-        let quoted = self.flow && dialect == Dialect::Kustomize;
-        Ok(match resolved {
-            Resolved::Null if quoted && self.text.is_empty() => Value::String(String::new()),
-            Resolved::Time(time) if dialect == Dialect::Kustomize && !(quoted && self.text.contains(':')) => {
-                Value::String(time)
-            }
-            Resolved::Null => Value::Null,
-            Resolved::Bool(truth) => Value::Bool(truth),
-            Resolved::Tagged(text) => Value::String(text),
-            Resolved::Text | Resolved::Time(_) | Resolved::Merge => Value::String(self.text.into_owned()),
-            number @ (Resolved::Int(_) | Resolved::Uint(_) | Resolved::Float(_)) => {
-                scalar::json_number(&number).ok_or_else(|| {
-                    Unfit::hint(
-                        "infinity and not-a-number have no place in JSON",
-                        "put the value in quotes if it is text",
-                    )
-                })?
-            }
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl Node {
+    pub fn text(value: impl Into<String>) -> Self {
+        Self::Text(Text { value: value.into(), quoted: None })
+    }
+
+    pub fn is_quoted(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_quoted())
+    }
+
+    /// Text as kustomize writes it where a field is new: in quotes where it would be read as something else.
+    pub fn fresh(value: impl Into<String>) -> Self {
+        let value = value.into();
+        let quoted =
+            is_old_boolean(&value) || (!value.is_empty() && !value.contains('\n') && needs_quotes(&value));
+        Self::Text(Text::new(value, quoted))
+    }
+
+    pub fn quoted(value: impl Into<String>) -> Self {
+        Self::Text(Text::new(value, true))
+    }
+
+    pub fn is_null(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Odd(odd) => odd.value.is_null() || odd.text.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Null, an empty map or an empty list.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Map(map) => map.is_empty(),
+            Self::List(list) => list.is_empty(),
+            other => other.is_null(),
+        }
+    }
+
+    pub fn is_scalar(&self) -> bool {
+        !matches!(self, Self::List(_) | Self::Map(_))
+    }
+
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(&text.value),
+            _ => None,
+        }
+    }
+
+    pub fn as_map(&self) -> Option<&Map> {
+        match self {
+            Self::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    pub fn as_map_mut(&mut self) -> Option<&mut Map> {
+        match self {
+            Self::Map(map) => Some(map),
+            _ => None,
+        }
+    }
+
+    pub fn as_list(&self) -> Option<&[Node]> {
+        match self {
+            Self::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        self.as_map()?.get(key)
+    }
+
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.as_map_mut()?.get_mut(key)
+    }
+
+    /// A scalar as it is written; `None` for lists and maps.
+    pub fn scalar(&self) -> Option<String> {
+        Some(match self {
+            Self::Null => "null".to_owned(),
+            Self::Bool(value) => value.to_string(),
+            Self::Number(number) => go_number(number),
+            Self::Text(text) => text.value.clone(),
+            Self::Odd(odd) => odd.text.clone(),
+            Self::List(_) | Self::Map(_) => return None,
         })
     }
 
-    pub fn key(mut self, dialect: Dialect) -> Result<KeyText, Unfit> {
-        let resolved = self.resolve(dialect)?;
-        key(resolved, &self.text, dialect)
+    /// What the tree's tools call the kind of a value, for messages.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+            Self::Text(_) => "text",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Null => "null",
+            Self::Odd(_) if self.is_null() => "null",
+            Self::Odd(odd) if odd.value.is_boolean() => "a boolean",
+            Self::Odd(_) => "a number",
+        }
     }
 
-    fn resolve(&mut self, dialect: Dialect) -> Result<Resolved, Unfit> {
-        if matches!(self.style, ScalarStyle::Literal | ScalarStyle::Folded) {
-            self.block(dialect);
+    pub fn into_value(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Bool(value) => Value::Bool(value),
+            Self::Number(number) => Value::Number(number),
+            Self::Text(text) => Value::String(text.value),
+            Self::List(list) => Value::Array(list.into_iter().map(Self::into_value).collect()),
+            Self::Map(map) => {
+                Value::Object(map.into_iter().map(|(key, value)| (key, value.into_value())).collect())
+            }
+            Self::Odd(odd) => odd.value,
         }
-        tags::resolve(&self.text, self.style, self.tag, dialect).map_err(Unfit::new)
     }
 
-    /// A block of text as the tool has it.
-    fn block(&mut self, dialect: Dialect) {
-        // kubectl reads line by line and supplies a missing last line break; kustomize does not.
-        if self.unended && dialect != Dialect::Kubectl && self.text.ends_with('\n') {
-            self.text.to_mut().pop();
+    /// Appends this as JSON: compact and, because maps are sorted, with sorted keys.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Null => out.extend_from_slice(b"null"),
+            Self::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+            Self::Number(number) => leaf(number, out),
+            Self::Text(text) => leaf(&text.value, out),
+            Self::Odd(odd) => leaf(&odd.value, out),
+            Self::List(items) => {
+                for (nth, item) in items.iter().enumerate() {
+                    out.push(if nth == 0 { b'[' } else { b',' });
+                    item.write_json(out);
+                }
+                out.extend_from_slice(if items.is_empty() { b"[]" } else { b"]" });
+            }
+            Self::Map(map) => {
+                for (nth, (key, value)) in map.iter().enumerate() {
+                    out.push(if nth == 0 { b'{' } else { b',' });
+                    leaf(key, out);
+                    out.push(b':');
+                    value.write_json(out);
+                }
+                out.extend_from_slice(if map.is_empty() { b"{}" } else { b"}" });
+            }
         }
-        if self.style == ScalarStyle::Folded && dialect == Dialect::Kustomize {
-            self.text = refold(&self.text).into();
+    }
+
+    pub fn to_value(&self) -> Value {
+        self.clone().into_value()
+    }
+}
+
+fn leaf(value: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("a JSON value can be written to memory");
+}
+
+impl From<&Value> for Node {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(*value),
+            Value::Number(number) => Self::Number(number.clone()),
+            Value::String(text) => Self::text(text.as_str()),
+            Value::Array(list) => Self::List(list.iter().map(Self::from).collect()),
+            Value::Object(map) => {
+                Self::Map(map.iter().map(|(key, value)| (key.clone(), Self::from(value))).collect())
+            }
         }
     }
 }
 
-pub(super) fn key(resolved: Resolved, text: &str, dialect: Dialect) -> Result<KeyText, Unfit> {
-    if resolved == Resolved::Merge {
-        return Ok(KeyText::Merge);
-    }
-    match scalar::key(resolved, text, dialect) {
-        Some(key) => Ok(KeyText::Text(key)),
-        None => Err(Unfit::hint("a key here is not text", "put the key in quotes")),
+impl From<Value> for Node {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(value) => Self::Bool(value),
+            Value::Number(number) => Self::Number(number),
+            Value::String(text) => Self::text(text),
+            Value::Array(list) => Self::List(list.into_iter().map(Self::from).collect()),
+            Value::Object(map) => {
+                Self::Map(map.into_iter().map(|(key, value)| (key, Self::from(value))).collect())
+            }
+        }
     }
 }
 
-/// The key that an alias stands for.
-pub(super) fn alias_key(value: &Value, dialect: Dialect) -> Result<KeyText, Unfit> {
-    let resolved = match value {
-        Value::String(_) => Resolved::Text,
-        Value::Bool(truth) => Resolved::Bool(*truth),
-        Value::Number(number) => match number.as_i64() {
-            Some(int) => Resolved::Int(int),
-            None => number.as_f64().map_or(Resolved::Null, Resolved::Float),
-        },
-        Value::Null | Value::Array(_) | Value::Object(_) => Resolved::Null,
+/// A number as Go writes it: a float without a fraction has none.
+pub fn go_number(number: &Number) -> String {
+    match number.as_f64() {
+        Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e21 => format!("{float:.0}"),
+        _ => number.to_string(),
+    }
+}
+
+/// Whether text would be read as something else if it stood without quotes: then it must have stood in some.
+pub fn needs_quotes(text: &str) -> bool {
+    let Some(first) = text.bytes().next() else {
+        return true;
     };
-    key(resolved, value.as_str().unwrap_or_default(), dialect)
+    // Whoever writes several lines, or spaces at the ends, has used a block or quotes.
+    if text.contains('\n') || text.starts_with(' ') || text.ends_with(' ') || text.ends_with(':') {
+        return true;
+    }
+    if text.contains(": ") || text.contains(" #") {
+        return true;
+    }
+    match first {
+        b'&' | b'*' | b'!' | b'|' | b'>' | b'\'' | b'"' | b'%' | b'@' | b'`' | b'{' | b'}' | b'[' | b']'
+        | b',' | b'#' => true,
+        b'-' | b'?' if text.len() == 1 || text.as_bytes()[1] == b' ' => true,
+        b'0'..=b'9' | b'+' | b'-' | b'.' => looks_numeric(text),
+        _ => is_word(text),
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    matches!(
+        text,
+        "~" | "null" | "Null" | "NULL" | "true" | "True" | "TRUE" | "false" | "False" | "FALSE" | "<<" | "="
+    )
+}
+
+/// Words that older YAML takes for booleans: kustomize writes them in quotes where it writes them anew.
+pub fn is_old_boolean(text: &str) -> bool {
+    matches!(
+        text,
+        "y" | "Y"
+            | "yes"
+            | "Yes"
+            | "YES"
+            | "on"
+            | "On"
+            | "ON"
+            | "n"
+            | "N"
+            | "no"
+            | "No"
+            | "NO"
+            | "off"
+            | "Off"
+            | "OFF"
+    )
+}
+
+fn looks_numeric(text: &str) -> bool {
+    let plain = text.replace('_', "");
+    let unsigned = plain.strip_prefix(['+', '-']).unwrap_or(&plain);
+    let digits = |text: &str, radix| !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
+    let prefixed = |prefix: [&str; 2], radix| {
+        prefix.iter().any(|prefix| unsigned.strip_prefix(prefix).is_some_and(|rest| digits(rest, radix)))
+    };
+    matches!(unsigned, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN")
+        || prefixed(["0x", "0X"], 16)
+        || prefixed(["0o", "0O"], 8)
+        || prefixed(["0b", "0B"], 2)
+        || (unsigned.bytes().any(|byte| byte.is_ascii_digit())
+            && unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+            && (unsigned.parse::<f64>().is_ok() || looks_like_date(text)))
+}
+
+/// `2026-11-21`: kustomize reads a bare one as a time.
+fn looks_like_date(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    parts.len() == 3
+        && parts[0].len() == 4
+        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn values_survive_the_way_there_and_back() {
+        let value =
+            json!({"a": [1, 1.5, true, null, "x\n\u{1}"], "b": {"c\"": "5", "d": []}, "e": {}, "f": -3e-9});
+        let node = Node::from(value.clone());
+        let mut json = Vec::new();
+        node.write_json(&mut json);
+        assert_eq!(String::from_utf8(json).unwrap(), value.to_string());
+        assert_eq!(node.into_value(), value);
+    }
+
+    #[test]
+    fn text_that_would_be_read_otherwise_was_quoted() {
+        for text in
+            ["", "5", "1.5", "1e3", "0x1F", "true", "null", "~", "- a", "a: b", "two\nlines", "2026-11-21"]
+        {
+            assert!(needs_quotes(text), "{text:?}");
+        }
+        for text in ["a", "yes", "v1.2", "10.0.0.1", "1Gi", "http://x:80/y", "-x", "a-b"] {
+            assert!(!needs_quotes(text), "{text:?}");
+        }
+    }
 }

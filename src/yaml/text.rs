@@ -13,7 +13,7 @@ pub(super) fn decode<'a>(bytes: &'a [u8], path: &TreePath) -> Result<&'a str, Pr
         Problem::at(place(bytes, error.valid_up_to(), path), "this file is not UTF-8 text")
             .hint("save it as UTF-8")
     })?;
-    match text.as_bytes().iter().enumerate().find(|&(at, &byte)| is_control(bytes, at, byte)) {
+    match first_control(text.as_bytes()) {
         None => Ok(text),
         Some((at, byte)) => Err(Problem::at(
             place(bytes, at, path),
@@ -27,6 +27,19 @@ pub(super) fn decode<'a>(bytes: &'a [u8], path: &TreePath) -> Result<&'a str, Pr
 fn is_wide(bytes: &[u8]) -> bool {
     matches!(bytes, [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] | [0, 0, 0xFE, 0xFF, ..])
         || bytes.iter().take(4).any(|&byte| byte == 0) && bytes.len() > 1
+}
+
+/// Whole blocks are looked at at once for what may be a control; what is in a block counts only where there is something.
+fn first_control(bytes: &[u8]) -> Option<(usize, u8)> {
+    let may_be = |byte: u8| byte < b' ' && byte != b'\n' || matches!(byte, 0x7F | 0xC2 | 0xEF);
+    let block = 256;
+    let suspicious = bytes
+        .chunks(block)
+        .enumerate()
+        .filter(|(_, some)| some.iter().fold(false, |any, byte| any | may_be(*byte)));
+    suspicious
+        .flat_map(|(nth, some)| (nth * block..).zip(some.iter().copied()))
+        .find(|&(at, byte)| is_control(bytes, at, byte))
 }
 
 /// What go-yaml's reader refuses: C0 but tab and line ends, DEL, C1 but NEL, and the two non-characters of the BMP.

@@ -1,5 +1,6 @@
 //! `make bench`: what a rollout costs, beside `kubectl apply --server-side` and beside a bare client that sends the same
-//! requests at its best concurrency, all against one control plane in one run.
+//! requests at its best concurrency, all against one control plane in one run; and what a render costs, beside
+//! `kustomize build`.
 //!
 //! Ratios are what counts: this machine's seconds are not another's. Prints a table and writes JSON.
 
@@ -10,6 +11,7 @@ mod bare;
 mod control_plane;
 mod fleet;
 mod process;
+mod render;
 mod subject;
 mod table;
 mod workload;
@@ -20,6 +22,15 @@ use control_plane::ControlPlane;
 use subject::{Measured, Subject};
 use workload::Workload;
 
+/// The allocator that the agent has, for what is measured in this process.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+// SAFETY: jemalloc reads this symbol as a pointer to a NUL-terminated string, which the slice's first word is.
+#[allow(unsafe_code, reason = "the allocator is configured as the agent's is, in src/main.rs")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: &[u8] = b"background_thread:true,dirty_decay_ms:500,muzzy_decay_ms:0\0";
+
 fn main() {
     // `cargo test --benches` and listings call this too; a benchmark runs only when it is asked for.
     if !std::env::args().any(|argument| argument == "--bench") || std::env::var_os("FAIRLEAD_BENCH").is_none()
@@ -29,6 +40,15 @@ fn main() {
     }
     let only: Option<String> =
         std::env::var("FAIRLEAD_BENCH").ok().filter(|name| name != "all" && name != "1");
+    let folder = PathBuf::from(std::env::var("FAIRLEAD_BENCH_OUT").unwrap_or_else(|_| ".".to_owned()));
+    let mut text = String::new();
+    if only.as_ref().is_none_or(|only| only == "render") {
+        eprintln!("== render");
+        let rendered = render::run();
+        text.push_str(&render::table(&rendered));
+        std::fs::write(folder.join("render.json"), serde_json::to_vec_pretty(&rendered).expect("JSON"))
+            .expect("writing");
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let mut results: Vec<Measured> = Vec::new();
@@ -42,9 +62,8 @@ fn main() {
         let plane = ControlPlane::start();
         results.extend(runtime.block_on(fleet::measure(&plane)));
     }
-    let text = table::render(&results);
+    text.push_str(&table::render(&results));
     println!("{text}");
-    let folder = PathBuf::from(std::env::var("FAIRLEAD_BENCH_OUT").unwrap_or_else(|_| ".".to_owned()));
     std::fs::write(folder.join("bench.json"), serde_json::to_vec_pretty(&results).expect("JSON"))
         .expect("writing");
     std::fs::write(folder.join("bench.md"), text).expect("writing");
