@@ -119,6 +119,7 @@ fn a_claim_is_judged_with_the_last_wave() {
 fn the_state_survives_being_written_down() {
     let state = State {
         digest: "d".into(),
+        purpose: Purpose::Back,
         phase: Phase::Gate { wave: 1, since: at(0), failing_since: Some(at(3)) },
     };
     let text = serde_json::to_string(&state).unwrap();
@@ -132,12 +133,16 @@ proptest! {
     fn any_story_ends_and_waves_come_in_order(
         waves in 1usize..5,
         story in prop::collection::vec((0u8..5, 0i64..400, any::<bool>()), 1..60),
+        may_go_back in any::<bool>(),
+        back in any::<bool>(),
     ) {
         let names: Vec<String> = (0..waves).map(|n| format!("w{n}")).collect();
         let lists: Vec<Vec<&str>> = names.iter().map(|name| vec![name.as_str()]).collect();
         let slices: Vec<&[&str]> = lists.iter().map(Vec::as_slice).collect();
         let mut world = World::new(&slices);
-        let (mut state, mut now, mut written, mut asked) = (start(), 0, 0usize, false);
+        world.may_go_back = may_go_back;
+        let first = if back { State::back("d".into()) } else { start() };
+        let (mut state, mut now, mut written, mut asked) = (first, 0, 0usize, false);
         for (says, pause, refuse) in story {
             now += pause;
             let status = [Status::Healthy, Status::Progressing, Status::Failed, Status::Missing, Status::Suspended][usize::from(says)];
@@ -155,13 +160,14 @@ proptest! {
                 }
                 Next::Done => prop_assert_eq!(written, waves),
                 Next::Wait { until, .. } => prop_assert!(*until > at(now)),
-                Next::Halt { .. } => {}
+                Next::Halt { .. } => prop_assert!(back || !may_go_back),
+                Next::GoBack { .. } => prop_assert!(may_go_back && !back, "one way back, and only where it may"),
             }
             state = after;
         }
         // A day of silence later it has ended one way or the other, or waits for a write that was asked for.
         let (_, next) = world.step(state, None, now + 86_400);
-        let ended = matches!(next, Next::Done | Next::Halt { .. } | Next::Apply { .. });
+        let ended = matches!(next, Next::Done | Next::Halt { .. } | Next::GoBack { .. } | Next::Apply { .. });
         prop_assert!(ended || matches!(next, Next::Wait { .. }) && written > 0, "{:?}", next);
     }
 }
