@@ -197,6 +197,7 @@ impl App {
         }
         (self.refused, self.halted, self.waiting, self.attempts) = (None, None, None, 0);
         self.in_sync.clear();
+        self.forget_needed();
     }
 
     pub fn stop(&self) {
@@ -297,6 +298,9 @@ impl App {
         };
         self.remember_in_sync(&wanted, &found, world.index);
         self.note_shared(std::mem::take(&mut found.shared));
+        if found.is_empty() {
+            self.forget_needed();
+        }
         self.blocked.clear();
         self.suspended = None;
         if found.is_empty() {

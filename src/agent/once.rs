@@ -16,7 +16,7 @@ use crate::cluster::{
     Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
 };
 use crate::object::{AppName, Problems, Tree};
-use crate::plan::{Answer, Consent, WantedApp, field_changes, plan_with};
+use crate::plan::{Answer, Consent, WantedApp, field_changes, notes, plan_with};
 use crate::render;
 use crate::report::{AppPlan, PlanReport};
 
@@ -173,5 +173,7 @@ async fn plan_app(
     }
     refuse_foreign(&once.environments, &once.scope.environment, &found, &mut answers).await;
     say_how(&once.scope.environment, &found.app, consent, &mut answers);
-    Ok(AppPlan::new(&found, &answers, changes))
+    let mut report = AppPlan::new(&found, &answers, changes);
+    report.notes = notes(wanted, index);
+    Ok(report)
 }

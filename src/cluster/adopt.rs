@@ -17,7 +17,8 @@ use super::refusal::refusal;
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};
 use crate::plan::{
-    Answer, Asked, CheckedStep, Conflict, Edit, Handover, Refusal, RefusalKind, Replicas, Step, edit, outcome,
+    Action, Answer, Asked, CheckedStep, Conflict, Edit, Handover, Refusal, RefusalKind, Replicas, Step, edit,
+    outcome,
 };
 
 /// An object whose status moves may be another by the time it is edited; then it is looked at again, so often.
@@ -47,7 +48,7 @@ pub async fn claim(
         Some(live) => live,
         None => match read_metadata(session, path).await {
             Ok(live) => live,
-            Err(error) => return Answer::Refused(refusal(&error, &step.wanted)).into(),
+            Err(_) => return Answer::Refused(refused).into(), // Who holds it is known all the same.
         },
     };
     let Some(handover) = Handover::of(&step.wanted.key, &live, &held) else {
@@ -163,6 +164,11 @@ pub async fn hand_over(
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(refusal(&error, wanted)),
         };
+        if let Action::Update { uid } = step.action()
+            && object["metadata"]["uid"] != **uid
+        {
+            return Err(moved("it was deleted, and another was made of its name"));
+        }
         let handover = step.adopt().map(|handover| &**handover);
         let sends_replicas = sends_replicas(step.replicas());
         let Some(edit) = edit(&object, handover, sends_replicas, &wanted.gvk.api_version()) else {

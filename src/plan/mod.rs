@@ -36,7 +36,7 @@ pub use prune::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks, PruneAnswer, PruneHalt,
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
-pub use replicas::{GitReplicas, Replicas, left_by_autoscaler};
+pub use replicas::{GitReplicas, Replicas, left_by_autoscaler, notes};
 pub use wanted::{Basis, Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
 
 use crate::object::{AppName, Digest, Held, Live, ObjectKey, Problems};
@@ -87,8 +87,6 @@ pub struct Plan {
     pub unchanged: usize,
     /// What tools hold of objects that are ours, and nobody agreed to take over.
     pub shared: Vec<Shared>,
-    /// What people should know of objects, whether they change or not.
-    pub notes: Vec<String>,
 }
 
 /// An object of ours that tools hold fields of, too: what leaves git stays while they do.
@@ -141,11 +139,10 @@ pub fn plan(app: &WantedApp, live: &dyn Lookup) -> Result<Plan, Problems> {
 /// The steps from what is live to what is wanted. Fails only where the order that the manifests ask for is impossible.
 pub fn plan_with(app: &WantedApp, live: &dyn Lookup, consent: &Consent) -> Result<Plan, Problems> {
     let mut steps = Vec::new();
-    let (mut shared, mut notes) = (Vec::new(), Vec::new());
+    let mut shared = Vec::new();
     let mut unchanged = 0;
     for wanted in &app.objects {
         let found = live.live(&wanted.key);
-        notes.extend(replicas::note(wanted, found.as_deref(), live));
         let held = found.as_ref().filter(|found| found.owned.is_some()).and_then(|found| found.held.clone());
         let step = |action, reason, found: Option<Arc<Live>>| Step {
             replicas: Replicas::decide(wanted, found.as_deref(), live),
@@ -169,14 +166,8 @@ pub fn plan_with(app: &WantedApp, live: &dyn Lookup, consent: &Consent) -> Resul
             Change::Update { uid, reason } => steps.push(step(Action::Update { uid }, reason, found)),
         }
     }
-    let mut plan = Plan {
-        app: app.app.clone(),
-        digest: app.digest.clone(),
-        waves: Vec::new(),
-        unchanged,
-        shared,
-        notes,
-    };
+    let mut plan =
+        Plan { app: app.app.clone(), digest: app.digest.clone(), waves: Vec::new(), unchanged, shared };
     if steps.is_empty() {
         return Ok(plan);
     }

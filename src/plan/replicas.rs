@@ -4,10 +4,12 @@
 //! that is ours and is not sent any more is let go of first, so that the value stays: server-side apply would take it
 //! away, and the server would put its default there, one replica.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::field_sets::holds;
-use super::{Lookup, Wanted};
+use super::{Lookup, Wanted, WantedApp};
 use crate::object::{AUTOSCALER, LET_GO, Live, ObjectKey};
 
 /// Where the replicas stand in an entry of `managedFields`.
@@ -87,8 +89,13 @@ fn is_workload(key: &ObjectKey) -> bool {
     )
 }
 
-/// What people should know about the replicas of an object.
-pub fn note(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Option<String> {
+/// What people should know about the replicas of an app's objects, whether these change or not.
+pub fn notes(app: &WantedApp, lookup: &dyn Lookup) -> Vec<String> {
+    let told = |wanted: &Arc<Wanted>| note(wanted, lookup.live(&wanted.key).as_deref(), lookup);
+    app.objects.iter().filter_map(told).collect()
+}
+
+fn note(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Option<String> {
     let key = &wanted.key;
     match wanted.replicas {
         GitReplicas::Ignored => Some(format!(

@@ -82,7 +82,6 @@ impl AppPlan {
         let mut report = Self::broken(plan.app.as_str(), Vec::new());
         report.digest = Some(plan.digest.clone());
         report.unchanged = plan.unchanged;
-        report.notes = plan.notes.clone();
         report.shared = plan.shared.iter().map(SharedReport::new).collect();
         let numbered = plan
             .waves

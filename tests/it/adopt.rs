@@ -224,6 +224,22 @@ fn one_object_is_agreed_to_by_name_and_the_others_wait() {
 }
 
 #[test]
+fn more_than_is_listed_is_agreed_to_in_turns() {
+    let bed = Bed::new("many");
+    let many: String = (0..230).map(|n| configmap(&format!("c{n:03}"), "1")).collect();
+    kubectl(&bed, &["create"], &many);
+    let _agent = bed.agent();
+    bed.commit_web(&many);
+    let refused = bed.wait_app("web", "Refused");
+    assert_eq!(refused["adoption"]["count"], 230);
+    assert_eq!(refused["adoption"]["objects"].as_array().map(Vec::len), Some(200));
+    let said = adopt(&bed, &[]).ok();
+    assert!(said.stderr.contains("agreed: 230 objects"), "{said:?}");
+    bed.wait_app("web", "Ready");
+    assert_eq!(managers(&bed.configmap("c229").unwrap()), ours());
+}
+
+#[test]
 fn what_was_agreed_to_holds_for_that_state_and_no_other() {
     let bed = Bed::new("exactly");
     kubectl(&bed, &["apply"], &settings("{a: \"1\"}"));

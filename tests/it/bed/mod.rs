@@ -40,7 +40,7 @@ pub static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
 
 pub const SECOND: Duration = Duration::from_secs(1);
 /// Longer than anything here takes on a busy machine, and short enough that a hang is seen.
-pub const SOON: Duration = Duration::from_secs(45);
+pub const SOON: Duration = Duration::from_secs(90);
 
 /// Waits until something holds; says what it waited for where it never does.
 #[track_caller]
