@@ -123,7 +123,7 @@ async fn prove_step(
     detail: Detail,
 ) -> Proven {
     let wanted = &*step.wanted;
-    let size = wanted.body().len();
+    let size = wanted.size();
     if size > OBJECT_LIMIT {
         let message = format!("the object holds {size} bytes, and a cluster stores at most {OBJECT_LIMIT}");
         return Answer::Refused(Refusal::new(RefusalKind::TooLarge, wanted, message)).into();
@@ -205,7 +205,7 @@ async fn dry_run(
 /// The bytes of a step: bound to the object that was planned for, where there was one.
 pub fn body(step: &Step) -> Bytes {
     match &step.action {
-        Action::Create => Bytes::copy_from_slice(step.wanted.body()),
+        Action::Create => Bytes::from(step.wanted.body()),
         Action::Update { uid } => step.wanted.body_for(uid).into(),
     }
 }

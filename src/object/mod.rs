@@ -12,7 +12,7 @@ mod name;
 mod problem;
 mod tree;
 
-pub use digest::Digest;
+pub use digest::{Digest, Hash};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{APPLIED, Live, MANAGER, Owned, PRUNE, WAVE};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
