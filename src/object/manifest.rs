@@ -65,17 +65,17 @@ impl Manifest {
             Value::Null => return Err(NotAManifest::NotAMap("empty")),
             _ => return Err(NotAManifest::NotAMap("a single value")),
         }
-        let text = |value: &'_ Value| match value {
-            Value::Null => Ok(String::new()),
-            Value::String(text) => Ok(text.clone()),
-            _ => Err(()),
-        };
-        let (api_version, kind) = (text(&value["apiVersion"]), text(&value["kind"]));
-        let name = text(&value["metadata"]["name"]);
+        fn text(value: &Value) -> Result<&str, ()> {
+            match value {
+                Value::Null => Ok(""),
+                Value::String(text) => Ok(text),
+                _ => Err(()),
+            }
+        }
         let identity = Identity {
-            api_version: api_version.as_deref().map_err(|()| ()),
-            kind: kind.as_deref().map_err(|()| ()),
-            name: name.as_deref().map_err(|()| ()),
+            api_version: text(&value["apiVersion"]),
+            kind: text(&value["kind"]),
+            name: text(&value["metadata"]["name"]),
             namespace: value["metadata"]["namespace"].as_str().unwrap_or_default(),
         };
         Self::written(identity, &value.to_string(), origin)
