@@ -28,6 +28,14 @@ demo: ## see it work: a rollout, a refusal, a repair (KUBECONFIG=... uses a clus
 test: ## run every test
 	@make/test.sh
 
+.PHONY: faults
+faults: ## a fault at every request of a story: half an hour (FAIRLEAD_SEED=... or FAIRLEAD_FAULT='Write 3': only those)
+	@make/faults.sh
+
+.PHONY: sabotage
+sabotage: ## break each guarantee on purpose and see its test turn red (ONLY=... takes patches of that name)
+	@make/sabotage.sh
+
 .PHONY: cluster
 cluster: ## keep a control plane up until Ctrl-C, and print its kubeconfig
 	@make/cluster.sh

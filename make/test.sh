@@ -25,6 +25,7 @@ check 'cargo clippy' cargo clippy --locked --quiet --all-targets -- -D warnings
 check 'shellcheck' scripts
 check 'gofmt' formatted_go
 check 'go vet' vetted_go
+check 'sabotage applies' make/sabotage.sh check
 if [[ ${1:-} == style ]]; then
 	conclude 'style: '
 	exit

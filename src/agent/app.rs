@@ -1,20 +1,28 @@
 //! One app of an environment: where it stands, and what is to be done next. Decides; others do.
 
+mod adoption;
+mod back;
+mod sight;
 mod status;
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AppPhase, AppSpec};
+use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec};
 use crate::cluster::{Before, Index, WaveOutcome};
-use crate::object::{AppName, Digest, Live, ObjectKey, Problems};
-use crate::plan::{CheckedPlan, Lookup, Plan, Reason, RefusalKind, Refused, Wanted, WantedApp, plan};
-use crate::rollout::{self, Halt, Next, Observed, State, Waiting, Wrote};
+use crate::object::{AppName, Digest, ObjectKey, Problems};
+use crate::plan::{
+    CheckedPlan, CheckedStep, Consent, Lookup, Plan, Reason, RefusalKind, Refused, Wanted, WantedApp,
+    plan_with,
+};
+use crate::rollout::{self, Halt, Next, Observed, Purpose, State, Waiting, Wrote};
+use adoption::Adoption;
+use back::Back;
+use sight::Sight;
 use status::{halt_message, some};
 
 /// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
@@ -43,6 +51,17 @@ pub struct App {
     /// Why what it wants cannot be watched.
     unwatched: Option<String>,
     in_sync: HashMap<ObjectKey, (Digest, u64)>,
+    /// What passed all its gates last, in the life of this process.
+    last_good: Option<Arc<WantedApp>>,
+    /// Its digest, which is known after a restart too.
+    known_good: Option<Digest>,
+    /// Whether a rollout that fails is taken back.
+    restores: bool,
+    /// What failed, and the way back from it.
+    back: Option<Back>,
+    /// The last word of a person who wants to try again.
+    retry: Option<String>,
+    adoption: Adoption,
     /// What just passed all its gates, until someone remembers it.
     good: Option<Arc<WantedApp>>,
     news: Vec<News>,
@@ -83,6 +102,7 @@ pub enum Decision {
     Prove {
         plan: Plan,
         before: Arc<Before>,
+        consent: Consent,
         stop: CancellationToken,
     },
     Write {
@@ -90,6 +110,8 @@ pub enum Decision {
         wave: usize,
         stop: CancellationToken,
     },
+    /// Read what ran when all was well.
+    Recall,
     /// Look at the pods of what a gate halted on.
     Explain {
         wanted: Vec<Arc<Wanted>>,
@@ -124,6 +146,12 @@ impl App {
             suspended: None,
             unwatched: None,
             in_sync: HashMap::new(),
+            last_good: None,
+            known_good: None,
+            restores: false,
+            back: None,
+            retry: None,
+            adoption: Adoption::default(),
             good: None,
             news: Vec::new(),
         }
@@ -131,13 +159,17 @@ impl App {
 
     /// Takes what a revision says. Where the digest is the same, whatever is under way goes on; where it is another, it
     /// is stopped between two requests and the new one begins from what is live by then.
-    pub fn set(&mut self, spec: AppSpec, desired: Result<Arc<WantedApp>, Problems>, timeout: SignedDuration) {
+    pub fn set(&mut self, spec: AppSpec, desired: Result<Arc<WantedApp>, Problems>, rollout: &RolloutSpec) {
         self.spec = spec;
-        self.timeout = timeout;
+        self.timeout = SignedDuration::try_from(rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
+        self.restores = rollout.on_failure == OnFailure::Restore;
         match desired {
             Ok(wanted) => {
                 let same = self.problems.is_none() && self.digest() == Some(&wanted.digest);
                 self.problems = None;
+                if self.back.as_ref().is_some_and(|back| !back.is_of(&wanted.digest)) {
+                    self.back = None; // What failed is not what git says any more.
+                }
                 self.wanted = Some(wanted);
                 if !same {
                     self.preempt();
@@ -165,6 +197,7 @@ impl App {
         }
         (self.refused, self.halted, self.waiting, self.attempts) = (None, None, None, 0);
         self.in_sync.clear();
+        self.forget_needed();
     }
 
     pub fn stop(&self) {
@@ -195,6 +228,7 @@ impl App {
     /// Runs what git says, and passed its gates.
     pub fn is_ready(&self) -> bool {
         self.problems.is_none()
+            && self.back.is_none()
             && self.unwatched.is_none()
             && self.rollout.is_none()
             && self.refused.is_none()
@@ -206,7 +240,8 @@ impl App {
         self.problems.is_some()
             || self.unwatched.is_some()
             || self.refused.is_some()
-            || self.told_halt().is_some()
+            || self.back.as_ref().is_some_and(Back::is_over)
+            || (self.back.is_none() && self.told_halt().is_some() && !self.goes_back())
     }
 
     pub fn is_busy(&self) -> bool {
@@ -228,10 +263,19 @@ impl App {
 
     pub fn decide(&mut self, world: &World) -> Decision {
         let rest = Decision::Rest { until: None };
-        let Some(wanted) = self.wanted.clone() else { return rest };
         if self.busy.is_some() || self.problems.is_some() {
             return rest;
         }
+        let wanted = match &self.back {
+            None => self.wanted.clone(),
+            Some(back) if back.is_unread() => {
+                self.begin(AppPhase::Restoring);
+                return Decision::Recall;
+            }
+            Some(back) => back.target(),
+        };
+        let Some(wanted) = wanted else { return rest };
+        let going = self.back.as_ref().is_some_and(|back| !back.is_over());
         if self.unwatched.is_some() {
             return Decision::Rest { until: Some(world.now + WATCH_RETRY) };
         }
@@ -244,7 +288,8 @@ impl App {
         {
             return Decision::Rest { until: refused.retry_at };
         }
-        let found = match plan(&wanted, &Sight { index: world.index, in_sync: &self.in_sync }) {
+        let sight = Sight { index: world.index, in_sync: &self.in_sync };
+        let mut found = match plan_with(&wanted, &sight, &self.adoption.consent) {
             Ok(plan) => plan,
             Err(problems) => {
                 self.problems = Some(problems);
@@ -252,16 +297,20 @@ impl App {
             }
         };
         self.remember_in_sync(&wanted, &found, world.index);
+        self.note_shared(std::mem::take(&mut found.shared));
+        if found.is_empty() {
+            self.forget_needed();
+        }
         self.blocked.clear();
         self.suspended = None;
         if found.is_empty() {
             self.refused = None;
-            if self.effective.as_ref() == Some(&wanted.digest) {
+            if self.effective.as_ref() == Some(&wanted.digest) && !going {
                 return rest;
             }
             // All is as git says, and nobody remembers whether it is healthy: it was applied before we started.
             let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
-            let state = State::verify(wanted.digest.clone(), 0, world.now);
+            let state = State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
             self.rollout = Some(Rollout { state, plan: None, waves: vec![keys], wrote: None });
             return self.advance(world, &wanted);
         }
@@ -269,14 +318,15 @@ impl App {
             self.suspended = Some(format!("{} objects would change", found.count()));
             return rest;
         }
-        if self.effective.as_ref() != Some(&wanted.digest) {
+        if self.effective.as_ref() != Some(&wanted.digest) && self.back.is_none() {
             self.blocked = self.spec.depends_on.iter().filter(|name| !(world.ready)(name)).cloned().collect();
             if !self.blocked.is_empty() {
                 return rest;
             }
         }
         let stop = self.begin(AppPhase::Proving);
-        Decision::Prove { plan: found, before: self.before.clone(), stop }
+        let (before, consent) = (self.before.clone(), self.adoption.consent.clone());
+        Decision::Prove { plan: found, before, consent, stop }
     }
 
     fn begin(&mut self, phase: AppPhase) -> CancellationToken {
@@ -287,6 +337,7 @@ impl App {
 
     /// Goes one step on in the rollout.
     fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
+        let may_go_back = self.may_go_back();
         let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
         let health = |key: &ObjectKey| world.index.health(key);
         let observed = Observed {
@@ -294,6 +345,7 @@ impl App {
             health: &health,
             wrote: rollout.wrote.take(),
             timeout: self.timeout,
+            may_go_back,
         };
         let (state, next) = rollout::step(rollout.state.clone(), &observed, world.now);
         rollout.state = state;
@@ -313,36 +365,53 @@ impl App {
                 self.waiting = Some((on, since, until));
                 Decision::Rest { until: Some(until) }
             }
-            Next::Halt { why } => {
-                let first = self.halted.is_none();
-                let on = match &why {
-                    Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
-                    Halt::Refused { .. } => Vec::new(),
-                };
-                self.halted.get_or_insert((why, None));
-                if !first {
-                    return Decision::Rest { until: None };
+            Next::Halt { why } => self.halt(why, wanted),
+            Next::GoBack { why } => match self.told_halt() {
+                Some(told) => {
+                    self.go_back(told);
+                    Decision::Rest { until: Some(world.now) }
                 }
-                let find = |waiting: &Waiting| {
-                    wanted.objects.iter().find(|object| object.key == waiting.key).cloned()
-                };
-                Decision::Explain { wanted: on.iter().filter_map(find).collect() }
-            }
+                None => self.halt(why, wanted),
+            },
             Next::Done => {
-                let drift = self.effective.as_ref() == Some(&wanted.digest);
-                self.halted = None;
                 let wrote = rollout.plan.as_ref().map_or(0, |plan| plan.steps().count());
-                self.rollout = None;
-                self.effective = Some(wanted.digest.clone());
-                self.good = Some(wanted.clone());
-                if !drift {
-                    let words =
-                        if wrote == 1 { "1 object was".to_owned() } else { format!("{wrote} objects were") };
-                    let note = format!("{} runs and is healthy; {words} written", wanted.digest.short());
-                    self.tell(false, "RolledOut", note);
-                }
+                (self.halted, self.rollout) = (None, None);
+                self.arrived(wanted, wrote);
                 Decision::Rest { until: Some(world.now) }
             }
+        }
+    }
+
+    /// Notes why it does not go on, and has the pods asked for their last words.
+    fn halt(&mut self, why: Halt, wanted: &Arc<WantedApp>) -> Decision {
+        let first = self.halted.is_none();
+        let on = match &why {
+            Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
+            Halt::Refused { .. } => Vec::new(),
+        };
+        self.halted.get_or_insert((why, None));
+        if !first {
+            return Decision::Rest { until: None };
+        }
+        let find =
+            |waiting: &Waiting| wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
+        Decision::Explain { wanted: on.iter().filter_map(find).collect() }
+    }
+
+    /// Takes that all gates were passed.
+    fn arrived(&mut self, wanted: &Arc<WantedApp>, wrote: usize) {
+        let drift = self.effective.as_ref() == Some(&wanted.digest);
+        self.effective = Some(wanted.digest.clone());
+        if self.back.is_some() {
+            return self.came_back(wanted);
+        }
+        self.known_good = Some(wanted.digest.clone());
+        self.last_good = Some(wanted.clone());
+        self.good = Some(wanted.clone());
+        if !drift {
+            let words = if wrote == 1 { "1 object was".to_owned() } else { format!("{wrote} objects were") };
+            let note = format!("{} runs and is healthy; {words} written", wanted.digest.short());
+            self.tell(false, "RolledOut", note);
         }
     }
 
@@ -355,7 +424,7 @@ impl App {
         now: Timestamp,
     ) {
         self.busy = None;
-        if self.digest() != Some(digest) {
+        if self.target_digest() != Some(digest) {
             return; // It was of an older revision.
         }
         match result {
@@ -366,6 +435,7 @@ impl App {
                     }
                 }
                 self.refused = None;
+                self.forget_needed();
                 if plan.waves().is_empty() {
                     return; // All of it is settled, and the next look will see so.
                 }
@@ -375,13 +445,17 @@ impl App {
                     .iter()
                     .map(|wave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect());
                 self.rollout = Some(Rollout {
-                    state: State::start(digest.clone()),
+                    state: match self.purpose() {
+                        Purpose::Forward => State::start(digest.clone()),
+                        Purpose::Back => State::back(digest.clone()),
+                    },
                     waves: waves.collect(),
                     plan: Some(Arc::new(plan)),
                     wrote: None,
                 });
             }
             Err(refused) => {
+                self.note_needed(&refused);
                 let messages: Vec<String> = refused
                     .refusals
                     .iter()
@@ -422,6 +496,7 @@ impl App {
             for written in &outcome.written {
                 before.insert(written.wanted.key.clone(), written.wanted.clone());
             }
+            self.note_adopted(&outcome.written);
         }
         let Some(rollout) = &mut self.rollout else { return };
         if rollout.state.digest != *digest {
@@ -459,7 +534,9 @@ impl App {
         if let Some((_, told)) = &mut self.halted {
             *told = Some(words);
         }
-        if let Some(note) = self.told_halt() {
+        if let Some(note) = self.told_halt()
+            && !self.stays_lost(&note)
+        {
             self.tell(true, "Halted", note);
         }
     }
@@ -472,15 +549,30 @@ impl App {
 
     fn announce(&mut self, plan: &CheckedPlan) {
         let (steps, waves) = (plan.steps().count(), plan.waves().len());
-        if self.effective.as_ref() == Some(plan.digest()) {
+        let going = self.back.as_ref().is_some_and(|back| !back.is_over());
+        let drifted =
+            |step: &&CheckedStep| !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. });
+        if !going && self.effective.as_ref() == Some(plan.digest()) {
             // Git did not change, so someone else did.
-            let changed = plan.steps().map(|step| match step.reason() {
+            let changed = plan.steps().filter(drifted).map(|step| match step.reason() {
                 Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
                 Reason::Missing => format!("{} (gone)", step.wanted().key),
                 _ => step.wanted().key.to_string(),
             });
-            let note = format!("someone else changed {}; it is put back", some(changed));
-            self.tell(true, "Drifted", note);
+            let changed: Vec<String> = changed.collect();
+            let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
+            let unscaled: Vec<String> = unscaled.map(|step| step.wanted().key.to_string()).collect();
+            if !changed.is_empty() {
+                let note = format!("someone else changed {}; it is put back", some(changed.into_iter()));
+                self.tell(true, "Drifted", note);
+            }
+            if !unscaled.is_empty() {
+                let note = format!(
+                    "the autoscaler of {} is gone: its replicas are git's",
+                    some(unscaled.into_iter())
+                );
+                self.tell(false, "Unscaled", note);
+            }
         } else {
             let plural =
                 |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
@@ -492,44 +584,5 @@ impl App {
             );
             self.tell(false, "RolloutStarted", note);
         }
-    }
-
-    fn remember_in_sync(&mut self, wanted: &WantedApp, plan: &Plan, index: &Index) {
-        if plan.unchanged == self.in_sync.len() && plan.is_empty() {
-            return;
-        }
-        let changing: std::collections::HashSet<&ObjectKey> =
-            plan.steps().map(|step| &step.wanted.key).collect();
-        self.in_sync.clear();
-        for object in wanted.objects.iter().filter(|object| !changing.contains(&object.key)) {
-            if let Some(live) = index.live(&object.key) {
-                self.in_sync.insert(object.key.clone(), (object.digest.clone(), fingerprint(&live)));
-            }
-        }
-    }
-}
-
-fn fingerprint(live: &Live) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&live.owned, &live.applied, &live.uid).hash(&mut hasher);
-    hasher.finish()
-}
-
-/// The index, and what this app saw there before: so an object that did not change is not compared again.
-struct Sight<'a> {
-    index: &'a Index,
-    in_sync: &'a HashMap<ObjectKey, (Digest, u64)>,
-}
-
-impl Lookup for Sight<'_> {
-    fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
-        self.index.live(key)
-    }
-
-    fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
-        self.in_sync
-            .get(&wanted.key)
-            .is_some_and(|(digest, seen)| *digest == wanted.digest && *seen == fingerprint(live))
-            || self.index.known_settled(wanted, live)
     }
 }

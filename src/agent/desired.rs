@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::reads::{Difference, ReadSet, Recording};
-use crate::api::{AppSpec, EnvironmentConfig, names};
+use crate::api::{Adopt, AppSpec, EnvironmentConfig, names};
 use crate::object::{
-    AppName, Desired, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext, Tree, TreeError,
+    AppName, Desired, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext, Tool, Tree, TreeError,
     TreePath,
 };
 use crate::plan::{Basis, Stamp, WantedApp, restamp, stamp};
@@ -36,6 +36,8 @@ pub struct Grants {
     pub namespaces: Vec<String>,
     pub cluster_kinds: Vec<String>,
     pub regions: Vec<String>,
+    /// From whom git may take objects over.
+    pub adopt: Vec<String>,
 }
 
 impl Scope {
@@ -138,6 +140,11 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
             );
         }
     }
+    found.extend(
+        resolve_adoption(&mut config, scope)
+            .into_iter()
+            .map(|(pointer, problem)| Problem { place: Some(document.place_of(&pointer)), ..problem }),
+    );
     Problems::check(found)?;
     let place = |(n, app): (usize, &AppSpec)| {
         let field = if app.path.is_some() { "path" } else { "chart" };
@@ -145,6 +152,33 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
     };
     config.places = config.apps.iter().enumerate().map(place).collect();
     Ok(config)
+}
+
+/// From whom each app may take over, by name. What the platform does not grant is a problem, with where it is asked for.
+fn resolve_adoption(config: &mut EnvironmentConfig, scope: &Scope) -> Vec<(String, Problem)> {
+    let mut found = Vec::new();
+    for (n, app) in config.apps.iter_mut().enumerate() {
+        let Some(adopt) = &app.adopt else { continue };
+        let all: Vec<String> = Tool::ALL.iter().map(|tool| tool.as_str().to_owned()).collect();
+        let granted = scope.grants.as_ref().map_or(&all, |grants| &grants.adopt);
+        let names = adopt.resolve(granted);
+        if let Some(grants) = &scope.grants {
+            let from_all =
+                (*adopt == Adopt::All(true) && grants.adopt.is_empty()).then(|| "anybody".to_owned());
+            let beyond = names.iter().filter(|name| !grants.adopt.contains(name)).cloned().chain(from_all);
+            for name in beyond {
+                let message =
+                    format!("the Environment {} does not let git take over from {name}", scope.environment);
+                let hint = format!(
+                    "spec.adopt lists whom it may take over from; without it, `fairlead adopt --env {}` does",
+                    scope.environment
+                );
+                found.push((format!("/spec/apps/{n}/adopt"), Problem::new(message).hint(hint)));
+            }
+        }
+        app.adopt = Some(Adopt::From(names));
+    }
+    found
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {

@@ -8,25 +8,25 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::adopt::{Tokens, say_how};
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
+use super::explain::explain;
 use super::foreign::refuse_foreign;
 use super::inventory::Needs;
 use super::keeper::{Keeper, Ran};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
-    Before, Detail, Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune,
-    finalizers, prove, prune_wave,
+    Before, Detail, Environments, Index, PruneOutcome, Session, Terms, Watched, WaveOutcome, apply_wave,
+    ask_prune, finalizers, prove, prune_wave,
 };
-use crate::health::pods::{self, PodProblem};
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{
-    Answer, CheckedPlan, CheckedPrune, Inventory, Known, Lookup, Plan, PruneRefusal, RefusalKind, Refused,
-    Wanted, WantedApp, check, check_prune,
+    Answer, CheckedPlan, CheckedPrune, Consent, Inventory, Known, Lookup, Plan, PruneRefusal, Reason,
+    RefusalKind, Refused, WantedApp, check, check_prune,
 };
 
 /// What the actions of an environment work with.
@@ -48,10 +48,14 @@ pub struct Driver {
     pruner: Pruner,
     /// Every kind in which the environment may have objects was listed: what is not known is not there.
     listed: bool,
+    /// The hand-overs that people agreed to.
+    agreed: Tokens,
     /// What the apps want, by kind.
     watched: BTreeMap<AppName, BTreeSet<Watched>>,
     /// What passed its gates and is not remembered yet, with when it is tried next; `None` while it is being tried.
     unkept: BTreeMap<AppName, (Arc<WantedApp>, Option<Timestamp>)>,
+    /// The apps whose failure is being remembered.
+    quarantining: BTreeSet<AppName>,
     revision: Option<Revision>,
     leaving: bool,
     news: Vec<News>,
@@ -91,6 +95,16 @@ enum Finished {
         app: AppName,
         words: Vec<String>,
     },
+    /// What ran when all was well was read, or not.
+    Recalled {
+        app: AppName,
+        result: Result<Option<WantedApp>, String>,
+    },
+    /// That a digest failed was remembered, or not.
+    Quarantined {
+        app: AppName,
+        result: Result<(), String>,
+    },
     /// What an app runs now was remembered, or not.
     Kept {
         wanted: Arc<WantedApp>,
@@ -120,7 +134,9 @@ impl Driver {
             watched,
             pruner,
             listed: false,
+            agreed: Tokens::default(),
             unkept: BTreeMap::new(),
+            quarantining: BTreeSet::new(),
             revision: None,
             leaving: false,
             news: Vec::new(),
@@ -147,16 +163,30 @@ impl Driver {
         self.pruner.allow(context);
     }
 
+    /// Takes what people agreed to take over from others.
+    pub fn agree(&mut self, tokens: Tokens) {
+        if self.agreed != tokens {
+            self.agreed = tokens;
+            self.apps.values_mut().for_each(|app| app.agree(&self.agreed));
+        }
+    }
+
     /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
     pub fn set(&mut self, desire: Desire, revision: Option<Revision>) {
         self.revision = revision;
         self.pruner.set(&desire);
-        let timeout =
-            SignedDuration::try_from(desire.config.rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
+        let memory = self.hands.keeper.as_ref().map(|keeper| keeper.memory());
         let mut old = std::mem::take(&mut self.apps);
         for (spec, wanted) in desire.apps {
-            let mut app = old.remove(&spec.name).unwrap_or_else(|| App::new(spec.clone()));
-            app.set(spec, wanted, timeout);
+            let mut app = old.remove(&spec.name).unwrap_or_else(|| {
+                let mut app = App::new(spec.clone());
+                if let Some(known) = memory.as_ref().and_then(|memory| memory.apps.get(&spec.name)) {
+                    app.remember(known);
+                }
+                app
+            });
+            app.set(spec, wanted, &desire.config.rollout);
+            app.agree(&self.agreed);
             self.apps.insert(app.spec.name.clone(), app);
         }
         for app in old.values() {
@@ -167,6 +197,11 @@ impl Driver {
             Some((app.spec.name.clone(), Watched::of(wanted.objects.iter().map(|object| &**object))))
         };
         self.watched = self.apps.values().filter_map(kinds).collect();
+    }
+
+    /// Takes the word of a person who wants to try again what failed.
+    pub fn hear(&mut self, word: Option<&str>) {
+        self.apps.values_mut().for_each(|app| app.hear(word));
     }
 
     /// Takes that the environment itself goes, and what it made with it. Nothing is rolled out any more.
@@ -210,6 +245,7 @@ impl Driver {
 
     /// Watches the kinds that the apps want. One that cannot be watched harms only the apps that want it.
     pub async fn watch(&mut self) {
+        self.hands.index.ensure_autoscalers().await;
         for (name, watched) in &self.watched {
             let result = self.hands.index.ensure(watched).await.map_err(|error| error.to_string());
             if let Some(app) = self.apps.get_mut(name) {
@@ -239,23 +275,27 @@ impl Driver {
         let world = World { index: &self.hands.index, ready: &ready, suspended, now };
         let mut again = None;
         for (name, app) in &mut self.apps {
-            let action: BoxFuture<'static, Finished> = match app.decide(&world) {
+            let decision = app.decide(&world);
+            let app_quarantine = app.quarantine().cloned();
+            let action: BoxFuture<'static, Finished> = match decision {
                 Decision::Rest { until } => {
                     again = [again, until].into_iter().flatten().min();
                     continue;
                 }
-                Decision::Prove { plan, before, stop } => {
+                Decision::Prove { plan, before, consent, stop } => {
                     let (hands, name) = (self.hands.clone(), name.clone());
                     let digest = plan.digest.clone();
                     let left = Finished::Left { app: name.clone(), digest: digest.clone() };
-                    stop_or(stop, left, async move { prove_app(&hands, name, digest, plan, before).await })
+                    let proof = async move { prove_app(&hands, name, digest, plan, before, consent).await };
+                    stop_or(stop, left, proof)
                 }
                 Decision::Write { plan, wave, stop } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
+                    let quarantine = app_quarantine;
                     Box::pin(async move {
                         if wave == 0
                             && let Some(keeper) = &hands.keeper
-                            && let Err(error) = keeper.begin(&plan).await
+                            && let Err(error) = keeper.begin(&plan, quarantine.as_ref()).await
                         {
                             let why = crate::cluster::chain(&error);
                             return Finished::Unwritten { app, digest: plan.digest().clone(), why };
@@ -269,6 +309,13 @@ impl Driver {
                             tracing::warn!(%error, "a new kind cannot be watched yet");
                         }
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
+                    })
+                }
+                Decision::Recall => {
+                    let (hands, app) = (self.hands.clone(), name.clone());
+                    Box::pin(async move {
+                        let result = recall(&hands, &app).await;
+                        Finished::Recalled { app, result }
                     })
                 }
                 Decision::Explain { wanted } => {
@@ -290,6 +337,21 @@ impl Driver {
             if let Some(good) = app.take_good() {
                 self.unkept.insert(good.app.clone(), (good, Some(now)));
             }
+        }
+        let memory = keeper.memory();
+        for (name, app) in &self.apps {
+            let known = memory.apps.get(name).and_then(|known| known.quarantined.as_ref());
+            if app.quarantine() == known || app.is_busy() || !self.quarantining.insert(name.clone()) {
+                continue;
+            }
+            let (name, keeper, quarantine) = (name.clone(), keeper.clone(), app.quarantine().cloned());
+            self.under_way.spawn(async move {
+                let result = keeper.quarantine(&name, quarantine.as_ref()).await;
+                Finished::Quarantined {
+                    app: name,
+                    result: result.map_err(|error| crate::cluster::chain(&error)),
+                }
+            });
         }
         for (wanted, due) in self.unkept.values_mut().filter(|(_, due)| due.is_some_and(|due| due <= now)) {
             *due = None;
@@ -412,6 +474,18 @@ impl Driver {
                     app.explained(words);
                 }
             }
+            Finished::Recalled { app, result } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.recalled(result);
+                }
+            }
+            Finished::Quarantined { app, result } => {
+                self.quarantining.remove(&app);
+                if let Err(why) = result {
+                    let note = format!("{app}: what failed cannot be remembered: {why}");
+                    self.news.push(News { warning: true, reason: "StateNotKept", note });
+                }
+            }
             Finished::PruneAsked { app, result } => {
                 if let Some(decision) = self.pruner.asked(&app, result, now) {
                     self.begin_prune(decision);
@@ -449,16 +523,28 @@ fn stop_or(
     })
 }
 
-async fn prove_app(hands: &Hands, app: AppName, digest: Digest, plan: Plan, before: Arc<Before>) -> Finished {
+async fn prove_app(
+    hands: &Hands,
+    app: AppName,
+    digest: Digest,
+    plan: Plan,
+    before: Arc<Before>,
+    consent: Consent,
+) -> Finished {
     let ask = |before: Arc<Before>| {
-        let plan = &plan;
-        async move { prove(&hands.session, plan, hands.identity.as_ref(), &before, Detail::Metadata).await }
+        let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
+        async move {
+            let terms = Terms { identity, before: &before, consent, detail: Detail::Metadata };
+            prove(&hands.session, plan, terms).await
+        }
     };
     let mut proven = ask(before.clone()).await;
-    // What another changed is taken back where it was ours before; who just started has to be told what was.
+    // What another changed is taken back where it was ours before; who just started has to be told what was. A first
+    // claim was never ours.
     let forgotten = proven.as_ref().is_ok_and(|proven| {
-        let refused = plan.steps().zip(proven).filter(|(_, proven)| {
-            matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
+        let refused = plan.steps().zip(proven).filter(|(step, proven)| {
+            matches!(step.reason, Reason::Changed { .. })
+                && matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
         });
         refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
     });
@@ -469,6 +555,7 @@ async fn prove_app(hands: &Hands, app: AppName, digest: Digest, plan: Plan, befo
         Ok(proven) => {
             let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
             refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
+            say_how(&hands.environment, &app, &consent, &mut answers);
             Finished::Proved { app, digest, result: check(plan, answers) }
         }
         Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
@@ -491,43 +578,14 @@ async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Bef
     }
 }
 
-/// What the pods of these workloads say: which, and why.
-async fn explain(hands: &Hands, wanted: &[Arc<Wanted>]) -> Vec<String> {
-    let mut words = Vec::new();
-    for object in wanted.iter().take(WORKLOADS_EXPLAINED) {
-        let Some(namespace) = &object.key.namespace else { continue };
-        let Some(selector) = selector(object) else { continue };
-        match hands.environments.pods(namespace, &selector).await {
-            Ok(found) => {
-                for problem in pods::explain(&found).iter().take(PODS_EXPLAINED) {
-                    words.push(last_words(hands, problem).await);
-                }
-            }
-            Err(error) => tracing::warn!(%error, object = %object.key, "its pods cannot be listed"),
-        }
-    }
-    words
-}
-
-/// A pod's trouble and the last lines that it wrote, for someone who did not look yet.
-async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
-    let container = problem.container.as_deref().map_or(String::new(), |name| format!(" ({name})"));
-    let mut words = format!("pod {}{container} {}", problem.pod, problem.reason);
-    if problem.restarts > 0 {
-        words.push_str(&format!(", {} restarts", problem.restarts));
-    }
-    if !problem.message.is_empty() {
-        words.push_str(&format!(": {}", problem.message));
-    }
-    let Some(container) =
-        problem.container.as_deref().filter(|_| problem.previous_exit.is_some() || problem.restarts > 0)
-    else {
-        return words;
-    };
-    if let Some(tail) = hands.environments.log_tail(&problem.namespace, &problem.pod, container).await {
-        words.push_str(&format!("; its last words: {tail}"));
-    }
-    words
+/// What an app ran when it last passed its gates, as far as it was stored.
+async fn recall(hands: &Hands, app: &AppName) -> Result<Option<WantedApp>, String> {
+    let Some(keeper) = &hands.keeper else { return Ok(None) };
+    let stored = keeper.last_good(app).await.map_err(|error| crate::cluster::chain(&error))?;
+    Ok(stored.map(|stored| {
+        let digest = stored.digest.clone();
+        WantedApp { app: app.clone(), digest, objects: stored.whole().map(Arc::new).collect() }
+    }))
 }
 
 /// The apps do not wait longer for kinds that only deletes need; listing goes on meanwhile.
@@ -536,20 +594,3 @@ const LISTED_WITHIN: Duration = Duration::from_secs(2);
 const KEEP_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// When it is looked again whether they were.
 const LIST_AGAIN: SignedDuration = SignedDuration::from_secs(5);
-/// More would not be read.
-const WORKLOADS_EXPLAINED: usize = 3;
-const PODS_EXPLAINED: usize = 3;
-
-fn selector(object: &Wanted) -> Option<String> {
-    let value = object.value();
-    let labels = match &*object.key.kind {
-        "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => {
-            value["spec"]["selector"]["matchLabels"].as_object()?.clone()
-        }
-        "Job" => return Some(format!("job-name={}", object.key.name)),
-        _ => return None,
-    };
-    let pairs: Vec<String> =
-        labels.iter().filter_map(|(name, value)| Some(format!("{name}={}", Value::as_str(value)?))).collect();
-    (!pairs.is_empty()).then(|| pairs.join(","))
-}

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
+use super::adopt;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::inventory::{self, Parent, ParentError};
@@ -120,6 +121,8 @@ impl EnvironmentLoop {
             match prepared {
                 Ok(()) => {
                     if let Some((_, driver)) = &mut self.driver {
+                        let retry = environment.annotations().get(names::RETRY_ANNOTATION);
+                        driver.hear(retry.map(String::as_str));
                         again = driver.turn(environment.spec.suspended, Timestamp::now());
                         if driver.left().is_some() {
                             // Nothing else will happen here.
@@ -312,6 +315,7 @@ impl EnvironmentLoop {
             ParentError::Write(_) => trouble("InventoryFailed", &error.to_string(), true),
         })?;
         let approval = inventory::approval(environment, marked);
+        driver.agree(adopt::agreed(environment));
         // A kind that cannot be listed keeps what nobody wants; it is no reason to hold up what somebody does.
         let unlisted = driver.watch_inventory(&marked.inventory).await.err();
         driver.allow_prune(PruneContext {
@@ -471,6 +475,7 @@ fn grants(environment: &Environment) -> Grants {
         namespaces: spec.namespaces.clone(),
         cluster_kinds: spec.cluster_kinds.clone(),
         regions: spec.regions.clone(),
+        adopt: spec.adopt.clone(),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::cluster::{DocumentVersion, Index, Vault, VaultError, chain};
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{Action, CheckedPlan, Known, Lookup, WantedApp};
 use crate::state::{
-    Damage, Document, Good, Ledger, Memory, Piece, Pieces, Stored, Unreadable, read_good, read_ledger,
-    write_good, write_ledger,
+    Damage, Document, Good, Ledger, Memory, Piece, Pieces, Quarantine, Stored, Unreadable, read_good,
+    read_ledger, write_good, write_ledger,
 };
 
 /// Who loses a swap looks again at once; who loses this often is not alone, and says so.
@@ -194,8 +194,16 @@ impl Keeper {
     }
 
     /// Saves what is about to be made, before it is: so that it is known as ours even if nobody is there to see it made.
-    pub async fn begin(&self, plan: &CheckedPlan) -> Result<(), KeeperError> {
+    pub async fn begin(
+        &self,
+        plan: &CheckedPlan,
+        quarantine: Option<&Quarantine>,
+    ) -> Result<(), KeeperError> {
         self.save(Vec::new(), |memory| {
+            // Whoever finds this half done has to know which way it goes.
+            if quarantine.is_some() || memory.apps.contains_key(plan.app()) {
+                memory.apps.entry(plan.app().clone()).or_default().quarantined = quarantine.cloned();
+            }
             for step in plan.steps() {
                 let wanted = step.wanted();
                 match step.action() {
@@ -241,6 +249,20 @@ impl Keeper {
                 }
             }
             memory.ledger.retain(|key, _| !gone.contains(key));
+        })
+        .await
+    }
+
+    /// Saves what of an app failed, or that nothing did.
+    pub async fn quarantine(
+        &self,
+        app: &AppName,
+        quarantine: Option<&Quarantine>,
+    ) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |memory| {
+            if quarantine.is_some() || memory.apps.contains_key(app) {
+                memory.apps.entry(app.clone()).or_default().quarantined = quarantine.cloned();
+            }
         })
         .await
     }

@@ -4,10 +4,12 @@
 //! one session with the API server, one index of what is live, one poller for each git remote ([`source`]). A panic in
 //! one environment is caught, counted and begun anew; the others do not notice.
 
+mod adopt;
 mod app;
 pub mod desired;
 mod driver;
 mod environment;
+mod explain;
 mod foreign;
 mod heartbeat;
 mod inventory;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::adopt::{Tokens, agreed, consent, say_how};
 use super::app::News;
 use super::desired::{Desire, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
@@ -12,10 +13,10 @@ use super::foreign::refuse_foreign;
 use super::plan_prune::plan_prune;
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
-    Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Watched, prove,
+    Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
 };
 use crate::object::{AppName, Problems, Tree};
-use crate::plan::{Answer, WantedApp, field_changes, plan};
+use crate::plan::{Answer, Consent, WantedApp, field_changes, notes, plan_with};
 use crate::render;
 use crate::report::{AppPlan, PlanReport};
 
@@ -28,6 +29,8 @@ pub struct Once {
     pub only: Option<AppName>,
     /// The Environment of the cluster, where it has one.
     pub platform: Option<Environment>,
+    /// The hand-overs that the caller agrees to.
+    pub agreed: Tokens,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,7 @@ impl Once {
             identity,
             only: None,
             platform: None,
+            agreed: Tokens::default(),
         })
     }
 
@@ -96,6 +100,7 @@ impl Once {
             identity: self.identity.clone(),
         };
         let mut driver = Driver::new(hands);
+        driver.agree(self.agreed.clone());
         driver.set(desire, None);
         driver.watch().await;
         loop {
@@ -131,24 +136,32 @@ pub async fn plan_once(
         None => None,
     };
     let mut apps = Vec::new();
+    index.ensure_autoscalers().await;
+    let tokens = once.platform.as_ref().map_or_else(|| once.agreed.clone(), agreed);
     for (spec, wanted) in once.narrow(desire)?.apps {
         apps.push(match wanted {
-            Ok(wanted) => plan_app(once, &index, &wanted).await?,
+            Ok(wanted) => plan_app(once, &index, &wanted, &consent(&spec, &tokens)).await?,
             Err(problems) => AppPlan::broken(spec.name.as_str(), problems.into_vec()),
         });
     }
     Ok(PlanReport { environment: once.scope.environment.to_string(), revision, apps, prune })
 }
 
-async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result<AppPlan, OnceError> {
+async fn plan_app(
+    once: &Once,
+    index: &Index,
+    wanted: &Arc<WantedApp>,
+    consent: &Consent,
+) -> Result<AppPlan, OnceError> {
     index.ensure(&Watched::of(wanted.objects.iter().map(|object| &**object))).await?;
-    let found = match plan(wanted, index) {
+    let found = match plan_with(wanted, index, consent) {
         Ok(plan) => plan,
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
     };
     // A person's look has no memory of what was applied before; the agent's own may allow more.
-    let proven =
-        prove(&once.session, &found, once.identity.as_ref(), &Before::new(), Detail::Objects).await?;
+    let (identity, before) = (once.identity.as_ref(), Before::new());
+    let terms = Terms { identity, before: &before, consent, detail: Detail::Objects };
+    let proven = prove(&once.session, &found, terms).await?;
     let mut answers: Vec<Answer> = Vec::with_capacity(proven.len());
     let mut changes = Vec::with_capacity(proven.len());
     for proven in proven {
@@ -159,5 +172,8 @@ async fn plan_app(once: &Once, index: &Index, wanted: &Arc<WantedApp>) -> Result
         answers.push(proven.answer);
     }
     refuse_foreign(&once.environments, &once.scope.environment, &found, &mut answers).await;
-    Ok(AppPlan::new(&found, &answers, changes))
+    say_how(&once.scope.environment, &found.app, consent, &mut answers);
+    let mut report = AppPlan::new(&found, &answers, changes);
+    report.notes = notes(wanted, index);
+    Ok(report)
 }

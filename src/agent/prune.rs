@@ -261,6 +261,11 @@ impl Pruner {
             }
             _ => true,
         });
+        // What a delete was refused for is over when there is nothing to delete any more.
+        self.runs.retain(|app, run| match run {
+            Run::Refused { .. } => plan.due().iter().any(|due| due.app() == &**app),
+            _ => true,
+        });
         // What was approved is written down before the first of it goes, so that a restart can go on with the rest.
         let written_down = !plan.is_approved()
             || self.context.as_ref().is_some_and(|context| {

@@ -39,6 +39,28 @@ pub struct AppSpec {
     pub values: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<AppName>,
+    /// From whom it may take over what they deployed: see docs/adoption.md.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopt: Option<Adopt>,
+}
+
+/// `true` for all that the Environment grants, or some of it by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "`adopt` is true, false, or a list of tools and field managers")]
+pub enum Adopt {
+    All(bool),
+    From(Vec<String>),
+}
+
+impl Adopt {
+    /// The tools and managers that are meant, of those that there are.
+    pub fn resolve(&self, granted: &[String]) -> Vec<String> {
+        match self {
+            Self::All(true) => granted.to_vec(),
+            Self::All(false) => Vec::new(),
+            Self::From(names) => names.clone(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -273,6 +295,21 @@ mod tests {
         assert!(none[0].1.message.contains("neither"), "{none:?}");
         let both = config(r#"[{"name": "a", "path": "a", "chart": "b"}]"#).check();
         assert!(both[0].1.message.contains("both"), "{both:?}");
+    }
+
+    #[test]
+    fn an_app_adopts_from_all_or_from_some() {
+        let parse = |adopt: &str| {
+            let text = format!(r#"{{"apps": [{{"name": "a", "path": "a", "adopt": {adopt}}}]}}"#);
+            serde_json::from_str::<EnvironmentConfig>(&text)
+                .map(|config| config.apps[0].adopt.clone().unwrap())
+        };
+        let granted = ["helm".to_owned(), "kubectl".to_owned()];
+        assert_eq!(parse("true").unwrap().resolve(&granted), granted);
+        assert!(parse("false").unwrap().resolve(&granted).is_empty());
+        assert_eq!(parse(r#"["helm"]"#).unwrap().resolve(&granted), ["helm"]);
+        let error = parse(r#""yes""#).unwrap_err().to_string();
+        assert!(error.contains("`adopt` is true, false, or a list"), "{error}");
     }
 
     #[test]

@@ -49,6 +49,11 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(max = 512)))]
     pub secrets: Vec<String>,
+    /// From whom git may take objects over by its own word (`adopt` of an app): `kubectl`, `helm`, `flux`, `argocd`, or
+    /// the name of a field manager. Where absent, only `fairlead adopt` takes anything over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 128)))]
+    pub adopt: Vec<String>,
     /// The regions that it may run in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 63)))]
@@ -175,6 +180,32 @@ pub struct AppStatus {
     pub waiting_on: Option<WaitingOn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What others hold of its objects, where that has to change hands first or may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption: Option<AdoptionStatus>,
+}
+
+/// What others hold of an app's objects, for `fairlead adopt`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AdoptionStatus {
+    /// How many objects.
+    #[schemars(with = "i64")]
+    pub count: u32,
+    /// Nothing of the app is written until somebody agrees.
+    pub needed: bool,
+    /// The first of them.
+    pub objects: Vec<HandoverStatus>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HandoverStatus {
+    pub object: String,
+    /// The field managers that hand over.
+    pub from: Vec<String>,
+    /// Names exactly what changes hands.
+    pub token: String,
 }
 
 /// Objects that git no longer wants: what is to go, what is kept all the same, and what that waits for.
@@ -216,6 +247,10 @@ pub enum AppPhase {
     Waiting,
     /// A gate did not open in time.
     Halted,
+    /// What git says failed, and what ran before is put back.
+    Restoring,
+    /// What git says failed, and what ran before runs again.
+    Restored,
     /// Runs what git says, and passed its gates.
     Ready,
     /// Would change, but the environment is suspended.
@@ -232,6 +267,8 @@ impl AppPhase {
             Self::Applying => "Applying",
             Self::Waiting => "Waiting",
             Self::Halted => "Halted",
+            Self::Restoring => "Restoring",
+            Self::Restored => "Restored",
             Self::Ready => "Ready",
             Self::Suspended => "Suspended",
         }

@@ -8,9 +8,10 @@ mod duration;
 mod environment;
 pub mod names;
 
-pub use config::{AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope};
+pub use config::{Adopt, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope};
 pub use duration::Span;
 pub use environment::{
-    AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec, EnvironmentStatus,
-    Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn, WaveStatus, crds,
+    AdoptionStatus, AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec,
+    EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn,
+    WaveStatus, crds,
 };

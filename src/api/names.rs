@@ -18,6 +18,14 @@ pub const REQUEST_ANNOTATION: &str = "fairlead.dev/requested-at";
 pub const APPROVE_ANNOTATION: &str = "fairlead.dev/approve-prune";
 /// Set on an Environment by the agent: what of an approved set is still to be deleted, so that a restart goes on.
 pub const APPROVED_ANNOTATION: &str = "fairlead.dev/approved";
+/// Set on an Environment by `fairlead adopt`: the hand-overs that somebody agreed to, each by the token that names
+/// exactly what changes hands, separated by commas.
+pub const ADOPT_ANNOTATION: &str = "fairlead.dev/adopt";
+
+/// Set on an Environment by `fairlead retry`: an app, the digest that failed, and any text that makes it new.
+pub const RETRY_ANNOTATION: &str = "fairlead.dev/retry";
+/// On an object that is not put back when a rollout fails, because of its kind: that it may be.
+pub const REVERSIBLE: &str = "fairlead.dev/reversible";
 
 /// On an Environment whose objects go with it: it stays until they are gone.
 pub const FINALIZER: &str = "fairlead.dev/remove";

@@ -12,7 +12,7 @@ use super::{Exit, Outcome, wait};
 use crate::agent::{Once, Progress};
 use crate::api::{AppPhase, AppStatus, Identity, Span, names};
 use crate::cluster::Environments;
-use crate::object::{AppName, EnvironmentName};
+use crate::object::{AppName, EnvironmentName, Tree};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -44,9 +44,14 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let repo = arguments.repo.open()?;
     let mut once = Once::open(cluster, scope, arguments.identity.clone()).await?;
     once.only = arguments.app.clone();
+    roll_out(&once, &*repo.tree).await
+}
+
+/// Rolls out what a tree says, as the caller, and tells how it goes.
+pub async fn roll_out(once: &Once, tree: &dyn Tree) -> Outcome {
     let mut shown = Shown::new();
     let apps = once
-        .apply(&*repo.tree, |progress| {
+        .apply(tree, |progress| {
             shown.show(progress);
             true
         })
@@ -59,7 +64,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     }
     Ok(if stuck.is_empty() {
         Exit::Done
-    } else if stuck.iter().any(|app| app.phase == AppPhase::Halted) {
+    } else if stuck.iter().any(|app| matches!(app.phase, AppPhase::Halted | AppPhase::Restored)) {
         Exit::GateFailed
     } else {
         Exit::Input

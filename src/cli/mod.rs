@@ -1,5 +1,6 @@
 //! The command line: one file for each verb, each its arguments and one call inward.
 
+mod adopt;
 mod agent;
 mod apply;
 mod approve;
@@ -11,6 +12,7 @@ mod output;
 mod plan;
 mod render;
 mod repo;
+mod retry;
 mod status;
 mod target;
 mod validate;
@@ -71,6 +73,10 @@ enum Verb {
     Apply(apply::Arguments),
     /// Let an environment delete what it halted on: exactly what it shows
     Approve(approve::Arguments),
+    /// Try again what failed its gates and was taken back
+    Retry(retry::Arguments),
+    /// Let an environment take over what kubectl, Helm, Flux or Argo CD deployed: exactly what it shows
+    Adopt(adopt::Arguments),
     /// Show where environments stand and what they wait for
     Status(status::Arguments),
     /// Wait until an environment runs what git says
@@ -111,6 +117,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Plan(arguments) => block_on(plan::run(&global, &arguments)),
         Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
+        Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),
+        Verb::Adopt(arguments) => block_on(adopt::run(&global, &arguments)),
         Verb::Status(arguments) => block_on(status::run(&global, &arguments)),
         Verb::Wait(arguments) => block_on(wait::run(&global, &arguments)),
         Verb::Health(arguments) => health::run(&arguments),

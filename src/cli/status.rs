@@ -87,7 +87,7 @@ fn one(found: &Environment) -> String {
     let status = found.status.clone().unwrap_or_default();
     let paint = |phase: AppPhase, text: String| match (colour(), phase) {
         (true, AppPhase::Ready) => format!("\x1b[32m{text}\x1b[0m"),
-        (true, AppPhase::Refused | AppPhase::Halted) => format!("\x1b[31m{text}\x1b[0m"),
+        (true, AppPhase::Refused | AppPhase::Halted | AppPhase::Restored) => format!("\x1b[31m{text}\x1b[0m"),
         _ => text,
     };
     let mut text = format!("{}: {state}: {message}\n", found.name_any());
@@ -127,6 +127,9 @@ fn left_over(prune: &PruneStatus) -> String {
     text
 }
 
+/// As many as fit on a screen; `fairlead adopt --show` lists more.
+const ADOPTION_SHOWN: usize = 10;
+
 fn details(app: &AppStatus) -> String {
     let mut text = String::new();
     if app.desired != app.effective {
@@ -147,6 +150,13 @@ fn details(app: &AppStatus) -> String {
     }
     if let Some(message) = &app.message {
         text.push_str(&format!("    {message}\n"));
+    }
+    if let Some(adoption) = &app.adoption {
+        let why = if adoption.needed { "has to be handed over first" } else { "is deployed by others, too" };
+        text.push_str(&format!("    {} of its objects: {why} (`fairlead adopt`)\n", adoption.count));
+        for handover in adoption.objects.iter().take(ADOPTION_SHOWN) {
+            text.push_str(&format!("      ⇄ {} from {}\n", handover.object, handover.from.join(", ")));
+        }
     }
     text
 }

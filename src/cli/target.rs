@@ -52,6 +52,7 @@ impl Global {
                 namespaces: spec.namespaces.clone(),
                 cluster_kinds: spec.cluster_kinds.clone(),
                 regions: spec.regions.clone(),
+                adopt: spec.adopt.clone(),
             });
         }
         Ok((scope, found))

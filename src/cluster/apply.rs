@@ -7,15 +7,17 @@ use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
+use super::adopt::hand_over;
 use super::call::{Call, CallError, METADATA};
 use super::discovery::Session;
 use super::index::Index;
-use super::prove::{AT_ONCE, body, prove_one, with_type};
+use super::prove::{AT_ONCE, body, body_for, prove_one, with_type};
 use super::refusal::{conflicts, refusal};
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};
 use crate::plan::{
-    Action, Answer, Change, CheckedPlan, CheckedStep, Lookup, Proof, Refusal, RefusalKind, Wanted, compare,
+    Answer, Change, CheckedPlan, CheckedStep, Handover, Lookup, Proof, Refusal, RefusalKind, Replicas,
+    Wanted, compare,
 };
 
 /// What came of one write.
@@ -24,6 +26,8 @@ pub struct Outcome {
     pub wanted: Arc<Wanted>,
     pub live: Live,
     pub created: bool,
+    /// What others handed over with it.
+    pub adopted: Option<Arc<Handover>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -124,17 +128,24 @@ async fn write(
     let Some(path) = session.path(&wanted.gvk, &wanted.key) else {
         return Err(Refusal::new(RefusalKind::UnknownKind, wanted, "its kind is no longer served"));
     };
+    let handed = match step.adopt().is_some() || step.replicas() == Replicas::LetGo {
+        true => hand_over(session, &path, step, identity).await?,
+        false => None,
+    };
+    // Nobody but those who agreed holds these fields, or the dry run would have been refused.
+    let force = force || step.adopt().is_some_and(|handover| !handover.fields.is_empty());
     let url = format!("{path}?fieldManager={MANAGER}&force={force}&fieldValidation=Strict");
-    let planned = step.live();
+    let planned = handed.as_ref().or(step.live());
+    let (sent, adopted) = (step.planned(), || step.adopt().cloned());
     let mut version = planned.map(|planned| {
         // What a controller says in its status makes a new version too, and is no reason to plan anew.
         let now = index.live(&wanted.key).filter(|now| is_as_planned(now, planned));
         now.map_or_else(|| planned.resource_version.clone(), |now| now.resource_version.clone())
     });
     for _ in 0..VERSIONS {
-        let body = match (step.action(), &version) {
-            (Action::Update { uid }, Some(version)) => wanted.body_for_version(uid, version).into(),
-            _ => body(&step.planned()),
+        let body = match (planned, &version) {
+            (Some(planned), Some(version)) => body_for(&sent, &planned.uid, version),
+            _ => body(&sent),
         };
         let (error, planned) =
             match (session.cluster.send(&Call::apply(url.clone(), body, identity)).await, planned) {
@@ -142,7 +153,9 @@ async fn write(
                     let created = reply.status == StatusCode::CREATED;
                     let object = reply.json().map_err(|error| refusal(&error, wanted))?;
                     return match read(object, wanted) {
-                        Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created }),
+                        Some(live) => {
+                            Ok(Outcome { wanted: wanted.clone(), live, created, adopted: adopted() })
+                        }
                         None => {
                             let message = "the API server's answer is not an object";
                             Err(Refusal::new(RefusalKind::Unreachable, wanted, message))
@@ -161,7 +174,7 @@ async fn write(
                 if live.uid == planned.uid
                     && compare(wanted, Some(&live), &Nothing::new()) == Change::InSync =>
             {
-                return Ok(Outcome { wanted: wanted.clone(), live, created: false });
+                return Ok(Outcome { wanted: wanted.clone(), live, created: false, adopted: adopted() });
             }
             _ => return Err(refusal(&error, wanted)),
         }
@@ -183,7 +196,8 @@ fn is_version_conflict(error: &CallError) -> bool {
     matches!(error, CallError::Refused { status: StatusCode::CONFLICT, body } if conflicts(body).is_empty())
 }
 
-fn read(object: serde_json::Value, wanted: &Wanted) -> Option<Live> {
+/// What is kept of an object that the server answered with.
+pub(super) fn read(object: serde_json::Value, wanted: &Wanted) -> Option<Live> {
     with_type(object, wanted).and_then(|object| Live::read(&object))
 }
 

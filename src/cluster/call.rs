@@ -22,6 +22,9 @@ const CONCURRENT_CALLS: usize = 8;
 const TRY_TIMEOUT: Duration = Duration::from_secs(34);
 /// All tries of one call together.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
+/// A connection that something is expected of and that says nothing for so long is dead: one that was forgotten on the way
+/// never ends by itself. Watches are never so quiet, for the server sends a bookmark about once a minute.
+const SILENCE: Duration = Duration::from_secs(90);
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
@@ -79,6 +82,7 @@ pub struct Call<'a> {
 pub const JSON: &str = "application/json";
 /// Of a response that is wanted only for its metadata: the server writes less and we read less.
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
+pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const APPLY: &str = "application/apply-patch+yaml";
 
 impl<'a> Call<'a> {
@@ -99,6 +103,18 @@ impl<'a> Call<'a> {
             path: path.into(),
             body: Some(body),
             content_type: APPLY,
+            accept: METADATA,
+            identity,
+        }
+    }
+
+    /// A patch by RFC 6902, of which nothing but metadata is wanted back.
+    pub fn json_patch(path: impl Into<String>, patch: &Value, identity: Option<&'a Identity>) -> Self {
+        Self {
+            method: Method::PATCH,
+            path: path.into(),
+            body: Some(patch.to_string().into()),
+            content_type: JSON_PATCH,
             accept: METADATA,
             identity,
         }
@@ -161,6 +177,12 @@ impl CallError {
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
+
+    /// What was to be made is there. Quotas and others answer the same status for a conflict of their own, and then it is
+    /// not.
+    pub fn is_already_there(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::CONFLICT, body } if body["reason"] == "AlreadyExists")
+    }
 }
 
 impl Cluster {
@@ -188,6 +210,10 @@ impl Cluster {
 
     pub fn with_config(mut config: kube::Config, fence: &Fence) -> Result<Self, ConnectError> {
         config.default_retry = false; // It sleeps for up to 1000 s; ours is below.
+        config.read_timeout.get_or_insert(SILENCE);
+        config.write_timeout.get_or_insert(SILENCE);
+        // Silence between two requests is not counted.
+        config.reset_reader_on_write = true;
         let default_namespace = config.default_namespace.as_str().into();
         // Two clients have two sets of connections: heartbeats do not queue behind what they guard.
         let unfenced = kube::Client::try_from(config.clone()).map_err(ConnectError::Client)?;
@@ -345,6 +371,16 @@ mod tests {
         let value = HeaderValue::from_static("299 - \"v1 is \\\"old\\\"\"");
         assert_eq!(warning_text(&value).as_deref(), Some("v1 is \"old\""));
         assert_eq!(warning_text(&HeaderValue::from_static("299 - \"")), None);
+    }
+
+    #[test]
+    fn not_every_conflict_says_that_it_is_there() {
+        let conflict = |reason: &str| CallError::Refused {
+            status: StatusCode::CONFLICT,
+            body: serde_json::json!({"reason": reason}),
+        };
+        assert!(conflict("AlreadyExists").is_already_there());
+        assert!(!conflict("Conflict").is_already_there());
     }
 
     #[test]

@@ -9,11 +9,12 @@ use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, ListParams, LogParams, Patch, PatchParams, PostParams};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::call::Cluster;
+use super::watching;
 use crate::api::{Environment, EnvironmentStatus, names};
 use crate::object::MANAGER;
 
@@ -52,7 +53,7 @@ impl Environments {
     /// Every change from now on, beginning with all there is. Failures are told and tried again.
     pub fn watch(&self) -> impl Stream<Item = EnvironmentEvent> + use<> {
         let mut listing = Vec::new();
-        watcher(self.api.clone(), watcher::Config::default()).default_backoff().filter_map(move |event| {
+        watching::watch(self.api.clone(), watcher::Config::default()).filter_map(move |event| {
             let told = match event {
                 Ok(watcher::Event::Init) => {
                     listing = Vec::new();

@@ -9,20 +9,23 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use serde_json::Value;
 use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::autoscalers::{self, Autoscalers};
 use super::discovery::Session;
+use super::watching;
 use crate::health::{self, Health, Status};
 use crate::object::{Gvk, Live, ObjectKey};
 use crate::plan::{Inventory, Lookup, Wanted};
 
 /// How long a first listing may take before a plan goes on without it, as an error.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
-/// The server ends a watch after this many seconds and it begins anew: so a connection that died silently is noticed.
-const WATCH_SECONDS: u32 = 240;
+/// The server ends a watch after this many seconds and it begins anew, so that watches do not stay with one server of
+/// several for ever.
+pub const WATCH_SECONDS: u32 = 240;
 
 /// An object as the index holds it.
 #[derive(Clone, Debug)]
@@ -100,7 +103,12 @@ struct State {
     listeners: HashMap<String, Arc<Notify>>,
     /// Pairs of digests and ownerships that a dry run proved to be as wanted although they do not look so.
     settled: HashSet<(ObjectKey, crate::object::Digest, crate::object::Owned)>,
+    autoscalers: Autoscalers,
+    scaling: Option<Scaling>,
 }
+
+/// Whether the autoscalers were listed, and the watch of them.
+type Scaling = (watch::Receiver<Option<Result<(), String>>>, AbortOnDropHandle<()>);
 
 struct Kind {
     objects: HashMap<ObjectKey, Record>,
@@ -171,6 +179,33 @@ impl Index {
             }
         }
         Ok(())
+    }
+
+    /// Watches all autoscalers from now on, and waits until they were listed once. Where they cannot be, who scales an
+    /// object is not known.
+    pub async fn ensure_autoscalers(&self) {
+        let mut listed = {
+            let mut state = self.lock();
+            let (listed, _) = state.scaling.get_or_insert_with(|| {
+                let (say, listed) = watch::channel(None);
+                let index = self.clone();
+                let task = tokio::spawn(async move {
+                    let session = index.session.clone();
+                    autoscalers::follow(&session, say, |change| index.note_autoscalers(change)).await;
+                });
+                (listed, AbortOnDropHandle::new(task))
+            });
+            listed.clone()
+        };
+        let _ = tokio::time::timeout(SYNC_TIMEOUT, listed.wait_for(Option::is_some)).await;
+    }
+
+    /// Whoever's workload it is that is scaled from now on, or no more: environments look at their own.
+    fn note_autoscalers(&self, change: &mut dyn FnMut(&mut Autoscalers) -> bool) {
+        let mut state = self.lock();
+        if change(&mut state.autoscalers) {
+            state.listeners.values().for_each(|listener| listener.notify_one());
+        }
     }
 
     pub fn get(&self, key: &ObjectKey) -> Option<Record> {
@@ -274,7 +309,7 @@ impl Index {
                 Some(namespace) => Api::namespaced_with(client, namespace, &resource),
                 None => Api::all_with(client, &resource),
             };
-            let events = watcher(api, config).default_backoff();
+            let events = watching::watch(api, config);
             let read = |object: PartialObjectMeta<DynamicObject>| {
                 let live = Live::from_meta(gvk.clone(), &object.metadata)?;
                 let status = if live.deleting { Status::Terminating } else { Status::Healthy };
@@ -284,7 +319,7 @@ impl Index {
             self.take(&watched, events, read, &say).await;
         } else {
             let api: Api<DynamicObject> = Api::all_with(client, &resource);
-            let events = watcher(api, config).default_backoff();
+            let events = watching::watch(api, config);
             let (api_version, kind) = (gvk.api_version(), gvk.kind.to_string());
             let read = |mut object: DynamicObject| {
                 let live = Live::from_meta(gvk.clone(), &object.metadata)?;
@@ -406,6 +441,10 @@ fn newer(a: &Live, b: &Live) -> bool {
 }
 
 impl Lookup for Index {
+    fn autoscaled(&self, key: &ObjectKey) -> Option<bool> {
+        self.lock().autoscalers.scale(key)
+    }
+
     fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
         let state = self.lock();
         let record = state.kinds.get(&id(key))?.objects.get(key)?;

@@ -11,10 +11,11 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use serde_json::json;
 
 use super::call::{Cluster, chain};
+use super::watching;
 use crate::api::names;
 use crate::object::MANAGER;
 use crate::ownership::{Claim, Epoch, Record, ReplicaId, Scope, Seen, Timing, Version, Written};
@@ -75,7 +76,7 @@ impl Leases {
     pub fn watch(&self) -> impl Stream<Item = LeaseEvent> + Send + use<> {
         let mut listing = Vec::new();
         let config = watcher::Config::default().labels(names::LEASE_LABEL);
-        watcher(self.api.clone(), config).default_backoff().filter_map(move |event| {
+        watching::watch(self.api.clone(), config).filter_map(move |event| {
             let told = match event {
                 Ok(watcher::Event::Init) => {
                     listing = Vec::new();

@@ -5,7 +5,9 @@
 //! `CheckedPrune` deleted (`prune`). What is live is kept in an index that few label-selected watches feed (`index`), so
 //! that nothing is asked twice. A replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`). What environments remember is kept in a `vault`.
 
+mod adopt;
 mod apply;
+mod autoscalers;
 mod call;
 mod discovery;
 mod environments;
@@ -16,6 +18,7 @@ mod prove;
 mod prune;
 mod refusal;
 mod vault;
+mod watching;
 
 pub use apply::{Outcome, WaveOutcome, apply_wave};
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
@@ -24,6 +27,6 @@ pub use environments::{EnvironmentEvent, Environments};
 pub use fence::{Fence, Fenced, uptime};
 pub use index::{Index, IndexError, Record, Watched};
 pub use lease::{Beat, LeaseEvent, Leases};
-pub use prove::{Before, Detail, Proven, prove, prove_one};
+pub use prove::{Before, Detail, Proven, Terms, prove, prove_one};
 pub use prune::{PruneOutcome, ask_prune, finalizers, prune_wave};
 pub use vault::{DocumentVersion, Vault, VaultError};

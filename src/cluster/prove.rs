@@ -8,13 +8,15 @@ use futures::stream::{self, StreamExt};
 use http::StatusCode;
 use serde_json::Value;
 
+use super::adopt::{Claimed, claim};
 use super::call::{Call, CallError, JSON, METADATA};
 use super::discovery::{Session, path};
 use super::refusal::{conflicts, refusal};
 use crate::api::Identity;
 use crate::object::{Kinds, Live, MANAGER, ObjectKey};
 use crate::plan::{
-    Action, Answer, Asked, Change, Plan, Reason, Refusal, RefusalKind, Step, Wanted, compare, forcible,
+    Action, Answer, Asked, Change, Consent, GitReplicas, Handover, Plan, Reason, Refusal, RefusalKind,
+    Replicas, Step, Wanted, compare, forcible, left_by_autoscaler,
 };
 use crate::schema;
 
@@ -47,14 +49,17 @@ impl From<Answer> for Proven {
 /// The manifests that were applied last, by key, where they are remembered: what was ours before.
 pub type Before = BTreeMap<ObjectKey, Arc<Wanted>>;
 
+/// As whom is asked, and what is known beside the plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    pub identity: Option<&'a Identity>,
+    pub before: &'a Before,
+    pub consent: &'a Consent,
+    pub detail: Detail,
+}
+
 /// Asks about every step, in the order of [`Plan::steps`].
-pub async fn prove(
-    session: &Session,
-    plan: &Plan,
-    identity: Option<&Identity>,
-    before: &Before,
-    detail: Detail,
-) -> Result<Vec<Proven>, CallError> {
+pub async fn prove(session: &Session, plan: &Plan, terms: Terms<'_>) -> Result<Vec<Proven>, CallError> {
     let mut kinds = session.kinds();
     if plan.steps().any(|step| !kinds.serves(&step.wanted.gvk)) {
         kinds = session.refresh().await?;
@@ -63,10 +68,7 @@ pub async fn prove(
     let steps: Vec<&Step> = plan.steps().collect();
     let asked = stream::iter(0..steps.len()).map(|n| {
         let (kinds, coming, step) = (&kinds, &coming, steps[n]);
-        async move {
-            let known = before.get(&step.wanted.key).map(|wanted| &**wanted);
-            (n, prove_step(session, kinds, coming, step, identity, known, detail).await)
-        }
+        async move { (n, prove_step(session, kinds, coming, step, terms).await) }
     });
     // In whichever order the answers come, and then back in the plan's: one slow webhook holds nobody up.
     let mut answers: Vec<(usize, Proven)> = asked.buffer_unordered(AT_ONCE).collect().await;
@@ -83,7 +85,9 @@ pub async fn prove_one(session: &Session, step: &Step, identity: Option<&Identit
             Err(error) => return Answer::Refused(refusal(&error, &step.wanted)).into(),
         }
     }
-    prove_step(session, &kinds, &Coming::default(), step, identity, None, Detail::Metadata).await
+    let (before, consent) = (Before::new(), Consent::default());
+    let terms = Terms { identity, before: &before, consent: &consent, detail: Detail::Metadata };
+    prove_step(session, &kinds, &Coming::default(), step, terms).await
 }
 
 /// What an earlier wave of the same plan makes, so that it cannot be asked about yet.
@@ -118,9 +122,7 @@ async fn prove_step(
     kinds: &Kinds,
     coming: &Coming,
     step: &Step,
-    identity: Option<&Identity>,
-    before: Option<&Wanted>,
-    detail: Detail,
+    terms: Terms<'_>,
 ) -> Proven {
     let wanted = &*step.wanted;
     let size = wanted.size();
@@ -145,30 +147,38 @@ async fn prove_step(
         return Answer::Refused(refusal.hint("it is made anew when it is gone; finalizers may hold it"))
             .into();
     }
-    let before_object = match detail {
+    let before = match terms.detail {
         Detail::Objects => {
             session.cluster.send(&Call::get(&path)).await.ok().and_then(|reply| reply.json().ok())
         }
         Detail::Metadata => None,
     };
-    let accept = if detail == Detail::Objects { JSON } else { METADATA };
+    let accept = if terms.detail == Detail::Objects { JSON } else { METADATA };
+    let sent = match proof_body(session, &path, step).await {
+        Ok(sent) => sent,
+        Err(error) => return Answer::Refused(refusal(&error, wanted)).into(),
+    };
     let mut force = Vec::new();
-    let reply = match dry_run(session, &path, step, identity, accept, false).await {
+    let reply = match dry_run(session, &path, sent.clone(), terms.identity, accept, false).await {
         Err(CallError::Refused { status: StatusCode::CONFLICT, body }) => {
             let held = conflicts(&body);
-            let error = CallError::Refused { status: StatusCode::CONFLICT, body };
+            let refused = refusal(&CallError::Refused { status: StatusCode::CONFLICT, body }, wanted);
             if held.is_empty() {
-                return Answer::Refused(refusal(&error, wanted)).into();
+                return Answer::Refused(refused).into();
             }
             // The index does not know of an object that lost our labels; its own words decide then.
             let looked =
                 if step.reason == Reason::Missing { look_again(session, &path, step).await } else { None };
             let step = looked.as_ref().unwrap_or(step);
-            if !forcible(&held, step, before) {
-                return Answer::Refused(refusal(&error, wanted)).into();
+            let applied = terms.before.get(&wanted.key).map(|wanted| &**wanted);
+            if !forcible(&held, step, applied) {
+                let (left, held) =
+                    held.into_iter().partition(|conflict| left_by_autoscaler(conflict, step.replicas));
+                let claimed = Claimed { session, path: &path, step, terms, before };
+                return claim(claimed, refused, held, left).await;
             }
             force = held;
-            dry_run(session, &path, step, identity, accept, true).await
+            dry_run(session, &path, sent, terms.identity, accept, true).await
         }
         other => other,
     };
@@ -180,34 +190,85 @@ async fn prove_step(
         Ok(after) => after,
         Err(error) => return Answer::Refused(refusal(&error, wanted)).into(),
     };
+    let first = matches!(step.reason, Reason::Missing | Reason::NeverApplied | Reason::Shared { .. });
+    if first
+        && reply.status == StatusCode::OK
+        && let Some(handover) = Handover::of(&wanted.key, &after, &[])
+        && (handover.is_needed(&after) || terms.consent.given(&handover))
+    {
+        let who: Vec<String> = handover.managers().iter().map(|name| format!("{name:?}")).collect();
+        let refused =
+            Refusal::new(RefusalKind::Conflict, wanted, format!("it is deployed by {}", who.join(" and ")));
+        let claimed = Claimed { session, path: &path, step, terms, before };
+        return claim(claimed, refused, Vec::new(), Vec::new()).await;
+    }
     let asked = Asked {
         settled: force.is_empty() && settled(step, &after),
         exists: step.action == Action::Create && reply.status == StatusCode::OK,
         force,
+        adopt: None,
         warnings: reply.warnings,
     };
-    let after = (detail == Detail::Objects).then_some(after);
-    Proven { answer: Answer::Asked(asked), before: before_object, after }
+    let after = (terms.detail == Detail::Objects).then_some(after);
+    Proven { answer: Answer::Asked(asked), before, after }
 }
 
-async fn dry_run(
+pub async fn dry_run(
     session: &Session,
     path: &str,
-    step: &Step,
+    body: Bytes,
     identity: Option<&Identity>,
     accept: &'static str,
     force: bool,
 ) -> Result<super::Reply, CallError> {
     let path = format!("{path}?fieldManager={MANAGER}&force={force}&dryRun=All&fieldValidation=Strict");
-    session.cluster.send(&Call::apply(path, body(step), identity).accept(accept)).await
+    session.cluster.send(&Call::apply(path, body, identity).accept(accept)).await
+}
+
+/// The bytes that a dry run of a step sends. Replicas that are let go of keep the value that they have then, which a dry
+/// run of what is written would not show: nothing was let go of yet.
+async fn proof_body(session: &Session, path: &str, step: &Step) -> Result<Bytes, CallError> {
+    if step.replicas != Replicas::LetGo {
+        return Ok(body(step));
+    }
+    let live = match session.cluster.send(&Call::get(path)).await {
+        Ok(reply) => reply.json()?,
+        Err(error) if error.is_not_found() => return Ok(body(step)),
+        Err(error) => return Err(error),
+    };
+    let mut sent: Value = serde_json::from_slice(&body(step)).map_err(CallError::Unreadable)?;
+    if live["spec"]["replicas"].is_number() {
+        sent["spec"]["replicas"] = live["spec"]["replicas"].clone();
+    }
+    Ok(sent.to_string().into())
 }
 
 /// The bytes of a step: bound to the object that was planned for, where there was one.
 pub fn body(step: &Step) -> Bytes {
     match &step.action {
+        _ if withholds(step) => {
+            let uid = match &step.action {
+                Action::Create => None,
+                Action::Update { uid } => Some(&**uid),
+            };
+            step.wanted.body_without_replicas(uid, None).into()
+        }
         Action::Create => Bytes::from(step.wanted.body()),
         Action::Update { uid } => step.wanted.body_for(uid).into(),
     }
+}
+
+/// The same, bound to one version of the object.
+pub fn body_for(step: &Step, uid: &str, version: &str) -> Bytes {
+    match withholds(step) {
+        true => step.wanted.body_without_replicas(Some(uid), Some(version)).into(),
+        false => step.wanted.body_for_version(uid, version).into(),
+    }
+}
+
+/// Whoever sets the replicas, it is not us, whatever git says.
+fn withholds(step: &Step) -> bool {
+    step.replicas.withheld() && step.wanted.replicas == GitReplicas::Said
 }
 
 /// Whether the dry run of a drifted object ends where the object is: what we own stays as it is, whatever the server
@@ -229,6 +290,7 @@ async fn look_again(session: &Session, path: &str, step: &Step) -> Option<Step> 
             action: Action::Update { uid },
             reason,
             live: Some(Arc::new(live)),
+            replicas: step.replicas,
         }),
         _ => None,
     }

@@ -119,3 +119,25 @@ fn without_values(body: &Value, message: &str) -> String {
     }
     format!("the Secret was refused: {}", causes.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_a_secret_is_told_without_its_values() {
+        let told = |body: Value| without_values(&body, body["message"].as_str().unwrap());
+        let causes =
+            json!([{"reason": "FieldValueInvalid", "field": "data[password]", "message": "\"swordfish\""}]);
+        let quoting =
+            json!({"reason": "Invalid", "message": "\"swordfish\" is wrong", "details": {"causes": causes}});
+        assert_eq!(told(quoting), "the Secret was refused: data[password]: FieldValueInvalid");
+        let webhook = json!({"reason": "Forbidden", "message": "admission webhook \"x\" denied swordfish"});
+        assert_eq!(told(webhook), "the Secret was refused: Forbidden");
+        assert_eq!(told(json!({"message": "swordfish"})), "the Secret was refused: no reason given");
+        let rights = json!({"reason": "Forbidden", "message": "no right to create"});
+        assert_eq!(told(rights), "no right to create");
+    }
+}

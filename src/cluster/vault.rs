@@ -115,7 +115,7 @@ impl Vault {
         body["immutable"] = true.into();
         match self.send(Method::POST, self.path(""), &body).await {
             Ok(_) => Ok(()),
-            Err(error) if error.status() == Some(StatusCode::CONFLICT) => Ok(()),
+            Err(error) if error.is_already_there() => Ok(()),
             Err(source) => {
                 let name = self.piece_name(environment, &piece.name);
                 Err(VaultError::Call { name, what: "written", source })

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::managers::{Held, Managers};
 use super::{Digest, Gvk, ObjectKey};
 
 /// The field manager that Fairlead applies as.
@@ -53,6 +54,10 @@ pub struct Live {
     pub prune: Option<Box<str>>,
     /// What stands in its annotation [`WAVE`]; 0 where nothing does.
     pub wave: i32,
+    /// What tools that deploy whole manifests hold of it, too.
+    pub held: Option<Box<Held>>,
+    /// An autoscaler set its replicas last; it may be gone since.
+    pub autoscaled: bool,
 }
 
 impl Live {
@@ -72,10 +77,12 @@ impl Live {
         let entry = meta.managed_fields.iter().flatten().find(ours);
         let controller = meta.owner_references.iter().flatten().find(|owner| owner.controller == Some(true));
         let annotation = |name| meta.annotations.as_ref().and_then(|all| all.get(name)).map(String::as_str);
+        let uid = meta.uid.as_deref()?;
+        let Managers { held, autoscaled } = Managers::of(&key, uid, meta.managed_fields.as_deref());
         Some(Self {
             key,
             gvk,
-            uid: meta.uid.as_deref()?.into(),
+            uid: uid.into(),
             resource_version: meta.resource_version.as_deref()?.into(),
             labels: meta.labels.clone().unwrap_or_default(),
             applied: annotation(APPLIED).map(Digest::from),
@@ -84,6 +91,8 @@ impl Live {
             deleting: meta.deletion_timestamp.is_some(),
             prune: annotation(PRUNE).map(Into::into),
             wave: annotation(WAVE).and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
+            held: held.map(Box::new),
+            autoscaled,
         })
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Action, Plan, Reason, Step, Wanted, WaveOrder};
+use super::{Action, Handover, Plan, Reason, Replicas, Step, Wanted, WaveOrder, left_by_autoscaler};
 use crate::object::{AppName, Digest, Live, ObjectKey, Place};
 
 /// What came of asking the server about a step, without writing.
@@ -28,6 +28,8 @@ pub struct Asked {
     pub exists: bool,
     /// The fields are held by others; they were ours before and are taken back.
     pub force: Vec<Conflict>,
+    /// What others hand over first. It was agreed to.
+    pub adopt: Option<Arc<Handover>>,
     pub warnings: Vec<String>,
 }
 
@@ -76,6 +78,9 @@ pub struct Refusal {
     pub place: Place,
     pub message: String,
     pub hint: Option<String>,
+    /// What others would hand over, if somebody agreed to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handover: Option<Box<Handover>>,
 }
 
 impl Refusal {
@@ -86,12 +91,20 @@ impl Refusal {
             place: wanted.place.clone(),
             message: message.into(),
             hint: None,
+            handover: None,
         }
     }
 
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// With what others would hand over.
+    #[must_use]
+    pub fn with_handover(mut self, handover: Handover) -> Self {
+        self.handover = Some(Box::new(handover));
         self
     }
 
@@ -117,8 +130,10 @@ pub struct CheckedStep {
     action: Action,
     reason: Reason,
     live: Option<Arc<Live>>,
+    replicas: Replicas,
     proof: Proof,
     force: Vec<Conflict>,
+    adopt: Option<Arc<Handover>>,
 }
 
 impl CheckedStep {
@@ -146,6 +161,7 @@ impl CheckedStep {
             action: self.action.clone(),
             reason: self.reason.clone(),
             live: self.live.clone(),
+            replicas: self.replicas,
         }
     }
 
@@ -156,6 +172,15 @@ impl CheckedStep {
     /// The fields that are taken back from others.
     pub fn force(&self) -> &[Conflict] {
         &self.force
+    }
+
+    pub fn replicas(&self) -> Replicas {
+        self.replicas
+    }
+
+    /// What others hand over before it is written.
+    pub fn adopt(&self) -> Option<&Arc<Handover>> {
+        self.adopt.as_ref()
     }
 }
 
@@ -208,13 +233,19 @@ impl CheckedPlan {
     }
 }
 
-/// Whether conflicts may be decided by force: only where we applied every one of the fields before.
+/// Whether conflicts may be decided by force: only where we applied every one of the fields before, and for what an
+/// autoscaler left that is gone.
 ///
 /// Where nothing but drift makes the step, what is wanted *is* what we applied. Where git changed, `before` is the
 /// manifest that we applied last; without it nobody knows, and a first claim is refused with the manager's name.
 pub fn forcible(conflicts: &[Conflict], step: &Step, before: Option<&Wanted>) -> bool {
+    let mut conflicts =
+        conflicts.iter().filter(|conflict| !left_by_autoscaler(conflict, step.replicas)).peekable();
+    if conflicts.peek().is_none() {
+        return true;
+    }
     let before = match &step.reason {
-        Reason::Drifted { .. } => &*step.wanted,
+        Reason::Drifted { .. } | Reason::Unscaled | Reason::Shared { .. } => &*step.wanted,
         Reason::Changed { from, .. } => match before {
             Some(before) if before.digest == *from => before,
             _ => return false,
@@ -222,7 +253,7 @@ pub fn forcible(conflicts: &[Conflict], step: &Step, before: Option<&Wanted>) ->
         Reason::Missing | Reason::BeingDeleted | Reason::NeverApplied => return false,
     };
     let value = before.value();
-    conflicts.iter().all(|conflict| holds_field(&value, &conflict.field))
+    conflicts.all(|conflict| holds_field(&value, &conflict.field))
 }
 
 /// Whether a value has the field that a path of structured-merge-diff names: `.a.b`, `[name="web"]`, `[="v"]`, `[0]`.
@@ -294,7 +325,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wave in waves {
         let mut steps = Vec::new();
-        for Step { wanted, action, reason, live } in wave.steps {
+        for Step { wanted, action, reason, live, replicas } in wave.steps {
             match answers.next() {
                 Some(Answer::Asked(asked)) => {
                     warnings.extend(asked.warnings.iter().map(|text| format!("{}: {text}", wanted.key)));
@@ -306,8 +337,10 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                             action,
                             reason,
                             live,
+                            replicas,
                             proof: Proof::Accepted,
                             force: asked.force,
+                            adopt: asked.adopt,
                         });
                     }
                 }
@@ -317,8 +350,10 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                         action,
                         reason,
                         live,
+                        replicas,
                         proof: Proof::Conditional { on },
                         force: Vec::new(),
+                        adopt: None,
                     });
                 }
                 Some(Answer::Refused(refusal)) => refusals.push(refusal),
@@ -377,7 +412,13 @@ mod tests {
             {"name": "web", "image": "w:1", "ports": [{"containerPort": 80}]}]}}});
         let before = wanted(vec![before]).unwrap().objects[0].clone();
         let now = wanted(vec![object("apps/v1", "Deployment", "b")]).unwrap().objects[0].clone();
-        let step = |reason: Reason| Step { wanted: now.clone(), action: Action::Create, reason, live: None };
+        let step = |reason: Reason| Step {
+            wanted: now.clone(),
+            action: Action::Create,
+            reason,
+            live: None,
+            replicas: Replicas::Git,
+        };
         let changed = || Reason::Changed { from: before.digest.clone(), to: now.digest.clone() };
         let conflict = |field: &str| [Conflict { field: field.into(), manager: "kubectl-edit".into() }];
         for (field, ours) in [

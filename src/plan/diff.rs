@@ -9,8 +9,10 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::field_sets::holds;
+use super::replicas::{GitReplicas, REPLICAS, REPLICAS_PATH, is_autoscaled};
 use super::{Lookup, Wanted};
-use crate::object::{Digest, Live};
+use crate::object::{Digest, Live, Owned};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -33,6 +35,10 @@ pub enum Reason {
     Changed { from: Digest, to: Digest },
     /// Someone else changed fields that we applied.
     Drifted { fields: Vec<String> },
+    /// The autoscaler that set its replicas is gone: they are git's again.
+    Unscaled,
+    /// Tools hold fields of it, too, and it was agreed that they hand them over.
+    Shared { with: Box<[Box<str>]> },
 }
 
 pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Change {
@@ -41,6 +47,18 @@ pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Cha
         return Change::Create(Reason::BeingDeleted);
     }
     let update = |reason| Change::Update { uid: live.uid.clone(), reason };
+    let known = match wanted.replicas {
+        GitReplicas::Said => lookup.autoscaled(&wanted.key),
+        _ => None,
+    };
+    // Before what is known to be settled: that was so while the autoscaler was there.
+    if known == Some(false) && live.autoscaled && live.applied.as_ref() == Some(&wanted.digest) {
+        let owned = live.owned.as_ref().map(Owned::fields);
+        let ours = |owned: &Value| owned.as_object().is_some_and(|owned| holds(owned, &REPLICAS));
+        if owned.is_some_and(|owned| !ours(&owned)) {
+            return update(Reason::Unscaled);
+        }
+    }
     match (&live.applied, &live.owned) {
         _ if lookup.known_settled(wanted, live) => Change::InSync,
         (_, None) => update(Reason::NeverApplied),
@@ -49,6 +67,9 @@ pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Cha
         }
         (applied, Some(_)) => {
             let mut fields = compare_owned(wanted, live);
+            if wanted.replicas == GitReplicas::Said && is_autoscaled(known, Some(live)) {
+                fields.retain(|field| field != REPLICAS_PATH);
+            }
             if applied.is_none() && fields.is_empty() {
                 fields.push(".metadata.annotations".to_owned());
             }
@@ -234,6 +255,57 @@ mod tests {
         owned["f:spec"].as_object_mut().unwrap().remove("f:replicas");
         let Change::Update { reason, .. } = judged(&wanted, &live(&wanted, owned)) else { panic!() };
         assert_eq!(reason, Reason::Drifted { fields: vec![".spec.replicas".into()] });
+    }
+
+    /// What is live, and what is known of its autoscaler.
+    struct Scaled(BTreeMap<crate::object::ObjectKey, Arc<Live>>, Option<bool>);
+
+    impl Lookup for Scaled {
+        fn live(&self, key: &crate::object::ObjectKey) -> Option<Arc<Live>> {
+            self.0.live(key)
+        }
+
+        fn autoscaled(&self, _: &crate::object::ObjectKey) -> Option<bool> {
+            self.1
+        }
+    }
+
+    #[test]
+    fn replicas_that_an_autoscaler_set_are_drift_only_when_it_is_gone() {
+        let wanted = first(deployment());
+        let mut owned = entry();
+        owned["f:spec"].as_object_mut().unwrap().remove("f:replicas");
+        let mut store = live(&wanted, owned);
+        let judge = |store: &BTreeMap<_, _>, known| {
+            let scaled = Scaled(store.clone(), known);
+            compare(&wanted, store.get(&wanted.key).map(|live: &Arc<Live>| &**live), &scaled)
+        };
+        assert_eq!(judge(&store, Some(true)), Change::InSync);
+        // Nobody scaled it: a person did.
+        assert!(matches!(judge(&store, Some(false)), Change::Update { reason: Reason::Drifted { .. }, .. }));
+        let mut scaled = (**store.values().next().unwrap()).clone();
+        scaled.autoscaled = true;
+        store.insert(wanted.key.clone(), Arc::new(scaled));
+        assert_eq!(judge(&store, Some(true)), Change::InSync);
+        assert_eq!(judge(&store, None), Change::InSync, "where nobody knows, who wrote last decides");
+        assert!(matches!(judge(&store, Some(false)), Change::Update { reason: Reason::Unscaled, .. }));
+    }
+
+    #[test]
+    fn what_tools_share_is_taken_over_only_where_it_was_agreed_to() {
+        use crate::plan::{Consent, plan_with};
+        let app = wanted(vec![deployment()]).unwrap();
+        let mut store = live(&app.objects[0], entry());
+        let mut shared = (**store.values().next().unwrap()).clone();
+        shared.held =
+            Some(Box::new(crate::object::Held { managers: ["helm".into()].into(), token: "t".into() }));
+        store.insert(app.objects[0].key.clone(), Arc::new(shared));
+        let plan = plan_with(&app, &store, &Consent::default()).unwrap();
+        assert_eq!((plan.count(), plan.unchanged, plan.shared.len()), (0, 1, 1));
+        let agreed = Consent { word: ["helm".to_owned()].into(), ..Consent::default() };
+        let plan = plan_with(&app, &store, &agreed).unwrap();
+        assert_eq!((plan.count(), plan.shared.len()), (1, 0));
+        assert_eq!(plan.steps().next().unwrap().reason, Reason::Shared { with: ["helm".into()].into() });
     }
 
     #[test]

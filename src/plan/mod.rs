@@ -6,19 +6,23 @@
 //! [`CheckedPlan`], which is all that `cluster` applies. [`prune()`] and [`check_prune`] do the same for what git no longer
 //! wants; [`Inventory`] says where to look for it. Nothing here asks anybody anything.
 
+mod adopt;
 mod check;
 mod diff;
+mod field_sets;
 mod fields;
 mod foreign;
 mod inventory;
 mod order;
 mod prune;
+mod replicas;
 mod wanted;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
+pub use adopt::{Consent, Edit, Handover, Party, edit, outcome};
 pub use check::{
     Answer, Asked, CheckedPlan, CheckedStep, CheckedWave, Conflict, Proof, Refusal, RefusalKind, Refused,
     check, forcible,
@@ -32,9 +36,10 @@ pub use prune::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks, PruneAnswer, PruneHalt,
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
+pub use replicas::{GitReplicas, Replicas, left_by_autoscaler, notes};
 pub use wanted::{Basis, Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
 
-use crate::object::{AppName, Digest, Live, ObjectKey, Problems};
+use crate::object::{AppName, Digest, Held, Live, ObjectKey, Problems};
 
 /// One thing to do, and why.
 #[derive(Clone, Debug)]
@@ -44,6 +49,7 @@ pub struct Step {
     pub reason: Reason,
     /// What the index holds of the object, where it holds any.
     pub live: Option<Arc<Live>>,
+    pub replicas: Replicas,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -79,6 +85,15 @@ pub struct Plan {
     pub digest: Digest,
     pub waves: Vec<Wave>,
     pub unchanged: usize,
+    /// What tools hold of objects that are ours, and nobody agreed to take over.
+    pub shared: Vec<Shared>,
+}
+
+/// An object of ours that tools hold fields of, too: what leaves git stays while they do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared {
+    pub key: ObjectKey,
+    pub held: Box<Held>,
 }
 
 impl Plan {
@@ -103,6 +118,11 @@ pub trait Lookup {
     fn known_settled(&self, _wanted: &Wanted, _live: &Live) -> bool {
         false
     }
+
+    /// Whether an autoscaler sets the replicas of this object; `None` where the autoscalers are not known.
+    fn autoscaled(&self, _key: &ObjectKey) -> Option<bool> {
+        None
+    }
 }
 
 impl Lookup for std::collections::BTreeMap<ObjectKey, Arc<Live>> {
@@ -111,42 +131,57 @@ impl Lookup for std::collections::BTreeMap<ObjectKey, Arc<Live>> {
     }
 }
 
-/// The steps from what is live to what is wanted. Fails only where the order that the manifests ask for is impossible.
+/// The steps from what is live to what is wanted, where nobody agreed to take anything over.
 pub fn plan(app: &WantedApp, live: &dyn Lookup) -> Result<Plan, Problems> {
+    plan_with(app, live, &Consent::default())
+}
+
+/// The steps from what is live to what is wanted. Fails only where the order that the manifests ask for is impossible.
+pub fn plan_with(app: &WantedApp, live: &dyn Lookup, consent: &Consent) -> Result<Plan, Problems> {
     let mut steps = Vec::new();
+    let mut shared = Vec::new();
     let mut unchanged = 0;
     for wanted in &app.objects {
         let found = live.live(&wanted.key);
-        match compare(wanted, found.as_deref(), live) {
-            Change::InSync => unchanged += 1,
-            Change::Create(reason) => {
-                steps.push(Step { wanted: wanted.clone(), action: Action::Create, reason, live: None });
-            }
-            Change::Update { uid, reason } => {
-                steps.push(Step {
-                    wanted: wanted.clone(),
-                    action: Action::Update { uid },
-                    reason,
-                    live: found,
-                });
+        let held = found.as_ref().filter(|found| found.owned.is_some()).and_then(|found| found.held.clone());
+        let step = |action, reason, found: Option<Arc<Live>>| Step {
+            replicas: Replicas::decide(wanted, found.as_deref(), live),
+            wanted: wanted.clone(),
+            action,
+            reason,
+            live: found,
+        };
+        let mut change = compare(wanted, found.as_deref(), live);
+        if let (Some(held), Some(found)) = (held, &found) {
+            if !consent.covers(&wanted.key, &held) {
+                shared.push(Shared { key: wanted.key.clone(), held });
+            } else if change == Change::InSync {
+                let reason = Reason::Shared { with: held.managers.clone() };
+                change = Change::Update { uid: found.uid.clone(), reason };
             }
         }
+        match change {
+            Change::InSync => unchanged += 1,
+            Change::Create(reason) => steps.push(step(Action::Create, reason, None)),
+            Change::Update { uid, reason } => steps.push(step(Action::Update { uid }, reason, found)),
+        }
     }
+    let mut plan =
+        Plan { app: app.app.clone(), digest: app.digest.clone(), waves: Vec::new(), unchanged, shared };
     if steps.is_empty() {
-        return Ok(Plan { app: app.app.clone(), digest: app.digest.clone(), waves: Vec::new(), unchanged });
+        return Ok(plan);
     }
     // The order is that of the whole app, so that a step waits for what it depends on also where that is unchanged.
     let orders = order(&app.objects)?;
     steps.sort_by(|a, b| {
         (&orders[&a.wanted.key], &a.wanted.key).cmp(&(&orders[&b.wanted.key], &b.wanted.key))
     });
-    let mut waves: Vec<Wave> = Vec::new();
     for step in steps {
         let order = orders[&step.wanted.key];
-        match waves.last_mut() {
+        match plan.waves.last_mut() {
             Some(wave) if wave.order == order => wave.steps.push(step),
-            _ => waves.push(Wave { order, steps: vec![step] }),
+            _ => plan.waves.push(Wave { order, steps: vec![step] }),
         }
     }
-    Ok(Plan { app: app.app.clone(), digest: app.digest.clone(), waves, unchanged })
+    Ok(plan)
 }

@@ -6,6 +6,7 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::replicas::GitReplicas;
 use crate::object::{
     APPLIED, AppName, Desired, Digest, EnvironmentName, Gvk, Hash, Kinds, Manifest, ObjectKey, Place,
     Problem, Problems, Scope,
@@ -25,6 +26,8 @@ pub struct Wanted {
     pub wave: i32,
     /// `config.kubernetes.io/depends-on`.
     pub depends_on: Vec<ObjectKey>,
+    /// Whether git says how many replicas it has.
+    pub replicas: GitReplicas,
     body: Body,
 }
 
@@ -70,7 +73,11 @@ impl Wanted {
     ) -> Option<Self> {
         // What has no metadata was not written by us.
         body.get("metadata").filter(|metadata| metadata.is_object())?;
-        Some(Self { key, gvk, place, digest, wave, depends_on, body: Body::new(&write_body(body)) })
+        let replicas = match body["spec"].get("replicas") {
+            Some(_) => GitReplicas::Said,
+            None => GitReplicas::Absent,
+        };
+        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, body: Body::new(&write_body(body)) })
     }
 
     /// The JSON that is sent where the object is not there yet.
@@ -100,6 +107,20 @@ impl Wanted {
         body.extend_from_slice(metadata.as_bytes());
         body.extend_from_slice(&json[BODY_START.len()..]);
         body
+    }
+
+    /// The same without the replicas, which somebody else sets.
+    pub fn body_without_replicas(&self, uid: Option<&str>, version: Option<&str>) -> Vec<u8> {
+        let mut value = self.value();
+        if let Some(Value::Object(spec)) = value.get_mut("spec") {
+            spec.remove("replicas");
+        }
+        for (name, bound) in [("uid", uid), ("resourceVersion", version)] {
+            if let Some(bound) = bound {
+                value["metadata"][name] = bound.into();
+            }
+        }
+        write_body(value)
     }
 
     pub fn value(&self) -> Value {
@@ -241,13 +262,7 @@ fn stamp_one(
     if &*manifest.gvk().kind == "Secret" && manifest.gvk().group.is_empty() {
         encode_string_data(root);
     }
-    let identity =
-        (manifest.gvk().group.to_string(), manifest.gvk().kind.to_string(), manifest.name().to_owned());
-    if around.scaled.contains(&identity)
-        && let Some(Value::Object(spec)) = root.get_mut("spec")
-    {
-        spec.remove("replicas");
-    }
+    let replicas = take_replicas(manifest, root, &around.scaled);
     let Some(Value::Object(metadata)) = root.get_mut("metadata") else {
         return Err(Problem::at(place(), "the object has no metadata"));
     };
@@ -306,7 +321,27 @@ fn stamp_one(
     let digest = Digest::of_json(&value);
     value["metadata"]["annotations"][APPLIED] = json!(digest.as_str());
     let body = Body::new(&write_body(value));
-    Ok(Wanted { key, gvk: manifest.gvk().clone(), place: place(), digest, wave, depends_on, body })
+    Ok(Wanted { key, gvk: manifest.gvk().clone(), place: place(), digest, wave, depends_on, replicas, body })
+}
+
+/// Whether git says how many replicas an object has. What an autoscaler of the same app sets is taken out.
+fn take_replicas(
+    manifest: &Manifest,
+    root: &mut Map<String, Value>,
+    scaled: &BTreeSet<(String, String, String)>,
+) -> GitReplicas {
+    let identity =
+        (manifest.gvk().group.to_string(), manifest.gvk().kind.to_string(), manifest.name().to_owned());
+    let Some(Value::Object(spec)) = root.get_mut("spec") else { return GitReplicas::Absent };
+    match (scaled.contains(&identity), spec.contains_key("replicas")) {
+        (true, true) => {
+            spec.remove("replicas");
+            GitReplicas::Ignored
+        }
+        (true, false) => GitReplicas::Autoscaled,
+        (false, true) => GitReplicas::Said,
+        (false, false) => GitReplicas::Absent,
+    }
 }
 
 /// Every body starts like this, so that a uid can be put in without reading it again.

@@ -24,13 +24,14 @@ pub fn conditions(
     let with = |phases: &[AppPhase]| -> Vec<&AppStatus> {
         apps.iter().filter(|app| phases.contains(&app.phase)).collect()
     };
-    let stuck = with(&[AppPhase::Refused, AppPhase::Halted]);
+    let stuck = with(&[AppPhase::Refused, AppPhase::Halted, AppPhase::Restored]);
     let moving = with(&[
         AppPhase::Pending,
         AppPhase::Blocked,
         AppPhase::Proving,
         AppPhase::Applying,
         AppPhase::Waiting,
+        AppPhase::Restoring,
     ]);
     let suspended = with(&[AppPhase::Suspended]);
     let halted = prune.filter(|prune| prune.halted);
@@ -122,6 +123,7 @@ mod tests {
             wave: None,
             waiting_on: None,
             message: None,
+            adoption: None,
         }
     }
 

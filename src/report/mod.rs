@@ -1,9 +1,11 @@
 //! What people and scripts read: a plan as text and JSON, an environment's conditions.
 
 mod conditions;
+mod handover;
 mod plan;
 mod prune;
 
 pub use conditions::{Trouble, conditions, same_but_times, summary};
+pub use handover::{HandoverReport, SharedReport};
 pub use plan::{AppPlan, PlanReport, StepReport};
 pub use prune::{DeleteReport, KeptReport, PruneReport};

@@ -9,7 +9,7 @@ use crate::object::{Digest, Place, Problem};
 use crate::plan::{Answer, FieldChange, Plan, Proof, Reason, Refusal};
 use crate::redact;
 
-use super::PruneReport;
+use super::{HandoverReport, PruneReport, SharedReport};
 
 /// The plan of an environment. The JSON of this is documented in `docs/plan.md` and kept stable.
 #[derive(Clone, Debug, Serialize)]
@@ -34,8 +34,13 @@ pub struct AppPlan {
     pub problems: Vec<Problem>,
     /// What the server refused: nothing of the app would be written.
     pub refused: Vec<Refusal>,
+    /// What others would hand over, whether that was agreed to or not.
+    pub handovers: Vec<HandoverReport>,
+    /// Objects of the app that tools deploy, too.
+    pub shared: Vec<SharedReport>,
     pub risks: Vec<String>,
     pub warnings: Vec<String>,
+    pub notes: Vec<String>,
     pub steps: Vec<StepReport>,
 }
 
@@ -63,6 +68,9 @@ impl AppPlan {
             unchanged: 0,
             problems,
             refused: Vec::new(),
+            handovers: Vec::new(),
+            shared: Vec::new(),
+            notes: Vec::new(),
             risks: Vec::new(),
             warnings: Vec::new(),
             steps: Vec::new(),
@@ -74,6 +82,7 @@ impl AppPlan {
         let mut report = Self::broken(plan.app.as_str(), Vec::new());
         report.digest = Some(plan.digest.clone());
         report.unchanged = plan.unchanged;
+        report.shared = plan.shared.iter().map(SharedReport::new).collect();
         let numbered = plan
             .waves
             .iter()
@@ -94,17 +103,22 @@ impl AppPlan {
                             conflict.field, conflict.manager
                         ));
                     }
-                    if asked.exists {
+                    if let Some(handover) = &asked.adopt {
+                        report.handovers.push(HandoverReport::new(key, handover, true));
+                    } else if asked.exists {
                         report.risks.push(format!(
                             "{key} exists and was not made by Fairlead; it would become part of the app"
                         ));
                     }
-                    (Some(Proof::Accepted), asked.exists)
+                    (Some(Proof::Accepted), asked.exists || asked.adopt.is_some())
                 }
                 Answer::NotYet { on } => (Some(Proof::Conditional { on: on.clone() }), false),
                 Answer::Refused(refusal) => {
                     report.refused.push(refusal.clone());
-                    (None, false)
+                    if let Some(handover) = &refusal.handover {
+                        report.handovers.push(HandoverReport::new(key, handover, false));
+                    }
+                    (None, refusal.handover.is_some())
                 }
             };
             let action = if exists { "update" } else { step.action.verb() };
@@ -128,6 +142,7 @@ impl AppPlan {
                 changes: redact::changes(key, changes),
             });
         }
+        report.risks.extend(report.handovers.iter().filter_map(HandoverReport::risk));
         report
     }
 
@@ -148,6 +163,11 @@ impl PlanReport {
 
     pub fn is_refused(&self) -> bool {
         self.apps.iter().any(AppPlan::is_refused)
+    }
+
+    /// What others would hand over.
+    pub fn handovers(&self) -> impl Iterator<Item = &HandoverReport> {
+        self.apps.iter().flat_map(|app| &app.handovers)
     }
 
     /// For people: what matters first, then the rest.
@@ -183,11 +203,17 @@ impl PlanReport {
                     let _ = writeln!(out, "      {hint}");
                 }
             }
+            for handover in &app.handovers {
+                let _ = writeln!(out, "  {} {}: {}", paint.yellow("⇄"), app.app, handover.summary());
+            }
             for risk in &app.risks {
                 let _ = writeln!(out, "  {} {}: {risk}", paint.yellow("!"), app.app);
             }
             for warning in &app.warnings {
                 let _ = writeln!(out, "  {} {}: {warning}", paint.yellow("!"), app.app);
+            }
+            for note in app.shared.iter().map(SharedReport::summary).chain(app.notes.iter().cloned()) {
+                let _ = writeln!(out, "  · {}: {note}", app.app);
             }
         }
         for app in self.apps.iter().filter(|app| app.has_changes()) {
@@ -198,7 +224,8 @@ impl PlanReport {
                     wave = step.wave;
                     let _ = writeln!(out, "  wave {wave}: {}", step.wave_name);
                 }
-                write_step(&mut out, step, &paint);
+                let handover = app.handovers.iter().find(|handover| handover.object == step.object);
+                write_step(&mut out, step, handover, &paint);
             }
         }
         if let Some(prune) =
@@ -211,12 +238,14 @@ impl PlanReport {
     }
 }
 
-fn write_step(out: &mut String, step: &StepReport, paint: &Paint) {
+fn write_step(out: &mut String, step: &StepReport, handover: Option<&HandoverReport>, paint: &Paint) {
     let sign = if step.action == "create" { paint.green("+") } else { paint.yellow("~") };
     let why = match &step.reason {
         Reason::Drifted { fields } => format!(", changed by someone else: {}", fields.join(", ")),
         Reason::NeverApplied => ", not yet applied by Fairlead".to_owned(),
         Reason::BeingDeleted => ", after its deletion".to_owned(),
+        Reason::Unscaled => ", its autoscaler is gone".to_owned(),
+        Reason::Shared { with } => format!(", which {} deploy too", with.join(", ")),
         Reason::Missing | Reason::Changed { .. } => String::new(),
     };
     let proof = match &step.proof {
@@ -225,6 +254,9 @@ fn write_step(out: &mut String, step: &StepReport, paint: &Paint) {
         None => " [refused]".to_owned(),
     };
     let _ = writeln!(out, "    {sign} {} {}{why}{proof}", step.action, step.object);
+    if let Some(handover) = handover {
+        handover.list(out);
+    }
     if step.action == "create" {
         return;
     }

@@ -8,12 +8,14 @@
 //!            │ refused               ├── failed, and it lasts ─┐
 //!            ▼                       └── out of time ──────────┤
 //!         Halted ◄─────────────────────────────────────────────┘
+//!            ├── there is something to go back to ──► a rollout of that, which goes back no further
 //!            └── what halted a gate became healthy after all ──► the next wave, or Done
 //! ```
 //!
 //! [`step`] is the whole of it: a pure function of the state, of what is observed and of the time it is told. A newer
 //! commit is not an event here: it makes a new plan, and with it a new rollout, whose first plan starts from what is
-//! live by then. Restoring and quarantining will join as further states.
+//! live by then. Going back is a rollout like any other, of what ran before, in its own waves and gates; whoever asked for
+//! it remembers what failed.
 
 mod gate;
 
@@ -33,7 +35,20 @@ const FAILURE_LASTS: SignedDuration = SignedDuration::from_secs(5);
 #[serde(rename_all = "camelCase")]
 pub struct State {
     pub digest: Digest,
+    #[serde(default)]
+    pub purpose: Purpose,
     pub phase: Phase,
+}
+
+/// Where a rollout goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Purpose {
+    /// To what git says.
+    #[default]
+    Forward,
+    /// To what ran before, because what git says failed.
+    Back,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +91,8 @@ pub struct Observed<'a> {
     /// What came of the write that `Next::Apply` asked for, once it ended.
     pub wrote: Option<Wrote>,
     pub timeout: SignedDuration,
+    /// Something else ran here when all was well, and policy is to go back to it.
+    pub may_go_back: bool,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -86,20 +103,37 @@ pub enum Wrote {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Next {
-    Apply { wave: usize },
-    Wait { on: Vec<Waiting>, since: Timestamp, until: Timestamp },
-    Halt { why: Halt },
+    Apply {
+        wave: usize,
+    },
+    Wait {
+        on: Vec<Waiting>,
+        since: Timestamp,
+        until: Timestamp,
+    },
+    Halt {
+        why: Halt,
+    },
+    /// What ran before is to be rolled out again.
+    GoBack {
+        why: Halt,
+    },
     Done,
 }
 
 impl State {
     pub fn start(digest: Digest) -> Self {
-        Self { digest, phase: Phase::Write { wave: 0 } }
+        Self { digest, purpose: Purpose::Forward, phase: Phase::Write { wave: 0 } }
+    }
+
+    /// The way back to what ran before.
+    pub fn back(digest: Digest) -> Self {
+        Self { purpose: Purpose::Back, ..Self::start(digest) }
     }
 
     /// A rollout whose writes were done before anyone remembers: only its health is in question.
-    pub fn verify(digest: Digest, last_wave: usize, now: Timestamp) -> Self {
-        Self { digest, phase: Phase::Gate { wave: last_wave, since: now, failing_since: None } }
+    pub fn verify(digest: Digest, purpose: Purpose, last_wave: usize, now: Timestamp) -> Self {
+        Self { digest, purpose, phase: Phase::Gate { wave: last_wave, since: now, failing_since: None } }
     }
 
     pub fn is_done(&self) -> bool {
@@ -117,7 +151,7 @@ impl State {
 
 /// What to do now, and the state to remember. Called with the same arguments it answers the same.
 pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) {
-    let State { digest, phase } = state;
+    let State { digest, purpose, phase } = state;
     let (phase, next) = match phase {
         Phase::Write { wave } if wave >= observed.waves.len() => (Phase::Done, Next::Done),
         Phase::Write { wave } => match &observed.wrote {
@@ -133,7 +167,11 @@ pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) 
         Phase::Halted { wave, why } => halt(wave, why),
         Phase::Done => (Phase::Done, Next::Done),
     };
-    (State { digest, phase }, next)
+    let next = match next {
+        Next::Halt { why } if purpose == Purpose::Forward && observed.may_go_back => Next::GoBack { why },
+        other => other,
+    };
+    (State { digest, purpose, phase }, next)
 }
 
 fn judge(

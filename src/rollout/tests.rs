@@ -16,12 +16,13 @@ fn at(seconds: i64) -> Timestamp {
 struct World {
     waves: Vec<Vec<ObjectKey>>,
     health: BTreeMap<ObjectKey, Status>,
+    may_go_back: bool,
 }
 
 impl World {
     fn new(waves: &[&[&str]]) -> Self {
         let waves = waves.iter().map(|names| names.iter().map(|name| key(name)).collect()).collect();
-        Self { waves, health: BTreeMap::new() }
+        Self { waves, health: BTreeMap::new(), may_go_back: false }
     }
 
     fn set(&mut self, name: &str, status: Status) -> &mut Self {
@@ -33,8 +34,13 @@ impl World {
         let health = |key: &ObjectKey| {
             Health::new(self.health.get(key).copied().unwrap_or(Status::Missing), "Said", "so it says")
         };
-        let observed =
-            Observed { waves: &self.waves, health: &health, wrote, timeout: SignedDuration::from_secs(600) };
+        let observed = Observed {
+            waves: &self.waves,
+            health: &health,
+            wrote,
+            timeout: SignedDuration::from_secs(600),
+            may_go_back: self.may_go_back,
+        };
         step(state, &observed, at(now))
     }
 }
@@ -113,6 +119,7 @@ fn a_claim_is_judged_with_the_last_wave() {
 fn the_state_survives_being_written_down() {
     let state = State {
         digest: "d".into(),
+        purpose: Purpose::Back,
         phase: Phase::Gate { wave: 1, since: at(0), failing_since: Some(at(3)) },
     };
     let text = serde_json::to_string(&state).unwrap();
@@ -126,12 +133,16 @@ proptest! {
     fn any_story_ends_and_waves_come_in_order(
         waves in 1usize..5,
         story in prop::collection::vec((0u8..5, 0i64..400, any::<bool>()), 1..60),
+        may_go_back in any::<bool>(),
+        back in any::<bool>(),
     ) {
         let names: Vec<String> = (0..waves).map(|n| format!("w{n}")).collect();
         let lists: Vec<Vec<&str>> = names.iter().map(|name| vec![name.as_str()]).collect();
         let slices: Vec<&[&str]> = lists.iter().map(Vec::as_slice).collect();
         let mut world = World::new(&slices);
-        let (mut state, mut now, mut written, mut asked) = (start(), 0, 0usize, false);
+        world.may_go_back = may_go_back;
+        let first = if back { State::back("d".into()) } else { start() };
+        let (mut state, mut now, mut written, mut asked) = (first, 0, 0usize, false);
         for (says, pause, refuse) in story {
             now += pause;
             let status = [Status::Healthy, Status::Progressing, Status::Failed, Status::Missing, Status::Suspended][usize::from(says)];
@@ -149,13 +160,37 @@ proptest! {
                 }
                 Next::Done => prop_assert_eq!(written, waves),
                 Next::Wait { until, .. } => prop_assert!(*until > at(now)),
-                Next::Halt { .. } => {}
+                Next::Halt { .. } => prop_assert!(back || !may_go_back),
+                Next::GoBack { .. } => prop_assert!(may_go_back && !back, "one way back, and only where it may"),
             }
             state = after;
         }
         // A day of silence later it has ended one way or the other, or waits for a write that was asked for.
         let (_, next) = world.step(state, None, now + 86_400);
-        let ended = matches!(next, Next::Done | Next::Halt { .. } | Next::Apply { .. });
+        let ended = matches!(next, Next::Done | Next::Halt { .. } | Next::GoBack { .. } | Next::Apply { .. });
         prop_assert!(ended || matches!(next, Next::Wait { .. }) && written > 0, "{:?}", next);
     }
+}
+
+#[test]
+fn what_fails_goes_back_where_it_may_and_what_went_back_goes_no_further() {
+    let mut world = World::new(&[&["a"]]);
+    world.may_go_back = true;
+    world.set("a", Status::Failed);
+    let (state, _) = world.step(start(), None, 0);
+    let (state, next) = world.step(state, Some(Wrote::All), 1);
+    assert!(matches!(next, Next::Wait { .. }), "{next:?}");
+    let (state, next) = world.step(state, None, 600);
+    assert!(matches!(next, Next::GoBack { why: Halt::Failed { .. } }), "{next:?}");
+    // Whoever did not hear it is told again.
+    assert!(matches!(world.step(state, None, 601).1, Next::GoBack { .. }));
+
+    let (state, _) = world.step(State::back("old".into()), None, 602);
+    let (state, _) = world.step(state, Some(Wrote::All), 603);
+    let (state, next) = world.step(state, None, 700);
+    assert!(matches!(next, Next::Halt { .. }), "{next:?}");
+    assert_eq!((state.purpose, state.digest), (Purpose::Back, "old".into()));
+    let refused = Some(Wrote::Refused(vec!["no".to_owned()]));
+    assert!(matches!(world.step(start(), refused.clone(), 0).1, Next::GoBack { .. }));
+    assert!(matches!(world.step(State::back("old".into()), refused, 0).1, Next::Halt { .. }));
 }

@@ -40,12 +40,41 @@ pub struct AppMemory {
     /// What it needed: what is taken down goes in the opposite order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<AppName>,
+    /// What failed, and what was done about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<Quarantine>,
     /// The newest that passed all its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Good>,
     /// The one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Good>,
+}
+
+/// A digest that failed its gates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quarantine {
+    pub digest: Digest,
+    /// What ran before it.
+    pub good: Digest,
+    pub why: String,
+    pub stage: Stage,
+    /// The last word of a person who wanted to try again, when it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<String>,
+}
+
+/// How far the way back is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// What ran before is being put back.
+    Going,
+    /// It runs again.
+    Restored,
+    /// It failed as well, or could not be read.
+    Lost,
 }
 
 /// What an app wanted when it passed all its gates.

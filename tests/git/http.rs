@@ -214,8 +214,8 @@ fn a_fetch_that_hangs_is_left_to_itself_and_another_takes_its_place() {
 }
 
 #[test]
-fn a_fetch_over_the_limit_is_ended() {
-    let (origin, _) = Origin::with_one_commit();
+fn a_fetch_over_the_limit_is_ended_and_the_next_small_one_is_not() {
+    let (origin, first) = Origin::with_one_commit();
     let noise: String = (0..2_000_000).map(|_| fastrand::alphanumeric()).collect();
     origin.write("noise", &noise);
     origin.push("main");
@@ -225,6 +225,23 @@ fn a_fetch_over_the_limit_is_ended() {
         let error = fetch(&cache.mirror(&url), "main").unwrap_err();
         assert!(matches!(error, GitError::TooLarge { .. }), "{}", chain(&error));
         assert!(cache.generations().is_empty());
+    }
+    // What was fetched before stays readable, and what is small enough again is fetched.
+    for url in [web.url(), origin.url()] {
+        git(&origin.work(), &["reset", "--quiet", "--hard", first.as_str()]);
+        git(&origin.work(), &["push", "--quiet", "--force", "origin", "HEAD:main"]);
+        let cache = Cache::with(Limits { fetch_bytes: 100_000, ..Limits::default() });
+        let mirror = cache.mirror(&url);
+        assert_eq!(revision(&mirror, "main"), first);
+        origin.write("noise", &noise);
+        origin.push("main");
+        let error = fetch(&mirror, "main").unwrap_err();
+        assert!(matches!(error, GitError::TooLarge { .. }), "{}", chain(&error));
+        assert_eq!(read(&mirror.tree(&first).unwrap(), "base/web.yaml"), "kind: Service\n");
+        git(&origin.work(), &["reset", "--quiet", "--hard", first.as_str()]);
+        origin.write("small", "1");
+        let small = origin.push("main");
+        assert_eq!(revision(&mirror, "main"), small);
     }
 }
 

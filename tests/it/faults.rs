@@ -67,7 +67,7 @@ fn a_conflict_with_another_writer_is_planned_anew() {
 }
 
 #[test]
-fn an_agent_lives_through_a_restart_of_the_store() {
+fn an_agent_lives_through_a_compaction_and_a_restart_of_the_store() {
     let bed = Setup::new("etcd").alone().make();
     let proxy = bed.proxy();
     let _agent = bed.agent_through(&proxy);
@@ -80,6 +80,8 @@ fn an_agent_lives_through_a_restart_of_the_store() {
     proxy.set(Fault::nth(Class::Write, 1, Effect::Delay(Duration::from_millis(200))).times(100));
     let revision = bed.commit_web(&web("2"));
     wait_until(10 * SECOND, "the wave is being written", || proxy.count(Class::Write) >= before + 10);
+    // What was read before is gone, and so are the watches of the API server itself.
+    bed.control_plane().tell("compact");
     bed.control_plane().tell("restart-etcd");
     bed.wait_ready(&revision);
     for n in 0..40 {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start programs, read files and clocks")]
 
+mod adopt;
 mod authority;
 mod bed;
 mod cli;
@@ -11,13 +12,17 @@ mod faults;
 mod gates;
 mod input;
 mod kill;
+mod matrix;
 mod ownership;
 mod preempt;
 mod prune;
 mod quiet;
 mod removal;
+mod replicas;
+mod restore;
 mod rollout;
 mod schema;
 mod source;
 mod state;
+mod watches;
 mod yaml;

@@ -127,6 +127,14 @@ fn a_forged_or_copied_label_deletes_nothing() {
     };
     bed.api().create(&copy("created"));
     bed.api().apply(&copy("applied"));
+    // With a digest that no other object bears, so that only our entry in managedFields is missing.
+    let forged = |name: &str| {
+        let mut object = copy(name);
+        object["metadata"]["annotations"][fairlead::object::APPLIED] = "0".repeat(64).into();
+        object
+    };
+    bed.api().create(&forged("forged"));
+    bed.api().apply(&forged("pretended"));
     // One that even calls itself by our name as it applies.
     let path = format!("/api/v1/namespaces/{}/configmaps/named?fieldManager=fairlead&force=true", bed.name);
     let (code, _) =
@@ -141,9 +149,9 @@ fn a_forged_or_copied_label_deletes_nothing() {
     let second = bed.commit_web(&configmaps(&["kept"]));
     bed.wait_ready(&second);
     wait_gone(&bed, "leaves");
-    stays(&bed, &["kept", "created", "applied", "named", "owned"]);
+    stays(&bed, &["kept", "created", "applied", "forged", "pretended", "named", "owned"]);
     let kept = bed.status()["prune"]["kept"].to_string();
-    for name in ["created", "applied", "named", "owned"] {
+    for name in ["created", "applied", "forged", "pretended", "named", "owned"] {
         assert!(kept.contains(name), "{kept}");
     }
 }

@@ -6,6 +6,7 @@ use super::App;
 use crate::api::{AppPhase, AppStatus, WaitingOn, WaveStatus};
 use crate::object::AppName;
 use crate::rollout::Halt;
+use crate::state::Stage;
 
 impl App {
     pub fn status(&self) -> AppStatus {
@@ -27,7 +28,10 @@ impl App {
             phase,
             desired: self.digest().cloned(),
             effective: self.effective.clone(),
-            quarantined: None,
+            quarantined: self
+                .quarantine()
+                .filter(|back| back.stage == Stage::Restored)
+                .map(|back| back.digest.clone()),
             objects: self
                 .wanted
                 .as_ref()
@@ -35,6 +39,7 @@ impl App {
             wave,
             waiting_on,
             message,
+            adoption: self.adoption_status(),
         }
     }
 
@@ -44,6 +49,18 @@ impl App {
         }
         if let Some(why) = &self.unwatched {
             return (AppPhase::Refused, Some(why.clone()));
+        }
+        if let Some(back) = self.quarantine() {
+            let words = |what: &str| format!("{} {what}: {}", back.digest.short(), back.why);
+            match back.stage {
+                Stage::Going => return (AppPhase::Restoring, Some(words("failed and is taken back"))),
+                Stage::Lost => return (AppPhase::Halted, Some(back.why.clone())),
+                Stage::Restored if self.busy.is_none() && self.rollout.is_none() => {
+                    let what = format!("failed, and {} runs again", back.good.short());
+                    return (AppPhase::Restored, Some(words(&what)));
+                }
+                Stage::Restored => {}
+            }
         }
         if let Some(halt) = self.told_halt() {
             return (AppPhase::Halted, Some(halt));

@@ -18,6 +18,16 @@ pub struct Agent {
     pid: u32,
 }
 
+fn arguments(command: &mut Command, kubeconfig: &Path, cache: &Path, environments: &[&str], instance: &str) {
+    command.arg("agent").arg("--kubeconfig").arg(kubeconfig).arg("--cache").arg(cache);
+    command.args(["--listen", "127.0.0.1:0", "--poll-interval", "1s", "--namespace", "fairlead"]);
+    command.args(["--instance", instance]);
+    command.args(["--log-format", "json", "--log", "info,fairlead=debug"]);
+    for name in environments {
+        command.args(["--env", name]);
+    }
+}
+
 impl Agent {
     pub fn start(kubeconfig: &Path, cache: &Path, environments: &[&str]) -> Self {
         Self::replica(kubeconfig, cache, environments, "bed")
@@ -26,13 +36,22 @@ impl Agent {
     /// One of several, each with a name and a cache of its own.
     pub fn replica(kubeconfig: &Path, cache: &Path, environments: &[&str], instance: &str) -> Self {
         let mut command = fairlead();
-        command.arg("agent").arg("--kubeconfig").arg(kubeconfig).arg("--cache").arg(cache);
-        command.args(["--listen", "127.0.0.1:0", "--poll-interval", "1s", "--namespace", "fairlead"]);
-        command.args(["--instance", instance]);
-        command.args(["--log-format", "json", "--log", "info,fairlead=debug"]);
-        for name in environments {
-            command.args(["--env", name]);
-        }
+        arguments(&mut command, kubeconfig, cache, environments, instance);
+        Self::run(command)
+    }
+
+    /// Its cache is a disk of 1 MB, in a mount namespace of its own.
+    pub fn on_a_small_disk(kubeconfig: &Path, cache: &Path, environment: &str) -> Self {
+        std::fs::create_dir_all(cache).expect("the folder is made");
+        let mut command = Command::new("unshare");
+        let script = format!("mount -t tmpfs -o size=1m none {} && exec \"$0\" \"$@\"", cache.display());
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+        command.arg(fairlead().get_program());
+        arguments(&mut command, kubeconfig, cache, &[environment], "bed");
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -102,6 +121,18 @@ impl Agent {
             }
             assert!(began.elapsed() < limit, "the agent did not end within {limit:?}");
             std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.child.lock().expect("a lock").try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// What tells it to end, as Kubernetes ends a pod, for those who choose the moment.
+    pub fn terminator(&self) -> impl Fn() + Send + Sync + 'static {
+        let pid = self.pid;
+        move || {
+            let _ = Command::new("sh").args(["-c", &format!("kill -TERM {pid}")]).status();
         }
     }
 

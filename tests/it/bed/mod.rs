@@ -10,12 +10,16 @@ pub mod manifests;
 mod proxy;
 pub mod rbac;
 mod repo;
+mod seen;
+#[allow(dead_code, reason = "the tests of git ask it for more")]
+#[path = "../../git/web.rs"]
+pub mod web;
 mod webhook;
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -24,8 +28,9 @@ use tempfile::TempDir;
 pub use agent::Agent;
 pub use api::Api;
 pub use controlplane::ControlPlane;
-pub use proxy::{Class, Effect, Fault, Proxy, Record};
-pub use repo::Repo;
+pub use proxy::{Behind, Class, Effect, End, Fault, Proxy, Record, SAYS};
+pub use repo::{Repo, git_command};
+pub use seen::Seen;
 pub use webhook::Webhook;
 
 /// Runs clients and proxies; the tests themselves are plain threads.
@@ -114,7 +119,7 @@ pub struct Setup {
     cluster_rules: Vec<Value>,
     regions: Vec<String>,
     suspended: bool,
-    alone: Option<ControlPlane>,
+    alone: Option<Arc<ControlPlane>>,
     without_environment: bool,
     repo: Option<Repo>,
 }
@@ -173,7 +178,13 @@ impl Setup {
 
     /// In a control plane of its own, which may be harmed.
     pub fn alone(mut self) -> Self {
-        self.alone = Some(ControlPlane::own(&[]));
+        self.alone = Some(Arc::new(ControlPlane::own(&[])));
+        self
+    }
+
+    /// In one that a few share.
+    pub fn within(mut self, control_plane: &Arc<ControlPlane>) -> Self {
+        self.alone = Some(control_plane.clone());
         self
     }
 
@@ -191,7 +202,7 @@ impl Setup {
 
     pub fn make(self) -> Bed {
         let cluster = match self.alone {
-            Some(own) => Cluster::Own(Box::new(own)),
+            Some(own) => Cluster::Own(own),
             None => Cluster::Shared(ControlPlane::shared()),
         };
         let repo = self.repo.unwrap_or_default();
@@ -219,7 +230,7 @@ impl Setup {
 
 enum Cluster {
     Shared(&'static ControlPlane),
-    Own(Box<ControlPlane>),
+    Own(Arc<ControlPlane>),
 }
 
 /// An environment, its namespace and its deploy account in a cluster, and its git remote.

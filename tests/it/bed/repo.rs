@@ -66,16 +66,19 @@ impl Repo {
 }
 
 /// git without this machine's configuration.
-fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
+pub fn git_command(folder: &Path) -> Command {
+    let mut command = Command::new("git");
+    command
         .current_dir(folder)
         .env("GIT_CONFIG_GLOBAL", "/dev/null")
         .env("GIT_CONFIG_NOSYSTEM", "1")
         .envs([("GIT_AUTHOR_NAME", "Ada"), ("GIT_AUTHOR_EMAIL", "ada@example.org")])
-        .envs([("GIT_COMMITTER_NAME", "Ada"), ("GIT_COMMITTER_EMAIL", "ada@example.org")])
-        .args(arguments)
-        .output()
-        .expect("git is installed");
+        .envs([("GIT_COMMITTER_NAME", "Ada"), ("GIT_COMMITTER_EMAIL", "ada@example.org")]);
+    command
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = git_command(folder).args(arguments).output().expect("git is installed");
     assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

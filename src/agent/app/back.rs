@@ -1,0 +1,190 @@
+//! The way back: what git says failed, and what ran before runs again. Decides; others do.
+//!
+//! The *digest* that failed is set aside, not the commit: an unrelated commit neither tries it again nor is held up by it.
+//! One way back for each digest. If what ran before fails as well, the cause seems to be around us: nothing is set aside,
+//! and a person looks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::App;
+use crate::api::names;
+use crate::object::{Digest, ObjectKey};
+use crate::plan::{Wanted, WantedApp};
+use crate::rollout::Purpose;
+use crate::state::{AppMemory, Quarantine, Stage};
+
+/// What failed, and how far the way back from it is.
+pub struct Back {
+    memory: Quarantine,
+    /// What ran before; `None` until it was read.
+    target: Option<Arc<WantedApp>>,
+}
+
+impl Back {
+    pub(super) fn is_of(&self, digest: &Digest) -> bool {
+        self.memory.digest == *digest
+    }
+
+    /// What ran before runs again, or it failed as well.
+    pub(super) fn is_over(&self) -> bool {
+        self.memory.stage != Stage::Going
+    }
+
+    pub(super) fn is_unread(&self) -> bool {
+        self.target.is_none() && self.memory.stage != Stage::Lost
+    }
+
+    pub(super) fn target(&self) -> Option<Arc<WantedApp>> {
+        self.target.clone()
+    }
+}
+
+impl App {
+    /// Takes what was remembered of it, after a start.
+    pub fn remember(&mut self, memory: &AppMemory) {
+        self.known_good = memory.last_good.as_ref().map(|good| good.digest.clone());
+        self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
+    }
+
+    /// What is to be remembered of a digest that failed.
+    pub fn quarantine(&self) -> Option<&Quarantine> {
+        self.back.as_ref().map(|back| &back.memory)
+    }
+
+    /// What it keeps the cluster true to.
+    pub(super) fn target_digest(&self) -> Option<&Digest> {
+        match &self.back {
+            Some(back) => back.target.as_ref().map(|target| &target.digest),
+            None => self.digest(),
+        }
+    }
+
+    pub(super) fn purpose(&self) -> Purpose {
+        if self.back.is_some() { Purpose::Back } else { Purpose::Forward }
+    }
+
+    /// Whether something else ran here when all was well, to which policy is to go back.
+    pub(super) fn may_go_back(&self) -> bool {
+        let other = |good: &Digest| self.digest().is_some_and(|wanted| wanted != good);
+        self.restores && self.back.is_none() && self.known_good.as_ref().is_some_and(other)
+    }
+
+    /// Whether what it halts on will be taken back in a moment.
+    pub(super) fn goes_back(&self) -> bool {
+        self.rollout.is_some() && self.halted.is_some() && self.may_go_back()
+    }
+
+    /// Begins the way back.
+    pub(super) fn go_back(&mut self, why: String) {
+        let (Some(wanted), Some(good)) = (self.wanted.clone(), self.known_good.clone()) else { return };
+        let note = format!("{} failed, and {} is put back: {why}", wanted.digest.short(), good.short());
+        self.tell(true, "Restoring", note);
+        let retried = self.retry.clone();
+        let memory = Quarantine { digest: wanted.digest.clone(), good, why, stage: Stage::Going, retried };
+        let target = self.last_good.as_ref().filter(|good| good.digest == memory.good);
+        let target = target.map(|good| Arc::new(reversible(good, &wanted)));
+        self.back = Some(Back { memory, target });
+        self.start_over();
+    }
+
+    fn start_over(&mut self) {
+        (self.rollout, self.halted, self.waiting, self.refused, self.attempts) = (None, None, None, None, 0);
+        self.in_sync.clear();
+    }
+
+    /// Takes what ran before, as it was read.
+    pub fn recalled(&mut self, result: Result<Option<WantedApp>, String>) {
+        self.busy = None;
+        let wanted = self.wanted.clone();
+        let Some(back) = &mut self.back else { return };
+        match (result, wanted) {
+            (Ok(Some(good)), Some(wanted)) if good.digest == back.memory.good => {
+                back.target = Some(Arc::new(reversible(&good, &wanted)));
+            }
+            (result, _) => {
+                let lost = "it is not what was remembered".to_owned();
+                let why = result.err().unwrap_or(lost);
+                let note = format!("what ran before cannot be put back: {why}");
+                back.memory.stage = Stage::Lost;
+                back.memory.why = format!("{}; {note}", back.memory.why);
+                self.tell(true, "RestoreFailed", note);
+            }
+        }
+    }
+
+    /// Takes that what ran before runs again.
+    pub(super) fn came_back(&mut self, target: &WantedApp) {
+        let Some(back) = &mut self.back else { return };
+        if back.memory.stage != Stage::Going {
+            return; // Drift of it was put back.
+        }
+        back.memory.stage = Stage::Restored;
+        let (failed, why) = (back.memory.digest.clone(), back.memory.why.clone());
+        let note = format!(
+            "{} runs again and is healthy; {} is not tried again until it changes or `fairlead retry` says so: {why}",
+            target.digest.short(),
+            failed.short()
+        );
+        self.tell(true, "Restored", note);
+    }
+
+    /// Takes that the way back halted, if that is what did.
+    pub(super) fn stays_lost(&mut self, note: &str) -> bool {
+        let Some(back) = &mut self.back else { return false };
+        if back.memory.stage == Stage::Going {
+            back.memory.stage = Stage::Lost;
+            let why = &back.memory.why;
+            back.memory.why = format!(
+                "what ran before fails as well, so the cause seems to be around us. Now: {note}. Before: {why}"
+            );
+            let note = back.memory.why.clone();
+            self.tell(true, "RestoreFailed", note);
+        }
+        true
+    }
+
+    /// Takes the word of a person who wants to try again: `app/digest/anything`.
+    pub fn hear(&mut self, word: Option<&str>) {
+        let Some(word) = word.filter(|word| self.retry.as_deref() != Some(word)) else { return };
+        let mut parts = word.splitn(3, '/');
+        let (app, digest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let asked = self.back.as_ref().is_some_and(|back| {
+            back.memory.retried.as_deref() != Some(word)
+                && app == self.spec.name.as_str()
+                && back.memory.digest.as_str() == digest
+        });
+        self.retry = Some(word.to_owned());
+        if asked && !self.is_busy() {
+            self.back = None;
+            self.start_over();
+            self.tell(false, "Retrying", format!("{} is tried again", digest.get(..12).unwrap_or(digest)));
+        } else if asked {
+            self.retry = None; // Heard again when what is under way has ended.
+        }
+    }
+}
+
+/// What is put back of what ran before. What cannot be taken back by machine stays as the newer one has it.
+fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
+    let newer: BTreeMap<&ObjectKey, &Arc<Wanted>> =
+        failed.objects.iter().map(|object| (&object.key, object)).collect();
+    let pick = |object: &Arc<Wanted>| {
+        if !is_one_way(object) {
+            return Some(object.clone());
+        }
+        newer.get(&object.key).map(|newer| (*newer).clone())
+    };
+    WantedApp { objects: good.objects.iter().filter_map(pick).collect(), ..good.clone() }
+}
+
+/// Definitions and volumes hold what others rely on, and a Job that ran has run.
+fn is_one_way(object: &Wanted) -> bool {
+    let one_way = matches!(
+        (&*object.key.group, &*object.key.kind),
+        ("apiextensions.k8s.io", "CustomResourceDefinition")
+            | ("", "PersistentVolume" | "PersistentVolumeClaim")
+            | ("batch", "Job")
+    );
+    one_way && object.value()["metadata"]["annotations"][names::REVERSIBLE] != "true"
+}
