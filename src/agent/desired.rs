@@ -278,25 +278,23 @@ struct Remembered {
 }
 
 impl Remembered {
-    /// What this app is at a newer revision, where that can be told without rendering all of it.
-    fn at(mut self, tree: &dyn Tree, limits: &render::Limits) -> Result<Self, Self> {
+    /// Goes on to a newer revision, where that can be done without rendering all of the app; false where it cannot.
+    fn move_to(&mut self, tree: &dyn Tree, limits: &render::Limits) -> bool {
         let changed = match self.reads.compare(tree) {
-            Difference::None => return Ok(self),
+            Difference::None => return true,
             Difference::Content(changed) => changed,
-            Difference::Other => return Err(self),
+            Difference::Other => return false,
         };
-        let mut again = || {
-            let objects = render::again(tree, &self.kept, &changed, limits)?;
-            let (wanted, basis) = (&self.wanted, &mut self.basis);
-            let (all, only) = restamp(wanted, basis, objects, &self.scope.marks(), &self.kinds)?;
-            self.scope.check(&only, &self.kinds).ok()?;
-            Some(all)
+        let Some(objects) = render::again(tree, &self.kept, &changed, limits) else { return false };
+        let (wanted, basis) = (&self.wanted, &mut self.basis);
+        let Some((all, only)) = restamp(wanted, basis, objects, &self.scope.marks(), &self.kinds) else {
+            return false;
         };
-        let Some(wanted) = again() else { return Err(self) };
-        if self.reads.move_to(tree, &changed).is_err() {
-            return Err(self);
+        if self.scope.check(&only, &self.kinds).is_err() || self.reads.move_to(tree, &changed).is_err() {
+            return false;
         }
-        Ok(Self { wanted: Arc::new(wanted), ..self })
+        self.wanted = Arc::new(all);
+        true
     }
 }
 
@@ -322,16 +320,12 @@ pub fn desire(
                 && known.scope == *scope
                 && (Arc::ptr_eq(&known.kinds, kinds) || *known.kinds == **kinds)
         };
-        if old.as_ref().is_some_and(is_for_the_same) {
-            match old.take().map(|known| known.at(tree, limits)) {
-                Some(Ok(known)) => {
-                    apps.push((app.clone(), Ok(known.wanted.clone())));
-                    fresh.insert(app.name.clone(), known);
-                    continue;
-                }
-                Some(Err(known)) => old = Some(known),
-                None => {}
-            }
+        if let Some(known) = old.as_mut().filter(|known| is_for_the_same(known))
+            && known.move_to(tree, limits)
+        {
+            apps.push((app.clone(), Ok(known.wanted.clone())));
+            fresh.extend(old.map(|known| (app.name.clone(), known)));
+            continue;
         }
         let recording = Recording::new(tree);
         let made = render_app(&recording, scope, &config, app, limits, &cache)

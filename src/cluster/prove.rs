@@ -125,7 +125,7 @@ async fn prove_step(
     terms: Terms<'_>,
 ) -> Proven {
     let wanted = &*step.wanted;
-    let size = wanted.body().len();
+    let size = wanted.size();
     if size > OBJECT_LIMIT {
         let message = format!("the object holds {size} bytes, and a cluster stores at most {OBJECT_LIMIT}");
         return Answer::Refused(Refusal::new(RefusalKind::TooLarge, wanted, message)).into();
@@ -253,7 +253,7 @@ pub fn body(step: &Step) -> Bytes {
             };
             step.wanted.body_without_replicas(uid, None).into()
         }
-        Action::Create => Bytes::copy_from_slice(step.wanted.body()),
+        Action::Create => Bytes::from(step.wanted.body()),
         Action::Update { uid } => step.wanted.body_for(uid).into(),
     }
 }

@@ -213,7 +213,7 @@ impl Source for Snapshot {
 
 fn id_of(id: Oid) -> Digest {
     // Git's own id, which is a digest of the content already.
-    Digest::from(id.to_string().as_str())
+    Digest::of_hex(id.as_bytes())
 }
 
 fn children_of(tree: &git2::Tree<'_>) -> Arc<[Child<Oid>]> {

@@ -40,6 +40,11 @@ impl Digest {
         &self.0[..self.0.len().min(12)]
     }
 
+    /// A digest that someone else made, as the hex of its bytes.
+    pub fn of_hex(hash: &[u8]) -> Self {
+        Self::from_hash(hash)
+    }
+
     fn from_hash(hash: &[u8]) -> Self {
         let mut hex = String::with_capacity(hash.len() * 2);
         for byte in hash {
@@ -48,6 +53,25 @@ impl Digest {
             }
         }
         Self(hex.into())
+    }
+}
+
+/// A SHA-256 as it is, for where there are many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hash([u8; 32]);
+
+impl Hash {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// The digest of some hashes, whatever their order.
+    pub fn digest_of_all(hashes: &[Self]) -> Digest {
+        let mut sorted = hashes.to_vec();
+        sorted.sort_unstable();
+        let mut hasher = Sha256::new();
+        sorted.iter().for_each(|hash| hasher.update(hash.0));
+        Digest::from_hash(hasher.finalize().as_slice())
     }
 }
 

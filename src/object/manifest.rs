@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{AppName, Digest, EnvironmentName, Gvk, ObjectKey, Place};
+use super::{AppName, Digest, EnvironmentName, Gvk, Hash, ObjectKey, Place};
 
 /// What changed an object on its way from its first file: for `explain`, and for the place that an error names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -65,17 +65,17 @@ impl Manifest {
             Value::Null => return Err(NotAManifest::NotAMap("empty")),
             _ => return Err(NotAManifest::NotAMap("a single value")),
         }
-        let text = |value: &'_ Value| match value {
-            Value::Null => Ok(String::new()),
-            Value::String(text) => Ok(text.clone()),
-            _ => Err(()),
-        };
-        let (api_version, kind) = (text(&value["apiVersion"]), text(&value["kind"]));
-        let name = text(&value["metadata"]["name"]);
+        fn text(value: &Value) -> Result<&str, ()> {
+            match value {
+                Value::Null => Ok(""),
+                Value::String(text) => Ok(text),
+                _ => Err(()),
+            }
+        }
         let identity = Identity {
-            api_version: api_version.as_deref().map_err(|()| ()),
-            kind: kind.as_deref().map_err(|()| ()),
-            name: name.as_deref().map_err(|()| ()),
+            api_version: text(&value["apiVersion"]),
+            kind: text(&value["kind"]),
+            name: text(&value["metadata"]["name"]),
             namespace: value["metadata"]["namespace"].as_str().unwrap_or_default(),
         };
         Self::written(identity, &value.to_string(), origin)
@@ -121,8 +121,8 @@ impl Manifest {
         serde_json::from_str(&self.json).expect("we wrote this JSON ourselves")
     }
 
-    pub fn digest(&self) -> Digest {
-        Digest::of(self.json.as_bytes())
+    pub fn hash(&self) -> Hash {
+        Hash::of(self.json.as_bytes())
     }
 }
 
@@ -149,26 +149,20 @@ pub struct Desired {
     pub app: AppName,
     pub objects: Vec<Manifest>,
     pub notes: Vec<Note>,
-    /// The digest of each object's content, in their order.
-    contents: Vec<Digest>,
+    /// What each object's content hashes to, in their order.
+    contents: Vec<Hash>,
     digest: Digest,
 }
 
 impl Desired {
     pub fn new(app: AppName, objects: Vec<Manifest>, notes: Vec<Note>) -> Self {
-        let contents: Vec<Digest> = objects.iter().map(Manifest::digest).collect();
-        let digest = Self::digest_of(&contents);
+        let contents: Vec<Hash> = objects.iter().map(Manifest::hash).collect();
+        // In no order, so that moving a file changes nothing.
+        let digest = Hash::digest_of_all(&contents);
         Self { app, objects, notes, contents, digest }
     }
 
-    /// The digest of all of an app from those of its objects, in any order: moving a file changes nothing.
-    pub fn digest_of(contents: &[Digest]) -> Digest {
-        let mut sorted: Vec<&str> = contents.iter().map(Digest::as_str).collect();
-        sorted.sort_unstable();
-        Digest::of_parts(sorted)
-    }
-
-    pub fn contents(&self) -> &[Digest] {
+    pub fn contents(&self) -> &[Hash] {
         &self.contents
     }
 

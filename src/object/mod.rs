@@ -13,7 +13,7 @@ mod name;
 mod problem;
 mod tree;
 
-pub use digest::Digest;
+pub use digest::{Digest, Hash};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{APPLIED, Live, MANAGER, Owned, PRUNE, WAVE};
 pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, held_token};

@@ -81,6 +81,8 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept
             *place = Some(at);
         }
     }
+    // What stays is copied now that what it lay among is gone, or a few names would hold most of that memory.
+    let referents = Referents::clone(&referents);
     match build.found.is_empty() {
         true => Ok((manifests, Kept::overlay(folder, build, referents, objects))),
         false => Err(problems(std::mem::take(&mut build.found))),

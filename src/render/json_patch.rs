@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use super::source::Text;
 use crate::object::{Place, Problem};
-use crate::yaml::{Dialect, Limits};
-use crate::yaml::{Node, is_old_boolean};
+use crate::yaml::{Dialect, Limits, Node, is_old_boolean};
 
 /// One operation, and where it is written.
 #[derive(Clone, Debug)]

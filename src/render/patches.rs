@@ -12,8 +12,7 @@ use super::selector::{Matcher, Selector};
 use super::source::Text;
 use super::strategic::Merger;
 use crate::object::{Place, Problem, TreePath};
-use crate::yaml::Dialect;
-use crate::yaml::{Map, Node};
+use crate::yaml::{Dialect, Map, Node};
 
 enum Parsed {
     Strategic(Vec<Resource>),

@@ -10,7 +10,7 @@ use crate::object::Problem;
 use crate::yaml::{Node, Text};
 
 /// What may be referred to, by the names that it had.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Referents {
     objects: Vec<Referent>,
     by_name: HashMap<String, Vec<usize>>,

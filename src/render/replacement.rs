@@ -10,8 +10,7 @@ use super::paths::{self, Create};
 use super::resource::Resource;
 use super::selector::{Matcher, Selector};
 use crate::object::{Place, Problem, TreePath};
-use crate::yaml::Dialect;
-use crate::yaml::{Node, Text, go_number};
+use crate::yaml::{Dialect, Node, Text, go_number};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Replacement {

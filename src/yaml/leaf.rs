@@ -67,7 +67,7 @@ impl Scalar<'_> {
                 })?
             }
         };
-        Ok(self.as_written(value))
+        Ok(self.with_writing(value))
     }
 
     fn into_text(self) -> Node {
@@ -77,7 +77,7 @@ impl Scalar<'_> {
     }
 
     /// A value that is not text keeps its own way of being written where JSON has another.
-    fn as_written(self, value: Value) -> Node {
+    fn with_writing(self, value: Value) -> Node {
         if self.tag.is_some() {
             return Node::from(value);
         }

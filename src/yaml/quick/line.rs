@@ -14,9 +14,11 @@ pub(super) fn is_ordinary(bytes: &[u8]) -> bool {
         if !block.iter().fold(false, |any, byte| any | unusual(*byte)) {
             return true;
         }
-        (nth * 256..nth * 256 + block.len()).all(|at| match &bytes[at..] {
-            [b'\r', ..] | [0xC2, 0x85, ..] | [0xE2, 0x80, 0xA8 | 0xA9, ..] | [0xEF, 0xBB, 0xBF, ..] => false,
-            _ => true,
+        (nth * 256..nth * 256 + block.len()).all(|at| {
+            !matches!(
+                &bytes[at..],
+                [b'\r', ..] | [0xC2, 0x85, ..] | [0xE2, 0x80, 0xA8 | 0xA9, ..] | [0xEF, 0xBB, 0xBF, ..]
+            )
         })
     })
 }
