@@ -16,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::autoscalers::{self, Autoscalers};
 use super::discovery::Session;
+use super::sharing::Sharing;
 use super::watching;
 use crate::health::{self, Health, Status};
 use crate::object::{Gvk, Live, ObjectKey};
@@ -94,6 +95,7 @@ fn is_secret(group: &str, kind: &str) -> bool {
 pub struct Index {
     session: Session,
     selector: &'static str,
+    sharing: Arc<Mutex<Sharing>>,
     state: Arc<Mutex<State>>,
 }
 
@@ -134,11 +136,16 @@ pub enum IndexError {
 impl Index {
     /// An index of the objects that bear the label `selector`, whose value is the name of their environment.
     pub fn new(session: Session, selector: &'static str) -> Self {
-        Self { session, selector, state: Arc::default() }
+        Self { session, selector, sharing: Arc::default(), state: Arc::default() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().expect("no one panics while holding this lock")
+    }
+
+    fn share(&self, live: Live) -> Arc<Live> {
+        let mut sharing = self.sharing.lock().expect("no one panics while holding this lock");
+        Arc::new(sharing.share(live))
     }
 
     /// Rings whenever an object of this environment changed.
@@ -282,7 +289,8 @@ impl Index {
             None if bodyless => Health::new(Status::Healthy, "Exists", "it exists"),
             None => Health::new(Status::Progressing, "JustWritten", "it was just written"),
         };
-        kind.objects.insert(live.key.clone(), Record { live: Arc::new(live), health });
+        let live = self.share(live);
+        kind.objects.insert(live.key.clone(), Record { live, health });
     }
 
     /// Remembers that a dry run of `wanted` ended where `live` is.
@@ -314,7 +322,7 @@ impl Index {
                 let live = Live::from_meta(gvk.clone(), &object.metadata)?;
                 let status = if live.deleting { Status::Terminating } else { Status::Healthy };
                 let message = if live.deleting { "it is being deleted" } else { "it exists" };
-                Some(Record { live: Arc::new(live), health: Health::new(status, "Exists", message) })
+                Some(Record { live: self.share(live), health: Health::new(status, "Exists", message) })
             };
             self.take(&watched, events, read, &say).await;
         } else {
@@ -328,7 +336,7 @@ impl Index {
                 value["apiVersion"] = api_version.as_str().into();
                 value["kind"] = kind.as_str().into();
                 value["metadata"] = serde_json::to_value(&object.metadata).ok()?;
-                Some(Record { live: Arc::new(live), health: health::assess(&value) })
+                Some(Record { live: self.share(live), health: health::assess(&value) })
             };
             self.take(&watched, events, read, &say).await;
         }

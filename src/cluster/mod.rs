@@ -17,6 +17,7 @@ mod lease;
 mod prove;
 mod prune;
 mod refusal;
+mod sharing;
 mod vault;
 mod watching;
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use serde::Deserialize;
@@ -21,11 +22,16 @@ pub const WAVE: &str = "fairlead.dev/wave";
 
 /// The fields that our Apply entry owns, as the server wrote them: compact JSON of `fieldsV1`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Owned(Box<[u8]>);
+pub struct Owned(Arc<[u8]>);
 
 impl Owned {
     pub fn new(fields: &Value) -> Self {
         Self(serde_json::to_vec(fields).unwrap_or_default().into())
+    }
+
+    /// Whether anyone else holds the same.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     pub fn fields(&self) -> Value {
@@ -42,7 +48,8 @@ pub struct Live {
     pub key: ObjectKey,
     pub uid: Box<str>,
     pub resource_version: Box<str>,
-    pub labels: BTreeMap<String, String>,
+    /// Shared by all that bear the same.
+    pub labels: Arc<BTreeMap<String, String>>,
     /// The digest of the manifest we applied last, by the object's own word.
     pub applied: Option<Digest>,
     /// Our Apply entry, or `None` where the object bears none.
@@ -84,7 +91,7 @@ impl Live {
             gvk,
             uid: uid.into(),
             resource_version: meta.resource_version.as_deref()?.into(),
-            labels: meta.labels.clone().unwrap_or_default(),
+            labels: Arc::new(meta.labels.clone().unwrap_or_default()),
             applied: annotation(APPLIED).map(Digest::from),
             owned: entry.and_then(|entry| entry.fields_v1.as_ref()).map(|fields| Owned::new(&fields.0)),
             controller: controller.map(|owner| format!("{} {}", owner.kind, owner.name).into()),

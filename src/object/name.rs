@@ -1,6 +1,8 @@
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A name that is not one: what was given and what a name may hold.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -147,9 +149,13 @@ impl fmt::Display for Gvk {
     }
 }
 
-/// What an object is, whatever version it is asked in: group, kind, namespace, name.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ObjectKey {
+/// What an object is, whatever version it is asked in: group, kind, namespace, name. Copies share what they say: many
+/// parts know each object of an app by its key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey(Arc<KeyParts>);
+
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct KeyParts {
     pub group: Box<str>,
     pub kind: Box<str>,
     pub namespace: Option<Box<str>>,
@@ -158,12 +164,32 @@ pub struct ObjectKey {
 
 impl ObjectKey {
     pub fn new(group: &str, kind: &str, namespace: Option<&str>, name: &str) -> Self {
-        Self {
+        Self(Arc::new(KeyParts {
             group: group.into(),
             kind: kind.into(),
             namespace: namespace.map(Into::into),
             name: name.into(),
-        }
+        }))
+    }
+}
+
+impl Deref for ObjectKey {
+    type Target = KeyParts;
+
+    fn deref(&self) -> &KeyParts {
+        &self.0
+    }
+}
+
+impl Serialize for ObjectKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for ObjectKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        KeyParts::deserialize(deserializer).map(|parts| Self(Arc::new(parts)))
     }
 }
 
