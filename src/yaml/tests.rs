@@ -47,6 +47,8 @@ fn a_merged_key_stands_where_the_merge_stands() {
 fn a_key_given_twice_names_both_places() {
     let problem = refused("a:\n  b: hidden\n  c: 1\n  b: hidden\n");
     assert_eq!(problem, "a.yaml:4: a: the key \"b\" is given twice, first in line 2 (remove one of the two)");
+    // kubectl takes the one or the other, by chance.
+    assert!(docs("a:\n  1: a\n  \"1\": b\n", Dialect::Kubectl).is_err());
 }
 
 #[test]
