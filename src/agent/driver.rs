@@ -364,7 +364,8 @@ impl Driver {
             let gone = memory.ledger.keys().filter(|_| listed).filter(is_gone).cloned().collect();
             let depends_on = self.apps.get(&wanted.app).map(|app| app.spec.depends_on.clone());
             let (revision, depends_on) = (self.revision.clone(), depends_on.unwrap_or_default());
-            let ran = Ran { wanted: wanted.clone(), revision, depends_on, gone };
+            let apps = self.apps.keys().cloned().collect();
+            let ran = Ran { wanted: wanted.clone(), revision, depends_on, gone, apps };
             self.under_way.spawn(async move {
                 let result = keeper.good(&ran, &index).await;
                 Finished::Kept { wanted, result: result.map_err(|error| crate::cluster::chain(&error)) }

@@ -40,6 +40,8 @@ pub struct Ran {
     pub depends_on: Vec<AppName>,
     /// Objects that are no more.
     pub gone: BTreeSet<ObjectKey>,
+    /// The apps that there are; of others nothing needs to be known.
+    pub apps: BTreeSet<AppName>,
 }
 
 struct Swap {
@@ -72,7 +74,10 @@ impl Keeper {
             swap: tokio::sync::Mutex::new(Swap { version: None, ledger: Pieces::default() }),
         };
         let (memory, swap) = keeper.read().await?;
-        keeper.sweep(&memory, &swap.ledger).await;
+        if swap.version.is_some() {
+            // Where the document itself is gone, someone may put it back, and then it needs its pieces.
+            keeper.sweep(&memory, &swap.ledger).await;
+        }
         keeper.saved = RwLock::new(Arc::new(memory));
         keeper.swap = tokio::sync::Mutex::new(swap);
         Ok(keeper)
@@ -224,7 +229,7 @@ impl Keeper {
 
     /// Saves what an app runs now that it passed all its gates.
     pub async fn good(&self, ran: &Ran, index: &Index) -> Result<(), KeeperError> {
-        let Ran { wanted, revision, depends_on, gone } = ran;
+        let Ran { wanted, revision, depends_on, gone, apps } = ran;
         let known = self.memory().apps.get(&wanted.app).and_then(|app| app.last_good.clone());
         let known = known.filter(|good| {
             good.digest == wanted.digest && !good.pieces.names().any(|name| self.damaged().contains(name))
@@ -241,6 +246,7 @@ impl Keeper {
             }
         };
         self.save(made, |memory| {
+            memory.retain_apps(|name| apps.contains(name));
             memory.note_good(&wanted.app, good.clone());
             memory.apps.entry(wanted.app.clone()).or_default().depends_on.clone_from(depends_on);
             for object in &wanted.objects {

@@ -100,7 +100,7 @@ impl Memory {
         }
     }
 
-    /// Forgets apps that are no longer there, once nothing that they made is.
+    /// Forgets apps that are no longer there. What they made is still in the ledger.
     pub fn retain_apps(&mut self, still_there: impl Fn(&AppName) -> bool) {
         self.apps.retain(|name, _| still_there(name));
     }

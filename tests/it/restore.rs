@@ -124,6 +124,17 @@ fn a_first_deploy_has_nothing_to_go_back_to() {
 }
 
 #[test]
+fn a_first_deploy_that_halted_is_tried_again_when_a_person_says_so() {
+    let bed = Bed::new("firstretry");
+    let _agent = bed.agent();
+    commit(&bed, &bad("1"));
+    bed.wait_app("web", "Halted");
+    bed.fairlead(&["retry", "--env", &bed.name]).ok();
+    wait_until(SOON, "it is tried again", || bed.events().iter().any(|event| event.starts_with("Retrying")));
+    bed.wait_app("web", "Halted");
+}
+
+#[test]
 fn a_team_that_wants_to_look_first_halts_instead() {
     let (bed, _agent) = running("halts");
     let (path, config) = bed.config("{name: web, path: web}", "rollout: {timeout: 6s, onFailure: halt}");

@@ -90,6 +90,37 @@ fn two_generations_are_remembered_without_the_values_of_secrets() {
 }
 
 #[test]
+fn of_an_app_that_is_gone_nothing_is_remembered() {
+    let bed = Bed::new("appgone");
+    let _agent = bed.agent();
+    let both = bed.commit_apps(&[("web", &configmaps(&["a"])), ("api", &configmaps(&["b"]))]);
+    bed.wait_ready(&both);
+    wait_until(SOON, "both are remembered", || document(&bed)["apps"]["api"]["lastGood"].is_object());
+    let pieces = names(&bed).len();
+    let one = bed.commit_web(&configmaps(&["a", "c"]));
+    wait_kept(&bed, &one);
+    assert!(document(&bed)["apps"]["api"].is_null(), "{:#}", document(&bed));
+    wait_until(SOON, "nor are its pieces", || names(&bed).len() <= pieces);
+}
+
+#[test]
+fn while_the_document_is_gone_its_pieces_wait_for_it() {
+    let bed = Bed::new("putback");
+    let agent = bed.agent();
+    let first = bed.commit_web(&configmaps(&["a"]));
+    wait_kept(&bed, &first);
+    stop(agent);
+    let secret = path(&format!("state-{}", bed.name));
+    bed.api().delete(&secret);
+    let before = names(&bed);
+    let (file, config) = bed.config("", "rollout: {timeout: 60s}");
+    let empty = bed.commit(&[(&file, &config)]);
+    let _agent = bed.agent();
+    bed.wait_seen(&empty);
+    assert!(before.iter().all(|piece| names(&bed).contains(piece)), "{before:?}");
+}
+
+#[test]
 fn an_object_that_someone_made_again_is_not_ours_to_delete() {
     let bed = Bed::new("again");
     let agent = bed.agent();

@@ -149,11 +149,18 @@ impl App {
         let Some(word) = word.filter(|word| self.retry.as_deref() != Some(word)) else { return };
         let mut parts = word.splitn(3, '/');
         let (app, digest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let asked = self.back.as_ref().is_some_and(|back| {
-            back.memory.retried.as_deref() != Some(word)
-                && app == self.spec.name.as_str()
-                && back.memory.digest.as_str() == digest
-        });
+        let asked = app == self.spec.name.as_str()
+            && match &self.back {
+                Some(back) => {
+                    back.memory.retried.as_deref() != Some(word) && back.memory.digest.as_str() == digest
+                }
+                // Nothing was put back: a first deploy, or a team that wants to look first.
+                None => {
+                    self.told_halt().is_some()
+                        && !self.goes_back()
+                        && self.digest().is_some_and(|wanted| wanted.as_str() == digest)
+                }
+            };
         self.retry = Some(word.to_owned());
         if asked && !self.is_busy() {
             self.back = None;
