@@ -2,6 +2,7 @@
 
 mod adoption;
 mod back;
+mod rolling;
 mod sight;
 mod status;
 
@@ -15,15 +16,12 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec};
 use crate::cluster::{Before, Index, WaveOutcome};
 use crate::object::{AppName, Digest, ObjectKey, Problems};
-use crate::plan::{
-    CheckedPlan, CheckedStep, Consent, Lookup, Plan, Reason, RefusalKind, Refused, Wanted, WantedApp,
-    plan_with,
-};
-use crate::rollout::{self, Halt, Next, Observed, Purpose, State, Waiting, Wrote};
+use crate::plan::{CheckedPlan, Consent, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with};
+use crate::rollout::{Halt, Purpose, State, Waiting, Wrote};
 use adoption::Adoption;
 use back::Back;
+use rolling::Rollout;
 use sight::Sight;
-use status::{halt_message, some};
 
 /// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -65,13 +63,6 @@ pub struct App {
     /// What just passed all its gates, until someone remembers it.
     good: Option<Arc<WantedApp>>,
     news: Vec<News>,
-}
-
-struct Rollout {
-    state: State,
-    plan: Option<Arc<CheckedPlan>>,
-    waves: Vec<Vec<ObjectKey>>,
-    wrote: Option<Wrote>,
 }
 
 struct Refusals {
@@ -335,69 +326,6 @@ impl App {
         stop
     }
 
-    /// Goes one step on in the rollout.
-    fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
-        let may_go_back = self.may_go_back();
-        let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
-        let health = |key: &ObjectKey| world.index.health(key);
-        let observed = Observed {
-            waves: &rollout.waves,
-            health: &health,
-            wrote: rollout.wrote.take(),
-            timeout: self.timeout,
-            may_go_back,
-        };
-        let (state, next) = rollout::step(rollout.state.clone(), &observed, world.now);
-        rollout.state = state;
-        self.waiting = None;
-        match next {
-            Next::Apply { wave } => {
-                self.halted = None;
-                match rollout.plan.clone() {
-                    Some(plan) => {
-                        let stop = self.begin(AppPhase::Applying);
-                        Decision::Write { plan, wave, stop }
-                    }
-                    None => Decision::Rest { until: None }, // A verification has one wave and writes nothing.
-                }
-            }
-            Next::Wait { on, since, until } => {
-                self.waiting = Some((on, since, until));
-                Decision::Rest { until: Some(until) }
-            }
-            Next::Halt { why } => self.halt(why, wanted),
-            Next::GoBack { why } => match self.told_halt() {
-                Some(told) => {
-                    self.go_back(told);
-                    Decision::Rest { until: Some(world.now) }
-                }
-                None => self.halt(why, wanted),
-            },
-            Next::Done => {
-                let wrote = rollout.plan.as_ref().map_or(0, |plan| plan.steps().count());
-                (self.halted, self.rollout) = (None, None);
-                self.arrived(wanted, wrote);
-                Decision::Rest { until: Some(world.now) }
-            }
-        }
-    }
-
-    /// Notes why it does not go on, and has the pods asked for their last words.
-    fn halt(&mut self, why: Halt, wanted: &Arc<WantedApp>) -> Decision {
-        let first = self.halted.is_none();
-        let on = match &why {
-            Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
-            Halt::Refused { .. } => Vec::new(),
-        };
-        self.halted.get_or_insert((why, None));
-        if !first {
-            return Decision::Rest { until: None };
-        }
-        let find =
-            |waiting: &Waiting| wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
-        Decision::Explain { wanted: on.iter().filter_map(find).collect() }
-    }
-
     /// Takes that all gates were passed.
     fn arrived(&mut self, wanted: &Arc<WantedApp>, wrote: usize) {
         let drift = self.effective.as_ref() == Some(&wanted.digest);
@@ -527,62 +455,5 @@ impl App {
     pub fn unwritten(&mut self, digest: &Digest, why: String, now: Timestamp) {
         self.rollout = None;
         self.refuse(digest, vec![why], true, now);
-    }
-
-    /// Takes what the pods say about a halt.
-    pub fn explained(&mut self, words: Vec<String>) {
-        if let Some((_, told)) = &mut self.halted {
-            *told = Some(words);
-        }
-        if let Some(note) = self.told_halt()
-            && !self.stays_lost(&note)
-        {
-            self.tell(true, "Halted", note);
-        }
-    }
-
-    /// A halt is told when it can be told whole: whoever waits for a verdict reads the first one.
-    fn told_halt(&self) -> Option<String> {
-        let (why, told) = self.halted.as_ref()?;
-        Some(halt_message(why, told.as_ref()?))
-    }
-
-    fn announce(&mut self, plan: &CheckedPlan) {
-        let (steps, waves) = (plan.steps().count(), plan.waves().len());
-        let going = self.back.as_ref().is_some_and(|back| !back.is_over());
-        let drifted =
-            |step: &&CheckedStep| !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. });
-        if !going && self.effective.as_ref() == Some(plan.digest()) {
-            // Git did not change, so someone else did.
-            let changed = plan.steps().filter(drifted).map(|step| match step.reason() {
-                Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
-                Reason::Missing => format!("{} (gone)", step.wanted().key),
-                _ => step.wanted().key.to_string(),
-            });
-            let changed: Vec<String> = changed.collect();
-            let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
-            let unscaled: Vec<String> = unscaled.map(|step| step.wanted().key.to_string()).collect();
-            if !changed.is_empty() {
-                let note = format!("someone else changed {}; it is put back", some(changed.into_iter()));
-                self.tell(true, "Drifted", note);
-            }
-            if !unscaled.is_empty() {
-                let note = format!(
-                    "the autoscaler of {} is gone: its replicas are git's",
-                    some(unscaled.into_iter())
-                );
-                self.tell(false, "Unscaled", note);
-            }
-        } else {
-            let plural =
-                |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
-            let note = format!(
-                "{} begins: {} in {}",
-                plan.digest().short(),
-                plural(steps, "object"),
-                plural(waves, "wave")
-            );
-            self.tell(false, "RolloutStarted", note);
-        }
     }
 }
