@@ -2,22 +2,27 @@
 
 mod adoption;
 mod back;
+mod course;
+mod look;
 mod rolling;
 mod sight;
 mod status;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec};
+use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Span};
 use crate::cluster::{Before, Index, WaveOutcome};
+use crate::health::Status;
+use crate::health::pods::Thresholds;
 use crate::object::{AppName, Digest, ObjectKey, Problems};
 use crate::plan::{CheckedPlan, Consent, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with};
-use crate::rollout::{Halt, Purpose, State, Waiting, Wrote};
+use crate::rollout::{Halt, Waiting, Wrote};
+use crate::state::Rolling;
 use adoption::Adoption;
 use back::Back;
 use rolling::Rollout;
@@ -32,6 +37,9 @@ const WATCH_RETRY: SignedDuration = SignedDuration::from_secs(2);
 pub struct App {
     pub spec: AppSpec,
     timeout: SignedDuration,
+    settle: SignedDuration,
+    /// After so many restarts of a pod a gate waits no longer; 0 is never.
+    restarts: i64,
     wanted: Option<Arc<WantedApp>>,
     problems: Option<Problems>,
     rollout: Option<Rollout>,
@@ -59,6 +67,8 @@ pub struct App {
     back: Option<Back>,
     /// The last word of a person who wants to try again.
     retry: Option<String>,
+    /// A rollout that was broken off, by a restart or for a new plan.
+    rolling: Option<Rolling>,
     adoption: Adoption,
     /// What just passed all its gates, until someone remembers it.
     good: Option<Arc<WantedApp>>,
@@ -99,10 +109,18 @@ pub enum Decision {
     Write {
         plan: Arc<CheckedPlan>,
         wave: usize,
+        /// What is to be remembered of the rollout before this is written.
+        rolling: Option<Rolling>,
         stop: CancellationToken,
     },
     /// Read what ran when all was well.
     Recall,
+    /// Look at the pods of what a gate waits for.
+    Look {
+        digest: Digest,
+        wanted: Vec<Arc<Wanted>>,
+        limits: Thresholds,
+    },
     /// Look at the pods of what a gate halted on.
     Explain {
         wanted: Vec<Arc<Wanted>>,
@@ -123,6 +141,8 @@ impl App {
         Self {
             spec,
             timeout: SignedDuration::ZERO,
+            settle: SignedDuration::ZERO,
+            restarts: 0,
             wanted: None,
             problems: None,
             rollout: None,
@@ -142,6 +162,7 @@ impl App {
             restores: false,
             back: None,
             retry: None,
+            rolling: None,
             adoption: Adoption::default(),
             good: None,
             news: Vec::new(),
@@ -152,7 +173,9 @@ impl App {
     /// is stopped between two requests and the new one begins from what is live by then.
     pub fn set(&mut self, spec: AppSpec, desired: Result<Arc<WantedApp>, Problems>, rollout: &RolloutSpec) {
         self.spec = spec;
-        self.timeout = SignedDuration::try_from(rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
+        let signed = |span: Span| SignedDuration::try_from(span.duration()).unwrap_or(SignedDuration::MAX);
+        (self.timeout, self.settle) = (signed(rollout.timeout), signed(rollout.settle));
+        self.restarts = rollout.restarts.into();
         self.restores = rollout.on_failure == OnFailure::Restore;
         match desired {
             Ok(wanted) => {
@@ -187,6 +210,8 @@ impl App {
             self.tell(false, "Preempted", "a newer commit takes over".to_owned());
         }
         (self.refused, self.halted, self.waiting, self.attempts) = (None, None, None, 0);
+        let target = self.target_digest().cloned();
+        self.rolling.take_if(|rolling| Some(&rolling.state.digest) != target.as_ref());
         self.in_sync.clear();
         self.forget_needed();
     }
@@ -299,11 +324,7 @@ impl App {
             if self.effective.as_ref() == Some(&wanted.digest) && !going {
                 return rest;
             }
-            // All is as git says, and nobody remembers whether it is healthy: it was applied before we started.
-            let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
-            let state = State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
-            self.rollout = Some(Rollout { state, plan: None, waves: vec![keys], wrote: None });
-            return self.advance(world, &wanted);
+            return self.verify(&wanted, world);
         }
         if world.suspended {
             self.suspended = Some(format!("{} objects would change", found.count()));
@@ -368,19 +389,9 @@ impl App {
                     return; // All of it is settled, and the next look will see so.
                 }
                 self.announce(&plan);
-                let waves = plan
-                    .waves()
-                    .iter()
-                    .map(|wave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect());
-                self.rollout = Some(Rollout {
-                    state: match self.purpose() {
-                        Purpose::Forward => State::start(digest.clone()),
-                        Purpose::Back => State::back(digest.clone()),
-                    },
-                    waves: waves.collect(),
-                    plan: Some(Arc::new(plan)),
-                    wrote: None,
-                });
+                let baseline = self.baseline(&plan, index);
+                let course = self.course(&plan, now);
+                self.rollout = Some(Rollout::new(course, Some(Arc::new(plan)), baseline));
             }
             Err(refused) => {
                 self.note_needed(&refused);
@@ -395,6 +406,16 @@ impl App {
                 self.refuse(digest, messages, refused.refusals.iter().all(|refusal| refusal.may_pass()), now);
             }
         }
+    }
+
+    /// What a rollout does not change and is well now: it has to be well afterwards too.
+    fn baseline(&self, plan: &CheckedPlan, index: &Index) -> Vec<ObjectKey> {
+        let changes: HashSet<&ObjectKey> = plan.steps().map(|step| &step.wanted().key).collect();
+        let Some(wanted) = self.back.as_ref().map_or(self.wanted.clone(), Back::target) else {
+            return Vec::new();
+        };
+        let others = wanted.objects.iter().map(|object| &object.key).filter(|key| !changes.contains(key));
+        others.filter(|key| index.health(key).status == Status::Healthy).cloned().collect()
     }
 
     /// Notes that nothing is written, why, and when it is tried again.
@@ -434,7 +455,7 @@ impl App {
             if !outcome.stopped {
                 rollout.wrote = Some(Wrote::All);
             } else {
-                self.rollout = None;
+                self.break_off();
             }
             return;
         }
@@ -444,7 +465,7 @@ impl App {
             matches!(kind, RefusalKind::Unreachable | RefusalKind::Conflict | RefusalKind::BeingDeleted)
         };
         if outcome.refused.iter().all(|refusal| passing(refusal.kind)) {
-            self.rollout = None;
+            self.break_off();
             self.refuse(digest, messages, true, now);
         } else {
             rollout.wrote = Some(Wrote::Refused(messages));
@@ -453,7 +474,7 @@ impl App {
 
     /// Takes that a wave could not be begun.
     pub fn unwritten(&mut self, digest: &Digest, why: String, now: Timestamp) {
-        self.rollout = None;
+        self.break_off();
         self.refuse(digest, vec![why], true, now);
     }
 }

@@ -10,23 +10,24 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::adopt::{Tokens, say_how};
+use super::adopt::Tokens;
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
 use super::explain::explain;
-use super::foreign::refuse_foreign;
 use super::inventory::Needs;
 use super::keeper::{Keeper, Ran};
+use super::look::look;
+use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
-    Before, Detail, Environments, Index, PruneOutcome, Session, Terms, Watched, WaveOutcome, apply_wave,
-    ask_prune, finalizers, prove, prune_wave,
+    Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
+    prune_wave,
 };
+use crate::health::Health;
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{
-    Answer, CheckedPlan, CheckedPrune, Consent, Inventory, Known, Lookup, Plan, PruneRefusal, Reason,
-    RefusalKind, Refused, WantedApp, check, check_prune,
+    CheckedPlan, CheckedPrune, Inventory, Known, Lookup, PruneRefusal, Refused, WantedApp, check_prune,
 };
 
 /// What the actions of an environment work with.
@@ -94,6 +95,11 @@ enum Finished {
     Explained {
         app: AppName,
         words: Vec<String>,
+    },
+    Looked {
+        app: AppName,
+        digest: Digest,
+        found: Vec<(ObjectKey, Option<Health>)>,
     },
     /// What ran when all was well was read, or not.
     Recalled {
@@ -286,19 +292,27 @@ impl Driver {
                     let (hands, name) = (self.hands.clone(), name.clone());
                     let digest = plan.digest.clone();
                     let left = Finished::Left { app: name.clone(), digest: digest.clone() };
-                    let proof = async move { prove_app(&hands, name, digest, plan, before, consent).await };
+                    let proof = async move {
+                        match prove_app(&hands, &name, plan, before, consent).await {
+                            Ok(result) => Finished::Proved { app: name, digest, result },
+                            Err(why) => Finished::Unproved { app: name, digest, why },
+                        }
+                    };
                     stop_or(stop, left, proof)
                 }
-                Decision::Write { plan, wave, stop } => {
+                Decision::Write { plan, wave, rolling, stop } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
                     let quarantine = app_quarantine;
                     Box::pin(async move {
-                        if wave == 0
-                            && let Some(keeper) = &hands.keeper
-                            && let Err(error) = keeper.begin(&plan, quarantine.as_ref()).await
-                        {
-                            let why = crate::cluster::chain(&error);
-                            return Finished::Unwritten { app, digest: plan.digest().clone(), why };
+                        if let Some(keeper) = &hands.keeper {
+                            let kept = match wave {
+                                0 => keeper.begin(&plan, quarantine.as_ref(), rolling.as_ref()).await,
+                                _ => keeper.roll(&app, rolling.as_ref()).await,
+                            };
+                            if let Err(error) = kept {
+                                let why = crate::cluster::chain(&error);
+                                return Finished::Unwritten { app, digest: plan.digest().clone(), why };
+                            }
                         }
                         let identity = hands.identity.as_ref();
                         let outcome =
@@ -316,6 +330,13 @@ impl Driver {
                     Box::pin(async move {
                         let result = recall(&hands, &app).await;
                         Finished::Recalled { app, result }
+                    })
+                }
+                Decision::Look { digest, wanted, limits } => {
+                    let (hands, app) = (self.hands.clone(), name.clone());
+                    Box::pin(async move {
+                        let found = look(&hands, &wanted, limits).await;
+                        Finished::Looked { app, digest, found }
                     })
                 }
                 Decision::Explain { wanted } => {
@@ -475,6 +496,11 @@ impl Driver {
                     app.explained(words);
                 }
             }
+            Finished::Looked { app, digest, found } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.looked(&digest, found, now);
+                }
+            }
             Finished::Recalled { app, result } => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.recalled(result);
@@ -522,71 +548,6 @@ fn stop_or(
             () = stop.cancelled() => left,
         }
     })
-}
-
-async fn prove_app(
-    hands: &Hands,
-    app: AppName,
-    digest: Digest,
-    plan: Plan,
-    before: Arc<Before>,
-    consent: Consent,
-) -> Finished {
-    let ask = |before: Arc<Before>| {
-        let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
-        async move {
-            let terms = Terms { identity, before: &before, consent, detail: Detail::Metadata };
-            prove(&hands.session, plan, terms).await
-        }
-    };
-    let mut proven = ask(before.clone()).await;
-    // What another changed is taken back where it was ours before; who just started has to be told what was. A first
-    // claim was never ours.
-    let forgotten = proven.as_ref().is_ok_and(|proven| {
-        let refused = plan.steps().zip(proven).filter(|(step, proven)| {
-            matches!(step.reason, Reason::Changed { .. })
-                && matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
-        });
-        refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
-    });
-    if forgotten && let Some(remembered) = remembered(hands, &app, &before).await {
-        proven = ask(Arc::new(remembered)).await;
-    }
-    match proven {
-        Ok(proven) => {
-            let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
-            refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
-            say_how(&hands.environment, &app, &consent, &mut answers);
-            Finished::Proved { app, digest, result: check(plan, answers) }
-        }
-        Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
-    }
-}
-
-/// What was applied before, from memory and from what an app ran when it last passed its gates.
-async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Before> {
-    match hands.keeper.as_ref()?.last_good(app).await {
-        Ok(stored) => {
-            let mut all: Before =
-                stored?.whole().map(|wanted| (wanted.key.clone(), Arc::new(wanted))).collect();
-            all.extend(before.iter().map(|(key, wanted)| (key.clone(), wanted.clone())));
-            Some(all)
-        }
-        Err(error) => {
-            tracing::warn!(%app, error = %crate::cluster::chain(&error), "what it ran before cannot be read");
-            None
-        }
-    }
-}
-
-/// What an app ran when it last passed its gates, as far as it was stored.
-async fn recall(hands: &Hands, app: &AppName) -> Result<Option<WantedApp>, String> {
-    let Some(keeper) = &hands.keeper else { return Ok(None) };
-    let stored = keeper.last_good(app).await.map_err(|error| crate::cluster::chain(&error))?;
-    Ok(stored.map(|stored| {
-        let digest = stored.digest.clone();
-        WantedApp { app: app.clone(), digest, objects: stored.whole().map(Arc::new).collect() }
-    }))
 }
 
 /// The apps do not wait longer for kinds that only deletes need; listing goes on meanwhile.

@@ -12,8 +12,8 @@ use crate::cluster::{DocumentVersion, Index, Vault, VaultError, chain};
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{Action, CheckedPlan, Known, Lookup, WantedApp};
 use crate::state::{
-    Damage, Document, Good, Ledger, Memory, Piece, Pieces, Quarantine, Stored, Unreadable, read_good,
-    read_ledger, write_good, write_ledger,
+    Damage, Document, Good, Ledger, Memory, Piece, Pieces, Quarantine, Rolling, Stage, Stored, Unreadable,
+    read_good, read_ledger, write_good, write_ledger,
 };
 
 /// Who loses a swap looks again at once; who loses this often is not alone, and says so.
@@ -203,11 +203,13 @@ impl Keeper {
         &self,
         plan: &CheckedPlan,
         quarantine: Option<&Quarantine>,
+        rolling: Option<&Rolling>,
     ) -> Result<(), KeeperError> {
         self.save(Vec::new(), |memory| {
-            // Whoever finds this half done has to know which way it goes.
-            if quarantine.is_some() || memory.apps.contains_key(plan.app()) {
-                memory.apps.entry(plan.app().clone()).or_default().quarantined = quarantine.cloned();
+            // Whoever finds this half done has to know which way it goes, and how far it came.
+            if quarantine.is_some() || rolling.is_some() || memory.apps.contains_key(plan.app()) {
+                let app = memory.apps.entry(plan.app().clone()).or_default();
+                (app.quarantined, app.rolling) = (quarantine.cloned(), rolling.cloned());
             }
             for step in plan.steps() {
                 let wanted = step.wanted();
@@ -222,6 +224,16 @@ impl Keeper {
                         }
                     }
                 }
+            }
+        })
+        .await
+    }
+
+    /// Saves how far a rollout came, before its next wave is written.
+    pub async fn roll(&self, app: &AppName, rolling: Option<&Rolling>) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |memory| {
+            if rolling.is_some() || memory.apps.contains_key(app) {
+                memory.apps.entry(app.clone()).or_default().rolling = rolling.cloned();
             }
         })
         .await
@@ -248,7 +260,9 @@ impl Keeper {
         self.save(made, |memory| {
             memory.retain_apps(|name| apps.contains(name));
             memory.note_good(&wanted.app, good.clone());
-            memory.apps.entry(wanted.app.clone()).or_default().depends_on.clone_from(depends_on);
+            let app = memory.apps.entry(wanted.app.clone()).or_default();
+            app.depends_on.clone_from(depends_on);
+            app.rolling = None;
             for object in &wanted.objects {
                 if let Some(live) = index.live(&object.key).filter(|live| live.owned.is_some()) {
                     memory.ledger.record(&object.key, &live.uid);
@@ -267,7 +281,11 @@ impl Keeper {
     ) -> Result<(), KeeperError> {
         self.save(Vec::new(), |memory| {
             if quarantine.is_some() || memory.apps.contains_key(app) {
-                memory.apps.entry(app.clone()).or_default().quarantined = quarantine.cloned();
+                let app = memory.apps.entry(app.clone()).or_default();
+                app.quarantined = quarantine.cloned();
+                if quarantine.is_some_and(|failed| failed.stage != Stage::Going) {
+                    app.rolling = None; // The way back is over.
+                }
             }
         })
         .await

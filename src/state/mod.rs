@@ -24,7 +24,8 @@ pub use good::{Stored, StoredObject, read_good, write_good};
 pub use ledger::{Evidence, Ledger, read_ledger, write_ledger};
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
-use crate::object::{AppName, Digest, Revision};
+use crate::object::{AppName, Digest, ObjectKey, Revision};
+use crate::rollout;
 
 /// Everything an environment remembers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,12 +44,25 @@ pub struct AppMemory {
     /// What failed, and what was done about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Quarantine>,
+    /// A rollout that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
     /// The newest that passed all its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Good>,
     /// The one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Good>,
+}
+
+/// A rollout that is under way, so that whoever comes after a restart goes on at the same step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rolling {
+    pub state: rollout::State,
+    /// What it changes; `None` is all of the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<BTreeSet<ObjectKey>>,
 }
 
 /// A digest that failed its gates.

@@ -17,6 +17,7 @@ mod ownership;
 mod preempt;
 mod prune;
 mod quiet;
+mod regress;
 mod removal;
 mod replicas;
 mod restore;

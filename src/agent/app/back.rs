@@ -44,6 +44,7 @@ impl App {
     /// Takes what was remembered of it, after a start.
     pub fn remember(&mut self, memory: &AppMemory) {
         self.known_good = memory.last_good.as_ref().map(|good| good.digest.clone());
+        self.rolling = memory.rolling.clone();
         self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
     }
 
@@ -55,9 +56,14 @@ impl App {
     /// What it keeps the cluster true to.
     pub(super) fn target_digest(&self) -> Option<&Digest> {
         match &self.back {
-            Some(back) => back.target.as_ref().map(|target| &target.digest),
+            Some(back) => Some(&back.memory.good),
             None => self.digest(),
         }
+    }
+
+    /// What it keeps the cluster true to, once that is known.
+    pub(super) fn target(&self) -> Option<Arc<WantedApp>> {
+        self.back.as_ref().map_or_else(|| self.wanted.clone(), Back::target)
     }
 
     pub(super) fn purpose(&self) -> Purpose {
@@ -90,6 +96,7 @@ impl App {
 
     fn start_over(&mut self) {
         (self.rollout, self.halted, self.waiting, self.refused, self.attempts) = (None, None, None, None, 0);
+        self.rolling = None;
         self.in_sync.clear();
     }
 

@@ -2,31 +2,69 @@
 
 use std::sync::Arc;
 
+use super::course::Course;
+use super::look::Looks;
 use super::status::{halt_message, some};
 use super::{App, Decision, World};
 use crate::api::AppPhase;
+use crate::health::pods::Thresholds;
 use crate::object::ObjectKey;
 use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp};
-use crate::rollout::{self, Halt, Next, Observed, State, Waiting, Wrote};
+use crate::rollout::{self, Halt, Next, Observed, Phase, State, Waiting, Wrote};
 
 pub(super) struct Rollout {
     pub state: State,
     pub plan: Option<Arc<CheckedPlan>>,
     pub waves: Vec<Vec<ObjectKey>>,
+    /// Which wave of the plan each one writes.
+    pub writes: Vec<Option<usize>>,
     pub wrote: Option<Wrote>,
+    /// What it does not change and was healthy before its first write.
+    pub baseline: Vec<ObjectKey>,
+    pub looks: Looks,
+}
+
+impl Rollout {
+    pub(super) fn new(course: Course, plan: Option<Arc<CheckedPlan>>, baseline: Vec<ObjectKey>) -> Self {
+        let Course { state, waves, writes } = course;
+        Self { state, plan, waves, writes, wrote: None, baseline, looks: Looks::default() }
+    }
 }
 
 impl App {
+    /// All is as it should be, and nobody knows whether it is healthy: it was written before we started.
+    pub(super) fn verify(&mut self, wanted: &Arc<WantedApp>, world: &World) -> Decision {
+        let broken_off = self.take_rolling(&wanted.digest);
+        if self.back.is_none() && broken_off.is_none() && self.known_good.as_ref() == Some(&wanted.digest) {
+            // It passed its gates before, and nothing was written since: what broke meanwhile is no rollout's.
+            self.arrived(wanted, 0);
+            return Decision::Rest { until: Some(world.now) };
+        }
+        let all = || Course {
+            state: State::verify(wanted.digest.clone(), self.purpose(), 0, world.now),
+            waves: vec![wanted.objects.iter().map(|object| object.key.clone()).collect()],
+            writes: vec![None],
+        };
+        let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, world.now));
+        let course = resumed.unwrap_or_else(all);
+        self.rollout = Some(Rollout::new(course, None, Vec::new()));
+        self.advance(world, wanted)
+    }
+
     /// Goes one step on in the rollout.
     pub(super) fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
         let may_go_back = self.may_go_back();
         let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
-        let health = |key: &ObjectKey| world.index.health(key);
+        let looks = &rollout.looks;
+        let settling = matches!(rollout.state.phase, Phase::Settle { .. });
+        let health = |key: &ObjectKey| looks.health(key, world.index.health(key), settling);
         let observed = Observed {
             waves: &rollout.waves,
+            baseline: &rollout.baseline,
             health: &health,
             wrote: rollout.wrote.take(),
             timeout: self.timeout,
+            settle: self.settle,
             may_go_back,
         };
         let (state, next) = rollout::step(rollout.state.clone(), &observed, world.now);
@@ -35,17 +73,28 @@ impl App {
         match next {
             Next::Apply { wave } => {
                 self.halted = None;
-                match rollout.plan.clone() {
-                    Some(plan) => {
-                        let stop = self.begin(AppPhase::Applying);
-                        Decision::Write { plan, wave, stop }
-                    }
-                    None => Decision::Rest { until: None }, // A verification has one wave and writes nothing.
-                }
+                let writes = rollout.writes.get(wave).copied().flatten();
+                let Some((plan, writes)) = rollout.plan.clone().zip(writes) else {
+                    rollout.wrote = Some(Wrote::All); // All of it was written before.
+                    return Decision::Rest { until: Some(world.now) };
+                };
+                let phase = Phase::Gate { wave, since: world.now, failing_since: None };
+                // What drift changed is put back in one go, and is no step of a rollout.
+                let repairs = self.back.is_none() && self.known_good.as_ref() == Some(plan.digest());
+                let rolling = (!repairs).then(|| rollout.rolling(phase));
+                let stop = self.begin(AppPhase::Applying);
+                Decision::Write { plan, wave: writes, rolling, stop }
             }
             Next::Wait { on, since, until } => {
+                let digest = rollout.state.digest.clone();
+                let look = self.look(wanted, &on, since, world.now);
                 self.waiting = Some((on, since, until));
-                Decision::Rest { until: Some(until) }
+                match look {
+                    Ok(wanted) => {
+                        Decision::Look { digest, wanted, limits: Thresholds { restarts: self.restarts } }
+                    }
+                    Err(due) => Decision::Rest { until: [Some(until), due].into_iter().flatten().min() },
+                }
             }
             Next::Halt { why } => self.halt(why, wanted),
             Next::GoBack { why } => match self.told_halt() {
