@@ -26,5 +26,6 @@ mod schema;
 mod source;
 mod state;
 mod together;
+mod traffic;
 mod watches;
 mod yaml;
