@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use crate::health::{Rule, Rules};
 use crate::object::{AppName, Place, Problem};
 
 /// `environments/<env>/environment.yaml`: the apps of an environment and how they roll. The team's own word.
@@ -85,6 +86,9 @@ pub struct Rollout {
     pub scope: Scope,
     #[serde(default)]
     pub prune: PruneBudget,
+    /// What health means for kinds that the team knows better: docs/health.md.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<Rule>,
 }
 
 /// Ten minutes: the time in which a Deployment of the default progress deadline says that it failed.
@@ -99,6 +103,7 @@ impl Default for Rollout {
             on_failure: OnFailure::default(),
             scope: Scope::default(),
             prune: PruneBudget::default(),
+            health: Vec::new(),
         }
     }
 }
@@ -225,6 +230,10 @@ impl EnvironmentConfig {
                 "/spec/rollout/timeout".into(),
                 Problem::new("a rollout needs some time: the timeout is 0s"),
             ));
+        }
+        for error in Rules::compile(&self.rollout.health).err().into_iter().flatten() {
+            let problem = Problem::new(error.to_string()).hint("docs/health.md says what a rule may say");
+            found.push((format!("/spec/rollout/health{}", error.at), problem));
         }
         if self.rollout.prune.percent > 100 {
             found.push(("/spec/rollout/prune/percent".into(), Problem::new("a percentage is at most 100")));

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::kinds::{is_built_in, judge_by_parties};
 use super::read::{Condition, conditions, is_empty, number, text, unobserved};
+use super::verdict::NOT_UNDERSTOOD;
 use super::{Health, Status};
 use polarity::{Polarity, polarity, read};
 use signals::{Signal, gather, is_step, one_word};
@@ -47,9 +48,9 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
             Health::progressing("NoConditions", "no condition is set yet")
         }
         _ if writes_a_status(group, kind) => {
-            Health::progressing("NotUnderstood", "nothing in its status says how it is yet")
+            Health::progressing(NOT_UNDERSTOOD, "nothing in its status says how it is yet")
         }
-        _ => Health::unknown("NotUnderstood", "its status has no condition, phase or state that can be read"),
+        _ => Health::unknown(NOT_UNDERSTOOD, "its status has no condition, phase or state that can be read"),
     }
 }
 

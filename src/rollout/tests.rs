@@ -50,6 +50,20 @@ fn start() -> State {
 }
 
 #[test]
+fn what_nobody_can_read_is_not_waited_for() {
+    let waves = [vec![key("a")]];
+    let passes = |reason: &str| {
+        let health = |_: &ObjectKey| Health::progressing(reason, "so it says");
+        let (wrote, timeout) = (Some(Wrote::All), SignedDuration::from_secs(600));
+        let observed = Observed { waves: &waves, health: &health, wrote, timeout, may_go_back: false };
+        let (state, _) = step(start(), &Observed { wrote: None, ..observed }, at(0));
+        matches!(step(state, &observed, at(1)).1, Next::Done)
+    };
+    assert!(passes("NotUnderstood"));
+    assert!(!passes("Updating"));
+}
+
+#[test]
 fn a_wave_waits_until_the_one_before_is_healthy() {
     let mut world = World::new(&[&["a"], &["b"]]);
     let (state, next) = world.step(start(), None, 0);
