@@ -15,6 +15,7 @@ mod foreign;
 mod inventory;
 mod order;
 mod prune;
+mod readers;
 mod replicas;
 mod wanted;
 
