@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 use crate::health::{Rule, Rules};
-use crate::object::{AppName, Place, Problem};
+use crate::object::{AppName, EnvironmentName, Place, Problem};
 
 /// `environments/<env>/environment.yaml`: the apps of an environment and how they roll. The team's own word.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -12,6 +12,9 @@ use crate::object::{AppName, Place, Problem};
 pub struct EnvironmentConfig {
     #[serde(default)]
     pub apps: Vec<AppSpec>,
+    /// Whether others depend on it; by its name where this does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub production: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<RegionSpec>,
     #[serde(default)]
@@ -180,6 +183,12 @@ pub struct Previews {
 }
 
 impl EnvironmentConfig {
+    /// Whether an environment is production: it says so, or one of the words of its name is `prod` or `production`.
+    pub fn is_production(&self, name: &EnvironmentName) -> bool {
+        let word = |word: &str| matches!(word, "prod" | "production");
+        self.production.unwrap_or_else(|| name.as_str().split('-').any(word))
+    }
+
     /// What the types cannot say: each problem with the JSON pointer of the field that it is about.
     pub fn check(&self) -> Vec<(String, Problem)> {
         let mut found = Vec::new();
@@ -296,6 +305,20 @@ mod tests {
         let found = config.check();
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].1.message, "apps wait for each other: b → c → b");
+    }
+
+    #[test]
+    fn production_is_said_or_named() {
+        let mut config = config("[]");
+        let is = |config: &EnvironmentConfig, name: &str| {
+            config.is_production(&EnvironmentName::new(name).unwrap())
+        };
+        assert!(is(&config, "production") && is(&config, "prod-eu") && is(&config, "eu-production"));
+        assert!(!is(&config, "dev") && !is(&config, "preprod") && !is(&config, "products"));
+        config.production = Some(true);
+        assert!(is(&config, "live"));
+        config.production = Some(false);
+        assert!(!is(&config, "production"));
     }
 
     #[test]
