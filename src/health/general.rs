@@ -44,6 +44,9 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
         return Health::healthy("NothingWrong", calm.words());
     }
     match status.get("conditions") {
+        Some(conditions) if is_empty(conditions) && has_no_status(group, kind) => {
+            Health::healthy("Exists", "its kind has no status: nothing to wait for")
+        }
         Some(conditions) if is_empty(conditions) => {
             Health::progressing("NoConditions", "no condition is set yet")
         }
@@ -154,13 +157,17 @@ fn without_status(group: &str, kind: &str) -> Health {
     if is_built_in(group) {
         return Health::healthy("Exists", "nothing to wait for");
     }
-    if writers().filter_map(|line| line.strip_prefix('!')).any(|line| names(line, group, kind)) {
+    if has_no_status(group, kind) {
         return Health::healthy("Exists", "its kind has no status: nothing to wait for");
     }
     if writes_a_status(group, kind) {
         return Health::progressing("NoStatus", "its operator has not reported a status yet");
     }
     Health::unknown("NoStatus", "it says nothing about itself, or not yet")
+}
+
+fn has_no_status(group: &str, kind: &str) -> bool {
+    writers().filter_map(|line| line.strip_prefix('!')).any(|line| names(line, group, kind))
 }
 
 fn writes_a_status(group: &str, kind: &str) -> bool {

@@ -52,7 +52,7 @@ const VERDICT_ENDINGS: &str =
 
 const BAD_ENDINGS: &str = "Failed Failure Failures Error Errors Errored Degraded Unhealthy Stalled Missing Invalid \
     Unreachable Exceeded Violated Conflict Conflicts Unavailable Lost Rejected Blocked Halted Broken NotReady NotFound \
-    Mismatch Problem Problems Aborted Denied TimedOut Timeout";
+    Mismatch Problem Problems Aborted Denied TimedOut Timeout ErrorsExist ErrorExists";
 
 /// The same at the begin: `MissingDependencies`, `InsufficientCapacity`.
 const BAD_BEGINNINGS: &str = "Missing Insufficient Invalid Failed Bad Not Unable Unhealthy";
