@@ -2,6 +2,7 @@
 
 mod adoption;
 mod back;
+mod hooks;
 mod rolling;
 mod sight;
 mod status;
@@ -13,13 +14,17 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use super::hooks::HookWork;
 use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec};
 use crate::cluster::{Before, Index, WaveOutcome};
-use crate::object::{AppName, Digest, ObjectKey, Problems};
-use crate::plan::{CheckedPlan, Consent, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with};
+use crate::object::{AppName, Digest, EnvironmentName, ObjectKey, Problems};
+use crate::plan::{
+    CheckedPlan, Consent, Hook, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with,
+};
 use crate::rollout::{Halt, Purpose, State, Waiting, Wrote};
 use adoption::Adoption;
 use back::Back;
+use hooks::Hooked;
 use rolling::Rollout;
 use sight::Sight;
 
@@ -60,6 +65,7 @@ pub struct App {
     /// The last word of a person who wants to try again.
     retry: Option<String>,
     adoption: Adoption,
+    hooks: Hooked,
     /// What just passed all its gates, until someone remembers it.
     good: Option<Arc<WantedApp>>,
     news: Vec<News>,
@@ -94,8 +100,12 @@ pub enum Decision {
         plan: Plan,
         before: Arc<Before>,
         consent: Consent,
+        /// The Jobs that will be made, and how many seconds each has.
+        hooks: Vec<(Arc<Hook>, i64)>,
         stop: CancellationToken,
     },
+    /// Make the Job of a hook, or remember what became of it.
+    Hook(HookWork),
     Write {
         plan: Arc<CheckedPlan>,
         wave: usize,
@@ -115,6 +125,9 @@ pub struct World<'a> {
     /// Whether an app runs what git says.
     pub ready: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
+    pub environment: &'a EnvironmentName,
+    /// Whether anything outlives this process.
+    pub remembers: bool,
     pub now: Timestamp,
 }
 
@@ -143,6 +156,7 @@ impl App {
             back: None,
             retry: None,
             adoption: Adoption::default(),
+            hooks: Hooked::default(),
             good: None,
             news: Vec::new(),
         }
@@ -253,6 +267,13 @@ impl App {
     }
 
     pub fn decide(&mut self, world: &World) -> Decision {
+        match self.look(world) {
+            Decision::Rest { until } => Decision::Rest { until: self.hooks_again(until, world.now) },
+            other => other,
+        }
+    }
+
+    fn look(&mut self, world: &World) -> Decision {
         let rest = Decision::Rest { until: None };
         if self.busy.is_some() || self.problems.is_some() {
             return rest;
@@ -270,6 +291,9 @@ impl App {
         if self.unwatched.is_some() {
             return Decision::Rest { until: Some(world.now + WATCH_RETRY) };
         }
+        if let Some(decision) = self.end_hooks(world) {
+            return decision;
+        }
         if self.rollout.is_some() {
             return self.advance(world, &wanted);
         }
@@ -278,6 +302,10 @@ impl App {
             && refused.retry_at.is_none_or(|at| world.now < at)
         {
             return Decision::Rest { until: refused.retry_at };
+        }
+        let forward = self.effective.as_ref() != Some(&wanted.digest) && self.back.is_none();
+        if self.is_held(world, &wanted, forward) {
+            return rest;
         }
         let sight = Sight { index: world.index, in_sync: &self.in_sync };
         let mut found = match plan_with(&wanted, &sight, &self.adoption.consent) {
@@ -294,22 +322,27 @@ impl App {
         }
         self.blocked.clear();
         self.suspended = None;
-        if found.is_empty() {
+        let mut hooks = self.hooks_due(&wanted);
+        if found.is_empty() && !world.remembers {
+            hooks.clear(); // Nobody knows whether they ran, and nothing else is to be done.
+        }
+        if found.is_empty() && hooks.is_empty() {
             self.refused = None;
             if self.effective.as_ref() == Some(&wanted.digest) && !going {
-                return rest;
+                return self.tidy_hooks(world, &wanted).unwrap_or(rest);
             }
             // All is as git says, and nobody remembers whether it is healthy: it was applied before we started.
-            let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
             let state = State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
-            self.rollout = Some(Rollout { state, plan: None, waves: vec![keys], wrote: None });
+            self.rollout = Some(Rollout::of_written(state, &wanted, Vec::new()));
             return self.advance(world, &wanted);
         }
         if world.suspended {
-            self.suspended = Some(format!("{} objects would change", found.count()));
+            let jobs =
+                if hooks.is_empty() { String::new() } else { format!(", and {} hooks run", hooks.len()) };
+            self.suspended = Some(format!("{} objects would change{jobs}", found.count()));
             return rest;
         }
-        if self.effective.as_ref() != Some(&wanted.digest) && self.back.is_none() {
+        if forward {
             self.blocked = self.spec.depends_on.iter().filter(|name| !(world.ready)(name)).cloned().collect();
             if !self.blocked.is_empty() {
                 return rest;
@@ -317,7 +350,8 @@ impl App {
         }
         let stop = self.begin(AppPhase::Proving);
         let (before, consent) = (self.before.clone(), self.adoption.consent.clone());
-        Decision::Prove { plan: found, before, consent, stop }
+        let hooks = hooks.into_iter().map(|hook| (hook.clone(), self.hook_seconds(&hook))).collect();
+        Decision::Prove { plan: found, before, consent, hooks, stop }
     }
 
     fn begin(&mut self, phase: AppPhase) -> CancellationToken {
@@ -364,23 +398,27 @@ impl App {
                 }
                 self.refused = None;
                 self.forget_needed();
+                let target = match &self.back {
+                    Some(back) => back.target(),
+                    None => self.wanted.clone(),
+                };
+                let Some(target) = target else { return };
+                let state = match self.purpose() {
+                    Purpose::Forward => State::start(digest.clone()),
+                    Purpose::Back => State::back(digest.clone()),
+                };
                 if plan.waves().is_empty() {
-                    return; // All of it is settled, and the next look will see so.
+                    // All of it is settled, and the next look will see so; only hooks may be left to run.
+                    if !self.hooks_due(&target).is_empty() {
+                        let hooks = self.place_hooks(&target, &[]);
+                        self.rollout = Some(Rollout::of_written(state, &target, hooks));
+                    }
+                    return;
                 }
                 self.announce(&plan);
-                let waves = plan
-                    .waves()
-                    .iter()
-                    .map(|wave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect());
-                self.rollout = Some(Rollout {
-                    state: match self.purpose() {
-                        Purpose::Forward => State::start(digest.clone()),
-                        Purpose::Back => State::back(digest.clone()),
-                    },
-                    waves: waves.collect(),
-                    plan: Some(Arc::new(plan)),
-                    wrote: None,
-                });
+                let orders: Vec<_> = plan.waves().iter().map(|wave| wave.order).collect();
+                let hooks = self.place_hooks(&target, &orders);
+                self.rollout = Some(Rollout::of_plan(state, plan, hooks));
             }
             Err(refused) => {
                 self.note_needed(&refused);

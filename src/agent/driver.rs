@@ -10,23 +10,23 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::adopt::{Tokens, say_how};
+use super::adopt::Tokens;
 use super::app::{App, Decision, News, World};
 use super::desired::Desire;
 use super::explain::explain;
-use super::foreign::refuse_foreign;
+use super::hooks::{self, HookDone, Notes};
 use super::inventory::Needs;
 use super::keeper::{Keeper, Ran};
+use super::proving::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
-    Before, Detail, Environments, Index, PruneOutcome, Session, Terms, Watched, WaveOutcome, apply_wave,
-    ask_prune, finalizers, prove, prune_wave,
+    Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
+    prune_wave,
 };
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{
-    Answer, CheckedPlan, CheckedPrune, Consent, Inventory, Known, Lookup, Plan, PruneRefusal, Reason,
-    RefusalKind, Refused, WantedApp, check, check_prune,
+    CheckedPlan, CheckedPrune, Inventory, Known, Lookup, PruneRefusal, Refused, WantedApp, check_prune,
 };
 
 /// What the actions of an environment work with.
@@ -64,7 +64,7 @@ pub struct Driver {
 }
 
 /// What came of something that was under way.
-enum Finished {
+pub(super) enum Finished {
     Proved {
         app: AppName,
         digest: Digest,
@@ -104,6 +104,10 @@ enum Finished {
     Quarantined {
         app: AppName,
         result: Result<(), String>,
+    },
+    Hooked {
+        app: AppName,
+        done: HookDone,
     },
     /// What an app runs now was remembered, or not.
     Kept {
@@ -194,7 +198,7 @@ impl Driver {
         }
         let kinds = |app: &App| {
             let wanted = app.wanted()?;
-            Some((app.spec.name.clone(), Watched::of(wanted.objects.iter().map(|object| &**object))))
+            Some((app.spec.name.clone(), Watched::of(wanted.all().map(|object| &**object))))
         };
         self.watched = self.apps.values().filter_map(kinds).collect();
     }
@@ -272,7 +276,9 @@ impl Driver {
         let ready: BTreeMap<AppName, bool> =
             self.apps.iter().map(|(name, app)| (name.clone(), app.is_ready())).collect();
         let ready = |name: &AppName| ready.get(name).copied().unwrap_or(false);
-        let world = World { index: &self.hands.index, ready: &ready, suspended, now };
+        let Hands { index, environment, keeper, .. } = &self.hands;
+        let remembers = keeper.is_some();
+        let world = World { index, ready: &ready, suspended, environment, remembers, now };
         let mut again = None;
         for (name, app) in &mut self.apps {
             let decision = app.decide(&world);
@@ -282,11 +288,12 @@ impl Driver {
                     again = [again, until].into_iter().flatten().min();
                     continue;
                 }
-                Decision::Prove { plan, before, consent, stop } => {
+                Decision::Prove { plan, before, consent, hooks, stop } => {
                     let (hands, name) = (self.hands.clone(), name.clone());
                     let digest = plan.digest.clone();
                     let left = Finished::Left { app: name.clone(), digest: digest.clone() };
-                    let proof = async move { prove_app(&hands, name, digest, plan, before, consent).await };
+                    let known = (before, consent);
+                    let proof = async move { prove_app(&hands, name, digest, plan, known, &hooks).await };
                     stop_or(stop, left, proof)
                 }
                 Decision::Write { plan, wave, stop } => {
@@ -309,6 +316,14 @@ impl Driver {
                             tracing::warn!(%error, "a new kind cannot be watched yet");
                         }
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
+                    })
+                }
+                Decision::Hook(work) => {
+                    let (hands, name, hooks) = (self.hands.clone(), name.clone(), app.hook_memory().clone());
+                    Box::pin(async move {
+                        let quarantine = app_quarantine.as_ref();
+                        let notes = Notes { hands: &hands, app: &name, hooks, quarantine };
+                        Finished::Hooked { done: hooks::work(notes, work).await, app: name }
                     })
                 }
                 Decision::Recall => {
@@ -475,6 +490,14 @@ impl Driver {
                     app.explained(words);
                 }
             }
+            Finished::Hooked { app, done } => {
+                if let Some(live) = &done.made {
+                    self.hands.index.note_write(live.clone());
+                }
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.hooked(done, now);
+                }
+            }
             Finished::Recalled { app, result } => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.recalled(result);
@@ -522,71 +545,6 @@ fn stop_or(
             () = stop.cancelled() => left,
         }
     })
-}
-
-async fn prove_app(
-    hands: &Hands,
-    app: AppName,
-    digest: Digest,
-    plan: Plan,
-    before: Arc<Before>,
-    consent: Consent,
-) -> Finished {
-    let ask = |before: Arc<Before>| {
-        let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
-        async move {
-            let terms = Terms { identity, before: &before, consent, detail: Detail::Metadata };
-            prove(&hands.session, plan, terms).await
-        }
-    };
-    let mut proven = ask(before.clone()).await;
-    // What another changed is taken back where it was ours before; who just started has to be told what was. A first
-    // claim was never ours.
-    let forgotten = proven.as_ref().is_ok_and(|proven| {
-        let refused = plan.steps().zip(proven).filter(|(step, proven)| {
-            matches!(step.reason, Reason::Changed { .. })
-                && matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
-        });
-        refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
-    });
-    if forgotten && let Some(remembered) = remembered(hands, &app, &before).await {
-        proven = ask(Arc::new(remembered)).await;
-    }
-    match proven {
-        Ok(proven) => {
-            let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
-            refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
-            say_how(&hands.environment, &app, &consent, &mut answers);
-            Finished::Proved { app, digest, result: check(plan, answers) }
-        }
-        Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
-    }
-}
-
-/// What was applied before, from memory and from what an app ran when it last passed its gates.
-async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Before> {
-    match hands.keeper.as_ref()?.last_good(app).await {
-        Ok(stored) => {
-            let mut all: Before =
-                stored?.whole().map(|wanted| (wanted.key.clone(), Arc::new(wanted))).collect();
-            all.extend(before.iter().map(|(key, wanted)| (key.clone(), wanted.clone())));
-            Some(all)
-        }
-        Err(error) => {
-            tracing::warn!(%app, error = %crate::cluster::chain(&error), "what it ran before cannot be read");
-            None
-        }
-    }
-}
-
-/// What an app ran when it last passed its gates, as far as it was stored.
-async fn recall(hands: &Hands, app: &AppName) -> Result<Option<WantedApp>, String> {
-    let Some(keeper) = &hands.keeper else { return Ok(None) };
-    let stored = keeper.last_good(app).await.map_err(|error| crate::cluster::chain(&error))?;
-    Ok(stored.map(|stored| {
-        let digest = stored.digest.clone();
-        WantedApp { app: app.clone(), digest, objects: stored.whole().map(Arc::new).collect() }
-    }))
 }
 
 /// The apps do not wait longer for kinds that only deletes need; listing goes on meanwhile.

@@ -1,16 +1,23 @@
-//! Decides from observed health what a rollout does next: write the next wave, wait, or halt.
+//! Decides from observed health what a rollout does next: write the next wave, run a hook, wait, or halt.
 //!
 //! ```text
-//!            ┌───────────────── the next wave ◄────────────────┐
-//!            ▼                                                 │ healthy
-//! start ─► Write ──written──► Gate ──┬── all healthy ──────────┤
-//!            │                       │                         └── last wave ──► Done
-//!            │ refused               ├── failed, and it lasts ─┐
-//!            ▼                       └── out of time ──────────┤
-//!         Halted ◄─────────────────────────────────────────────┘
-//!            ├── there is something to go back to ──► a rollout of that, which goes back no further
-//!            └── what halted a gate became healthy after all ──► the next wave, or Done
+//!            ┌─────────────────── the next wave ◄───────────────────┐
+//!            ▼                                                      │ no hook is due (any more)
+//! start ─► Write ──written──► Gate ──┬── all healthy ───────────►  Hook ── none, and no wave is left ──► Done
+//!    │       │                       │                             │ ▲ │
+//!    │       │                       │            RunHook, or Wait ▼ │ │
+//!    │       │                       │                        it succeeded
+//!    │       │                       │                                 │ it failed, or is out of time
+//!    │       │ refused               ├── failed, and it lasts ─┐       │
+//!    │       ▼                       └── out of time ──────────┤       │
+//!    │    Halted ◄─────────────────────────────────────────────┴───────┘
+//!    │       ├── there is something to go back to ──► a rollout of that, which runs no hooks and goes back no further
+//!    │       └── what halted it became healthy, or ended well, after all ──► the next wave, or Done
+//!    └── a hook is due before the first wave ──► Hook
 //! ```
+//!
+//! A hook is a Job that runs once: before the wave that it names, or after the last gate. Hooks run one after the other,
+//! and which have ended is observed, as health is: a restart goes on at the one that has not.
 //!
 //! [`step`] is the whole of it: a pure function of the state, of what is observed and of the time it is told. A newer
 //! commit is not an event here: it makes a new plan, and with it a new rollout, whose first plan starts from what is
@@ -18,11 +25,13 @@
 //! it remembers what failed.
 
 mod gate;
+mod hooks;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use gate::{Waiting, deferred};
+pub use hooks::{Hook, Run};
 
 use crate::health::Health;
 use crate::object::{Digest, ObjectKey};
@@ -65,6 +74,10 @@ pub enum Phase {
         #[serde(rename = "failingSince")]
         failing_since: Option<Timestamp>,
     },
+    /// What runs before wave `wave` has not ended, or after the last one.
+    Hook {
+        wave: usize,
+    },
     Halted {
         wave: usize,
         why: Halt,
@@ -82,13 +95,17 @@ pub enum Halt {
     Failed { on: Vec<Waiting> },
     /// The server refused a write, or a step that could only be asked about now.
     Refused { messages: Vec<String> },
+    /// A hook failed, or did not end in time.
+    Hook { on: Waiting },
 }
 
 /// What the world says. `waves` are the objects that each wave changed.
 pub struct Observed<'a> {
     pub waves: &'a [Vec<ObjectKey>],
     pub health: &'a dyn Fn(&ObjectKey) -> Health,
-    /// What came of the write that `Next::Apply` asked for, once it ended.
+    /// The hooks, in the order in which they run. None on a way back.
+    pub hooks: &'a [Hook],
+    /// What came of the write that `Next::Apply` asked for, once it ended; or that a hook's Job was refused.
     pub wrote: Option<Wrote>,
     pub timeout: SignedDuration,
     /// Something else ran here when all was well, and policy is to go back to it.
@@ -105,6 +122,10 @@ pub enum Wrote {
 pub enum Next {
     Apply {
         wave: usize,
+    },
+    /// Make the Job of this hook, by its place in `hooks`.
+    RunHook {
+        hook: usize,
     },
     Wait {
         on: Vec<Waiting>,
@@ -143,8 +164,8 @@ impl State {
     /// The wave that is written or waited for, counted from 1.
     pub fn wave(&self) -> Option<usize> {
         match self.phase {
+            Phase::Hook { .. } | Phase::Halted { why: Halt::Hook { .. }, .. } | Phase::Done => None,
             Phase::Write { wave } | Phase::Gate { wave, .. } | Phase::Halted { wave, .. } => Some(wave + 1),
-            Phase::Done => None,
         }
     }
 }
@@ -152,10 +173,12 @@ impl State {
 /// What to do now, and the state to remember. Called with the same arguments it answers the same.
 pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) {
     let State { digest, purpose, phase } = state;
+    let hooks = if purpose == Purpose::Back { &[] } else { observed.hooks };
+    let observed = &Observed { hooks, wrote: observed.wrote.clone(), ..*observed };
     let (phase, next) = match phase {
-        Phase::Write { wave } if wave >= observed.waves.len() => (Phase::Done, Next::Done),
+        Phase::Write { wave } if wave >= observed.waves.len() => go_on(wave, observed),
         Phase::Write { wave } => match &observed.wrote {
-            None => (Phase::Write { wave }, Next::Apply { wave }),
+            None => go_on(wave, observed),
             Some(Wrote::Refused(messages)) => halt(wave, Halt::Refused { messages: messages.clone() }),
             Some(Wrote::All) => judge(wave, now, None, observed, now),
         },
@@ -164,6 +187,12 @@ pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) 
         Phase::Halted { wave, why: why @ (Halt::TimedOut { .. } | Halt::Failed { .. }) } => {
             if gate::waiting(wave, observed).is_empty() { opened(wave, observed) } else { halt(wave, why) }
         }
+        Phase::Hook { wave } => match &observed.wrote {
+            Some(Wrote::Refused(messages)) => halt(wave, Halt::Refused { messages: messages.clone() }),
+            _ => hooks::judge(wave, observed, now),
+        },
+        // Likewise of a hook that was late, or that had to wait for another.
+        Phase::Halted { wave, why: Halt::Hook { .. } } => hooks::judge(wave, observed, now),
         Phase::Halted { wave, why } => halt(wave, why),
         Phase::Done => (Phase::Done, Next::Done),
     };
@@ -201,7 +230,16 @@ fn judge(
 }
 
 fn opened(wave: usize, observed: &Observed) -> (Phase, Next) {
-    let wave = wave + 1;
+    go_on(wave + 1, observed)
+}
+
+/// Goes on to wave `wave`, through the hooks before it.
+fn go_on(wave: usize, observed: &Observed) -> (Phase, Next) {
+    match hooks::next(wave, observed) {
+        Some(Next::Halt { why }) => return halt(wave, why),
+        Some(next) => return (Phase::Hook { wave }, next),
+        None => {}
+    }
     if wave >= observed.waves.len() {
         (Phase::Done, Next::Done)
     } else {

@@ -44,6 +44,7 @@ impl App {
     /// Takes what was remembered of it, after a start.
     pub fn remember(&mut self, memory: &AppMemory) {
         self.known_good = memory.last_good.as_ref().map(|good| good.digest.clone());
+        self.remember_hooks(&memory.hooks);
         self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
     }
 
@@ -78,6 +79,7 @@ impl App {
     /// Begins the way back.
     pub(super) fn go_back(&mut self, why: String) {
         let (Some(wanted), Some(good)) = (self.wanted.clone(), self.known_good.clone()) else { return };
+        let why = why + &self.hooks_that_stay();
         let note = format!("{} failed, and {} is put back: {why}", wanted.digest.short(), good.short());
         self.tell(true, "Restoring", note);
         let retried = self.retry.clone();
@@ -164,6 +166,7 @@ impl App {
         self.retry = Some(word.to_owned());
         if asked && !self.is_busy() {
             self.back = None;
+            self.retry_hooks(word);
             self.start_over();
             self.tell(false, "Retrying", format!("{} is tried again", digest.get(..12).unwrap_or(digest)));
         } else if asked {
@@ -182,7 +185,8 @@ fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
         }
         newer.get(&object.key).map(|newer| (*newer).clone())
     };
-    WantedApp { objects: good.objects.iter().filter_map(pick).collect(), ..good.clone() }
+    let objects = good.objects.iter().filter_map(pick).collect();
+    WantedApp::of_objects(good.app.clone(), good.digest.clone(), objects)
 }
 
 /// Definitions and volumes hold what others rely on, and a Job that ran has run.

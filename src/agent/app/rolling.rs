@@ -2,29 +2,47 @@
 
 use std::sync::Arc;
 
+use super::hooks::Placed;
 use super::status::{halt_message, some};
 use super::{App, Decision, World};
 use crate::api::AppPhase;
 use crate::object::ObjectKey;
-use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp};
+use crate::plan::{CheckedPlan, CheckedStep, CheckedWave, Reason, WantedApp};
 use crate::rollout::{self, Halt, Next, Observed, State, Waiting, Wrote};
 
 pub(super) struct Rollout {
     pub state: State,
     pub plan: Option<Arc<CheckedPlan>>,
     pub waves: Vec<Vec<ObjectKey>>,
+    pub hooks: Vec<Placed>,
     pub wrote: Option<Wrote>,
+}
+
+impl Rollout {
+    pub fn of_plan(state: State, plan: CheckedPlan, hooks: Vec<Placed>) -> Self {
+        let keys = |wave: &CheckedWave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect();
+        let waves = plan.waves().iter().map(keys).collect();
+        Self { state, plan: Some(Arc::new(plan)), waves, hooks, wrote: None }
+    }
+
+    /// Of what is all written already: one wave, which is only judged.
+    pub fn of_written(state: State, wanted: &WantedApp, hooks: Vec<Placed>) -> Self {
+        let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
+        Self { state, plan: None, waves: vec![keys], hooks, wrote: None }
+    }
 }
 
 impl App {
     /// Goes one step on in the rollout.
     pub(super) fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
         let may_go_back = self.may_go_back();
+        let hooks = self.seen_hooks(world);
         let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
         let health = |key: &ObjectKey| world.index.health(key);
         let observed = Observed {
             waves: &rollout.waves,
             health: &health,
+            hooks: &hooks,
             wrote: rollout.wrote.take(),
             timeout: self.timeout,
             may_go_back,
@@ -40,8 +58,15 @@ impl App {
                         let stop = self.begin(AppPhase::Applying);
                         Decision::Write { plan, wave, stop }
                     }
-                    None => Decision::Rest { until: None }, // A verification has one wave and writes nothing.
+                    None => {
+                        rollout.wrote = Some(Wrote::All); // There is nothing to write.
+                        Decision::Rest { until: Some(world.now) }
+                    }
                 }
+            }
+            Next::RunHook { hook } => {
+                self.halted = None;
+                self.make_hook(hook, world)
             }
             Next::Wait { on, since, until } => {
                 self.waiting = Some((on, since, until));
@@ -69,14 +94,18 @@ impl App {
         let first = self.halted.is_none();
         let on = match &why {
             Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
-            Halt::Refused { .. } => Vec::new(),
+            // One that failed was asked already.
+            Halt::Hook { on } if !on.is_failure() => vec![on.clone()],
+            Halt::Hook { .. } | Halt::Refused { .. } => Vec::new(),
         };
         self.halted.get_or_insert((why, None));
         if !first {
             return Decision::Rest { until: None };
         }
-        let find =
-            |waiting: &Waiting| wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
+        let find = |waiting: &Waiting| {
+            let own = wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
+            own.or_else(|| self.hook_job(&waiting.key))
+        };
         Decision::Explain { wanted: on.iter().filter_map(find).collect() }
     }
 

@@ -1,0 +1,111 @@
+//! Asks about what would be done, without doing it, and reads what was done before.
+
+use std::sync::Arc;
+
+use super::adopt::say_how;
+use super::driver::{Finished, Hands};
+use super::foreign::refuse_foreign;
+use crate::api::Identity;
+use crate::cluster::{Before, Detail, Session, Terms, prove, prove_hook};
+use crate::object::{AppName, Digest};
+use crate::plan::{
+    Action, Answer, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, WantedApp, check,
+};
+
+/// Asks the server about every step of a plan, and about the Jobs of its hooks.
+pub(super) async fn prove_app(
+    hands: &Hands,
+    app: AppName,
+    digest: Digest,
+    plan: Plan,
+    (before, consent): (Arc<Before>, Consent),
+    hooks: &[(Arc<Hook>, i64)],
+) -> Finished {
+    let ask = |before: Arc<Before>| {
+        let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
+        async move {
+            let terms = Terms { identity, before: &before, consent, detail: Detail::Metadata };
+            prove(&hands.session, plan, terms).await
+        }
+    };
+    let mut proven = ask(before.clone()).await;
+    // What another changed is taken back where it was ours before; who just started has to be told what was. A first
+    // claim was never ours.
+    let forgotten = proven.as_ref().is_ok_and(|proven| {
+        let refused = plan.steps().zip(proven).filter(|(step, proven)| {
+            matches!(step.reason, Reason::Changed { .. })
+                && matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
+        });
+        refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
+    });
+    if forgotten && let Some(remembered) = remembered(hands, &app, &before).await {
+        proven = ask(Arc::new(remembered)).await;
+    }
+    match proven {
+        Ok(proven) => {
+            let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
+            refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
+            say_how(&hands.environment, &app, &consent, &mut answers);
+            let refused = refused_hooks(&hands.session, &plan, hooks, hands.identity.as_ref()).await;
+            let result = match (check(plan, answers), refused.is_empty()) {
+                (result, true) => result,
+                (Ok(_), false) => {
+                    Err(Refused { app: app.clone(), digest: digest.clone(), refusals: refused })
+                }
+                (Err(mut more), false) => {
+                    more.refusals.extend(refused);
+                    Err(more)
+                }
+            };
+            Finished::Proved { app, digest, result }
+        }
+        Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
+    }
+}
+
+/// What was applied before, from memory and from what an app ran when it last passed its gates.
+async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Before> {
+    match hands.keeper.as_ref()?.last_good(app).await {
+        Ok(stored) => {
+            let mut all: Before =
+                stored?.whole().map(|wanted| (wanted.key.clone(), Arc::new(wanted))).collect();
+            all.extend(before.iter().map(|(key, wanted)| (key.clone(), wanted.clone())));
+            Some(all)
+        }
+        Err(error) => {
+            tracing::warn!(%app, error = %crate::cluster::chain(&error), "what it ran before cannot be read");
+            None
+        }
+    }
+}
+
+/// What an app ran when it last passed its gates, as far as it was stored.
+pub(super) async fn recall(hands: &Hands, app: &AppName) -> Result<Option<WantedApp>, String> {
+    let Some(keeper) = &hands.keeper else { return Ok(None) };
+    let stored = keeper.last_good(app).await.map_err(|error| crate::cluster::chain(&error))?;
+    Ok(stored.map(|stored| {
+        let digest = stored.digest.clone();
+        WantedApp::of_objects(app.clone(), digest, stored.whole().map(Arc::new).collect())
+    }))
+}
+
+/// The hooks whose Jobs the server would not take. One whose namespace comes with this plan is asked when it is its turn.
+pub(super) async fn refused_hooks(
+    session: &Session,
+    plan: &Plan,
+    hooks: &[(Arc<Hook>, i64)],
+    identity: Option<&Identity>,
+) -> Vec<Refusal> {
+    let comes = |hook: &Hook| {
+        plan.steps().any(|step| {
+            let key = &step.wanted.key;
+            let namespace = (&*key.group, &*key.kind) == ("", "Namespace") && step.action == Action::Create;
+            namespace && hook.key.namespace.as_deref() == Some(&*key.name)
+        })
+    };
+    let mut refused = Vec::new();
+    for (hook, seconds) in hooks.iter().filter(|(hook, _)| !comes(hook)) {
+        refused.extend(prove_hook(session, hook, *seconds, identity).await.err());
+    }
+    refused
+}
