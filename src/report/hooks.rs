@@ -3,7 +3,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::health::Status;
-use crate::object::Place;
+use crate::object::{Digest, Place};
 use crate::plan::{Hook, Moment};
 
 /// A hook in a plan.
@@ -14,6 +14,8 @@ pub struct HookReport {
     pub moment: Moment,
     /// The Job that it is or would be.
     pub job: String,
+    /// The digest of what it does.
+    pub identity: Digest,
     pub place: Place,
     pub state: HookState,
 }
@@ -39,7 +41,8 @@ impl HookReport {
             Some(_) => HookState::Runs,
         };
         let (name, job) = (hook.key.to_string(), hook.job.key.to_string());
-        Self { hook: name, moment, job, place: hook.place.clone(), state }
+        let identity = hook.identity.clone();
+        Self { hook: name, moment, job, identity, place: hook.place.clone(), state }
     }
 
     pub fn is_due(&self) -> bool {

@@ -10,6 +10,7 @@ mod drift;
 mod epoch;
 mod faults;
 mod gates;
+mod hooks;
 mod input;
 mod kill;
 mod matrix;

@@ -226,7 +226,8 @@ impl App {
 
     /// What is left to do with Jobs that ended, once all is well: those of older commits go, and the others as they say.
     pub(super) fn tidy_hooks(&mut self, world: &World, wanted: &WantedApp) -> Option<Decision> {
-        if self.hooks.pause.is_some_and(|pause| world.now < pause)
+        if self.back.is_some()
+            || self.hooks.pause.is_some_and(|pause| world.now < pause)
             || self.known_good.as_ref() != Some(&wanted.digest)
         {
             return None;
