@@ -411,6 +411,8 @@ impl App {
                     // All of it is settled, and the next look will see so; only hooks may be left to run.
                     if !self.hooks_due(&target).is_empty() {
                         let hooks = self.place_hooks(&target, &[]);
+                        let note = format!("{} begins: nothing but its hooks changes", digest.short());
+                        self.tell(false, "RolloutStarted", note);
                         self.rollout = Some(Rollout::of_written(state, &target, hooks));
                     }
                     return;

@@ -107,7 +107,7 @@ pub(super) enum Finished {
     },
     Hooked {
         app: AppName,
-        done: HookDone,
+        done: Box<HookDone>,
     },
     /// What an app runs now was remembered, or not.
     Kept {
@@ -323,7 +323,7 @@ impl Driver {
                     Box::pin(async move {
                         let quarantine = app_quarantine.as_ref();
                         let notes = Notes { hands: &hands, app: &name, hooks, quarantine };
-                        Finished::Hooked { done: hooks::work(notes, work).await, app: name }
+                        Finished::Hooked { done: Box::new(hooks::work(notes, work).await), app: name }
                     })
                 }
                 Decision::Recall => {
@@ -495,7 +495,7 @@ impl Driver {
                     self.hands.index.note_write(live.clone());
                 }
                 if let Some(app) = self.apps.get_mut(&app) {
-                    app.hooked(done, now);
+                    app.hooked(*done, now);
                 }
             }
             Finished::Recalled { app, result } => {

@@ -1,6 +1,7 @@
 //! Jobs that run once on the way: in their place, once for what they do, whatever happens to the agent meanwhile.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use serde_json::{Value, json};
@@ -375,6 +376,34 @@ fn a_restart_waits_for_the_hook_that_runs() {
     assert_eq!((made(&proxy.records()), image(&bed)), (1, json!("registry.example/web:2")));
 }
 
+#[test]
+fn a_fault_while_a_hook_is_made_makes_no_second() {
+    let (bed, proxy, _agent) = running("hookfault");
+    let faults = [
+        Effect::CutBefore,
+        Effect::CutAfter,
+        Effect::ResetAfter,
+        Effect::Truncate,
+        Effect::answer(500),
+        Effect::answer(503),
+        Effect::answer(409),
+    ];
+    for (n, effect) in faults.into_iter().enumerate() {
+        let name = format!("hook-{n}");
+        let marks = "fairlead.dev/hook: before";
+        let (harmed, before) = (proxy.harmed(), jobs(&bed).len());
+        proxy.set(Fault::nth(Class::Write, 1, effect.clone()).on("/jobs"));
+        let text = (0..=n).map(|n| hook(&format!("hook-{n}"), marks, "", &[], "m:1")).collect::<String>();
+        let revision = commit(&bed, &(web("2") + &text));
+        bed.wait_ready(&revision);
+        assert_eq!(proxy.harmed(), harmed + 1, "{effect:?}");
+        assert_eq!((jobs_of(&bed, &name).len(), jobs(&bed).len()), (1, before + 1), "{effect:?}");
+    }
+    let deleted = |record: &&Record| record.class == Class::Write && record.method == http::Method::DELETE;
+    let records = proxy.records();
+    assert_eq!(records.iter().filter(deleted).count(), 0, "none was made and taken away again");
+}
+
 /// Everything of the app but what differs from one making to the next.
 fn end_state(bed: &Bed) -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
@@ -388,42 +417,46 @@ fn end_state(bed: &Bed) -> BTreeMap<String, Value> {
     found
 }
 
-/// What is killed at its n-th request of a class, and what the end has to be: that of who was not killed.
+/// Of what is remembered, the document that names everything else.
+const DOCUMENT: &str = "/secrets/state-";
+
+fn fault(class: Class, n: usize, effect: &Effect) -> Fault {
+    let fault = Fault::nth(class, n, effect.clone());
+    if class == Class::State { fault.on(DOCUMENT) } else { fault }
+}
+
+/// Kills the agent at its n-th request of a class; the end has to be that of who was not killed. Says whether it was.
 fn killed(
-    class: Class,
-    n: usize,
-    effect: &Effect,
+    (class, n, effect): &(Class, usize, Effect),
     manifests: &str,
     reference: &BTreeMap<String, Value>,
 ) -> bool {
     let what = format!("killed at {class:?} {n}, {effect:?}");
     let (bed, proxy, agent) = running("hookkill");
     let began = Instant::now();
-    proxy.set(Fault::nth(class, n, effect.clone()));
+    proxy.set(fault(*class, *n, effect));
     let revision = commit(&bed, manifests);
     wait_until(SOON, "it was killed, or is ready", || {
         agent.has_ended() || (bed.status()["revision"] == revision && bed.app("web")["phase"] == "Ready")
     });
     let hit = proxy.harmed() > 0;
     drop(agent);
-    std::fs::remove_dir_all(bed.cache()).expect("its disk is lost");
-    let _agent = bed.agent_through(&proxy);
+    let second = bed.proxy();
+    let _agent = bed.agent_through(&second);
     let revision = bed.commit(&[("README.md", "after the kill")]);
     bed.wait_ready(&revision);
-    wait_until(SOON, &format!("{what}: {reference:#?} is the end and not {:#?}", end_state(&bed)), || {
-        end_state(&bed) == *reference
-    });
-    let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    for event in bed.events().iter().filter(|event| event.starts_with("HookStarted")) {
-        *names.entry(event.clone()).or_default() += 1;
+    let began_to_wait = Instant::now();
+    while end_state(&bed) != *reference {
+        let found = end_state(&bed);
+        assert!(began_to_wait.elapsed() < SOON, "{what}: {found:#?} is the end and not {reference:#?}");
+        std::thread::sleep(SECOND / 10);
     }
-    let made = made(&proxy.since(began, &[Class::Write]));
+    let first = proxy.since(began, &[Class::Write]);
     // One whose answer was lost with the agent was made, too, and has no status here.
-    let lost = proxy
-        .since(began, &[Class::Write])
-        .iter()
-        .any(|record| record.path.ends_with("/jobs") && record.forwarded && record.status.is_none());
-    assert_eq!(made + usize::from(lost), 3, "{what}: each Job is made once");
+    let is_lost =
+        |record: &&Record| record.path.ends_with("/jobs") && record.forwarded && record.status.is_none();
+    let lost = first.iter().filter(is_lost).count();
+    assert_eq!(made(&first) + lost + made(&second.records()), 3, "{what}: each Job is made once");
     hit
 }
 
@@ -441,10 +474,11 @@ fn killed_at_any_write_each_hook_is_made_once_and_the_end_is_the_same() {
     });
     std::thread::sleep(SECOND);
     let reference = end_state(&bed);
-    // Written: settings, three Jobs, web, the time to live; and what is remembered, read and written, around each.
-    let count = |class| proxy.since(began, &[class]).len();
-    let (writes, states) = (count(Class::Write), count(Class::State));
+    // Written: settings, three Jobs, web, the time to live; and what is remembered around each.
+    let writes = proxy.since(began, &[Class::Write]).len();
     assert_eq!(writes, 6, "{:#?}", proxy.since(began, &[Class::Write]));
+    let states = proxy.since(began, &[Class::State]);
+    let states = states.iter().filter(|record| record.path.contains(DOCUMENT)).count();
     drop(agent);
     let mut points: Vec<(Class, usize, Effect)> = Vec::new();
     for n in 1..=writes {
@@ -455,21 +489,20 @@ fn killed_at_any_write_each_hook_is_made_once_and_the_end_is_the_same() {
         let effect = if n % 2 == 0 { Effect::KillBefore } else { Effect::KillAfter };
         points.push((Class::State, n, effect));
     }
-    let hits = std::sync::atomic::AtomicUsize::new(0);
+    let hits = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for part in points.chunks(points.len().div_ceil(3)) {
+        for part in points.chunks(points.len().div_ceil(4)) {
             let (reference, manifests, hits) = (&reference, &manifests, &hits);
             scope.spawn(move || {
-                for (class, n, effect) in part {
-                    if killed(*class, *n, effect, manifests, reference) {
-                        hits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    }
+                for point in part {
+                    hits.fetch_add(usize::from(killed(point, manifests, reference)), Ordering::Relaxed);
                 }
             });
         }
     });
+    // What is remembered last is saved together with something else at times.
     let hits = hits.into_inner();
-    assert!(hits + 4 >= points.len(), "{hits} of {} were killed where they should be", points.len());
+    assert!(hits + 3 >= points.len(), "{hits} of {} were killed", points.len());
 }
 
 #[test]
