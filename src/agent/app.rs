@@ -2,12 +2,15 @@
 
 mod adoption;
 mod back;
+mod course;
 mod hooks;
+mod look;
 mod rolling;
 mod sight;
 mod status;
+mod together;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,18 +18,22 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::hooks::HookWork;
-use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec};
+use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
 use crate::cluster::{Before, Index, WaveOutcome};
+use crate::health::Status;
+use crate::health::pods::Thresholds;
 use crate::object::{AppName, Digest, EnvironmentName, ObjectKey, Problems};
 use crate::plan::{
     CheckedPlan, Consent, Hook, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with,
 };
-use crate::rollout::{Halt, Purpose, State, Waiting, Wrote};
+use crate::rollout::{Halt, Waiting, Wrote};
+use crate::state::Rolling;
 use adoption::Adoption;
 use back::Back;
 use hooks::Hooked;
 use rolling::Rollout;
 use sight::Sight;
+pub use together::{go_together, hear};
 
 /// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -37,6 +44,9 @@ const WATCH_RETRY: SignedDuration = SignedDuration::from_secs(2);
 pub struct App {
     pub spec: AppSpec,
     timeout: SignedDuration,
+    settle: SignedDuration,
+    /// After so many restarts of a pod a gate waits no longer; 0 is never.
+    restarts: i64,
     wanted: Option<Arc<WantedApp>>,
     problems: Option<Problems>,
     rollout: Option<Rollout>,
@@ -58,12 +68,17 @@ pub struct App {
     last_good: Option<Arc<WantedApp>>,
     /// Its digest, which is known after a restart too.
     known_good: Option<Digest>,
+    /// What it ran when every app was well, which is known where all go back together.
+    with_all: Option<Digest>,
+    scope: Scope,
     /// Whether a rollout that fails is taken back.
     restores: bool,
     /// What failed, and the way back from it.
     back: Option<Back>,
     /// The last word of a person who wants to try again.
     retry: Option<String>,
+    /// A rollout that was broken off, by a restart or for a new plan.
+    rolling: Option<Rolling>,
     adoption: Adoption,
     hooks: Hooked,
     /// What just passed all its gates, until someone remembers it.
@@ -109,10 +124,20 @@ pub enum Decision {
     Write {
         plan: Arc<CheckedPlan>,
         wave: usize,
+        /// What is to be remembered of the rollout before this is written.
+        rolling: Option<Rolling>,
         stop: CancellationToken,
     },
     /// Read what ran when all was well.
-    Recall,
+    Recall {
+        digest: Digest,
+    },
+    /// Look at the pods of what a gate waits for.
+    Look {
+        digest: Digest,
+        wanted: Vec<Arc<Wanted>>,
+        limits: Thresholds,
+    },
     /// Look at the pods of what a gate halted on.
     Explain {
         wanted: Vec<Arc<Wanted>>,
@@ -136,6 +161,8 @@ impl App {
         Self {
             spec,
             timeout: SignedDuration::ZERO,
+            settle: SignedDuration::ZERO,
+            restarts: 0,
             wanted: None,
             problems: None,
             rollout: None,
@@ -152,9 +179,12 @@ impl App {
             in_sync: HashMap::new(),
             last_good: None,
             known_good: None,
+            with_all: None,
+            scope: Scope::App,
             restores: false,
             back: None,
             retry: None,
+            rolling: None,
             adoption: Adoption::default(),
             hooks: Hooked::default(),
             good: None,
@@ -166,7 +196,10 @@ impl App {
     /// is stopped between two requests and the new one begins from what is live by then.
     pub fn set(&mut self, spec: AppSpec, desired: Result<Arc<WantedApp>, Problems>, rollout: &RolloutSpec) {
         self.spec = spec;
-        self.timeout = SignedDuration::try_from(rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
+        let signed = |span: Span| SignedDuration::try_from(span.duration()).unwrap_or(SignedDuration::MAX);
+        (self.timeout, self.settle) = (signed(rollout.timeout), signed(rollout.settle));
+        self.restarts = rollout.restarts.into();
+        self.scope = rollout.scope;
         self.restores = rollout.on_failure == OnFailure::Restore;
         match desired {
             Ok(wanted) => {
@@ -201,6 +234,8 @@ impl App {
             self.tell(false, "Preempted", "a newer commit takes over".to_owned());
         }
         (self.refused, self.halted, self.waiting, self.attempts) = (None, None, None, 0);
+        let target = self.target_digest().cloned();
+        self.rolling.take_if(|rolling| Some(&rolling.state.digest) != target.as_ref());
         self.in_sync.clear();
         self.forget_needed();
     }
@@ -267,13 +302,13 @@ impl App {
     }
 
     pub fn decide(&mut self, world: &World) -> Decision {
-        match self.look(world) {
+        match self.next(world) {
             Decision::Rest { until } => Decision::Rest { until: self.hooks_again(until, world.now) },
             other => other,
         }
     }
 
-    fn look(&mut self, world: &World) -> Decision {
+    fn next(&mut self, world: &World) -> Decision {
         let rest = Decision::Rest { until: None };
         if self.busy.is_some() || self.problems.is_some() {
             return rest;
@@ -281,8 +316,9 @@ impl App {
         let wanted = match &self.back {
             None => self.wanted.clone(),
             Some(back) if back.is_unread() => {
+                let digest = back.memory.good.clone();
                 self.begin(AppPhase::Restoring);
-                return Decision::Recall;
+                return Decision::Recall { digest };
             }
             Some(back) => back.target(),
         };
@@ -331,10 +367,7 @@ impl App {
             if self.effective.as_ref() == Some(&wanted.digest) && !going {
                 return self.tidy_hooks(world, &wanted).unwrap_or(rest);
             }
-            // All is as git says, and nobody remembers whether it is healthy: it was applied before we started.
-            let state = State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
-            self.rollout = Some(Rollout::of_written(state, &wanted, Vec::new()));
-            return self.advance(world, &wanted);
+            return self.verify(&wanted, world);
         }
         if world.suspended {
             let jobs =
@@ -398,29 +431,21 @@ impl App {
                 }
                 self.refused = None;
                 self.forget_needed();
-                let target = match &self.back {
-                    Some(back) => back.target(),
-                    None => self.wanted.clone(),
-                };
-                let Some(target) = target else { return };
-                let state = match self.purpose() {
-                    Purpose::Forward => State::start(digest.clone()),
-                    Purpose::Back => State::back(digest.clone()),
-                };
+                let Some(target) = self.target() else { return };
                 if plan.waves().is_empty() {
                     // All of it is settled, and the next look will see so; only hooks may be left to run.
                     if !self.hooks_due(&target).is_empty() {
-                        let hooks = self.place_hooks(&target, &[]);
                         let note = format!("{} begins: nothing but its hooks changes", digest.short());
                         self.tell(false, "RolloutStarted", note);
-                        self.rollout = Some(Rollout::of_written(state, &target, hooks));
+                        self.run_hooks(&target, now);
                     }
                     return;
                 }
                 self.announce(&plan);
-                let orders: Vec<_> = plan.waves().iter().map(|wave| wave.order).collect();
-                let hooks = self.place_hooks(&target, &orders);
-                self.rollout = Some(Rollout::of_plan(state, plan, hooks));
+                let baseline = self.baseline(&plan, index);
+                let course = self.course(&plan, now);
+                let hooks = self.place_hooks(&target, &course.orders);
+                self.rollout = Some(Rollout::new(course, Some(Arc::new(plan)), baseline, hooks));
             }
             Err(refused) => {
                 self.note_needed(&refused);
@@ -435,6 +460,16 @@ impl App {
                 self.refuse(digest, messages, refused.refusals.iter().all(|refusal| refusal.may_pass()), now);
             }
         }
+    }
+
+    /// What a rollout does not change and is well now: it has to be well afterwards too.
+    fn baseline(&self, plan: &CheckedPlan, index: &Index) -> Vec<ObjectKey> {
+        let changes: HashSet<&ObjectKey> = plan.steps().map(|step| &step.wanted().key).collect();
+        let Some(wanted) = self.back.as_ref().map_or(self.wanted.clone(), Back::target) else {
+            return Vec::new();
+        };
+        let others = wanted.objects.iter().map(|object| &object.key).filter(|key| !changes.contains(key));
+        others.filter(|key| index.health(key).status == Status::Healthy).cloned().collect()
     }
 
     /// Notes that nothing is written, why, and when it is tried again.
@@ -474,7 +509,7 @@ impl App {
             if !outcome.stopped {
                 rollout.wrote = Some(Wrote::All);
             } else {
-                self.rollout = None;
+                self.break_off();
             }
             return;
         }
@@ -484,7 +519,7 @@ impl App {
             matches!(kind, RefusalKind::Unreachable | RefusalKind::Conflict | RefusalKind::BeingDeleted)
         };
         if outcome.refused.iter().all(|refusal| passing(refusal.kind)) {
-            self.rollout = None;
+            self.break_off();
             self.refuse(digest, messages, true, now);
         } else {
             rollout.wrote = Some(Wrote::Refused(messages));
@@ -493,7 +528,7 @@ impl App {
 
     /// Takes that a wave could not be begun.
     pub fn unwritten(&mut self, digest: &Digest, why: String, now: Timestamp) {
-        self.rollout = None;
+        self.break_off();
         self.refuse(digest, vec![why], true, now);
     }
 }

@@ -11,7 +11,7 @@ use super::desired::{Desire, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::foreign::refuse_foreign;
 use super::plan_prune::plan_prune;
-use super::proving::refused_hooks;
+use super::proof::refused_hooks;
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
     Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,

@@ -79,6 +79,12 @@ pub struct Rollout {
     /// How long a wave may take to become healthy.
     #[serde(default = "default_timeout")]
     pub timeout: Span,
+    /// How long an app has to stay healthy after its last wave: what fails meanwhile fails the rollout.
+    #[serde(default = "no_time", skip_serializing_if = "Span::is_zero")]
+    pub settle: Span,
+    /// After so many restarts of a container of the newest pods a gate does not wait any longer; 0 waits its whole time.
+    #[serde(default = "default_restarts")]
+    pub restarts: u32,
     #[serde(default)]
     pub on_failure: OnFailure,
     #[serde(default)]
@@ -92,10 +98,21 @@ const fn default_timeout() -> Span {
     Span::seconds(600)
 }
 
+const fn no_time() -> Span {
+    Span::seconds(0)
+}
+
+/// Two are an app that waits for its database; with the kubelet's back-off the fourth comes after more than a minute.
+const fn default_restarts() -> u32 {
+    4
+}
+
 impl Default for Rollout {
     fn default() -> Self {
         Self {
             timeout: default_timeout(),
+            settle: no_time(),
+            restarts: default_restarts(),
             on_failure: OnFailure::default(),
             scope: Scope::default(),
             prune: PruneBudget::default(),

@@ -42,11 +42,11 @@ pub fn deferred(key: &ObjectKey) -> bool {
     )
 }
 
-/// What wave `wave` still waits for. The last wave answers for all.
+/// What wave `wave` still waits for. The last wave answers for all, and for what was well before the first.
 pub(super) fn waiting(wave: usize, observed: &Observed) -> Vec<Waiting> {
     let last = wave + 1 >= observed.waves.len();
     let keys: Box<dyn Iterator<Item = &ObjectKey>> = if last {
-        Box::new(observed.waves.iter().flatten())
+        Box::new(observed.waves.iter().flatten().chain(observed.baseline))
     } else {
         Box::new(observed.waves[wave].iter().filter(|key| !deferred(key)))
     };

@@ -1,22 +1,24 @@
 //! Decides from observed health what a rollout does next: write the next wave, run a hook, wait, or halt.
 //!
 //! ```text
-//!            ┌─────────────────── the next wave ◄───────────────────┐
-//!            ▼                                                      │ no hook is due (any more)
-//! start ─► Write ──written──► Gate ──┬── all healthy ───────────►  Hook ── none, and no wave is left ──► Done
-//!    │       │                       │                             │ ▲ │
-//!    │       │                       │            RunHook, or Wait ▼ │ │
-//!    │       │                       │                        it succeeded
-//!    │       │                       │                                 │ it failed, or is out of time
-//!    │       │ refused               ├── failed, and it lasts ─┐       │
-//!    │       ▼                       └── out of time ──────────┤       │
-//!    │    Halted ◄─────────────────────────────────────────────┴───────┘
+//!            ┌─────────────────── the next wave ◄──────────────────────────┐
+//!            ▼                                                             │ no hook is due (any more)
+//! start ─► Write ──written──► Gate ──┬── all healthy ──┬───────────────► Hook ── none, and no wave is left ──► Done
+//!    │       │                       │                 │ last wave       ▲ │ ▲
+//!    │       │                       │                 └─────► Settle ───┘ │ │ RunHook, or Wait, until it succeeded
+//!    │       │ refused               ├── failed, and it lasts ─┐ │ failed  ├─┘
+//!    │       ▼                       └── out of time ──────────┤ │         │ it failed, or is out of time
+//!    │    Halted ◄─────────────────────────────────────────────┴─┴─────────┘
 //!    │       ├── there is something to go back to ──► a rollout of that, which runs no hooks and goes back no further
 //!    │       └── what halted it became healthy, or ended well, after all ──► the next wave, or Done
 //!    └── a hook is due before the first wave ──► Hook
 //! ```
 //!
-//! A hook is a Job that runs once: before the wave that it names, or after the last gate. Hooks run one after the other,
+//! A gate judges what its rollout changed and, with the last wave, what was healthy before the first write and is not any
+//! more. What was broken before is not asked. After the last wave all has to `Settle`; where nothing is to, that is passed
+//! at once.
+//!
+//! A hook is a Job that runs once: before the wave that it names, or when all has settled. Hooks run one after the other,
 //! and which have ended is observed, as health is: a restart goes on at the one that has not.
 //!
 //! [`step`] is the whole of it: a pure function of the state, of what is observed and of the time it is told. A newer
@@ -78,6 +80,13 @@ pub enum Phase {
     Hook {
         wave: usize,
     },
+    /// All was healthy once; a failure within this time counts still.
+    Settle {
+        wave: usize,
+        since: Timestamp,
+        #[serde(rename = "failingSince")]
+        failing_since: Option<Timestamp>,
+    },
     Halted {
         wave: usize,
         why: Halt,
@@ -102,12 +111,16 @@ pub enum Halt {
 /// What the world says. `waves` are the objects that each wave changed.
 pub struct Observed<'a> {
     pub waves: &'a [Vec<ObjectKey>],
+    /// What the rollout does not change and was healthy before its first write.
+    pub baseline: &'a [ObjectKey],
     pub health: &'a dyn Fn(&ObjectKey) -> Health,
     /// The hooks, in the order in which they run. None on a way back.
     pub hooks: &'a [Hook],
     /// What came of the write that `Next::Apply` asked for, once it ended; or that a hook's Job was refused.
     pub wrote: Option<Wrote>,
     pub timeout: SignedDuration,
+    /// How long all has to stay healthy.
+    pub settle: SignedDuration,
     /// Something else ran here when all was well, and policy is to go back to it.
     pub may_go_back: bool,
 }
@@ -165,7 +178,10 @@ impl State {
     pub fn wave(&self) -> Option<usize> {
         match self.phase {
             Phase::Hook { .. } | Phase::Halted { why: Halt::Hook { .. }, .. } | Phase::Done => None,
-            Phase::Write { wave } | Phase::Gate { wave, .. } | Phase::Halted { wave, .. } => Some(wave + 1),
+            Phase::Write { wave }
+            | Phase::Gate { wave, .. }
+            | Phase::Settle { wave, .. }
+            | Phase::Halted { wave, .. } => Some(wave + 1),
         }
     }
 }
@@ -183,9 +199,14 @@ pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) 
             Some(Wrote::All) => judge(wave, now, None, observed, now),
         },
         Phase::Gate { wave, since, failing_since } => judge(wave, since, failing_since, observed, now),
+        Phase::Settle { wave, since, failing_since } => settle(wave, since, failing_since, observed, now),
         // A gate asks whether what changed is healthy. If it becomes so later, the answer is yes.
         Phase::Halted { wave, why: why @ (Halt::TimedOut { .. } | Halt::Failed { .. }) } => {
-            if gate::waiting(wave, observed).is_empty() { opened(wave, observed) } else { halt(wave, why) }
+            if gate::waiting(wave, observed).is_empty() {
+                opened(wave, observed, now)
+            } else {
+                halt(wave, why)
+            }
         }
         Phase::Hook { wave } => match &observed.wrote {
             Some(Wrote::Refused(messages)) => halt(wave, Halt::Refused { messages: messages.clone() }),
@@ -212,25 +233,18 @@ fn judge(
 ) -> (Phase, Next) {
     let on = gate::waiting(wave, observed);
     if on.is_empty() {
-        return opened(wave, observed);
+        return opened(wave, observed, now);
     }
-    let failed: Vec<Waiting> = on.iter().filter(|waiting| waiting.is_failure()).cloned().collect();
-    let failing_since = (!failed.is_empty()).then(|| failing_since.unwrap_or(now));
-    if let Some(first) = failing_since
-        && now >= first + FAILURE_LASTS
-    {
-        return halt(wave, Halt::Failed { on: failed });
-    }
+    let failing_since = match failing(&on, failing_since, now) {
+        Ok(since) => since,
+        Err(why) => return halt(wave, why),
+    };
     let limit = since + observed.timeout;
     if now >= limit {
         return halt(wave, Halt::TimedOut { on });
     }
     let until = failing_since.map_or(limit, |first| limit.min(first + FAILURE_LASTS));
     (Phase::Gate { wave, since, failing_since }, Next::Wait { on, since, until })
-}
-
-fn opened(wave: usize, observed: &Observed) -> (Phase, Next) {
-    go_on(wave + 1, observed)
 }
 
 /// Goes on to wave `wave`, through the hooks before it.
@@ -245,6 +259,54 @@ fn go_on(wave: usize, observed: &Observed) -> (Phase, Next) {
     } else {
         (Phase::Write { wave }, Next::Apply { wave })
     }
+}
+
+/// Since when something says that it failed, or that this has lasted long enough.
+fn failing(on: &[Waiting], since: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Halt> {
+    let failed: Vec<Waiting> = on.iter().filter(|waiting| waiting.is_failure()).cloned().collect();
+    let since = (!failed.is_empty()).then(|| since.unwrap_or(now));
+    match since {
+        Some(first) if now >= first + FAILURE_LASTS => Err(Halt::Failed { on: failed }),
+        since => Ok(since),
+    }
+}
+
+fn opened(wave: usize, observed: &Observed, now: Timestamp) -> (Phase, Next) {
+    let next = wave + 1;
+    if next < observed.waves.len() {
+        go_on(next, observed)
+    } else {
+        settle(wave, now, None, observed, now)
+    }
+}
+
+/// Nothing fails for a while, and at its end all is healthy. What is merely on its way, as of an autoscaler that asks for
+/// more, is no failure.
+fn settle(
+    wave: usize,
+    since: Timestamp,
+    failing_since: Option<Timestamp>,
+    observed: &Observed,
+    now: Timestamp,
+) -> (Phase, Next) {
+    if observed.settle.is_zero() {
+        return go_on(observed.waves.len(), observed);
+    }
+    let on = gate::waiting(wave, observed);
+    let failing_since = match failing(&on, failing_since, now) {
+        Ok(since) => since,
+        Err(why) => return halt(wave, why),
+    };
+    let end = since + observed.settle;
+    let limit = end + observed.timeout;
+    let until = match (on.is_empty(), now < end) {
+        (true, false) => return go_on(observed.waves.len(), observed),
+        (false, false) if now >= limit => return halt(wave, Halt::TimedOut { on }),
+        (_, true) => end,
+        (false, false) => limit,
+    };
+    let until = failing_since.map_or(until, |first| until.min(first + FAILURE_LASTS));
+    (Phase::Settle { wave, since, failing_since }, Next::Wait { on, since, until })
 }
 
 fn halt(wave: usize, why: Halt) -> (Phase, Next) {

@@ -18,12 +18,15 @@ struct World {
     health: BTreeMap<ObjectKey, Status>,
     may_go_back: bool,
     hooks: Vec<Hook>,
+    baseline: Vec<ObjectKey>,
+    settle: i64,
 }
 
 impl World {
     fn new(waves: &[&[&str]]) -> Self {
         let waves = waves.iter().map(|names| names.iter().map(|name| key(name)).collect()).collect();
-        Self { waves, health: BTreeMap::new(), may_go_back: false, hooks: Vec::new() }
+        let (health, baseline, hooks) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { waves, health, may_go_back: false, baseline, settle: 0, hooks }
     }
 
     fn set(&mut self, name: &str, status: Status) -> &mut Self {
@@ -37,10 +40,12 @@ impl World {
         };
         let observed = Observed {
             waves: &self.waves,
+            baseline: &self.baseline,
             health: &health,
             hooks: &self.hooks,
             wrote,
             timeout: SignedDuration::from_secs(600),
+            settle: SignedDuration::from_secs(self.settle),
             may_go_back: self.may_go_back,
         };
         step(state, &observed, at(now))
@@ -124,8 +129,46 @@ fn the_state_survives_being_written_down() {
         purpose: Purpose::Back,
         phase: Phase::Gate { wave: 1, since: at(0), failing_since: Some(at(3)) },
     };
-    let text = serde_json::to_string(&state).unwrap();
-    assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+    let settling = Phase::Settle { wave: 1, since: at(0), failing_since: None };
+    for state in [state.clone(), State { phase: settling, ..state }] {
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+    }
+}
+
+#[test]
+fn what_was_well_before_is_asked_with_the_last_wave() {
+    let mut world = World::new(&[&["a"], &["b"]]);
+    world.baseline = vec![key("beside")];
+    world.set("a", Status::Healthy).set("b", Status::Healthy).set("beside", Status::Progressing);
+    let (state, next) = world.step(start(), Some(Wrote::All), 0);
+    assert_eq!(next, Next::Apply { wave: 1 });
+    let (state, next) = world.step(state, Some(Wrote::All), 1);
+    assert!(matches!(next, Next::Wait { ref on, .. } if on[0].key == key("beside")), "{next:?}");
+    let (state, _) = world.set("beside", Status::Failed).step(state, None, 2);
+    let (_, next) = world.step(state, None, 7);
+    assert!(
+        matches!(next, Next::Halt { why: Halt::Failed { ref on } } if on[0].key == key("beside")),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn a_failure_while_it_settles_counts_and_what_is_on_its_way_does_not() {
+    let mut world = World::new(&[&["a"]]);
+    world.settle = 30;
+    let (settling, next) = world.set("a", Status::Healthy).step(start(), Some(Wrote::All), 0);
+    assert!(matches!(next, Next::Wait { ref on, until, .. } if on.is_empty() && until == at(30)), "{next:?}");
+
+    let (state, next) = world.set("a", Status::Failed).step(settling.clone(), None, 20);
+    assert!(matches!(next, Next::Wait { until, .. } if until == at(25)), "{next:?}");
+    assert!(matches!(world.step(state, None, 25).1, Next::Halt { why: Halt::Failed { .. } }));
+
+    // An autoscaler asks for more: at the end it has to be healthy, and has as long as a gate has.
+    let (state, next) = world.set("a", Status::Progressing).step(settling, None, 30);
+    assert!(matches!(next, Next::Wait { until, .. } if until == at(630)), "{next:?}");
+    assert!(matches!(world.step(state.clone(), None, 630).1, Next::Halt { why: Halt::TimedOut { .. } }));
+    assert_eq!(world.set("a", Status::Healthy).step(state, None, 31).1, Next::Done);
 }
 
 proptest! {
@@ -136,6 +179,7 @@ proptest! {
         waves in 1usize..5,
         story in prop::collection::vec((0u8..5, 0i64..400, any::<bool>()), 1..60),
         may_go_back in any::<bool>(),
+        settle in prop_oneof![Just(0i64), 1i64..300],
         back in any::<bool>(),
     ) {
         let names: Vec<String> = (0..waves).map(|n| format!("w{n}")).collect();
@@ -143,6 +187,7 @@ proptest! {
         let slices: Vec<&[&str]> = lists.iter().map(Vec::as_slice).collect();
         let mut world = World::new(&slices);
         world.may_go_back = may_go_back;
+        world.settle = settle;
         let first = if back { State::back("d".into()) } else { start() };
         let (mut state, mut now, mut written, mut asked) = (first, 0, 0usize, false);
         for (says, pause, refuse) in story {

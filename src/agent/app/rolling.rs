@@ -2,49 +2,86 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use super::course::Course;
 use super::hooks::Placed;
+use super::look::Looks;
 use super::status::{halt_message, some};
 use super::{App, Decision, World};
 use crate::api::AppPhase;
+use crate::health::pods::Thresholds;
 use crate::object::ObjectKey;
-use crate::plan::{CheckedPlan, CheckedStep, CheckedWave, Reason, WantedApp};
-use crate::rollout::{self, Halt, Next, Observed, State, Waiting, Wrote};
+use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp};
+use crate::rollout::{self, Halt, Next, Observed, Phase, State, Waiting, Wrote};
 
 pub(super) struct Rollout {
     pub state: State,
     pub plan: Option<Arc<CheckedPlan>>,
     pub waves: Vec<Vec<ObjectKey>>,
+    /// Which wave of the plan each one writes.
+    pub writes: Vec<Option<usize>>,
     pub hooks: Vec<Placed>,
     pub wrote: Option<Wrote>,
+    /// What it does not change and was healthy before its first write.
+    pub baseline: Vec<ObjectKey>,
+    pub looks: Looks,
 }
 
 impl Rollout {
-    pub fn of_plan(state: State, plan: CheckedPlan, hooks: Vec<Placed>) -> Self {
-        let keys = |wave: &CheckedWave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect();
-        let waves = plan.waves().iter().map(keys).collect();
-        Self { state, plan: Some(Arc::new(plan)), waves, hooks, wrote: None }
-    }
-
-    /// Of what is all written already: one wave, which is only judged.
-    pub fn of_written(state: State, wanted: &WantedApp, hooks: Vec<Placed>) -> Self {
-        let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
-        Self { state, plan: None, waves: vec![keys], hooks, wrote: None }
+    pub(super) fn new(
+        course: Course,
+        plan: Option<Arc<CheckedPlan>>,
+        baseline: Vec<ObjectKey>,
+        hooks: Vec<Placed>,
+    ) -> Self {
+        let Course { state, waves, writes, .. } = course;
+        Self { state, plan, waves, writes, hooks, wrote: None, baseline, looks: Looks::default() }
     }
 }
 
 impl App {
+    /// All is as it should be, and nobody knows whether it is healthy: it was written before we started.
+    pub(super) fn verify(&mut self, wanted: &Arc<WantedApp>, world: &World) -> Decision {
+        let broken_off = self.take_rolling(&wanted.digest);
+        if self.back.is_none() && broken_off.is_none() && self.known_good.as_ref() == Some(&wanted.digest) {
+            // It passed its gates before, and nothing was written since: what broke meanwhile is no rollout's.
+            self.arrived(wanted, 0);
+            return Decision::Rest { until: Some(world.now) };
+        }
+        let state = || State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
+        let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, world.now));
+        let course = resumed.unwrap_or_else(|| Course::written(state(), wanted));
+        self.rollout = Some(Rollout::new(course, None, Vec::new(), Vec::new()));
+        self.advance(world, wanted)
+    }
+
+    /// The same, with hooks that have not run.
+    pub(super) fn run_hooks(&mut self, wanted: &Arc<WantedApp>, now: Timestamp) {
+        let broken_off = self.take_rolling(&wanted.digest);
+        let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, now));
+        let state = || State::start(wanted.digest.clone());
+        let course = resumed.unwrap_or_else(|| Course::written(state(), wanted));
+        let hooks = self.place_hooks(wanted, &course.orders);
+        self.rollout = Some(Rollout::new(course, None, Vec::new(), hooks));
+    }
+
     /// Goes one step on in the rollout.
     pub(super) fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
         let may_go_back = self.may_go_back();
         let hooks = self.seen_hooks(world);
         let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
-        let health = |key: &ObjectKey| world.index.health(key);
+        let looks = &rollout.looks;
+        let settling = matches!(rollout.state.phase, Phase::Settle { .. });
+        let health = |key: &ObjectKey| looks.health(key, world.index.health(key), settling);
         let observed = Observed {
             waves: &rollout.waves,
+            baseline: &rollout.baseline,
             health: &health,
             hooks: &hooks,
             wrote: rollout.wrote.take(),
             timeout: self.timeout,
+            settle: self.settle,
             may_go_back,
         };
         let (state, next) = rollout::step(rollout.state.clone(), &observed, world.now);
@@ -53,24 +90,32 @@ impl App {
         match next {
             Next::Apply { wave } => {
                 self.halted = None;
-                match rollout.plan.clone() {
-                    Some(plan) => {
-                        let stop = self.begin(AppPhase::Applying);
-                        Decision::Write { plan, wave, stop }
-                    }
-                    None => {
-                        rollout.wrote = Some(Wrote::All); // There is nothing to write.
-                        Decision::Rest { until: Some(world.now) }
-                    }
-                }
+                let writes = rollout.writes.get(wave).copied().flatten();
+                let Some((plan, writes)) = rollout.plan.clone().zip(writes) else {
+                    rollout.wrote = Some(Wrote::All); // All of it was written before.
+                    return Decision::Rest { until: Some(world.now) };
+                };
+                let phase = Phase::Gate { wave, since: world.now, failing_since: None };
+                // What drift changed is put back in one go, and is no step of a rollout.
+                let repairs = self.back.is_none() && self.known_good.as_ref() == Some(plan.digest());
+                let rolling = (!repairs).then(|| rollout.rolling(phase));
+                let stop = self.begin(AppPhase::Applying);
+                Decision::Write { plan, wave: writes, rolling, stop }
             }
             Next::RunHook { hook } => {
                 self.halted = None;
                 self.make_hook(hook, world)
             }
             Next::Wait { on, since, until } => {
+                let digest = rollout.state.digest.clone();
+                let look = self.look(wanted, &on, since, world.now);
                 self.waiting = Some((on, since, until));
-                Decision::Rest { until: Some(until) }
+                match look {
+                    Ok(wanted) => {
+                        Decision::Look { digest, wanted, limits: Thresholds { restarts: self.restarts } }
+                    }
+                    Err(due) => Decision::Rest { until: [Some(until), due].into_iter().flatten().min() },
+                }
             }
             Next::Halt { why } => self.halt(why, wanted),
             Next::GoBack { why } => match self.told_halt() {

@@ -1,26 +1,26 @@
-//! Asks about what would be done, without doing it, and reads what was done before.
+//! Has a plan proven by the server, with what is remembered of what ran before.
 
 use std::sync::Arc;
 
 use super::adopt::say_how;
-use super::driver::{Finished, Hands};
+use super::driver::Hands;
 use super::foreign::refuse_foreign;
 use crate::api::Identity;
 use crate::cluster::{Before, Detail, Session, Terms, prove, prove_hook};
 use crate::object::{AppName, Digest};
 use crate::plan::{
-    Action, Answer, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, WantedApp, check,
+    Action, Answer, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, WantedApp,
+    check,
 };
 
-/// Asks the server about every step of a plan, and about the Jobs of its hooks.
+/// Asks the server about each step of a plan, and about the Jobs of its hooks.
 pub(super) async fn prove_app(
     hands: &Hands,
-    app: AppName,
-    digest: Digest,
+    app: &AppName,
     plan: Plan,
     (before, consent): (Arc<Before>, Consent),
     hooks: &[(Arc<Hook>, i64)],
-) -> Finished {
+) -> Result<Result<CheckedPlan, Refused>, String> {
     let ask = |before: Arc<Before>| {
         let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
         async move {
@@ -38,28 +38,26 @@ pub(super) async fn prove_app(
         });
         refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
     });
-    if forgotten && let Some(remembered) = remembered(hands, &app, &before).await {
+    if forgotten && let Some(remembered) = remembered(hands, app, &before).await {
         proven = ask(Arc::new(remembered)).await;
     }
     match proven {
         Ok(proven) => {
             let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
             refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
-            say_how(&hands.environment, &app, &consent, &mut answers);
+            say_how(&hands.environment, app, &consent, &mut answers);
             let refused = refused_hooks(&hands.session, &plan, hooks, hands.identity.as_ref()).await;
-            let result = match (check(plan, answers), refused.is_empty()) {
-                (result, true) => result,
-                (Ok(_), false) => {
-                    Err(Refused { app: app.clone(), digest: digest.clone(), refusals: refused })
-                }
-                (Err(mut more), false) => {
+            let digest = plan.digest.clone();
+            Ok(match check(plan, answers) {
+                result if refused.is_empty() => result,
+                Ok(_) => Err(Refused { app: app.clone(), digest, refusals: refused }),
+                Err(mut more) => {
                     more.refusals.extend(refused);
                     Err(more)
                 }
-            };
-            Finished::Proved { app, digest, result }
+            })
         }
-        Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
+        Err(error) => Err(crate::cluster::chain(&error)),
     }
 }
 
@@ -79,10 +77,14 @@ async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Bef
     }
 }
 
-/// What an app ran when it last passed its gates, as far as it was stored.
-pub(super) async fn recall(hands: &Hands, app: &AppName) -> Result<Option<WantedApp>, String> {
+/// What an app ran once when all was well, as far as it was stored.
+pub(super) async fn recall(
+    hands: &Hands,
+    app: &AppName,
+    digest: &Digest,
+) -> Result<Option<WantedApp>, String> {
     let Some(keeper) = &hands.keeper else { return Ok(None) };
-    let stored = keeper.last_good(app).await.map_err(|error| crate::cluster::chain(&error))?;
+    let stored = keeper.stored(app, digest).await.map_err(|error| crate::cluster::chain(&error))?;
     Ok(stored.map(|stored| {
         let digest = stored.digest.clone();
         WantedApp::of_objects(app.clone(), digest, stored.whole().map(Arc::new).collect())
