@@ -108,9 +108,7 @@ pub struct News {
 /// What is to be done for an app now.
 pub enum Decision {
     /// Nothing until something changes, or until then.
-    Rest {
-        until: Option<Timestamp>,
-    },
+    Rest { until: Option<Timestamp> },
     Prove {
         plan: Plan,
         before: Arc<Before>,
@@ -129,19 +127,11 @@ pub enum Decision {
         stop: CancellationToken,
     },
     /// Read what ran when all was well.
-    Recall {
-        digest: Digest,
-    },
+    Recall { digest: Digest },
     /// Look at the pods of what a gate waits for.
-    Look {
-        digest: Digest,
-        wanted: Vec<Arc<Wanted>>,
-        limits: Thresholds,
-    },
+    Look { digest: Digest, wanted: Vec<Arc<Wanted>>, limits: Thresholds },
     /// Look at the pods of what a gate halted on.
-    Explain {
-        wanted: Vec<Arc<Wanted>>,
-    },
+    Explain { wanted: Vec<Arc<Wanted>> },
 }
 
 /// What an app is told when it decides.

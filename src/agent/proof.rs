@@ -9,8 +9,7 @@ use crate::api::Identity;
 use crate::cluster::{Before, Detail, Session, Terms, prove, prove_hook};
 use crate::object::{AppName, Digest};
 use crate::plan::{
-    Action, Answer, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, WantedApp,
-    check,
+    Action, Answer, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, WantedApp, check,
 };
 
 /// Asks the server about each step of a plan, and about the Jobs of its hooks.

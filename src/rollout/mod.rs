@@ -273,11 +273,7 @@ fn failing(on: &[Waiting], since: Option<Timestamp>, now: Timestamp) -> Result<O
 
 fn opened(wave: usize, observed: &Observed, now: Timestamp) -> (Phase, Next) {
     let next = wave + 1;
-    if next < observed.waves.len() {
-        go_on(next, observed)
-    } else {
-        settle(wave, now, None, observed, now)
-    }
+    if next < observed.waves.len() { go_on(next, observed) } else { settle(wave, now, None, observed, now) }
 }
 
 /// Nothing fails for a while, and at its end all is healthy. What is merely on its way, as of an autoscaler that asks for
