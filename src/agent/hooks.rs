@@ -7,7 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::driver::Hands;
 use super::explain::explain;
-use crate::cluster::{chain, delete_job, job_uid, make_hook, start_ttl};
+use crate::cluster::{chain, delete_job, end_job, job_uid, make_hook, start_ttl};
+use crate::health::pods::{self, PodProblem};
 use crate::object::{AppName, Live, ObjectKey};
 use crate::plan::{Hook, Refusal, RefusalKind, Wanted};
 use crate::state::{HookMemory, HookRun, HookStage, Hooks, Quarantine};
@@ -20,6 +21,8 @@ pub enum HookWork {
     End { name: String, run: HookRun, failed: Option<String>, job: Option<Arc<Wanted>> },
     /// Its Job is not seen any more.
     Look { name: String, run: HookRun },
+    /// Its Job takes its time.
+    Probe { name: String, run: HookRun },
     /// What is left to do with Jobs that ended.
     Tidy { jobs: Vec<Tidy> },
 }
@@ -51,13 +54,23 @@ pub struct HookDone {
     pub failed: Option<String>,
     /// There is nothing new yet.
     pub later: bool,
+    /// Its pods were looked at, and there is nothing to say.
+    pub probed: bool,
     /// What to tell: whether it is bad, the reason, the words.
     pub told: Vec<(bool, &'static str, String)>,
 }
 
 impl HookDone {
     fn nothing() -> Self {
-        Self { hooks: None, made: None, refused: None, failed: None, later: false, told: Vec::new() }
+        Self {
+            hooks: None,
+            made: None,
+            refused: None,
+            failed: None,
+            later: false,
+            probed: false,
+            told: Vec::new(),
+        }
     }
 
     fn failed(why: String) -> Self {
@@ -111,8 +124,30 @@ pub async fn work(mut notes: Notes<'_>, work: HookWork) -> HookDone {
             }
             Err(error) => HookDone::failed(chain(&error)),
         },
+        HookWork::Probe { name, run } => match never_ran(notes.hands, &run).await {
+            Some(why) => end(&mut notes, &name, &run, Err(why)).await,
+            None => HookDone { probed: true, ..HookDone::nothing() },
+        },
         HookWork::Tidy { jobs } => tidy(&mut notes, jobs).await,
     }
+}
+
+/// Ends the Job of a hook whose image cannot be had and of which nothing ever ran: else a commit that puts it right would wait
+/// for the end of its time. Says why; `None` where it is left alone.
+async fn never_ran(hands: &Hands, run: &HookRun) -> Option<String> {
+    let (namespace, uid) = (run.job.namespace.as_deref()?, run.uid.as_deref()?);
+    let found = hands.environments.pods(namespace, &format!("job-name={}", run.job.name)).await;
+    let problem = pods::never_ran(&found.ok()?)?;
+    match end_job(&hands.session, &run.job, uid, hands.identity.as_ref()).await {
+        Ok(true) => {}
+        Ok(false) => return None,
+        Err(error) => {
+            tracing::warn!(error = %chain(&error), job = %run.job, "it runs nothing, and cannot be ended");
+            return None;
+        }
+    }
+    let PodProblem { pod, reason, message, .. } = problem;
+    Some(format!("pod {pod} {reason}: {message}; nothing of it ran, and it was deleted"))
 }
 
 async fn make(notes: &mut Notes<'_>, hook: &Hook, run: HookRun, stop: &CancellationToken) -> HookDone {

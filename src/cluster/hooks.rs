@@ -50,7 +50,11 @@ pub async fn make_hook(
         if found["metadata"]["uid"].as_str() != replaces {
             return ours(hook, found).map(Some);
         }
-        remove(session, wanted, replaces.unwrap_or_default(), identity).await?;
+        let uid = replaces.unwrap_or_default();
+        if !end_job(session, &wanted.key, uid, identity).await.map_err(|error| refusal(&error, wanted))? {
+            let message = "the one that failed is still being deleted";
+            return Err(Refusal::new(RefusalKind::BeingDeleted, wanted, message));
+        }
     }
     prove_hook(session, hook, seconds, identity).await?;
     if stop.is_cancelled() {
@@ -112,9 +116,10 @@ pub async fn delete_job(
     uid: &str,
     identity: Option<&Identity>,
 ) -> Result<(), CallError> {
+    // It is gone when its pods are.
     let options = json!({
         "apiVersion": "v1", "kind": "DeleteOptions",
-        "preconditions": {"uid": uid}, "propagationPolicy": "Background",
+        "preconditions": {"uid": uid}, "propagationPolicy": "Foreground",
     });
     let call = Call {
         method: Method::DELETE,
@@ -193,22 +198,20 @@ fn ours(hook: &Hook, found: Value) -> Result<Live, Refusal> {
     })
 }
 
-/// Deletes a Job that failed, and waits until it is gone.
-async fn remove(
+/// Deletes a Job of this uid, and waits until it is gone; `false` where it takes longer.
+pub async fn end_job(
     session: &Session,
-    wanted: &Wanted,
+    key: &ObjectKey,
     uid: &str,
     identity: Option<&Identity>,
-) -> Result<(), Refusal> {
-    delete_job(session, &wanted.key, uid, identity).await.map_err(|error| refusal(&error, wanted))?;
+) -> Result<bool, CallError> {
+    delete_job(session, key, uid, identity).await?;
     let began = Instant::now();
     while began.elapsed() < GONE_WITHIN {
-        let found = job_uid(session, &wanted.key).await.map_err(|error| refusal(&error, wanted))?;
-        if found.as_deref() != Some(uid) {
-            return Ok(());
+        if job_uid(session, key).await?.as_deref() != Some(uid) {
+            return Ok(true);
         }
         sleep(LOOK_AGAIN).await;
     }
-    let message = "the one that failed is still being deleted";
-    Err(Refusal::new(RefusalKind::BeingDeleted, wanted, message))
+    Ok(false)
 }

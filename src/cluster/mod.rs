@@ -28,7 +28,7 @@ pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, ch
 pub use discovery::Session;
 pub use environments::{EnvironmentEvent, Environments};
 pub use fence::{Fence, Fenced, uptime};
-pub use hooks::{delete_job, job_uid, make_hook, prove_hook, start_ttl};
+pub use hooks::{delete_job, end_job, job_uid, make_hook, prove_hook, start_ttl};
 pub use index::{Index, IndexError, Record, Watched};
 pub use lease::{Beat, LeaseEvent, Leases};
 pub use prove::{Before, Detail, Proven, Terms, prove, prove_one};

@@ -365,6 +365,23 @@ fn a_migration_that_must_not_be_interrupted_is_waited_for_also_by_who_has_none()
 }
 
 #[test]
+fn an_image_that_cannot_be_had_holds_nobody_up() {
+    let (bed, _proxy, _agent) = running("hookimage");
+    let patient = "rollout: {timeout: 5m}";
+    commit_with(&bed, &(web("2") + &migration("registry.example/does-not-exist:1", &[])), patient);
+    let app = bed.wait_app("web", "Restored");
+    let message = app["message"].as_str().unwrap();
+    assert!(message.contains("ImagePullBackOff") && message.contains("nothing of it ran"), "{message}");
+    assert!(jobs(&bed).is_empty(), "it cannot begin later");
+    // Also where a newer commit puts it right before that is noticed.
+    commit_with(&bed, &(web("3") + &migration("registry.example/does-not-exist:2", &[])), patient);
+    wait_until(SOON, "it waits for its image", || !jobs(&bed).is_empty());
+    let revision = commit_with(&bed, &(web("4") + &migration("m:1", &[])), patient);
+    bed.wait_ready(&revision);
+    assert_eq!(image(&bed), "registry.example/web:4");
+}
+
+#[test]
 fn a_restart_waits_for_the_hook_that_runs() {
     let (bed, proxy, agent) = running("hookrestart");
     let revision = commit(&bed, &(web("2") + &migration("m:1", &[("run-for", "5s")])));

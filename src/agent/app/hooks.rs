@@ -22,6 +22,8 @@ use crate::state::{HookRun, HookStage, Hooks};
 const GRACE: SignedDuration = SignedDuration::from_secs(15);
 /// What could not be done for a hook is tried again after this long.
 const AGAIN: SignedDuration = SignedDuration::from_secs(3);
+/// So long a Job has before its pods are looked at, and then between two looks.
+const PROBE: SignedDuration = SignedDuration::from_secs(8);
 /// A limit of a day and more is as good as none, and fits into every clock.
 const LONGEST: i64 = 7 * 24 * 3600;
 
@@ -31,6 +33,8 @@ pub struct Hooked {
     memory: Hooks,
     /// Nothing is begun for a hook before then.
     pause: Option<Timestamp>,
+    /// When the pods of Jobs that take their time are looked at next.
+    probe: Option<Timestamp>,
     /// Why something could not be done, as it was told last.
     told: Option<String>,
     /// An older commit's Job that must end before anything else happens.
@@ -200,11 +204,10 @@ impl App {
         if self.hooks.pause.is_some_and(|pause| world.now < pause) {
             return None;
         }
-        let runs = self
-            .hooks
-            .memory
-            .iter()
-            .flat_map(|(name, memory)| memory.runs.iter().map(move |run| (name, run)));
+        let memory = self.hooks.memory.iter();
+        let runs = memory.flat_map(|(name, memory)| memory.runs.iter().map(move |run| (name, run)));
+        let due = self.hooks.probe.take();
+        let mut probe = None;
         let ended = runs.filter(|(_, run)| run.stage == HookStage::Made).find_map(|(name, run)| {
             let (name, run) = (name.clone(), run.clone());
             let Some(record) =
@@ -215,11 +218,21 @@ impl App {
             let failed = match record.health.status {
                 Status::Healthy => None,
                 Status::Failed => Some(format!("{}: {}", record.health.reason, record.health.message)),
+                Status::Progressing => {
+                    let at = due.unwrap_or(run.begun + PROBE);
+                    if world.now >= at {
+                        return Some(HookWork::Probe { name, run });
+                    }
+                    probe = [probe, Some(at)].into_iter().flatten().min();
+                    return None;
+                }
                 _ => return None,
             };
             let job = self.wanted.as_ref().and_then(|wanted| job_of(&wanted.hooks, &run.job));
             Some(HookWork::End { name, run, failed, job })
-        })?;
+        });
+        self.hooks.probe = probe;
+        let ended = ended?;
         self.begin(AppPhase::Waiting);
         Some(Decision::Hook(ended))
     }
@@ -265,7 +278,7 @@ impl App {
     /// When to look again, if something for a hook is put off.
     pub(super) fn hooks_again(&self, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let pause = self.hooks.pause.filter(|pause| *pause > now);
-        [until, pause].into_iter().flatten().min()
+        [until, pause, self.hooks.probe].into_iter().flatten().min()
     }
 
     /// Takes what came of work for a hook.
@@ -273,6 +286,9 @@ impl App {
         self.busy = None;
         if let Some(hooks) = done.hooks {
             self.hooks.memory = hooks;
+        }
+        if done.probed {
+            self.hooks.probe = Some(now + PROBE);
         }
         for (warning, reason, note) in done.told {
             self.tell(warning, reason, note);
