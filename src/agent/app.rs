@@ -360,8 +360,11 @@ impl App {
             return self.verify(&wanted, world);
         }
         if world.suspended {
-            let jobs =
-                if hooks.is_empty() { String::new() } else { format!(", and {} hooks run", hooks.len()) };
+            let jobs = match hooks.len() {
+                0 => String::new(),
+                1 => ", and 1 hook would run".to_owned(),
+                count => format!(", and {count} hooks would run"),
+            };
             self.suspended = Some(format!("{} objects would change{jobs}", found.count()));
             return rest;
         }

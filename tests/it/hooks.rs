@@ -1,13 +1,13 @@
 //! Jobs that run once on the way: in their place, once for what they do, whatever happens to the agent meanwhile.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod killed;
+
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::bed::manifests::{configmap, deployment_of};
-use crate::bed::{Agent, Bed, Class, Effect, Fault, Proxy, Record, SECOND, SOON, holds_for, wait_until};
+use crate::bed::{Agent, Bed, Class, Proxy, Record, SECOND, SOON, Setup, holds_for, wait_until};
 
 /// A Job that is marked as a hook. `spec` are lines of its spec, in flow style; `pod` tells the simulated node.
 fn hook(name: &str, marks: &str, spec: &str, pod: &[(&str, &str)], image: &str) -> String {
@@ -394,132 +394,48 @@ fn a_restart_waits_for_the_hook_that_runs() {
 }
 
 #[test]
-fn a_fault_while_a_hook_is_made_makes_no_second() {
-    let (bed, proxy, _agent) = running("hookfault");
-    let faults = [
-        Effect::CutBefore,
-        Effect::CutAfter,
-        Effect::ResetAfter,
-        Effect::Truncate,
-        Effect::answer(500),
-        Effect::answer(503),
-        Effect::answer(409),
-    ];
-    for (n, effect) in faults.into_iter().enumerate() {
-        let name = format!("hook-{n}");
-        let marks = "fairlead.dev/hook: before";
-        let (harmed, before) = (proxy.harmed(), jobs(&bed).len());
-        proxy.set(Fault::nth(Class::Write, 1, effect.clone()).on("/jobs"));
-        let text = (0..=n).map(|n| hook(&format!("hook-{n}"), marks, "", &[], "m:1")).collect::<String>();
-        let revision = commit(&bed, &(web("2") + &text));
-        bed.wait_ready(&revision);
-        assert_eq!(proxy.harmed(), harmed + 1, "{effect:?}");
-        assert_eq!((jobs_of(&bed, &name).len(), jobs(&bed).len()), (1, before + 1), "{effect:?}");
-    }
-    let deleted = |record: &&Record| record.class == Class::Write && record.method == http::Method::DELETE;
-    let records = proxy.records();
-    assert_eq!(records.iter().filter(deleted).count(), 0, "none was made and taken away again");
-}
-
-/// Everything of the app but what differs from one making to the next.
-fn end_state(bed: &Bed) -> BTreeMap<String, Value> {
-    let mut found = BTreeMap::new();
-    for job in jobs(bed) {
-        let name = job["metadata"]["labels"]["fairlead.dev/hook"].as_str().unwrap_or_default().to_owned();
-        let state = json!([is(&job, "Complete"), job["spec"]["ttlSecondsAfterFinished"]]);
-        assert_eq!(found.insert(name.clone(), state), None, "{name} is there twice");
-    }
-    found.insert("image".to_owned(), image(bed));
-    found.insert("settings".to_owned(), bed.configmap("settings").unwrap_or_default()["data"].clone());
-    found
-}
-
-/// Of what is remembered, the document that names everything else.
-const DOCUMENT: &str = "/secrets/state-";
-
-fn fault(class: Class, n: usize, effect: &Effect) -> Fault {
-    let fault = Fault::nth(class, n, effect.clone());
-    if class == Class::State { fault.on(DOCUMENT) } else { fault }
-}
-
-/// Kills the agent at its n-th request of a class; the end has to be that of who was not killed. Says whether it was.
-fn killed(
-    (class, n, effect): &(Class, usize, Effect),
-    manifests: &str,
-    reference: &BTreeMap<String, Value>,
-) -> bool {
-    let what = format!("killed at {class:?} {n}, {effect:?}");
-    let (bed, proxy, agent) = running("hookkill");
-    let began = Instant::now();
-    proxy.set(fault(*class, *n, effect));
-    let revision = commit(&bed, manifests);
-    wait_until(SOON, "it was killed, or is ready", || {
-        agent.has_ended() || (bed.status()["revision"] == revision && bed.app("web")["phase"] == "Ready")
-    });
-    let hit = proxy.harmed() > 0;
-    drop(agent);
-    let second = bed.proxy();
-    let _agent = bed.agent_through(&second);
-    let revision = bed.commit(&[("README.md", "after the kill")]);
+fn the_jobs_of_hooks_go_with_their_environment() {
+    let bed = Bed::new("hookleave");
+    bed.patch_environment(&json!({"spec": {"onDelete": "remove"}}));
+    let _agent = bed.agent();
+    let revision = commit(&bed, &(web("1") + &migration("m:1", &[])));
     bed.wait_ready(&revision);
-    let began_to_wait = Instant::now();
-    while end_state(&bed) != *reference {
-        let found = end_state(&bed);
-        assert!(began_to_wait.elapsed() < SOON, "{what}: {found:#?} is the end and not {reference:#?}");
-        std::thread::sleep(SECOND / 10);
-    }
-    let first = proxy.since(began, &[Class::Write]);
-    // One whose answer was lost with the agent was made, too, and has no status here.
-    let is_lost =
-        |record: &&Record| record.path.ends_with("/jobs") && record.forwarded && record.status.is_none();
-    let lost = first.iter().filter(is_lost).count();
-    assert_eq!(made(&first) + lost + made(&second.records()), 3, "{what}: each Job is made once");
-    hit
+    wait_until(SOON, "it is held", || {
+        bed.environment()["metadata"]["finalizers"][0] == "fairlead.dev/remove"
+    });
+    // One that only looks like it stays.
+    let mut copy = jobs_of(&bed, "migrate")[0].clone();
+    let labels = copy["metadata"]["labels"].take();
+    bed.api().create(&json!({
+        "apiVersion": "batch/v1", "kind": "Job",
+        "metadata": {"name": "copy", "namespace": bed.name, "labels": labels},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "main", "image": "x"}]}}},
+    }));
+    bed.kubectl(&["delete", "environment", &bed.name, "--wait=false"]).ok();
+    wait_until(SOON, "it asks", || bed.status()["prune"]["halted"] == true);
+    bed.fairlead(&["approve", "--env", &bed.name]).ok();
+    wait_until(SOON, "it is gone", || bed.environment() == Value::Null);
+    let left: Vec<Value> = jobs(&bed).iter().map(|job| job["metadata"]["name"].clone()).collect();
+    assert_eq!(left, ["copy"]);
+    assert!(bed.deployment("web").is_none());
 }
 
 #[test]
-fn killed_at_any_write_each_hook_is_made_once_and_the_end_is_the_same() {
-    let manifests = web("2")
-        + &hook("migrate", "fairlead.dev/hook: before", "ttlSecondsAfterFinished: 3600", &[], "m:1")
-        + &hook("warm", "fairlead.dev/hook: after", "", &[], "w:1")
-        + &hook("check", "fairlead.dev/hook: verify", "", &[], "c:1");
-    let (bed, proxy, agent) = running("hookref");
-    let began = Instant::now();
-    bed.wait_ready(&commit(&bed, &manifests));
-    wait_until(SOON, "its time to live begins", || {
-        jobs_of(&bed, "migrate")[0]["spec"]["ttlSecondsAfterFinished"] == 3600
-    });
-    std::thread::sleep(SECOND);
-    let reference = end_state(&bed);
-    // Written: settings, three Jobs, web, the time to live; and what is remembered around each.
-    let writes = proxy.since(began, &[Class::Write]).len();
-    assert_eq!(writes, 6, "{:#?}", proxy.since(began, &[Class::Write]));
-    let states = proxy.since(began, &[Class::State]);
-    let states = states.iter().filter(|record| record.path.contains(DOCUMENT)).count();
-    drop(agent);
-    let mut points: Vec<(Class, usize, Effect)> = Vec::new();
-    for n in 1..=writes {
-        points.push((Class::Write, n, Effect::KillBefore));
-        points.push((Class::Write, n, Effect::KillAfter));
-    }
-    for n in 1..=states {
-        let effect = if n % 2 == 0 { Effect::KillBefore } else { Effect::KillAfter };
-        points.push((Class::State, n, effect));
-    }
-    let hits = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for part in points.chunks(points.len().div_ceil(4)) {
-            let (reference, manifests, hits) = (&reference, &manifests, &hits);
-            scope.spawn(move || {
-                for point in part {
-                    hits.fetch_add(usize::from(killed(point, manifests, reference)), Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    // What is remembered last is saved together with something else at times.
-    let hits = hits.into_inner();
-    assert!(hits + 3 >= points.len(), "{hits} of {} were killed", points.len());
+fn a_person_who_applies_by_hand_runs_hooks_too() {
+    let bed = Setup::new("hookhand").without_environment().make();
+    let manifests = |version: &str| web(version) + &migration("m:1", &[]);
+    let apply = |version: &str| {
+        let (path, config) = bed.config("{name: web, path: web}", "rollout: {timeout: 30s}");
+        bed.repo.write(&path, config.as_bytes());
+        bed.repo.write("web/all.yaml", manifests(version).as_bytes());
+        bed.fairlead_here(&["apply", "--env", &bed.name, "-n", &bed.name]).ok();
+    };
+    apply("1");
+    let first = uid(&jobs_of(&bed, "migrate")[0]);
+    apply("1");
+    apply("2");
+    assert_eq!(jobs_of(&bed, "migrate").iter().map(uid).collect::<Vec<_>>(), [first]);
+    assert_eq!(image(&bed), "registry.example/web:2");
 }
 
 #[test]

@@ -44,6 +44,7 @@ pub struct Hooked {
 /// A hook in a rollout.
 pub(super) struct Placed {
     hook: Arc<Hook>,
+    moment: Moment,
     wave: usize,
 }
 
@@ -85,9 +86,9 @@ impl App {
     /// Gives each hook its place among the waves.
     pub(super) fn place_hooks(&self, wanted: &WantedApp, waves: &[WaveOrder]) -> Vec<Placed> {
         let main = waves.iter().position(|order| order.stage == Stage::Main).unwrap_or(waves.len());
-        let place = |(moment, hook)| match moment {
-            Moment::Before => Placed { hook, wave: main },
-            Moment::After | Moment::Verify => Placed { hook, wave: usize::MAX },
+        let place = |(moment, hook)| {
+            let wave = if moment == Moment::Before { main } else { usize::MAX };
+            Placed { hook, moment, wave }
         };
         self.hooks_of(wanted).into_iter().map(place).collect()
     }
@@ -323,7 +324,9 @@ impl App {
     /// What hooks of the rollout that fails have done, which no machine takes back.
     pub(super) fn hooks_that_stay(&self) -> String {
         let placed = self.rollout.iter().flat_map(|rollout| &rollout.hooks);
-        let stay = placed.filter(|placed| !placed.hook.reversible && self.is_done(&placed.hook));
+        let stay = placed.filter(|placed| {
+            placed.moment != Moment::Verify && !placed.hook.reversible && self.is_done(&placed.hook)
+        });
         let names: Vec<String> = stay.map(|placed| placed.hook.job.key.to_string()).collect();
         match names.as_slice() {
             [] => String::new(),
