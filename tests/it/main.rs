@@ -5,11 +5,14 @@
 mod adopt;
 mod authority;
 mod bed;
+mod charts;
 mod cli;
 mod drift;
 mod epoch;
 mod faults;
 mod gates;
+mod helm;
+mod helm_overlay;
 mod input;
 mod kill;
 mod matrix;
