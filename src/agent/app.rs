@@ -7,6 +7,7 @@ mod look;
 mod rolling;
 mod sight;
 mod status;
+mod together;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Span};
+use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
 use crate::cluster::{Before, Index, WaveOutcome};
 use crate::health::Status;
 use crate::health::pods::Thresholds;
@@ -27,6 +28,7 @@ use adoption::Adoption;
 use back::Back;
 use rolling::Rollout;
 use sight::Sight;
+pub use together::{go_together, hear};
 
 /// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -61,6 +63,9 @@ pub struct App {
     last_good: Option<Arc<WantedApp>>,
     /// Its digest, which is known after a restart too.
     known_good: Option<Digest>,
+    /// What it ran when every app was well, which is known where all go back together.
+    with_all: Option<Digest>,
+    scope: Scope,
     /// Whether a rollout that fails is taken back.
     restores: bool,
     /// What failed, and the way back from it.
@@ -114,7 +119,9 @@ pub enum Decision {
         stop: CancellationToken,
     },
     /// Read what ran when all was well.
-    Recall,
+    Recall {
+        digest: Digest,
+    },
     /// Look at the pods of what a gate waits for.
     Look {
         digest: Digest,
@@ -159,6 +166,8 @@ impl App {
             in_sync: HashMap::new(),
             last_good: None,
             known_good: None,
+            with_all: None,
+            scope: Scope::App,
             restores: false,
             back: None,
             retry: None,
@@ -176,6 +185,7 @@ impl App {
         let signed = |span: Span| SignedDuration::try_from(span.duration()).unwrap_or(SignedDuration::MAX);
         (self.timeout, self.settle) = (signed(rollout.timeout), signed(rollout.settle));
         self.restarts = rollout.restarts.into();
+        self.scope = rollout.scope;
         self.restores = rollout.on_failure == OnFailure::Restore;
         match desired {
             Ok(wanted) => {
@@ -285,8 +295,9 @@ impl App {
         let wanted = match &self.back {
             None => self.wanted.clone(),
             Some(back) if back.is_unread() => {
+                let digest = back.memory.good.clone();
                 self.begin(AppPhase::Restoring);
-                return Decision::Recall;
+                return Decision::Recall { digest };
             }
             Some(back) => back.target(),
         };

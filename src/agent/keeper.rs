@@ -3,7 +3,7 @@
 //! What is saved is one value, replaced as a whole: changes are made to the newest, pieces are written before the
 //! document that names them, and dropped after the last one that did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -154,10 +154,8 @@ impl Keeper {
     }
 
     fn users(&self, memory: &Memory, piece: &Digest) -> String {
-        let uses = |good: &Option<Good>| {
-            good.as_ref().is_some_and(|good| good.pieces.names().any(|name| name == piece))
-        };
-        let apps = memory.apps.iter().filter(|(_, app)| uses(&app.last_good) || uses(&app.previous));
+        let uses = |good: &Good| good.pieces.names().any(|name| name == piece);
+        let apps = memory.apps.iter().filter(|(_, app)| app.goods().any(uses));
         let names: Vec<&str> = apps.map(|(name, _)| name.as_str()).collect();
         format!("what {} ran when all was well", names.join(", "))
     }
@@ -291,10 +289,34 @@ impl Keeper {
         .await
     }
 
+    /// Saves that every app is well at this moment, with these digests.
+    pub async fn all_good(&self, apps: &BTreeMap<AppName, Digest>) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |memory| {
+            for (name, digest) in apps {
+                if let Some(app) = memory.apps.get_mut(name)
+                    && let Some(good) = app.last_good.clone().filter(|good| good.digest == *digest)
+                {
+                    app.with_all = Some(good);
+                }
+            }
+        })
+        .await
+    }
+
     /// What an app ran when it last passed all its gates.
     pub async fn last_good(&self, app: &AppName) -> Result<Option<Stored>, KeeperError> {
         let memory = self.memory();
-        let Some(good) = memory.apps.get(app).and_then(|app| app.last_good.as_ref()) else { return Ok(None) };
+        match memory.apps.get(app).and_then(|app| app.last_good.as_ref()) {
+            Some(good) => self.stored(app, &good.digest).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What an app ran once, if that is stored.
+    pub async fn stored(&self, app: &AppName, digest: &Digest) -> Result<Option<Stored>, KeeperError> {
+        let memory = self.memory();
+        let good = memory.apps.get(app).and_then(|app| app.goods().find(|good| good.digest == *digest));
+        let Some(good) = good else { return Ok(None) };
         let stored = self.fetch(&good.pieces).await?;
         let read = stored.and_then(|stored| read_good(app, &good.digest, &good.pieces, &stored));
         match read {
