@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::adopt::{Tokens, agreed, consent, say_how};
 use super::app::News;
+use super::charts::Charts;
 use super::desired::{Desire, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::foreign::refuse_foreign;
@@ -16,6 +17,7 @@ use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
     Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
 };
+use crate::helm::Helm;
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{
     Answer, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with,
@@ -26,6 +28,9 @@ use crate::report::{AppPlan, HookReport, PlanReport};
 /// A cluster, an environment and a tree.
 pub struct Once {
     pub session: Session,
+    helm: Helm,
+    /// Of the server.
+    version: String,
     pub environments: Environments,
     pub scope: Scope,
     pub identity: Option<Identity>,
@@ -55,10 +60,18 @@ pub struct Progress {
 }
 
 impl Once {
-    pub async fn open(cluster: Cluster, scope: Scope, identity: Option<Identity>) -> Result<Self, CallError> {
+    pub async fn open(
+        cluster: Cluster,
+        scope: Scope,
+        identity: Option<Identity>,
+        helm: Helm,
+    ) -> Result<Self, CallError> {
         let environments = Environments::new(&cluster, "fairlead-cli");
+        let session = Session::open(cluster).await?;
         Ok(Self {
-            session: Session::open(cluster).await?,
+            version: session.version().await?,
+            session,
+            helm,
             environments,
             scope,
             identity,
@@ -69,8 +82,9 @@ impl Once {
     }
 
     fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
-        let mut memo = Memo::default();
-        Ok(desire(tree, &self.scope, &self.session.kinds(), &mut memo, &render::Limits::default())?)
+        let (mut memo, kinds, limits) = (Memo::default(), self.session.kinds(), render::Limits::default());
+        let charts = Charts::of(&self.helm, &self.version, &kinds);
+        Ok(desire(tree, &self.scope, &kinds, &mut memo, &limits, &charts)?)
     }
 
     fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {

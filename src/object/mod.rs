@@ -4,6 +4,7 @@
 //! [`Manifest`] is one validated object with its [`Origin`]; a [`Problem`] is something wrong with input, with its
 //! place. Every kind of name has its own type, so that an app is never passed where an environment is wanted.
 
+mod chart;
 mod digest;
 mod kinds;
 mod live;
@@ -13,6 +14,7 @@ mod name;
 mod problem;
 mod tree;
 
+pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
 pub use digest::{Digest, Hash};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{

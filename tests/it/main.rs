@@ -5,12 +5,15 @@
 mod adopt;
 mod authority;
 mod bed;
+mod charts;
 mod cli;
 mod config;
 mod drift;
 mod epoch;
 mod faults;
 mod gates;
+mod helm;
+mod helm_overlay;
 mod hooks;
 mod input;
 mod kill;
