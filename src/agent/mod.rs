@@ -12,6 +12,7 @@ mod environment;
 mod explain;
 mod foreign;
 mod heartbeat;
+mod hooks;
 mod inventory;
 mod keeper;
 mod look;
