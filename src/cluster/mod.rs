@@ -14,6 +14,7 @@ mod environments;
 mod fence;
 mod hooks;
 mod index;
+mod judging;
 mod lease;
 mod prove;
 mod prune;

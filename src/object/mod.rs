@@ -16,7 +16,8 @@ mod tree;
 pub use digest::{Digest, Hash};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{
-    APPLIED, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, MANAGER, Owned, PRUNE, REPLACE, REVERSIBLE, WAVE,
+    APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, MANAGER, Owned, PRUNE, REPLACE, REVERSIBLE,
+    WAVE,
 };
 pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};

@@ -9,6 +9,7 @@
 mod adopt;
 mod check;
 mod diff;
+mod downtime;
 mod field_sets;
 mod fields;
 mod foreign;
@@ -17,6 +18,7 @@ mod inventory;
 mod needs;
 mod order;
 mod prune;
+mod readers;
 mod replace;
 mod replicas;
 mod wanted;
@@ -31,6 +33,7 @@ pub use check::{
     check, forcible,
 };
 pub use diff::{Change, Reason, compare, compare_owned};
+pub use downtime::{Downtime, DowntimeCause, Touched, downtime};
 pub use fields::{FieldChange, field_changes};
 pub use foreign::{other_owner, owned_elsewhere};
 pub use hooks::{Hook, Moment};

@@ -6,6 +6,7 @@ mod adopt;
 mod authority;
 mod bed;
 mod cli;
+mod config;
 mod drift;
 mod epoch;
 mod faults;
