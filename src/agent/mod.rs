@@ -13,6 +13,7 @@ mod environment;
 mod explain;
 mod foreign;
 mod heartbeat;
+mod hooks;
 mod inventory;
 mod keeper;
 mod look;

@@ -111,7 +111,7 @@ fn check(
                     findings.notes.extend(desired.notes.iter().cloned());
                     shapes(&desired, &own)?;
                     let (wanted, _) = want(desired, &scope, app, schema::builtin().kinds())?;
-                    plan::order(&wanted.objects).map(drop)
+                    plan::order(&wanted.objects, &wanted.needed).map(drop)
                 });
                 if let Err(problems) = judged {
                     found.extend(problems.into_vec());

@@ -12,6 +12,7 @@ use super::adopt::{Claimed, claim};
 use super::call::{Call, CallError, JSON, METADATA};
 use super::discovery::{Session, path};
 use super::refusal::{conflicts, refusal};
+use super::replace::prove_replacement;
 use crate::api::Identity;
 use crate::object::{Kinds, Live, MANAGER, ObjectKey};
 use crate::plan::{
@@ -184,7 +185,16 @@ async fn prove_step(
     };
     let reply = match reply {
         Ok(reply) => reply,
-        Err(error) => return Answer::Refused(refusal(&error, wanted)).into(),
+        Err(error) => {
+            let refused = refusal(&error, wanted);
+            return match refused.kind {
+                RefusalKind::Immutable => {
+                    let answer = prove_replacement(session, &path, step, terms.identity, refused).await;
+                    Proven { answer, before, after: None }
+                }
+                _ => Answer::Refused(refused).into(),
+            };
+        }
     };
     let after = match reply.json() {
         Ok(after) => after,
@@ -207,6 +217,7 @@ async fn prove_step(
         exists: step.action == Action::Create && reply.status == StatusCode::OK,
         force,
         adopt: None,
+        replace: None,
         warnings: reply.warnings,
     };
     let after = (terms.detail == Detail::Objects).then_some(after);
@@ -246,12 +257,12 @@ async fn proof_body(session: &Session, path: &str, step: &Step) -> Result<Bytes,
 /// The bytes of a step: bound to the object that was planned for, where there was one.
 pub fn body(step: &Step) -> Bytes {
     match &step.action {
-        _ if withholds(step) => {
+        _ if withholds(step) || step.rolls() => {
             let uid = match &step.action {
                 Action::Create => None,
                 Action::Update { uid } => Some(&**uid),
             };
-            step.wanted.body_without_replicas(uid, None).into()
+            step.wanted.body_but(withholds(step), step.rolls(), uid, None).into()
         }
         Action::Create => Bytes::from(step.wanted.body()),
         Action::Update { uid } => step.wanted.body_for(uid).into(),
@@ -260,9 +271,9 @@ pub fn body(step: &Step) -> Bytes {
 
 /// The same, bound to one version of the object.
 pub fn body_for(step: &Step, uid: &str, version: &str) -> Bytes {
-    match withholds(step) {
-        true => step.wanted.body_without_replicas(Some(uid), Some(version)).into(),
-        false => step.wanted.body_for_version(uid, version).into(),
+    match (withholds(step), step.rolls()) {
+        (false, false) => step.wanted.body_for_version(uid, version).into(),
+        (withholds, rolls) => step.wanted.body_but(withholds, rolls, Some(uid), Some(version)).into(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! to stop a rollout before its time is up is decided by [`known_failure`], by thresholds: an app that crashes twice
 //! while its database starts, and then runs, is not a failure.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -70,11 +71,13 @@ pub struct Thresholds {
     /// Restarts of one container. Two are an app that waits for its database; with the kubelet's back-off of 10, 20,
     /// 40 seconds the fourth comes after more than a minute.
     pub restarts: i64,
+    /// A run that ended before this is no failure of what is looked at now: a pod may have a long past.
+    pub since: Option<Timestamp>,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { restarts: 4 }
+        Self { restarts: 4, since: None }
     }
 }
 
@@ -103,11 +106,38 @@ pub fn known_failure<'a>(
     limits: Thresholds,
 ) -> Option<PodProblem> {
     explain(pods).into_iter().find(|problem| match problem.cause {
-        Cause::CrashLoop | Cause::Crashed => problem.restarts >= limits.restarts,
+        Cause::CrashLoop | Cause::Crashed => {
+            let ended = problem.previous_exit.as_ref().and_then(|exit| exit.at.parse::<Timestamp>().ok());
+            // Servers tell whole seconds.
+            let before =
+                limits.since.zip(ended).is_some_and(|(since, ended)| ended.as_second() < since.as_second());
+            problem.restarts >= limits.restarts && !before
+        }
         // `ErrImagePull` is the first try; the kubelet says one of these when it has tried again or need not try.
         Cause::ImagePull => problem.reason != "ErrImagePull",
         _ => false,
     })
+}
+
+/// The image that cannot be had, where none of these pods ever started anything: whoever ends them ends no work.
+pub fn never_ran(pods: &[Value]) -> Option<PodProblem> {
+    let statuses = |pod: &Value| -> Vec<Value> {
+        let lists = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
+        lists.iter().flat_map(|list| pod["status"][*list].as_array().cloned().unwrap_or_default()).collect()
+    };
+    let has_run = |status: &Value| {
+        count(&status["restartCount"]) > 0
+            || ["running", "terminated"].iter().any(|state| status["state"].get(*state).is_some())
+            || !is_empty(&status["lastState"])
+    };
+    let untouched = |pod: &Value| {
+        let statuses = statuses(pod);
+        !statuses.is_empty() && !statuses.iter().any(has_run)
+    };
+    if !pods.iter().all(untouched) {
+        return None;
+    }
+    known_failure(pods, Thresholds::default()).filter(|problem| problem.cause == Cause::ImagePull)
 }
 
 /// Of these pods, those that run the newest template of their workload: of a Deployment, those of the ReplicaSet that

@@ -17,6 +17,10 @@ pub const APPLIED: &str = "fairlead.dev/applied";
 /// What a person says about deleting an object: `never`, or `allowed` for kinds that are otherwise never deleted.
 pub const PRUNE: &str = "fairlead.dev/prune";
 
+/// On a workload: the digest of the configuration that its pods were started with. In its pod template: the same, once it
+/// changed. See `plan::readers`.
+pub const CONFIG: &str = "fairlead.dev/config";
+
 /// Orders an object among those of its stage, when it is written and when it is deleted.
 pub const WAVE: &str = "fairlead.dev/wave";
 
@@ -39,6 +43,22 @@ impl Owned {
     }
 }
 
+/// On a Job in git: that it runs once on the way, and when: `before`, `after`, `verify`; `never` where it does not run at
+/// all. The label of the same name, on the Job that was made of it, bears the hook's name.
+pub const HOOK: &str = "fairlead.dev/hook";
+
+/// On a hook: `false` where a newer commit waits for its end.
+pub const INTERRUPTIBLE: &str = "fairlead.dev/interruptible";
+
+/// On an object that is not put back when a rollout fails, because of its kind: that it may be.
+pub const REVERSIBLE: &str = "fairlead.dev/reversible";
+
+/// On the Job of a hook: the digest of what it does.
+pub const HOOK_IDENTITY: &str = "fairlead.dev/hook-identity";
+
+/// On an object in git: the uid of the one in the cluster that may be deleted for it, where a field cannot change.
+pub const REPLACE: &str = "fairlead.dev/replace";
+
 /// What is kept of an object in the cluster: enough to decide whether anything is to be done, not the object itself.
 ///
 /// Ten thousand whole objects would cost 100 MB; these cost a tenth. What a plan must show, it asks for.
@@ -59,6 +79,8 @@ pub struct Live {
     pub deleting: bool,
     /// What stands in its annotation [`PRUNE`].
     pub prune: Option<Box<str>>,
+    /// What stands in its annotation [`CONFIG`].
+    pub config: Option<Box<str>>,
     /// What stands in its annotation [`WAVE`]; 0 where nothing does.
     pub wave: i32,
     /// What tools that deploy whole manifests hold of it, too.
@@ -97,6 +119,7 @@ impl Live {
             controller: controller.map(|owner| format!("{} {}", owner.kind, owner.name).into()),
             deleting: meta.deletion_timestamp.is_some(),
             prune: annotation(PRUNE).map(Into::into),
+            config: annotation(CONFIG).map(Into::into),
             wave: annotation(WAVE).and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
             held: held.map(Box::new),
             autoscaled,

@@ -6,9 +6,11 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::hooks::{Hook, Hooks, is_hook};
+use super::readers::{self, Configs, child, encode_string_data};
 use super::replicas::GitReplicas;
 use crate::object::{
-    APPLIED, AppName, Desired, Digest, EnvironmentName, Gvk, Hash, Kinds, Manifest, ObjectKey, Place,
+    APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hash, Kinds, Manifest, ObjectKey, Place,
     Problem, Problems, Scope,
 };
 
@@ -28,6 +30,8 @@ pub struct Wanted {
     pub depends_on: Vec<ObjectKey>,
     /// Whether git says how many replicas it has.
     pub replicas: GitReplicas,
+    /// The digest of what its pods read of the app's configuration, where they read any.
+    pub config: Option<Box<str>>,
     body: Body,
 }
 
@@ -77,7 +81,9 @@ impl Wanted {
             Some(_) => GitReplicas::Said,
             None => GitReplicas::Absent,
         };
-        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, body: Body::new(&write_body(body)) })
+        let config = body["metadata"]["annotations"][CONFIG].as_str().map(Into::into);
+        let body = Body::new(&write_body(body));
+        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, config, body })
     }
 
     /// The JSON that is sent where the object is not there yet.
@@ -109,11 +115,21 @@ impl Wanted {
         body
     }
 
-    /// The same without the replicas, which somebody else sets.
-    pub fn body_without_replicas(&self, uid: Option<&str>, version: Option<&str>) -> Vec<u8> {
+    /// The same without the replicas, where somebody else sets them, and with the digest of the configuration in the pod
+    /// template, where it belongs there.
+    pub fn body_but(
+        &self,
+        withholds: bool,
+        rolls: bool,
+        uid: Option<&str>,
+        version: Option<&str>,
+    ) -> Vec<u8> {
         let mut value = self.value();
-        if let Some(Value::Object(spec)) = value.get_mut("spec") {
+        if withholds && let Some(Value::Object(spec)) = value.get_mut("spec") {
             spec.remove("replicas");
+        }
+        if rolls && let Some(config) = &self.config {
+            readers::put(&mut value, config);
         }
         for (name, bound) in [("uid", uid), ("resourceVersion", version)] {
             if let Some(bound) = bound {
@@ -134,6 +150,12 @@ pub struct WantedApp {
     pub app: AppName,
     pub digest: Digest,
     pub objects: Vec<Arc<Wanted>>,
+    /// What runs once on the way, and is no object to keep.
+    pub hooks: Vec<Arc<Hook>>,
+    /// What hooks read, or stand on: it is written before they run.
+    pub needed: BTreeSet<ObjectKey>,
+    /// What is not made at all, and why.
+    pub left: Vec<String>,
 }
 
 /// What an app's objects were made with, so that some of them can be made anew alone.
@@ -149,9 +171,20 @@ pub struct Basis {
 struct Around {
     scaled: BTreeSet<(String, String, String)>,
     own_scopes: BTreeMap<(Box<str>, Box<str>), Scope>,
+    configs: Configs,
 }
 
 impl WantedApp {
+    /// Objects alone, as they were stored: what is put back has no hooks.
+    pub fn of_objects(app: AppName, digest: Digest, objects: Vec<Arc<Wanted>>) -> Self {
+        Self { app, digest, objects, hooks: Vec::new(), needed: BTreeSet::new(), left: Vec::new() }
+    }
+
+    /// Its objects, and the Jobs of its hooks.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Wanted>> {
+        self.objects.iter().chain(self.hooks.iter().map(|hook| &hook.job))
+    }
+
     /// The same, with what did not change shared with an older one: a commit that changes one object of ten thousand
     /// costs the memory of one.
     #[must_use]
@@ -197,11 +230,16 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
     let around = Around {
         scaled: scaled_by_autoscalers(&desired.objects),
         own_scopes: scopes_of_own_crds(&desired.objects),
+        configs: Configs::of(&desired.objects, stamp.default_namespace),
     };
     let (digest, contents) = (desired.digest().clone(), desired.contents().to_vec());
+    let mut hooks = Hooks::default();
     for manifest in desired.objects {
-        match stamp_one(&manifest, &desired.app, stamp, kinds, &around) {
-            Ok(wanted) => {
+        let stamped = stamp_one(&manifest, &desired.app, stamp, kinds, &around);
+        let stamped = stamped.and_then(|wanted| hooks.take(&manifest, wanted, &digest));
+        match stamped {
+            Ok(None) => {}
+            Ok(Some(wanted)) => {
                 if let Some(first) = seen.insert(wanted.key.clone(), wanted.place.clone()) {
                     let message = format!("{} is written twice; the first is at {first}", wanted.key);
                     problems.push(Problem::at(wanted.place.clone(), message));
@@ -213,7 +251,9 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
     }
     Problems::check(problems)?;
     // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
-    Ok((WantedApp { app: desired.app, digest, objects }, Basis { contents, around: Arc::new(around) }))
+    let (hooks, needed, left) = hooks.finish(&objects)?;
+    let app = WantedApp { app: desired.app, digest, objects, hooks, needed, left };
+    Ok((app, Basis { contents, around: Arc::new(around) }))
 }
 
 /// The same app with some objects rendered anew, each at its place: the whole, and those alone. `None` where more would
@@ -225,10 +265,16 @@ pub fn restamp(
     stamp: &Stamp,
     kinds: &Kinds,
 ) -> Option<(WantedApp, WantedApp)> {
+    if !old.hooks.is_empty() || !old.left.is_empty() || !old.needed.is_empty() {
+        return None; // Their places are not those of the objects.
+    }
     let mut all = old.clone();
     let mut only = Vec::with_capacity(changed.len());
     for (at, manifest) in changed {
-        if scales(&manifest) || defines(&manifest) {
+        if scales(&manifest) || defines(&manifest) || is_hook(&manifest) {
+            return None;
+        }
+        if !basis.around.configs.suffice(&manifest, stamp.default_namespace) {
             return None;
         }
         let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &basis.around).ok()?);
@@ -240,7 +286,7 @@ pub fn restamp(
         only.push(wanted);
     }
     all.digest = Hash::digest_of_all(&basis.contents);
-    let only = WantedApp { app: all.app.clone(), digest: all.digest.clone(), objects: only };
+    let only = WantedApp::of_objects(all.app.clone(), all.digest.clone(), only);
     Some((all, only))
 }
 
@@ -257,6 +303,8 @@ fn stamp_one(
     let place = || manifest.origin.place.clone();
     let mut value = manifest.value();
     strip_nulls(&mut value);
+    let config = around.configs.digest(manifest, &value, stamp.default_namespace);
+    let config = config.map_err(|message| Problem::at(place(), message))?;
     let root = value.as_object_mut().expect("a manifest is a map");
     root.remove("status");
     if &*manifest.gvk().kind == "Secret" && manifest.gvk().group.is_empty() {
@@ -299,6 +347,10 @@ fn stamp_one(
     labels.insert(stamp.part_of_label.into(), part_of.into());
     let annotations = child(metadata, "annotations");
     annotations.remove(APPLIED);
+    annotations.remove(CONFIG);
+    if let Some(config) = &config {
+        annotations.insert(CONFIG.into(), (**config).into());
+    }
     let wave = match annotations.get(stamp.wave_annotation) {
         None => 0,
         Some(Value::String(text)) => text.trim().parse::<i32>().map_err(|_| {
@@ -321,7 +373,8 @@ fn stamp_one(
     let digest = Digest::of_json(&value);
     value["metadata"]["annotations"][APPLIED] = json!(digest.as_str());
     let body = Body::new(&write_body(value));
-    Ok(Wanted { key, gvk: manifest.gvk().clone(), place: place(), digest, wave, depends_on, replicas, body })
+    let gvk = manifest.gvk().clone();
+    Ok(Wanted { key, gvk, place: place(), digest, wave, depends_on, replicas, config, body })
 }
 
 /// Whether git says how many replicas an object has. What an autoscaler of the same app sets is taken out.
@@ -358,14 +411,6 @@ fn write_body(mut value: Value) -> Vec<u8> {
     body
 }
 
-fn child<'a>(map: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
-    let value = map.entry(name).or_insert_with(|| json!({}));
-    if !value.is_object() {
-        *value = json!({});
-    }
-    value.as_object_mut().expect("it was just made a map")
-}
-
 /// A null says nothing to server-side apply, and a field that nobody owns would look like drift for ever.
 fn strip_nulls(value: &mut Value) {
     match value {
@@ -375,21 +420,6 @@ fn strip_nulls(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(strip_nulls),
         _ => {}
-    }
-}
-
-/// The server turns `stringData` into `data` and owns neither by the name it was sent: so it is sent as `data`.
-fn encode_string_data(root: &mut Map<String, Value>) {
-    let Some(Value::Object(plain)) = root.remove("stringData") else {
-        return;
-    };
-    let data = child(root, "data");
-    for (key, value) in plain {
-        if let Value::String(text) = value {
-            data.insert(key, base64::engine::general_purpose::STANDARD.encode(text).into());
-        } else {
-            data.insert(key, value);
-        }
     }
 }
 
@@ -450,125 +480,4 @@ fn parse_depends_on(text: &str) -> Result<Vec<ObjectKey>, String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::object::{KindInfo, Origin, TreePath};
-
-    pub fn kinds() -> Kinds {
-        let mut kinds = Kinds::default();
-        for (group, kind, scope) in [
-            ("", "ConfigMap", Scope::Namespaced),
-            ("", "Secret", Scope::Namespaced),
-            ("", "Namespace", Scope::Cluster),
-            ("", "Service", Scope::Namespaced),
-            ("apps", "Deployment", Scope::Namespaced),
-            ("autoscaling", "HorizontalPodAutoscaler", Scope::Namespaced),
-        ] {
-            let info = KindInfo { plural: kind.to_lowercase() + "s", scope, versions: vec!["v1".into()] };
-            kinds.insert(group, kind, info);
-        }
-        kinds
-    }
-
-    pub fn manifest(value: Value) -> Manifest {
-        let place = Place::at(TreePath::new("base/all.yaml").unwrap(), 1, 1);
-        Manifest::new(&value, Origin::new(place)).unwrap()
-    }
-
-    pub fn wanted(objects: Vec<Value>) -> Result<WantedApp, Problems> {
-        let app = AppName::new("web").unwrap();
-        let environment = EnvironmentName::new("dev").unwrap();
-        let desired = Desired::new(app, objects.into_iter().map(manifest).collect(), Vec::new());
-        let marks = Stamp {
-            environment: &environment,
-            environment_label: "fairlead.dev/environment",
-            app_label: "fairlead.dev/app",
-            part_of_label: "applyset.kubernetes.io/part-of",
-            wave_annotation: "fairlead.dev/wave",
-            depends_on_annotation: "config.kubernetes.io/depends-on",
-            default_namespace: Some("web"),
-        };
-        stamp(desired, &marks, &kinds()).map(|(app, _)| app)
-    }
-
-    pub fn object(api_version: &str, kind: &str, name: &str) -> Value {
-        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}})
-    }
-
-    #[test]
-    fn a_namespaced_object_goes_where_the_environment_is() {
-        let app = wanted(vec![object("v1", "ConfigMap", "a"), object("v1", "Namespace", "web")]).unwrap();
-        assert_eq!(app.objects[0].key.to_string(), "ConfigMap web/a");
-        assert_eq!(app.objects[1].key.to_string(), "Namespace web");
-    }
-
-    #[test]
-    fn a_uid_binds_the_body_to_one_object() {
-        let app = wanted(vec![object("v1", "ConfigMap", "a")]).unwrap();
-        let bound: Value = serde_json::from_slice(&app.objects[0].body_for("u-1")).unwrap();
-        assert_eq!(bound["metadata"]["uid"], "u-1");
-        let versioned: Value = serde_json::from_slice(&app.objects[0].body_for_version("u-1", "42")).unwrap();
-        assert_eq!(versioned["metadata"]["resourceVersion"], "42");
-        assert_eq!(versioned["metadata"]["uid"], "u-1");
-        let mut unbound = bound;
-        unbound["metadata"].as_object_mut().unwrap().remove("uid");
-        assert_eq!(unbound, app.objects[0].value());
-    }
-
-    #[test]
-    fn a_secret_is_sent_as_data() {
-        let mut secret = object("v1", "Secret", "s");
-        secret["stringData"] = json!({"a": "b"});
-        let app = wanted(vec![secret]).unwrap();
-        let value = app.objects[0].value();
-        assert_eq!(value["data"]["a"], "Yg==");
-        assert!(value.get("stringData").is_none());
-    }
-
-    #[test]
-    fn what_an_autoscaler_scales_has_no_replicas_of_ours() {
-        let mut deployment = object("apps/v1", "Deployment", "web");
-        deployment["spec"] = json!({"replicas": 2});
-        let mut hpa = object("autoscaling/v2", "HorizontalPodAutoscaler", "web");
-        hpa["spec"] =
-            json!({"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}});
-        let app = wanted(vec![deployment.clone(), hpa]).unwrap();
-        assert!(app.objects[0].value()["spec"].get("replicas").is_none());
-        let app = wanted(vec![deployment]).unwrap();
-        assert_eq!(app.objects[0].value()["spec"]["replicas"], 2);
-    }
-
-    #[test]
-    fn an_object_written_twice_names_both_places() {
-        let problems =
-            wanted(vec![object("v1", "ConfigMap", "a"), object("v1", "ConfigMap", "a")]).unwrap_err();
-        assert_eq!(
-            problems.to_string(),
-            "base/all.yaml:1: ConfigMap web/a is written twice; the first is at base/all.yaml:1"
-        );
-    }
-
-    #[test]
-    fn a_wave_that_is_not_a_number_is_refused() {
-        let mut object = object("v1", "ConfigMap", "a");
-        object["metadata"]["annotations"] = json!({"fairlead.dev/wave": "soon"});
-        assert!(wanted(vec![object]).unwrap_err().to_string().contains("not a whole number"));
-    }
-
-    #[test]
-    fn what_did_not_change_is_shared_with_what_was_before() {
-        let old = wanted(vec![object("v1", "ConfigMap", "a"), object("v1", "ConfigMap", "b")]).unwrap();
-        let mut changed = object("v1", "ConfigMap", "b");
-        changed["data"] = json!({"x": "y"});
-        let new = wanted(vec![object("v1", "ConfigMap", "a"), changed]).unwrap().sharing(&old);
-        assert!(Arc::ptr_eq(&new.objects[0], &old.objects[0]));
-        assert_ne!(new.objects[1].digest, old.objects[1].digest, "a change is never shared away");
-    }
-
-    #[test]
-    fn the_id_is_that_of_the_applyset_specification() {
-        // kubectl's own: the hash of "<name>.<namespace>.<kind>.<group>", with an empty namespace for a cluster's object.
-        let id = applyset_id("production", "Environment", "fairlead.dev");
-        assert!(id.starts_with("applyset-") && id.ends_with("-v1") && id.len() == 9 + 43 + 3, "{id}");
-    }
-}
+pub(super) mod tests;

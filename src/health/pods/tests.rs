@@ -41,8 +41,12 @@ fn an_app_that_crashes_twice_and_then_runs_is_not_a_failure() {
 fn a_crash_loop_is_a_known_failure_at_the_threshold() {
     assert_eq!(known(&[crashing("a", 3)]), None);
     assert_eq!(known(&[crashing("a", 4)]).as_deref(), Some("CrashLoopBackOff"));
-    let patient = Thresholds { restarts: 9 };
+    let patient = Thresholds { restarts: 9, since: None };
     assert_eq!(known_failure([&crashing("a", 8)], patient), None);
+    // Its last run ended at midnight.
+    let since = |time: &str| Thresholds { since: Some(time.parse().unwrap()), ..Thresholds::default() };
+    assert_eq!(known_failure([&crashing("a", 4)], since("2026-01-01T00:01:00Z")), None);
+    assert!(known_failure([&crashing("a", 4)], since("2026-01-01T00:00:00.9Z")).is_some());
 }
 
 #[test]
@@ -113,4 +117,25 @@ fn only_the_newest_template_is_blamed() {
     assert!(newest(&deployment, &[], &pods).is_empty());
     let stateful = json!({"kind": "StatefulSet", "status": {"updateRevision": "new"}});
     assert_eq!(newest(&stateful, &[], &pods), [&pods[1]]);
+}
+
+#[test]
+fn only_what_never_started_anything_may_be_ended() {
+    let waits = |reason: &str, restarts: i64| {
+        let state = json!({"waiting": {"reason": reason, "message": "no such image"}});
+        pod("a", json!({"name": "web", "restartCount": restarts, "state": state, "lastState": {}}))
+    };
+    let found = never_ran(&[waits("ImagePullBackOff", 0)]).unwrap();
+    assert_eq!((found.cause, found.reason.as_str()), (Cause::ImagePull, "ImagePullBackOff"));
+    // The first try, and what a Secret that comes later would mend.
+    assert_eq!(never_ran(&[waits("ErrImagePull", 0)]), None);
+    assert_eq!(never_ran(&[waits("CreateContainerConfigError", 0)]), None);
+    assert_eq!(never_ran(&[]), None);
+    // One that ran before, one that ran beside it, an init container that did its work.
+    assert_eq!(never_ran(&[waits("ImagePullBackOff", 1)]), None);
+    assert_eq!(never_ran(&[waits("ImagePullBackOff", 0), crashing("b", 1)]), None);
+    let mut prepared = waits("ImagePullBackOff", 0);
+    prepared["status"]["initContainerStatuses"] =
+        json!([{"name": "init", "restartCount": 0, "state": {"terminated": {"exitCode": 0}}}]);
+    assert_eq!(never_ran(&[prepared]), None);
 }
