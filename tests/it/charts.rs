@@ -225,3 +225,37 @@ fn with_several_namespaces_a_chart_must_be_told_its_own() {
         bed.name.as_str()
     );
 }
+
+#[test]
+fn a_hook_of_a_chart_runs_before_what_it_is_for() {
+    let bed = Bed::new("charthook");
+    let _agent = bed.agent();
+    let hook = "apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ .Release.Name }}-migrate
+  annotations: {helm.sh/hook: 'pre-install,pre-upgrade', helm.sh/hook-weight: '-1'}
+spec:
+  backoffLimit: 0
+  template:
+    spec:
+      restartPolicy: Never
+      containers: [{name: main, image: {{ .Values.value | quote }}}]
+";
+    bed.repo.write("charts/web/templates/migrate.yaml", hook.as_bytes());
+    bed.repo.write(
+        "charts/web/templates/leave.yaml",
+        hook.replace("pre-install,pre-upgrade", "pre-delete").replace("-migrate", "-leave").as_bytes(),
+    );
+    let revision = commit(&bed, TEMPLATE, "value: one\n");
+    bed.wait_ready(&revision);
+    assert_eq!(value(&bed, "web-settings").as_deref(), Some("one"));
+    let path = format!("/apis/batch/v1/namespaces/{}/jobs", bed.name);
+    let jobs = bed.api().get(&path).unwrap_or_default()["items"].as_array().cloned().unwrap_or_default();
+    let hooks: Vec<_> = jobs.iter().map(|job| &job["metadata"]["labels"]["fairlead.dev/hook"]).collect();
+    assert_eq!(hooks, [&json!("web-migrate")], "it ran, and what is for a deletion did not: {jobs:#?}");
+    let (made, written) = (&jobs[0]["metadata"], bed.configmap("web-settings").expect("it was written"));
+    let time =
+        |metadata: &serde_json::Value| metadata["creationTimestamp"].as_str().unwrap_or_default().to_owned();
+    assert!(time(made) <= time(&written["metadata"]), "it ran first");
+}
