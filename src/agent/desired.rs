@@ -75,7 +75,7 @@ impl Scope {
         granted(wanted, &grant, kinds)
     }
 
-    fn namespace(&self) -> Option<&str> {
+    pub fn namespace(&self) -> Option<&str> {
         match &self.grants {
             Some(grants) => match grants.namespaces.as_slice() {
                 [only] => Some(only),

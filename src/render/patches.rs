@@ -300,7 +300,12 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
     }
     let (kind, name) = (object.kind().to_owned(), object.name().to_owned());
     json_patch::forget_writing(&mut object.node);
-    let applied = json_patch::apply(&mut object.node, operations);
+    let trace = &mut object.trace;
+    let applied = json_patch::apply(&mut object.node, operations, |node, place| {
+        if let Some(trace) = trace {
+            trace.note(node, "JSON patch", place);
+        }
+    });
     object.shared.clear();
     match applied {
         Ok(()) => {

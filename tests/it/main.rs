@@ -8,6 +8,7 @@ mod bed;
 mod cli;
 mod drift;
 mod epoch;
+mod explain;
 mod faults;
 mod gates;
 mod input;
