@@ -60,7 +60,8 @@ pub fn value(key: &ObjectKey, path: &str, value: &Value) -> Value {
 fn masked(value: &Value, all: bool) -> Value {
     match value {
         Value::Object(map) => {
-            let masked = |(key, value): (&String, &Value)| (key.clone(), masked(value, all || holds_a_copy(key)));
+            let masked =
+                |(key, value): (&String, &Value)| (key.clone(), masked(value, all || holds_a_copy(key)));
             Value::Object(map.iter().map(masked).collect())
         }
         Value::Array(items) => Value::Array(items.iter().map(|item| masked(item, all)).collect()),

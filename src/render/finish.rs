@@ -23,10 +23,7 @@ pub(crate) fn overlay(
 }
 
 /// The same, with what set each field.
-pub(crate) fn traced(
-    files: Files<'_>,
-    folder: &TreePath,
-) -> Result<Vec<(Manifest, Box<Trace>)>, Problems> {
+pub(crate) fn traced(files: Files<'_>, folder: &TreePath) -> Result<Vec<(Manifest, Box<Trace>)>, Problems> {
     let mut build = Build::new(files);
     build.traces = Some(Vec::new());
     let (manifests, _) = once(&mut build, folder)?;

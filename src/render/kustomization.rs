@@ -4,7 +4,9 @@ use super::cursor::{Cursor, Found};
 use super::entries::{
     all, blocks, build_metadata, charts, generator_options, labels, openapi, some_map, some_text, sort, texts,
 };
-pub(crate) use super::entries::{block, block_of, field_spec, generator, image, patch, replacement, replica, selector};
+pub(crate) use super::entries::{
+    block, block_of, field_spec, generator, image, patch, replacement, replica, selector,
+};
 use super::fields::FieldSpec;
 use super::replacement::Replacement;
 use super::selector::Selector;
