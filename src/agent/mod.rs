@@ -17,7 +17,7 @@ mod keeper;
 mod once;
 mod plan_prune;
 mod prune;
-mod reads;
+pub mod reads;
 mod removal;
 mod source;
 mod supervisor;

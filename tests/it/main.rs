@@ -25,5 +25,6 @@ mod rollout;
 mod schema;
 mod source;
 mod state;
+mod validate;
 mod watches;
 mod yaml;
