@@ -5,6 +5,8 @@
 
 #[path = "render_support/explained.rs"]
 mod explained;
+#[path = "render_support/merge.rs"]
+mod merge;
 #[path = "render_support/mod.rs"]
 mod support;
 
