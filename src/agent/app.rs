@@ -2,28 +2,33 @@
 
 mod adoption;
 mod back;
+mod course;
+mod look;
+mod rolling;
 mod sight;
 mod status;
+mod together;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec};
+use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
 use crate::cluster::{Before, Index, WaveOutcome};
+use crate::health::Status;
+use crate::health::pods::Thresholds;
 use crate::object::{AppName, Digest, ObjectKey, Problems};
-use crate::plan::{
-    CheckedPlan, CheckedStep, Consent, Lookup, Plan, Reason, RefusalKind, Refused, Wanted, WantedApp,
-    plan_with,
-};
-use crate::rollout::{self, Halt, Next, Observed, Purpose, State, Waiting, Wrote};
+use crate::plan::{CheckedPlan, Consent, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with};
+use crate::rollout::{Halt, Waiting, Wrote};
+use crate::state::Rolling;
 use adoption::Adoption;
 use back::Back;
+use rolling::Rollout;
 use sight::Sight;
-use status::{halt_message, some};
+pub use together::{go_together, hear};
 
 /// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -34,6 +39,9 @@ const WATCH_RETRY: SignedDuration = SignedDuration::from_secs(2);
 pub struct App {
     pub spec: AppSpec,
     timeout: SignedDuration,
+    settle: SignedDuration,
+    /// After so many restarts of a pod a gate waits no longer; 0 is never.
+    restarts: i64,
     wanted: Option<Arc<WantedApp>>,
     problems: Option<Problems>,
     rollout: Option<Rollout>,
@@ -55,23 +63,21 @@ pub struct App {
     last_good: Option<Arc<WantedApp>>,
     /// Its digest, which is known after a restart too.
     known_good: Option<Digest>,
+    /// What it ran when every app was well, which is known where all go back together.
+    with_all: Option<Digest>,
+    scope: Scope,
     /// Whether a rollout that fails is taken back.
     restores: bool,
     /// What failed, and the way back from it.
     back: Option<Back>,
     /// The last word of a person who wants to try again.
     retry: Option<String>,
+    /// A rollout that was broken off, by a restart or for a new plan.
+    rolling: Option<Rolling>,
     adoption: Adoption,
     /// What just passed all its gates, until someone remembers it.
     good: Option<Arc<WantedApp>>,
     news: Vec<News>,
-}
-
-struct Rollout {
-    state: State,
-    plan: Option<Arc<CheckedPlan>>,
-    waves: Vec<Vec<ObjectKey>>,
-    wrote: Option<Wrote>,
 }
 
 struct Refusals {
@@ -108,10 +114,20 @@ pub enum Decision {
     Write {
         plan: Arc<CheckedPlan>,
         wave: usize,
+        /// What is to be remembered of the rollout before this is written.
+        rolling: Option<Rolling>,
         stop: CancellationToken,
     },
     /// Read what ran when all was well.
-    Recall,
+    Recall {
+        digest: Digest,
+    },
+    /// Look at the pods of what a gate waits for.
+    Look {
+        digest: Digest,
+        wanted: Vec<Arc<Wanted>>,
+        limits: Thresholds,
+    },
     /// Look at the pods of what a gate halted on.
     Explain {
         wanted: Vec<Arc<Wanted>>,
@@ -132,6 +148,8 @@ impl App {
         Self {
             spec,
             timeout: SignedDuration::ZERO,
+            settle: SignedDuration::ZERO,
+            restarts: 0,
             wanted: None,
             problems: None,
             rollout: None,
@@ -148,9 +166,12 @@ impl App {
             in_sync: HashMap::new(),
             last_good: None,
             known_good: None,
+            with_all: None,
+            scope: Scope::App,
             restores: false,
             back: None,
             retry: None,
+            rolling: None,
             adoption: Adoption::default(),
             good: None,
             news: Vec::new(),
@@ -161,7 +182,10 @@ impl App {
     /// is stopped between two requests and the new one begins from what is live by then.
     pub fn set(&mut self, spec: AppSpec, desired: Result<Arc<WantedApp>, Problems>, rollout: &RolloutSpec) {
         self.spec = spec;
-        self.timeout = SignedDuration::try_from(rollout.timeout.duration()).unwrap_or(SignedDuration::MAX);
+        let signed = |span: Span| SignedDuration::try_from(span.duration()).unwrap_or(SignedDuration::MAX);
+        (self.timeout, self.settle) = (signed(rollout.timeout), signed(rollout.settle));
+        self.restarts = rollout.restarts.into();
+        self.scope = rollout.scope;
         self.restores = rollout.on_failure == OnFailure::Restore;
         match desired {
             Ok(wanted) => {
@@ -196,6 +220,8 @@ impl App {
             self.tell(false, "Preempted", "a newer commit takes over".to_owned());
         }
         (self.refused, self.halted, self.waiting, self.attempts) = (None, None, None, 0);
+        let target = self.target_digest().cloned();
+        self.rolling.take_if(|rolling| Some(&rolling.state.digest) != target.as_ref());
         self.in_sync.clear();
         self.forget_needed();
     }
@@ -269,8 +295,9 @@ impl App {
         let wanted = match &self.back {
             None => self.wanted.clone(),
             Some(back) if back.is_unread() => {
+                let digest = back.memory.good.clone();
                 self.begin(AppPhase::Restoring);
-                return Decision::Recall;
+                return Decision::Recall { digest };
             }
             Some(back) => back.target(),
         };
@@ -308,11 +335,7 @@ impl App {
             if self.effective.as_ref() == Some(&wanted.digest) && !going {
                 return rest;
             }
-            // All is as git says, and nobody remembers whether it is healthy: it was applied before we started.
-            let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
-            let state = State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
-            self.rollout = Some(Rollout { state, plan: None, waves: vec![keys], wrote: None });
-            return self.advance(world, &wanted);
+            return self.verify(&wanted, world);
         }
         if world.suspended {
             self.suspended = Some(format!("{} objects would change", found.count()));
@@ -333,69 +356,6 @@ impl App {
         let stop = CancellationToken::new();
         self.busy = Some(Busy { phase, stop: stop.clone() });
         stop
-    }
-
-    /// Goes one step on in the rollout.
-    fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
-        let may_go_back = self.may_go_back();
-        let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
-        let health = |key: &ObjectKey| world.index.health(key);
-        let observed = Observed {
-            waves: &rollout.waves,
-            health: &health,
-            wrote: rollout.wrote.take(),
-            timeout: self.timeout,
-            may_go_back,
-        };
-        let (state, next) = rollout::step(rollout.state.clone(), &observed, world.now);
-        rollout.state = state;
-        self.waiting = None;
-        match next {
-            Next::Apply { wave } => {
-                self.halted = None;
-                match rollout.plan.clone() {
-                    Some(plan) => {
-                        let stop = self.begin(AppPhase::Applying);
-                        Decision::Write { plan, wave, stop }
-                    }
-                    None => Decision::Rest { until: None }, // A verification has one wave and writes nothing.
-                }
-            }
-            Next::Wait { on, since, until } => {
-                self.waiting = Some((on, since, until));
-                Decision::Rest { until: Some(until) }
-            }
-            Next::Halt { why } => self.halt(why, wanted),
-            Next::GoBack { why } => match self.told_halt() {
-                Some(told) => {
-                    self.go_back(told);
-                    Decision::Rest { until: Some(world.now) }
-                }
-                None => self.halt(why, wanted),
-            },
-            Next::Done => {
-                let wrote = rollout.plan.as_ref().map_or(0, |plan| plan.steps().count());
-                (self.halted, self.rollout) = (None, None);
-                self.arrived(wanted, wrote);
-                Decision::Rest { until: Some(world.now) }
-            }
-        }
-    }
-
-    /// Notes why it does not go on, and has the pods asked for their last words.
-    fn halt(&mut self, why: Halt, wanted: &Arc<WantedApp>) -> Decision {
-        let first = self.halted.is_none();
-        let on = match &why {
-            Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
-            Halt::Refused { .. } => Vec::new(),
-        };
-        self.halted.get_or_insert((why, None));
-        if !first {
-            return Decision::Rest { until: None };
-        }
-        let find =
-            |waiting: &Waiting| wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
-        Decision::Explain { wanted: on.iter().filter_map(find).collect() }
     }
 
     /// Takes that all gates were passed.
@@ -440,19 +400,9 @@ impl App {
                     return; // All of it is settled, and the next look will see so.
                 }
                 self.announce(&plan);
-                let waves = plan
-                    .waves()
-                    .iter()
-                    .map(|wave| wave.steps().iter().map(|step| step.wanted().key.clone()).collect());
-                self.rollout = Some(Rollout {
-                    state: match self.purpose() {
-                        Purpose::Forward => State::start(digest.clone()),
-                        Purpose::Back => State::back(digest.clone()),
-                    },
-                    waves: waves.collect(),
-                    plan: Some(Arc::new(plan)),
-                    wrote: None,
-                });
+                let baseline = self.baseline(&plan, index);
+                let course = self.course(&plan, now);
+                self.rollout = Some(Rollout::new(course, Some(Arc::new(plan)), baseline));
             }
             Err(refused) => {
                 self.note_needed(&refused);
@@ -467,6 +417,16 @@ impl App {
                 self.refuse(digest, messages, refused.refusals.iter().all(|refusal| refusal.may_pass()), now);
             }
         }
+    }
+
+    /// What a rollout does not change and is well now: it has to be well afterwards too.
+    fn baseline(&self, plan: &CheckedPlan, index: &Index) -> Vec<ObjectKey> {
+        let changes: HashSet<&ObjectKey> = plan.steps().map(|step| &step.wanted().key).collect();
+        let Some(wanted) = self.back.as_ref().map_or(self.wanted.clone(), Back::target) else {
+            return Vec::new();
+        };
+        let others = wanted.objects.iter().map(|object| &object.key).filter(|key| !changes.contains(key));
+        others.filter(|key| index.health(key).status == Status::Healthy).cloned().collect()
     }
 
     /// Notes that nothing is written, why, and when it is tried again.
@@ -506,7 +466,7 @@ impl App {
             if !outcome.stopped {
                 rollout.wrote = Some(Wrote::All);
             } else {
-                self.rollout = None;
+                self.break_off();
             }
             return;
         }
@@ -516,7 +476,7 @@ impl App {
             matches!(kind, RefusalKind::Unreachable | RefusalKind::Conflict | RefusalKind::BeingDeleted)
         };
         if outcome.refused.iter().all(|refusal| passing(refusal.kind)) {
-            self.rollout = None;
+            self.break_off();
             self.refuse(digest, messages, true, now);
         } else {
             rollout.wrote = Some(Wrote::Refused(messages));
@@ -525,64 +485,7 @@ impl App {
 
     /// Takes that a wave could not be begun.
     pub fn unwritten(&mut self, digest: &Digest, why: String, now: Timestamp) {
-        self.rollout = None;
+        self.break_off();
         self.refuse(digest, vec![why], true, now);
-    }
-
-    /// Takes what the pods say about a halt.
-    pub fn explained(&mut self, words: Vec<String>) {
-        if let Some((_, told)) = &mut self.halted {
-            *told = Some(words);
-        }
-        if let Some(note) = self.told_halt()
-            && !self.stays_lost(&note)
-        {
-            self.tell(true, "Halted", note);
-        }
-    }
-
-    /// A halt is told when it can be told whole: whoever waits for a verdict reads the first one.
-    fn told_halt(&self) -> Option<String> {
-        let (why, told) = self.halted.as_ref()?;
-        Some(halt_message(why, told.as_ref()?))
-    }
-
-    fn announce(&mut self, plan: &CheckedPlan) {
-        let (steps, waves) = (plan.steps().count(), plan.waves().len());
-        let going = self.back.as_ref().is_some_and(|back| !back.is_over());
-        let drifted =
-            |step: &&CheckedStep| !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. });
-        if !going && self.effective.as_ref() == Some(plan.digest()) {
-            // Git did not change, so someone else did.
-            let changed = plan.steps().filter(drifted).map(|step| match step.reason() {
-                Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
-                Reason::Missing => format!("{} (gone)", step.wanted().key),
-                _ => step.wanted().key.to_string(),
-            });
-            let changed: Vec<String> = changed.collect();
-            let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
-            let unscaled: Vec<String> = unscaled.map(|step| step.wanted().key.to_string()).collect();
-            if !changed.is_empty() {
-                let note = format!("someone else changed {}; it is put back", some(changed.into_iter()));
-                self.tell(true, "Drifted", note);
-            }
-            if !unscaled.is_empty() {
-                let note = format!(
-                    "the autoscaler of {} is gone: its replicas are git's",
-                    some(unscaled.into_iter())
-                );
-                self.tell(false, "Unscaled", note);
-            }
-        } else {
-            let plural =
-                |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
-            let note = format!(
-                "{} begins: {} in {}",
-                plan.digest().short(),
-                plural(steps, "object"),
-                plural(waves, "wave")
-            );
-            self.tell(false, "RolloutStarted", note);
-        }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Each app goes its own way; at most one thing is under way for each. The agent's loop and `fairlead apply` drive alike.
 
+mod keeping;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,23 +12,24 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
-use super::adopt::{Tokens, say_how};
-use super::app::{App, Decision, News, World};
+use super::adopt::Tokens;
+use super::app::{App, Decision, News, World, go_together, hear};
 use super::desired::Desire;
 use super::explain::explain;
-use super::foreign::refuse_foreign;
 use super::inventory::Needs;
-use super::keeper::{Keeper, Ran};
+use super::keeper::Keeper;
+use super::look::look;
+use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
-    Before, Detail, Environments, Index, PruneOutcome, Session, Terms, Watched, WaveOutcome, apply_wave,
-    ask_prune, finalizers, prove, prune_wave,
+    Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
+    prune_wave,
 };
+use crate::health::Health;
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{
-    Answer, CheckedPlan, CheckedPrune, Consent, Inventory, Known, Lookup, Plan, PruneRefusal, Reason,
-    RefusalKind, Refused, WantedApp, check, check_prune,
+    CheckedPlan, CheckedPrune, Inventory, Known, PruneRefusal, Refused, WantedApp, check_prune,
 };
 
 /// What the actions of an environment work with.
@@ -56,6 +59,9 @@ pub struct Driver {
     unkept: BTreeMap<AppName, (Arc<WantedApp>, Option<Timestamp>)>,
     /// The apps whose failure is being remembered.
     quarantining: BTreeSet<AppName>,
+    keeping_all: bool,
+    /// When that is tried again.
+    keep_all_due: Timestamp,
     revision: Option<Revision>,
     leaving: bool,
     news: Vec<News>,
@@ -95,6 +101,11 @@ enum Finished {
         app: AppName,
         words: Vec<String>,
     },
+    Looked {
+        app: AppName,
+        digest: Digest,
+        found: Vec<(ObjectKey, Option<Health>)>,
+    },
     /// What ran when all was well was read, or not.
     Recalled {
         app: AppName,
@@ -108,6 +119,11 @@ enum Finished {
     /// What an app runs now was remembered, or not.
     Kept {
         wanted: Arc<WantedApp>,
+        result: Result<(), String>,
+    },
+    /// That every app is well was remembered, or not.
+    AllKept {
+        apps: BTreeMap<AppName, Digest>,
         result: Result<(), String>,
     },
     PruneAsked {
@@ -137,6 +153,8 @@ impl Driver {
             agreed: Tokens::default(),
             unkept: BTreeMap::new(),
             quarantining: BTreeSet::new(),
+            keeping_all: false,
+            keep_all_due: Timestamp::MIN,
             revision: None,
             leaving: false,
             news: Vec::new(),
@@ -175,6 +193,7 @@ impl Driver {
     pub fn set(&mut self, desire: Desire, revision: Option<Revision>) {
         self.revision = revision;
         self.pruner.set(&desire);
+        self.hands.index.judge(self.hands.environment.as_str(), &desire.config.rollout.health);
         let memory = self.hands.keeper.as_ref().map(|keeper| keeper.memory());
         let mut old = std::mem::take(&mut self.apps);
         for (spec, wanted) in desire.apps {
@@ -201,7 +220,9 @@ impl Driver {
 
     /// Takes the word of a person who wants to try again what failed.
     pub fn hear(&mut self, word: Option<&str>) {
-        self.apps.values_mut().for_each(|app| app.hear(word));
+        if let Some(word) = word {
+            hear(&mut self.apps, word);
+        }
     }
 
     /// Takes that the environment itself goes, and what it made with it. Nothing is rolled out any more.
@@ -286,19 +307,27 @@ impl Driver {
                     let (hands, name) = (self.hands.clone(), name.clone());
                     let digest = plan.digest.clone();
                     let left = Finished::Left { app: name.clone(), digest: digest.clone() };
-                    let proof = async move { prove_app(&hands, name, digest, plan, before, consent).await };
+                    let proof = async move {
+                        match prove_app(&hands, &name, plan, before, consent).await {
+                            Ok(result) => Finished::Proved { app: name, digest, result },
+                            Err(why) => Finished::Unproved { app: name, digest, why },
+                        }
+                    };
                     stop_or(stop, left, proof)
                 }
-                Decision::Write { plan, wave, stop } => {
+                Decision::Write { plan, wave, rolling, stop } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
                     let quarantine = app_quarantine;
                     Box::pin(async move {
-                        if wave == 0
-                            && let Some(keeper) = &hands.keeper
-                            && let Err(error) = keeper.begin(&plan, quarantine.as_ref()).await
-                        {
-                            let why = crate::cluster::chain(&error);
-                            return Finished::Unwritten { app, digest: plan.digest().clone(), why };
+                        if let Some(keeper) = &hands.keeper {
+                            let kept = match wave {
+                                0 => keeper.begin(&plan, quarantine.as_ref(), rolling.as_ref()).await,
+                                _ => keeper.roll(&app, rolling.as_ref()).await,
+                            };
+                            if let Err(error) = kept {
+                                let why = crate::cluster::chain(&error);
+                                return Finished::Unwritten { app, digest: plan.digest().clone(), why };
+                            }
                         }
                         let identity = hands.identity.as_ref();
                         let outcome =
@@ -311,11 +340,18 @@ impl Driver {
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
                     })
                 }
-                Decision::Recall => {
+                Decision::Recall { digest } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
                     Box::pin(async move {
-                        let result = recall(&hands, &app).await;
+                        let result = recall(&hands, &app, &digest).await;
                         Finished::Recalled { app, result }
+                    })
+                }
+                Decision::Look { digest, wanted, limits } => {
+                    let (hands, app) = (self.hands.clone(), name.clone());
+                    Box::pin(async move {
+                        let found = look(&hands, &wanted, limits).await;
+                        Finished::Looked { app, digest, found }
                     })
                 }
                 Decision::Explain { wanted } => {
@@ -327,66 +363,8 @@ impl Driver {
             };
             self.under_way.spawn(action);
         }
-        [again, self.turn_keep(now), self.turn_prune(suspended, now)].into_iter().flatten().min()
-    }
-
-    /// Has it remembered what apps run now that they passed all their gates.
-    fn turn_keep(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let keeper = self.hands.keeper.clone()?;
-        for app in self.apps.values_mut() {
-            if let Some(good) = app.take_good() {
-                self.unkept.insert(good.app.clone(), (good, Some(now)));
-            }
-        }
-        let memory = keeper.memory();
-        for (name, app) in &self.apps {
-            let known = memory.apps.get(name).and_then(|known| known.quarantined.as_ref());
-            if app.quarantine() == known || app.is_busy() || !self.quarantining.insert(name.clone()) {
-                continue;
-            }
-            let (name, keeper, quarantine) = (name.clone(), keeper.clone(), app.quarantine().cloned());
-            self.under_way.spawn(async move {
-                let result = keeper.quarantine(&name, quarantine.as_ref()).await;
-                Finished::Quarantined {
-                    app: name,
-                    result: result.map_err(|error| crate::cluster::chain(&error)),
-                }
-            });
-        }
-        for (wanted, due) in self.unkept.values_mut().filter(|(_, due)| due.is_some_and(|due| due <= now)) {
-            *due = None;
-            let (wanted, keeper, index) = (wanted.clone(), keeper.clone(), self.hands.index.clone());
-            let listed = self.listed;
-            let memory = keeper.memory();
-            let is_gone = |key: &&ObjectKey| {
-                self.pruner.wants(key) == Some(false) && self.hands.index.live(key).is_none()
-            };
-            let gone = memory.ledger.keys().filter(|_| listed).filter(is_gone).cloned().collect();
-            let depends_on = self.apps.get(&wanted.app).map(|app| app.spec.depends_on.clone());
-            let (revision, depends_on) = (self.revision.clone(), depends_on.unwrap_or_default());
-            let apps = self.apps.keys().cloned().collect();
-            let ran = Ran { wanted: wanted.clone(), revision, depends_on, gone, apps };
-            self.under_way.spawn(async move {
-                let result = keeper.good(&ran, &index).await;
-                Finished::Kept { wanted, result: result.map_err(|error| crate::cluster::chain(&error)) }
-            });
-        }
-        self.unkept.values().filter_map(|(_, due)| *due).min()
-    }
-
-    fn kept(&mut self, wanted: &Arc<WantedApp>, result: Result<(), String>, now: Timestamp) {
-        let same = |(known, due): &(Arc<WantedApp>, _)| Arc::ptr_eq(known, wanted) && Option::is_none(due);
-        if !self.unkept.get(&wanted.app).is_some_and(same) {
-            return; // A newer one waits already.
-        }
-        match result {
-            Ok(()) => drop(self.unkept.remove(&wanted.app)),
-            Err(why) => {
-                let note = format!("{}: what it runs cannot be remembered: {why}", wanted.app);
-                self.news.push(News { warning: true, reason: "StateNotKept", note });
-                self.unkept.insert(wanted.app.clone(), (wanted.clone(), Some(now + KEEP_AGAIN)));
-            }
-        }
+        let together = go_together(&mut self.apps).then_some(now);
+        [again, together, self.turn_keep(now), self.turn_prune(suspended, now)].into_iter().flatten().min()
     }
 
     /// Deleting comes last: it is asked about when the apps have had their turn.
@@ -475,6 +453,11 @@ impl Driver {
                     app.explained(words);
                 }
             }
+            Finished::Looked { app, digest, found } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.looked(&digest, found, now);
+                }
+            }
             Finished::Recalled { app, result } => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.recalled(result);
@@ -487,6 +470,7 @@ impl Driver {
                     self.news.push(News { warning: true, reason: "StateNotKept", note });
                 }
             }
+            Finished::AllKept { apps, result } => self.all_kept(&apps, result, now),
             Finished::PruneAsked { app, result } => {
                 if let Some(decision) = self.pruner.asked(&app, result, now) {
                     self.begin_prune(decision);
@@ -524,74 +508,7 @@ fn stop_or(
     })
 }
 
-async fn prove_app(
-    hands: &Hands,
-    app: AppName,
-    digest: Digest,
-    plan: Plan,
-    before: Arc<Before>,
-    consent: Consent,
-) -> Finished {
-    let ask = |before: Arc<Before>| {
-        let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
-        async move {
-            let terms = Terms { identity, before: &before, consent, detail: Detail::Metadata };
-            prove(&hands.session, plan, terms).await
-        }
-    };
-    let mut proven = ask(before.clone()).await;
-    // What another changed is taken back where it was ours before; who just started has to be told what was. A first
-    // claim was never ours.
-    let forgotten = proven.as_ref().is_ok_and(|proven| {
-        let refused = plan.steps().zip(proven).filter(|(step, proven)| {
-            matches!(step.reason, Reason::Changed { .. })
-                && matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
-        });
-        refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
-    });
-    if forgotten && let Some(remembered) = remembered(hands, &app, &before).await {
-        proven = ask(Arc::new(remembered)).await;
-    }
-    match proven {
-        Ok(proven) => {
-            let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
-            refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
-            say_how(&hands.environment, &app, &consent, &mut answers);
-            Finished::Proved { app, digest, result: check(plan, answers) }
-        }
-        Err(error) => Finished::Unproved { app, digest, why: crate::cluster::chain(&error) },
-    }
-}
-
-/// What was applied before, from memory and from what an app ran when it last passed its gates.
-async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Before> {
-    match hands.keeper.as_ref()?.last_good(app).await {
-        Ok(stored) => {
-            let mut all: Before =
-                stored?.whole().map(|wanted| (wanted.key.clone(), Arc::new(wanted))).collect();
-            all.extend(before.iter().map(|(key, wanted)| (key.clone(), wanted.clone())));
-            Some(all)
-        }
-        Err(error) => {
-            tracing::warn!(%app, error = %crate::cluster::chain(&error), "what it ran before cannot be read");
-            None
-        }
-    }
-}
-
-/// What an app ran when it last passed its gates, as far as it was stored.
-async fn recall(hands: &Hands, app: &AppName) -> Result<Option<WantedApp>, String> {
-    let Some(keeper) = &hands.keeper else { return Ok(None) };
-    let stored = keeper.last_good(app).await.map_err(|error| crate::cluster::chain(&error))?;
-    Ok(stored.map(|stored| {
-        let digest = stored.digest.clone();
-        WantedApp { app: app.clone(), digest, objects: stored.whole().map(Arc::new).collect() }
-    }))
-}
-
 /// The apps do not wait longer for kinds that only deletes need; listing goes on meanwhile.
 const LISTED_WITHIN: Duration = Duration::from_secs(2);
-/// When what could not be remembered is tried again.
-const KEEP_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// When it is looked again whether they were.
 const LIST_AGAIN: SignedDuration = SignedDuration::from_secs(5);

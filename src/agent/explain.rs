@@ -50,7 +50,8 @@ async fn last_words(hands: &Hands, problem: &PodProblem) -> String {
 const WORKLOADS_EXPLAINED: usize = 3;
 const PODS_EXPLAINED: usize = 3;
 
-fn selector(object: &Wanted) -> Option<String> {
+/// Which pods are of a workload, as a label selector.
+pub(super) fn selector(object: &Wanted) -> Option<String> {
     let value = object.value();
     let labels = match &*object.key.kind {
         "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => {

@@ -3,7 +3,7 @@
 //! What is saved is one value, replaced as a whole: changes are made to the newest, pieces are written before the
 //! document that names them, and dropped after the last one that did.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, RwLock};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -12,8 +12,8 @@ use crate::cluster::{DocumentVersion, Index, Vault, VaultError, chain};
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{Action, CheckedPlan, Known, Lookup, WantedApp};
 use crate::state::{
-    Damage, Document, Good, Ledger, Memory, Piece, Pieces, Quarantine, Stored, Unreadable, read_good,
-    read_ledger, write_good, write_ledger,
+    Damage, Document, Good, Ledger, Memory, Piece, Pieces, Quarantine, Rolling, Stage, Stored, Unreadable,
+    read_good, read_ledger, write_good, write_ledger,
 };
 
 /// Who loses a swap looks again at once; who loses this often is not alone, and says so.
@@ -154,10 +154,8 @@ impl Keeper {
     }
 
     fn users(&self, memory: &Memory, piece: &Digest) -> String {
-        let uses = |good: &Option<Good>| {
-            good.as_ref().is_some_and(|good| good.pieces.names().any(|name| name == piece))
-        };
-        let apps = memory.apps.iter().filter(|(_, app)| uses(&app.last_good) || uses(&app.previous));
+        let uses = |good: &Good| good.pieces.names().any(|name| name == piece);
+        let apps = memory.apps.iter().filter(|(_, app)| app.goods().any(uses));
         let names: Vec<&str> = apps.map(|(name, _)| name.as_str()).collect();
         format!("what {} ran when all was well", names.join(", "))
     }
@@ -203,11 +201,13 @@ impl Keeper {
         &self,
         plan: &CheckedPlan,
         quarantine: Option<&Quarantine>,
+        rolling: Option<&Rolling>,
     ) -> Result<(), KeeperError> {
         self.save(Vec::new(), |memory| {
-            // Whoever finds this half done has to know which way it goes.
-            if quarantine.is_some() || memory.apps.contains_key(plan.app()) {
-                memory.apps.entry(plan.app().clone()).or_default().quarantined = quarantine.cloned();
+            // Whoever finds this half done has to know which way it goes, and how far it came.
+            if quarantine.is_some() || rolling.is_some() || memory.apps.contains_key(plan.app()) {
+                let app = memory.apps.entry(plan.app().clone()).or_default();
+                (app.quarantined, app.rolling) = (quarantine.cloned(), rolling.cloned());
             }
             for step in plan.steps() {
                 let wanted = step.wanted();
@@ -222,6 +222,16 @@ impl Keeper {
                         }
                     }
                 }
+            }
+        })
+        .await
+    }
+
+    /// Saves how far a rollout came, before its next wave is written.
+    pub async fn roll(&self, app: &AppName, rolling: Option<&Rolling>) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |memory| {
+            if rolling.is_some() || memory.apps.contains_key(app) {
+                memory.apps.entry(app.clone()).or_default().rolling = rolling.cloned();
             }
         })
         .await
@@ -248,7 +258,9 @@ impl Keeper {
         self.save(made, |memory| {
             memory.retain_apps(|name| apps.contains(name));
             memory.note_good(&wanted.app, good.clone());
-            memory.apps.entry(wanted.app.clone()).or_default().depends_on.clone_from(depends_on);
+            let app = memory.apps.entry(wanted.app.clone()).or_default();
+            app.depends_on.clone_from(depends_on);
+            app.rolling = None;
             for object in &wanted.objects {
                 if let Some(live) = index.live(&object.key).filter(|live| live.owned.is_some()) {
                     memory.ledger.record(&object.key, &live.uid);
@@ -267,7 +279,25 @@ impl Keeper {
     ) -> Result<(), KeeperError> {
         self.save(Vec::new(), |memory| {
             if quarantine.is_some() || memory.apps.contains_key(app) {
-                memory.apps.entry(app.clone()).or_default().quarantined = quarantine.cloned();
+                let app = memory.apps.entry(app.clone()).or_default();
+                app.quarantined = quarantine.cloned();
+                if quarantine.is_some_and(|failed| failed.stage != Stage::Going) {
+                    app.rolling = None; // The way back is over.
+                }
+            }
+        })
+        .await
+    }
+
+    /// Saves that every app is well at this moment, with these digests.
+    pub async fn all_good(&self, apps: &BTreeMap<AppName, Digest>) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |memory| {
+            for (name, digest) in apps {
+                if let Some(app) = memory.apps.get_mut(name)
+                    && let Some(good) = app.last_good.clone().filter(|good| good.digest == *digest)
+                {
+                    app.with_all = Some(good);
+                }
             }
         })
         .await
@@ -276,7 +306,17 @@ impl Keeper {
     /// What an app ran when it last passed all its gates.
     pub async fn last_good(&self, app: &AppName) -> Result<Option<Stored>, KeeperError> {
         let memory = self.memory();
-        let Some(good) = memory.apps.get(app).and_then(|app| app.last_good.as_ref()) else { return Ok(None) };
+        match memory.apps.get(app).and_then(|app| app.last_good.as_ref()) {
+            Some(good) => self.stored(app, &good.digest).await,
+            None => Ok(None),
+        }
+    }
+
+    /// What an app ran once, if that is stored.
+    pub async fn stored(&self, app: &AppName, digest: &Digest) -> Result<Option<Stored>, KeeperError> {
+        let memory = self.memory();
+        let good = memory.apps.get(app).and_then(|app| app.goods().find(|good| good.digest == *digest));
+        let Some(good) = good else { return Ok(None) };
         let stored = self.fetch(&good.pieces).await?;
         let read = stored.and_then(|stored| read_good(app, &good.digest, &good.pieces, &stored));
         match read {

@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Span;
-use crate::object::{AppName, Place, Problem};
+use crate::health::{Rule, Rules};
+use crate::object::{AppName, EnvironmentName, Place, Problem};
 
 /// `environments/<env>/environment.yaml`: the apps of an environment and how they roll. The team's own word.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,6 +12,9 @@ use crate::object::{AppName, Place, Problem};
 pub struct EnvironmentConfig {
     #[serde(default)]
     pub apps: Vec<AppSpec>,
+    /// Whether others depend on it; by its name where this does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub production: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<RegionSpec>,
     #[serde(default)]
@@ -87,12 +91,21 @@ pub struct Rollout {
     /// How long a wave may take to become healthy.
     #[serde(default = "default_timeout")]
     pub timeout: Span,
+    /// How long an app has to stay healthy after its last wave: what fails meanwhile fails the rollout.
+    #[serde(default = "no_time", skip_serializing_if = "Span::is_zero")]
+    pub settle: Span,
+    /// After so many restarts of a container of the newest pods a gate does not wait any longer; 0 waits its whole time.
+    #[serde(default = "default_restarts")]
+    pub restarts: u32,
     #[serde(default)]
     pub on_failure: OnFailure,
     #[serde(default)]
     pub scope: Scope,
     #[serde(default)]
     pub prune: PruneBudget,
+    /// What health means for kinds that the team knows better: docs/health.md.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<Rule>,
 }
 
 /// Ten minutes: the time in which a Deployment of the default progress deadline says that it failed.
@@ -100,13 +113,25 @@ const fn default_timeout() -> Span {
     Span::seconds(600)
 }
 
+const fn no_time() -> Span {
+    Span::seconds(0)
+}
+
+/// Two are an app that waits for its database; with the kubelet's back-off the fourth comes after more than a minute.
+const fn default_restarts() -> u32 {
+    4
+}
+
 impl Default for Rollout {
     fn default() -> Self {
         Self {
             timeout: default_timeout(),
+            settle: no_time(),
+            restarts: default_restarts(),
             on_failure: OnFailure::default(),
             scope: Scope::default(),
             prune: PruneBudget::default(),
+            health: Vec::new(),
         }
     }
 }
@@ -183,6 +208,12 @@ pub struct Previews {
 }
 
 impl EnvironmentConfig {
+    /// Whether an environment is production: it says so, or one of the words of its name is `prod` or `production`.
+    pub fn is_production(&self, name: &EnvironmentName) -> bool {
+        let word = |word: &str| matches!(word, "prod" | "production");
+        self.production.unwrap_or_else(|| name.as_str().split('-').any(word))
+    }
+
     /// What the types cannot say: each problem with the JSON pointer of the field that it is about.
     pub fn check(&self) -> Vec<(String, Problem)> {
         let mut found = Vec::new();
@@ -233,6 +264,10 @@ impl EnvironmentConfig {
                 "/spec/rollout/timeout".into(),
                 Problem::new("a rollout needs some time: the timeout is 0s"),
             ));
+        }
+        for error in Rules::compile(&self.rollout.health).err().into_iter().flatten() {
+            let problem = Problem::new(error.to_string()).hint("docs/health.md says what a rule may say");
+            found.push((format!("/spec/rollout/health{}", error.at), problem));
         }
         if self.rollout.prune.percent > 100 {
             found.push(("/spec/rollout/prune/percent".into(), Problem::new("a percentage is at most 100")));
@@ -295,6 +330,20 @@ mod tests {
         let found = config.check();
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].1.message, "apps wait for each other: b → c → b");
+    }
+
+    #[test]
+    fn production_is_said_or_named() {
+        let mut config = config("[]");
+        let is = |config: &EnvironmentConfig, name: &str| {
+            config.is_production(&EnvironmentName::new(name).unwrap())
+        };
+        assert!(is(&config, "production") && is(&config, "prod-eu") && is(&config, "eu-production"));
+        assert!(!is(&config, "dev") && !is(&config, "preprod") && !is(&config, "products"));
+        config.production = Some(true);
+        assert!(is(&config, "live"));
+        config.production = Some(false);
+        assert!(!is(&config, "production"));
     }
 
     #[test]

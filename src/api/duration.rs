@@ -22,6 +22,10 @@ impl Span {
     pub fn duration(self) -> Duration {
         self.0
     }
+
+    pub fn is_zero(&self) -> bool {
+        self.0.is_zero()
+    }
 }
 
 impl std::str::FromStr for Span {

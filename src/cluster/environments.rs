@@ -5,18 +5,23 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, ListParams, LogParams, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::call::Cluster;
 use super::watching;
 use crate::api::{Environment, EnvironmentStatus, names};
-use crate::object::MANAGER;
+use crate::object::{MANAGER, ObjectKey};
 
 /// A change of what the platform says.
 #[derive(Debug)]
@@ -189,6 +194,38 @@ impl Environments {
         let params = ListParams::default().labels(selector).limit(POD_LIMIT);
         let pods = Api::<Pod>::namespaced(self.client.clone(), namespace).list(&params).await?;
         Ok(pods.items.iter().filter_map(|pod| serde_json::to_value(pod).ok()).collect())
+    }
+
+    /// A workload as it is, with what its controller says of it.
+    pub async fn workload(&self, key: &ObjectKey) -> Result<Option<Value>, kube::Error> {
+        match (&*key.group, &*key.kind) {
+            ("apps", "Deployment") => self.one::<Deployment>(key).await,
+            ("apps", "StatefulSet") => self.one::<StatefulSet>(key).await,
+            ("apps", "DaemonSet") => self.one::<DaemonSet>(key).await,
+            ("apps", "ReplicaSet") => self.one::<ReplicaSet>(key).await,
+            ("batch", "Job") => self.one::<Job>(key).await,
+            _ => Ok(None),
+        }
+    }
+
+    async fn one<K>(&self, key: &ObjectKey) -> Result<Option<Value>, kube::Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        let namespace = key.namespace.as_deref().unwrap_or_default();
+        let found = Api::<K>::namespaced(self.client.clone(), namespace).get_opt(&key.name).await?;
+        Ok(found.and_then(|found| serde_json::to_value(found).ok()))
+    }
+
+    /// The ReplicaSets that a selector finds: they tell which pods are of the newest template.
+    pub async fn replica_sets(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, kube::Error> {
+        let params = ListParams::default().labels(selector).match_any();
+        let sets = Api::<ReplicaSet>::namespaced(self.client.clone(), namespace).list(&params).await?;
+        Ok(sets.items.iter().filter_map(|set| serde_json::to_value(set).ok()).collect())
     }
 
     /// The last lines of the container that ran before, or of this one where none did.

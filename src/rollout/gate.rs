@@ -42,11 +42,11 @@ pub fn deferred(key: &ObjectKey) -> bool {
     )
 }
 
-/// What wave `wave` still waits for. The last wave answers for all.
+/// What wave `wave` still waits for. The last wave answers for all, and for what was well before the first.
 pub(super) fn waiting(wave: usize, observed: &Observed) -> Vec<Waiting> {
     let last = wave + 1 >= observed.waves.len();
     let keys: Box<dyn Iterator<Item = &ObjectKey>> = if last {
-        Box::new(observed.waves.iter().flatten())
+        Box::new(observed.waves.iter().flatten().chain(observed.baseline))
     } else {
         Box::new(observed.waves[wave].iter().filter(|key| !deferred(key)))
     };
@@ -55,7 +55,7 @@ pub(super) fn waiting(wave: usize, observed: &Observed) -> Vec<Waiting> {
         let passes = match health.status {
             // Whoever suspends an object in git means it; a kind that says nothing cannot be waited for.
             Status::Healthy | Status::Suspended | Status::Unknown => true,
-            _ if lacks_metrics(key, &health) => true,
+            _ if lacks_metrics(key, &health) || health.is_unreadable() => true,
             Status::Progressing | Status::Failed | Status::Missing | Status::Terminating => false,
         };
         (!passes).then(|| Waiting::new(key, health))

@@ -4,13 +4,16 @@
 //!            ┌───────────────── the next wave ◄────────────────┐
 //!            ▼                                                 │ healthy
 //! start ─► Write ──written──► Gate ──┬── all healthy ──────────┤
-//!            │                       │                         └── last wave ──► Done
-//!            │ refused               ├── failed, and it lasts ─┐
-//!            ▼                       └── out of time ──────────┤
-//!         Halted ◄─────────────────────────────────────────────┘
+//!            │                       │                         └── last wave ──► Settle ──► Done
+//!            │ refused               ├── failed, and it lasts ─┐                   │
+//!            ▼                       └── out of time ──────────┤                   │ failed, and it lasts
+//!         Halted ◄─────────────────────────────────────────────┴───────────────────┘
 //!            ├── there is something to go back to ──► a rollout of that, which goes back no further
 //!            └── what halted a gate became healthy after all ──► the next wave, or Done
 //! ```
+//!
+//! A gate judges what its rollout changed and, with the last wave, what was healthy before the first write and is not any
+//! more. What was broken before is not asked. Where nothing is to settle, `Settle` is passed at once.
 //!
 //! [`step`] is the whole of it: a pure function of the state, of what is observed and of the time it is told. A newer
 //! commit is not an event here: it makes a new plan, and with it a new rollout, whose first plan starts from what is
@@ -65,6 +68,13 @@ pub enum Phase {
         #[serde(rename = "failingSince")]
         failing_since: Option<Timestamp>,
     },
+    /// All was healthy once; a failure within this time counts still.
+    Settle {
+        wave: usize,
+        since: Timestamp,
+        #[serde(rename = "failingSince")]
+        failing_since: Option<Timestamp>,
+    },
     Halted {
         wave: usize,
         why: Halt,
@@ -87,10 +97,14 @@ pub enum Halt {
 /// What the world says. `waves` are the objects that each wave changed.
 pub struct Observed<'a> {
     pub waves: &'a [Vec<ObjectKey>],
+    /// What the rollout does not change and was healthy before its first write.
+    pub baseline: &'a [ObjectKey],
     pub health: &'a dyn Fn(&ObjectKey) -> Health,
     /// What came of the write that `Next::Apply` asked for, once it ended.
     pub wrote: Option<Wrote>,
     pub timeout: SignedDuration,
+    /// How long all has to stay healthy.
+    pub settle: SignedDuration,
     /// Something else ran here when all was well, and policy is to go back to it.
     pub may_go_back: bool,
 }
@@ -143,7 +157,10 @@ impl State {
     /// The wave that is written or waited for, counted from 1.
     pub fn wave(&self) -> Option<usize> {
         match self.phase {
-            Phase::Write { wave } | Phase::Gate { wave, .. } | Phase::Halted { wave, .. } => Some(wave + 1),
+            Phase::Write { wave }
+            | Phase::Gate { wave, .. }
+            | Phase::Settle { wave, .. }
+            | Phase::Halted { wave, .. } => Some(wave + 1),
             Phase::Done => None,
         }
     }
@@ -160,9 +177,14 @@ pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) 
             Some(Wrote::All) => judge(wave, now, None, observed, now),
         },
         Phase::Gate { wave, since, failing_since } => judge(wave, since, failing_since, observed, now),
+        Phase::Settle { wave, since, failing_since } => settle(wave, since, failing_since, observed, now),
         // A gate asks whether what changed is healthy. If it becomes so later, the answer is yes.
         Phase::Halted { wave, why: why @ (Halt::TimedOut { .. } | Halt::Failed { .. }) } => {
-            if gate::waiting(wave, observed).is_empty() { opened(wave, observed) } else { halt(wave, why) }
+            if gate::waiting(wave, observed).is_empty() {
+                opened(wave, observed, now)
+            } else {
+                halt(wave, why)
+            }
         }
         Phase::Halted { wave, why } => halt(wave, why),
         Phase::Done => (Phase::Done, Next::Done),
@@ -183,15 +205,12 @@ fn judge(
 ) -> (Phase, Next) {
     let on = gate::waiting(wave, observed);
     if on.is_empty() {
-        return opened(wave, observed);
+        return opened(wave, observed, now);
     }
-    let failed: Vec<Waiting> = on.iter().filter(|waiting| waiting.is_failure()).cloned().collect();
-    let failing_since = (!failed.is_empty()).then(|| failing_since.unwrap_or(now));
-    if let Some(first) = failing_since
-        && now >= first + FAILURE_LASTS
-    {
-        return halt(wave, Halt::Failed { on: failed });
-    }
+    let failing_since = match failing(&on, failing_since, now) {
+        Ok(since) => since,
+        Err(why) => return halt(wave, why),
+    };
     let limit = since + observed.timeout;
     if now >= limit {
         return halt(wave, Halt::TimedOut { on });
@@ -200,13 +219,52 @@ fn judge(
     (Phase::Gate { wave, since, failing_since }, Next::Wait { on, since, until })
 }
 
-fn opened(wave: usize, observed: &Observed) -> (Phase, Next) {
-    let wave = wave + 1;
-    if wave >= observed.waves.len() {
-        (Phase::Done, Next::Done)
-    } else {
-        (Phase::Write { wave }, Next::Apply { wave })
+/// Since when something says that it failed, or that this has lasted long enough.
+fn failing(on: &[Waiting], since: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Halt> {
+    let failed: Vec<Waiting> = on.iter().filter(|waiting| waiting.is_failure()).cloned().collect();
+    let since = (!failed.is_empty()).then(|| since.unwrap_or(now));
+    match since {
+        Some(first) if now >= first + FAILURE_LASTS => Err(Halt::Failed { on: failed }),
+        since => Ok(since),
     }
+}
+
+fn opened(wave: usize, observed: &Observed, now: Timestamp) -> (Phase, Next) {
+    let next = wave + 1;
+    if next < observed.waves.len() {
+        (Phase::Write { wave: next }, Next::Apply { wave: next })
+    } else {
+        settle(wave, now, None, observed, now)
+    }
+}
+
+/// Nothing fails for a while, and at its end all is healthy. What is merely on its way, as of an autoscaler that asks for
+/// more, is no failure.
+fn settle(
+    wave: usize,
+    since: Timestamp,
+    failing_since: Option<Timestamp>,
+    observed: &Observed,
+    now: Timestamp,
+) -> (Phase, Next) {
+    if observed.settle.is_zero() {
+        return (Phase::Done, Next::Done);
+    }
+    let on = gate::waiting(wave, observed);
+    let failing_since = match failing(&on, failing_since, now) {
+        Ok(since) => since,
+        Err(why) => return halt(wave, why),
+    };
+    let end = since + observed.settle;
+    let limit = end + observed.timeout;
+    let until = match (on.is_empty(), now < end) {
+        (true, false) => return (Phase::Done, Next::Done),
+        (false, false) if now >= limit => return halt(wave, Halt::TimedOut { on }),
+        (_, true) => end,
+        (false, false) => limit,
+    };
+    let until = failing_since.map_or(until, |first| until.min(first + FAILURE_LASTS));
+    (Phase::Settle { wave, since, failing_since }, Next::Wait { on, since, until })
 }
 
 fn halt(wave: usize, why: Halt) -> (Phase, Next) {

@@ -17,12 +17,16 @@ struct World {
     waves: Vec<Vec<ObjectKey>>,
     health: BTreeMap<ObjectKey, Status>,
     may_go_back: bool,
+    baseline: Vec<ObjectKey>,
+    settle: i64,
+    reason: &'static str,
 }
 
 impl World {
     fn new(waves: &[&[&str]]) -> Self {
         let waves = waves.iter().map(|names| names.iter().map(|name| key(name)).collect()).collect();
-        Self { waves, health: BTreeMap::new(), may_go_back: false }
+        let (health, baseline) = (BTreeMap::new(), Vec::new());
+        Self { waves, health, may_go_back: false, baseline, settle: 0, reason: "Said" }
     }
 
     fn set(&mut self, name: &str, status: Status) -> &mut Self {
@@ -32,13 +36,15 @@ impl World {
 
     fn step(&self, state: State, wrote: Option<Wrote>, now: i64) -> (State, Next) {
         let health = |key: &ObjectKey| {
-            Health::new(self.health.get(key).copied().unwrap_or(Status::Missing), "Said", "so it says")
+            Health::new(self.health.get(key).copied().unwrap_or(Status::Missing), self.reason, "so it says")
         };
         let observed = Observed {
             waves: &self.waves,
+            baseline: &self.baseline,
             health: &health,
             wrote,
             timeout: SignedDuration::from_secs(600),
+            settle: SignedDuration::from_secs(self.settle),
             may_go_back: self.may_go_back,
         };
         step(state, &observed, at(now))
@@ -47,6 +53,15 @@ impl World {
 
 fn start() -> State {
     State::start("d".into())
+}
+
+#[test]
+fn what_nobody_can_read_is_not_waited_for() {
+    let mut world = World::new(&[&["a"]]);
+    let (state, next) = world.set("a", Status::Progressing).step(start(), Some(Wrote::All), 0);
+    assert!(matches!(next, Next::Wait { .. }), "{next:?}");
+    world.reason = "NotUnderstood";
+    assert_eq!(world.step(state, None, 1).1, Next::Done);
 }
 
 #[test]
@@ -122,18 +137,58 @@ fn the_state_survives_being_written_down() {
         purpose: Purpose::Back,
         phase: Phase::Gate { wave: 1, since: at(0), failing_since: Some(at(3)) },
     };
-    let text = serde_json::to_string(&state).unwrap();
-    assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+    let settling = Phase::Settle { wave: 1, since: at(0), failing_since: None };
+    for state in [state.clone(), State { phase: settling, ..state }] {
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+    }
+}
+
+#[test]
+fn what_was_well_before_is_asked_with_the_last_wave() {
+    let mut world = World::new(&[&["a"], &["b"]]);
+    world.baseline = vec![key("beside")];
+    world.set("a", Status::Healthy).set("b", Status::Healthy).set("beside", Status::Progressing);
+    let (state, next) = world.step(start(), Some(Wrote::All), 0);
+    assert_eq!(next, Next::Apply { wave: 1 });
+    let (state, next) = world.step(state, Some(Wrote::All), 1);
+    assert!(matches!(next, Next::Wait { ref on, .. } if on[0].key == key("beside")), "{next:?}");
+    let (state, _) = world.set("beside", Status::Failed).step(state, None, 2);
+    let (_, next) = world.step(state, None, 7);
+    assert!(
+        matches!(next, Next::Halt { why: Halt::Failed { ref on } } if on[0].key == key("beside")),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn a_failure_while_it_settles_counts_and_what_is_on_its_way_does_not() {
+    let mut world = World::new(&[&["a"]]);
+    world.settle = 30;
+    let (settling, next) = world.set("a", Status::Healthy).step(start(), Some(Wrote::All), 0);
+    assert!(matches!(next, Next::Wait { ref on, until, .. } if on.is_empty() && until == at(30)), "{next:?}");
+
+    let (state, next) = world.set("a", Status::Failed).step(settling.clone(), None, 20);
+    assert!(matches!(next, Next::Wait { until, .. } if until == at(25)), "{next:?}");
+    assert!(matches!(world.step(state, None, 25).1, Next::Halt { why: Halt::Failed { .. } }));
+
+    // An autoscaler asks for more: at the end it has to be healthy, and has as long as a gate has.
+    let (state, next) = world.set("a", Status::Progressing).step(settling, None, 30);
+    assert!(matches!(next, Next::Wait { until, .. } if until == at(630)), "{next:?}");
+    assert!(matches!(world.step(state.clone(), None, 630).1, Next::Halt { why: Halt::TimedOut { .. } }));
+    assert_eq!(world.set("a", Status::Healthy).step(state, None, 31).1, Next::Done);
 }
 
 proptest! {
-    /// Whatever health says and however time passes, waves are asked for in order, none twice without a write between,
-    /// and the end is Done or Halted.
+    /// Whatever health says, however time passes, whoever commits and whenever the agent is killed: waves are asked for in
+    /// order, none twice without a write between and none of a revision that is not wanted any more, and the end is Done,
+    /// the way back, or Halted.
     #[test]
     fn any_story_ends_and_waves_come_in_order(
         waves in 1usize..5,
-        story in prop::collection::vec((0u8..5, 0i64..400, any::<bool>()), 1..60),
+        story in prop::collection::vec((0u8..5, 0i64..400, 0u8..12), 1..60),
         may_go_back in any::<bool>(),
+        settle in prop_oneof![Just(0i64), 1i64..300],
         back in any::<bool>(),
     ) {
         let names: Vec<String> = (0..waves).map(|n| format!("w{n}")).collect();
@@ -141,17 +196,33 @@ proptest! {
         let slices: Vec<&[&str]> = lists.iter().map(Vec::as_slice).collect();
         let mut world = World::new(&slices);
         world.may_go_back = may_go_back;
+        world.settle = settle;
+        let mut back = back;
         let first = if back { State::back("d".into()) } else { start() };
         let (mut state, mut now, mut written, mut asked) = (first, 0, 0usize, false);
-        for (says, pause, refuse) in story {
+        for (says, pause, what) in story {
             now += pause;
+            let (refuse, killed, commits) = (what % 2 == 0, what == 10, what == 11);
+            if commits {
+                // A newer digest: its plan begins with its first wave, whatever came of the one before.
+                state = State::start(Digest::from(format!("d{now}").as_str()));
+                (written, asked, back) = (0, false, false);
+                world.health.clear();
+            }
+            if killed {
+                // Whoever comes after knows what was written down, and asks for the write again whose answer nobody heard.
+                state = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+                asked = false;
+            }
             let status = [Status::Healthy, Status::Progressing, Status::Failed, Status::Missing, Status::Suspended][usize::from(says)];
             for name in &names[..written.min(waves)] {
                 world.set(name, status);
             }
             let wrote = asked.then(|| if refuse && says == 2 { Wrote::Refused(vec!["no".into()]) } else { Wrote::All });
             if wrote == Some(Wrote::All) { written += 1; }
+            let digest = state.digest.clone();
             let (after, next) = world.step(state, wrote, now);
+            prop_assert_eq!(&after.digest, &digest, "it goes to one revision");
             asked = false;
             match &next {
                 Next::Apply { wave } => {
@@ -165,10 +236,12 @@ proptest! {
             }
             state = after;
         }
-        // A day of silence later it has ended one way or the other, or waits for a write that was asked for.
-        let (_, next) = world.step(state, None, now + 86_400);
+        // Days of silence later it has ended one way or the other, or waits for a write that was asked for. Time to settle
+        // begins when the last gate opens.
+        let (state, _) = world.step(state, None, now + 86_400);
+        let (_, next) = world.step(state, None, now + 172_800);
         let ended = matches!(next, Next::Done | Next::Halt { .. } | Next::GoBack { .. } | Next::Apply { .. });
-        prop_assert!(ended || matches!(next, Next::Wait { .. }) && written > 0, "{:?}", next);
+        prop_assert!(ended, "{:?}", next);
     }
 }
 

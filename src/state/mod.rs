@@ -24,7 +24,8 @@ pub use good::{Stored, StoredObject, read_good, write_good};
 pub use ledger::{Evidence, Ledger, read_ledger, write_ledger};
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
-use crate::object::{AppName, Digest, Revision};
+use crate::object::{AppName, Digest, ObjectKey, Revision};
+use crate::rollout;
 
 /// Everything an environment remembers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -43,12 +44,35 @@ pub struct AppMemory {
     /// What failed, and what was done about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Quarantine>,
+    /// A rollout that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<Rolling>,
     /// The newest that passed all its gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_good: Option<Good>,
     /// The one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Good>,
+    /// What it ran when every app of its environment was well, where all go back together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with_all: Option<Good>,
+}
+
+impl AppMemory {
+    /// Whatever is stored of it.
+    pub fn goods(&self) -> impl Iterator<Item = &Good> {
+        self.last_good.iter().chain(&self.previous).chain(&self.with_all)
+    }
+}
+
+/// A rollout that is under way, so that whoever comes after a restart goes on at the same step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rolling {
+    pub state: rollout::State,
+    /// What it changes; `None` is all of the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<BTreeSet<ObjectKey>>,
 }
 
 /// A digest that failed its gates.
@@ -63,6 +87,12 @@ pub struct Quarantine {
     /// The last word of a person who wanted to try again, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<String>,
+    /// The other apps that go back with it, and what of them is set aside; `None` until that is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<BTreeMap<AppName, Digest>>,
+    /// The app that failed, where this one goes back with it and did not fail by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<AppName>,
 }
 
 /// How far the way back is.
@@ -107,7 +137,7 @@ impl Memory {
 
     /// Every piece that it needs but those of the ledger.
     pub fn pieces(&self) -> BTreeSet<Digest> {
-        let goods = self.apps.values().flat_map(|app| app.last_good.iter().chain(&app.previous));
+        let goods = self.apps.values().flat_map(AppMemory::goods);
         goods.flat_map(|good| good.pieces.names().cloned()).collect()
     }
 }

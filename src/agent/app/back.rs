@@ -8,15 +8,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::App;
-use crate::api::names;
-use crate::object::{Digest, ObjectKey};
+use crate::api::{Scope, names};
+use crate::object::{AppName, Digest, ObjectKey};
 use crate::plan::{Wanted, WantedApp};
 use crate::rollout::Purpose;
 use crate::state::{AppMemory, Quarantine, Stage};
 
 /// What failed, and how far the way back from it is.
 pub struct Back {
-    memory: Quarantine,
+    pub(super) memory: Quarantine,
     /// What ran before; `None` until it was read.
     target: Option<Arc<WantedApp>>,
 }
@@ -44,6 +44,8 @@ impl App {
     /// Takes what was remembered of it, after a start.
     pub fn remember(&mut self, memory: &AppMemory) {
         self.known_good = memory.last_good.as_ref().map(|good| good.digest.clone());
+        self.with_all = memory.with_all.as_ref().map(|good| good.digest.clone());
+        self.rolling = memory.rolling.clone();
         self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
     }
 
@@ -55,19 +57,30 @@ impl App {
     /// What it keeps the cluster true to.
     pub(super) fn target_digest(&self) -> Option<&Digest> {
         match &self.back {
-            Some(back) => back.target.as_ref().map(|target| &target.digest),
+            Some(back) => Some(&back.memory.good),
             None => self.digest(),
         }
+    }
+
+    /// What it keeps the cluster true to, once that is known.
+    pub(super) fn target(&self) -> Option<Arc<WantedApp>> {
+        self.back.as_ref().map_or_else(|| self.wanted.clone(), Back::target)
     }
 
     pub(super) fn purpose(&self) -> Purpose {
         if self.back.is_some() { Purpose::Back } else { Purpose::Forward }
     }
 
+    /// What it goes back to.
+    fn good(&self) -> Option<&Digest> {
+        let with_all = self.with_all.as_ref().filter(|_| self.scope == Scope::Environment);
+        with_all.or(self.known_good.as_ref())
+    }
+
     /// Whether something else ran here when all was well, to which policy is to go back.
     pub(super) fn may_go_back(&self) -> bool {
         let other = |good: &Digest| self.digest().is_some_and(|wanted| wanted != good);
-        self.restores && self.back.is_none() && self.known_good.as_ref().is_some_and(other)
+        self.restores && self.back.is_none() && self.good().is_some_and(other)
     }
 
     /// Whether what it halts on will be taken back in a moment.
@@ -77,19 +90,25 @@ impl App {
 
     /// Begins the way back.
     pub(super) fn go_back(&mut self, why: String) {
-        let (Some(wanted), Some(good)) = (self.wanted.clone(), self.known_good.clone()) else { return };
-        let note = format!("{} failed, and {} is put back: {why}", wanted.digest.short(), good.short());
+        self.begin_back(why, None);
+    }
+
+    pub(super) fn begin_back(&mut self, why: String, with: Option<AppName>) {
+        let (Some(wanted), Some(good)) = (self.wanted.clone(), self.good().cloned()) else { return };
+        let what = if with.is_some() { "is set aside" } else { "failed" };
+        let note = format!("{} {what}, and {} is put back: {why}", wanted.digest.short(), good.short());
         self.tell(true, "Restoring", note);
-        let retried = self.retry.clone();
-        let memory = Quarantine { digest: wanted.digest.clone(), good, why, stage: Stage::Going, retried };
+        let (digest, retried) = (wanted.digest.clone(), self.retry.clone());
+        let memory = Quarantine { digest, good, why, stage: Stage::Going, retried, together: None, with };
         let target = self.last_good.as_ref().filter(|good| good.digest == memory.good);
         let target = target.map(|good| Arc::new(reversible(good, &wanted)));
         self.back = Some(Back { memory, target });
         self.start_over();
     }
 
-    fn start_over(&mut self) {
+    pub(super) fn start_over(&mut self) {
         (self.rollout, self.halted, self.waiting, self.refused, self.attempts) = (None, None, None, None, 0);
+        self.rolling = None;
         self.in_sync.clear();
     }
 
@@ -144,31 +163,48 @@ impl App {
         true
     }
 
-    /// Takes the word of a person who wants to try again: `app/digest/anything`.
-    pub fn hear(&mut self, word: Option<&str>) {
-        let Some(word) = word.filter(|word| self.retry.as_deref() != Some(word)) else { return };
-        let mut parts = word.splitn(3, '/');
-        let (app, digest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let asked = app == self.spec.name.as_str()
+    /// Takes the word of a person who wants to try again: `app/digest/anything`, where `anything` tells it from others.
+    pub(super) fn hear(&mut self, word: &Retry) {
+        if self.retry.as_deref() == Some(word.nonce) {
+            return;
+        }
+        let asked = word.app == self.spec.name.as_str()
             && match &self.back {
                 Some(back) => {
-                    back.memory.retried.as_deref() != Some(word) && back.memory.digest.as_str() == digest
+                    back.memory.retried.as_deref() != Some(word.nonce)
+                        && back.memory.digest.as_str() == word.digest
                 }
                 // Nothing was put back: a first deploy, or a team that wants to look first.
                 None => {
                     self.told_halt().is_some()
                         && !self.goes_back()
-                        && self.digest().is_some_and(|wanted| wanted.as_str() == digest)
+                        && self.digest().is_some_and(|wanted| wanted.as_str() == word.digest)
                 }
             };
-        self.retry = Some(word.to_owned());
+        self.retry = Some(word.nonce.to_owned());
         if asked && !self.is_busy() {
             self.back = None;
             self.start_over();
-            self.tell(false, "Retrying", format!("{} is tried again", digest.get(..12).unwrap_or(digest)));
+            let digest = word.digest.get(..12).unwrap_or(word.digest);
+            self.tell(false, "Retrying", format!("{digest} is tried again"));
         } else if asked {
             self.retry = None; // Heard again when what is under way has ended.
         }
+    }
+}
+
+/// The word of a person who wants to try again.
+#[derive(Clone, Copy)]
+pub(super) struct Retry<'a> {
+    pub app: &'a str,
+    pub digest: &'a str,
+    pub nonce: &'a str,
+}
+
+impl<'a> Retry<'a> {
+    pub fn read(word: &'a str) -> Option<Self> {
+        let mut parts = word.splitn(3, '/');
+        Some(Self { app: parts.next()?, digest: parts.next()?, nonce: parts.next()? })
     }
 }
 

@@ -1,0 +1,79 @@
+//! Has a plan proven by the server, with what is remembered of what ran before.
+
+use std::sync::Arc;
+
+use super::adopt::say_how;
+use super::driver::Hands;
+use super::foreign::refuse_foreign;
+use crate::cluster::{Before, Detail, Terms, prove};
+use crate::object::{AppName, Digest};
+use crate::plan::{Answer, CheckedPlan, Consent, Plan, Reason, RefusalKind, Refused, WantedApp, check};
+
+/// Asks the server about each step of a plan.
+pub(super) async fn prove_app(
+    hands: &Hands,
+    app: &AppName,
+    plan: Plan,
+    before: Arc<Before>,
+    consent: Consent,
+) -> Result<Result<CheckedPlan, Refused>, String> {
+    let ask = |before: Arc<Before>| {
+        let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
+        async move {
+            let terms = Terms { identity, before: &before, consent, detail: Detail::Metadata };
+            prove(&hands.session, plan, terms).await
+        }
+    };
+    let mut proven = ask(before.clone()).await;
+    // What another changed is taken back where it was ours before; who just started has to be told what was. A first
+    // claim was never ours.
+    let forgotten = proven.as_ref().is_ok_and(|proven| {
+        let refused = plan.steps().zip(proven).filter(|(step, proven)| {
+            matches!(step.reason, Reason::Changed { .. })
+                && matches!(&proven.answer, Answer::Refused(refusal) if refusal.kind == RefusalKind::Conflict)
+        });
+        refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
+    });
+    if forgotten && let Some(remembered) = remembered(hands, app, &before).await {
+        proven = ask(Arc::new(remembered)).await;
+    }
+    match proven {
+        Ok(proven) => {
+            let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
+            refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
+            say_how(&hands.environment, app, &consent, &mut answers);
+            Ok(check(plan, answers))
+        }
+        Err(error) => Err(crate::cluster::chain(&error)),
+    }
+}
+
+/// What was applied before, from memory and from what an app ran when it last passed its gates.
+async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Before> {
+    match hands.keeper.as_ref()?.last_good(app).await {
+        Ok(stored) => {
+            let mut all: Before =
+                stored?.whole().map(|wanted| (wanted.key.clone(), Arc::new(wanted))).collect();
+            all.extend(before.iter().map(|(key, wanted)| (key.clone(), wanted.clone())));
+            Some(all)
+        }
+        Err(error) => {
+            tracing::warn!(%app, error = %crate::cluster::chain(&error), "what it ran before cannot be read");
+            None
+        }
+    }
+}
+
+/// What an app ran once when all was well, as far as it was stored.
+pub(super) async fn recall(
+    hands: &Hands,
+    app: &AppName,
+    digest: &Digest,
+) -> Result<Option<WantedApp>, String> {
+    let Some(keeper) = &hands.keeper else { return Ok(None) };
+    let stored = keeper.stored(app, digest).await.map_err(|error| crate::cluster::chain(&error))?;
+    Ok(stored.map(|stored| {
+        let digest = stored.digest.clone();
+        WantedApp { app: app.clone(), digest, objects: stored.whole().map(Arc::new).collect() }
+    }))
+}
