@@ -91,7 +91,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
                 match asked {
                     Ok(Ok((key, found))) => {
                         // What git does not say may be there nevertheless.
-                        let only_there = unknown.as_ref().and_then(|_| arguments.field.as_deref());
+                        let only_there = unknown.as_ref().and(arguments.field.as_deref());
                         explanation.compare(
                             &key,
                             &found,

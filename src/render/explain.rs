@@ -25,7 +25,7 @@ use crate::yaml::Dialect;
 pub struct Explained {
     pub manifest: Manifest,
     /// `None` in a plain folder, where nothing changes what a file says.
-    trace: Option<Box<Trace>>,
+    trace: Option<Trace>,
 }
 
 /// Something that set a field.
@@ -116,10 +116,9 @@ impl Explained {
                     None => Some(path_of(&states[nth], &change.parts))
                         .filter(|path| parts_of(last, path).is_none()),
                     Some(_) => {
-                        let steps = later.windows(2);
-                        let parts = steps.fold(Some(change.parts.clone()), |parts, pair| {
-                            carry(&parts?, &pair[0], &pair[1])
-                        });
+                        let mut steps = later.windows(2);
+                        let parts = steps
+                            .try_fold(change.parts.clone(), |parts, pair| carry(&parts, &pair[0], &pair[1]));
                         parts.map(|parts| path_of(last, &parts))
                     }
                 };

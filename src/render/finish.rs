@@ -23,7 +23,7 @@ pub(crate) fn overlay(
 }
 
 /// The same, with what set each field.
-pub(crate) fn traced(files: Files<'_>, folder: &TreePath) -> Result<Vec<(Manifest, Box<Trace>)>, Problems> {
+pub(crate) fn traced(files: Files<'_>, folder: &TreePath) -> Result<Vec<(Manifest, Trace)>, Problems> {
     let mut build = Build::new(files);
     build.traces = Some(Vec::new());
     let (manifests, _) = once(&mut build, folder)?;
@@ -120,7 +120,7 @@ fn out(build: &mut Build<'_>, layer: Layer) -> (Vec<Manifest>, Vec<Option<Source
         let place = object.origin.place.clone();
         if let (Some(traces), Some(mut trace)) = (&mut build.traces, object.trace.take()) {
             trace.note(&object.node, "buildMetadata", &place);
-            traces.push(trace);
+            traces.push(*trace);
         }
         match manifest(&object.node, object.origin, &mut text) {
             Ok(manifest) => {

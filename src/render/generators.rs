@@ -310,7 +310,7 @@ pub(crate) fn absorb(build: &mut Build<'_>, place: &Place, mut object: Resource,
             }
             let by = if behavior == Behavior::Merge { "generator merge" } else { "generator replace" };
             if let (Some(trace), Some(old)) = (&mut object.trace, &old.trace) {
-                trace.succeed(old.clone(), &object.node, by, place);
+                trace.succeed(Trace::clone(old), &object.node, by, place);
             }
             object.touch(by, place);
             layer.objects[*at] = object;

@@ -34,7 +34,7 @@ pub(crate) struct Build<'a> {
     pub origin_path: String,
     pub trail: Trail<'a>,
     /// Whether somebody asks what set each field, and what did, in the order of the objects that left.
-    pub traces: Option<Vec<Box<Trace>>>,
+    pub traces: Option<Vec<Trace>>,
     openapi_is_set: bool,
 }
 

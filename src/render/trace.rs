@@ -124,14 +124,14 @@ impl Trace {
     }
 
     /// Goes on as the trace of what a generator merged into, or put in the place of, an older object.
-    pub fn succeed(&mut self, mut old: Box<Self>, node: &Node, by: &'static str, place: &Place) {
+    pub fn succeed(&mut self, mut old: Self, node: &Node, by: &'static str, place: &Place) {
         let given = std::mem::take(&mut self.given);
         for change in old.note(node, by, place) {
             if let Some(given) = given.iter().find(|given| change.parts == given.parts) {
                 change.place = given.place.clone();
             }
         }
-        *self = *old;
+        *self = old;
     }
 }
 

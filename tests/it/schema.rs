@@ -292,7 +292,7 @@ fn a_definition_refuses_what_a_strict_server_refuses_by_it() {
         let asked = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
         let said = server.kubectl(&asked, &object.to_string());
         let found = definitions.check(&gvk, &object);
-        if said.is_err() != !found.is_empty() {
+        if said.is_err() == found.is_empty() {
             wrong.push(format!("{spec}: the server says {said:?}, we find {found:?}"));
         }
     }

@@ -71,9 +71,7 @@ impl Asked {
             (Some(wanted), Some(found)) => wanted == found,
             _ => true,
         };
-        stands_there
-            && self.is_kind(&key)
-            && (*key.name == *self.name || object.names().iter().any(|name| *name == self.name))
+        stands_there && self.is_kind(&key) && (*key.name == *self.name || object.names().contains(&self.name))
     }
 
     /// Whether it may have been meant.

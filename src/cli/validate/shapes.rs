@@ -36,8 +36,9 @@ pub fn check(
             found.extend(broken.iter().map(|finding| places.problem(nth, object, finding)));
         } else if builtin.owns_group(&gvk.group) {
             let problem = Problem::at(place(), format!("Kubernetes {} has no {gvk}", builtin.release()));
-            let later = schema::known().into_iter().filter_map(|name| schema::release(name).ok());
-            let served = later.filter(|other| other.kind(gvk).is_some()).last();
+            let mut oldest_first =
+                schema::known().into_iter().rev().filter_map(|name| schema::release(name).ok());
+            let served = oldest_first.find(|other| other.kind(gvk).is_some());
             found.push(problem.hint(match served {
                 Some(other) => format!("Kubernetes {} has it", other.release()),
                 None => "is the kind or the version misspelt?".to_owned(),
