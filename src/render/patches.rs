@@ -185,7 +185,12 @@ fn strategic(
         }
         merge(build, &patch, options, object, index);
     }
+    let count = layer.objects.len();
     check_unique(build, place, layer);
+    // What was deleted has left the list, and all that came after it stands elsewhere now.
+    if layer.objects.len() != count {
+        index.forget();
+    }
 }
 
 /// kustomize rewrites labels and annotations of these patches as text, null among them.
