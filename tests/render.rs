@@ -3,12 +3,17 @@
 
 #![allow(clippy::disallowed_methods, reason = "these tests read cases from disk and ask the judge")]
 
+#[path = "render_support/explained.rs"]
+mod explained;
+#[path = "render_support/merge.rs"]
+mod merge;
 #[path = "render_support/mod.rs"]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use fairlead::git::FolderTree;
 use fairlead::object::{Manifest, MemoryTree, TreePath};
 use fairlead::render::{Cache, Limits, again, build, build_keeping};
 use support::{Verdict, case_folders, compare, expected, judge, memory_tree};
@@ -104,6 +109,40 @@ fn random_trees_render_as_the_judge_says() {
     );
     let shown: Vec<&str> = failures.iter().map(String::as_str).take(40).collect();
     assert!(failures.is_empty(), "{} of {count} trees differ:\n{}", failures.len(), shown.join("\n"));
+}
+
+/// Every folder with a kustomization below `FAIRLEAD_FOLDERS` (colons between roots), for trees that others wrote.
+#[test]
+fn folders_that_others_wrote_render_as_the_judge_says() {
+    let (Ok(kustomize), Ok(roots)) = (std::env::var("FAIRLEAD_KUSTOMIZE"), std::env::var("FAIRLEAD_FOLDERS"))
+    else {
+        return;
+    };
+    let (mut agree, mut refuse, mut chosen, mut failures) = (0, 0, 0, Vec::new());
+    for root in roots.split(':').map(Path::new) {
+        let tree = FolderTree::open(root).expect("the root is a folder");
+        for folder in support::kustomizations(root) {
+            let path = TreePath::new(&folder).expect("a folder's path is one");
+            let mine = match build(&tree, &path, &Limits::default()) {
+                Ok((objects, _)) => {
+                    Verdict::Objects(objects.into_iter().map(|object| object.value()).collect())
+                }
+                Err(problems) => Verdict::Refused(problems.to_string()),
+            };
+            let theirs = judge(&kustomize, root, &folder);
+            match compare(&mine, &theirs) {
+                Ok(()) if matches!(theirs, Verdict::Objects(_)) => agree += 1,
+                Ok(()) => refuse += 1,
+                Err(_) if is_chosen(&mine, &theirs) => chosen += 1,
+                Err(difference) => failures.push(format!("{}/{folder}: {difference}", root.display())),
+            }
+        }
+    }
+    println!(
+        "{agree} agree, {refuse} are refused by both, {chosen} by our choice only, {} differ",
+        failures.len()
+    );
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 /// A render after a small change gives what a whole one does, or leaves it to that.

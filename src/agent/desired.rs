@@ -89,7 +89,7 @@ impl Scope {
         }
     }
 
-    fn namespace(&self) -> Option<&str> {
+    pub fn namespace(&self) -> Option<&str> {
         match &self.grants {
             Some(grants) => match grants.namespaces.as_slice() {
                 [only] => Some(only),

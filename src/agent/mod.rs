@@ -21,7 +21,7 @@ mod once;
 mod plan_prune;
 mod proof;
 mod prune;
-mod reads;
+pub mod reads;
 mod removal;
 mod source;
 mod supervisor;

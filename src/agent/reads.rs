@@ -37,6 +37,12 @@ pub enum Difference {
 }
 
 impl ReadSet {
+    /// The files and folders whose content was looked at.
+    pub fn contents(&self) -> impl Iterator<Item = &TreePath> {
+        let seen = self.0.values().flat_map(|reads| &reads.seen);
+        seen.filter(|(_, seen)| matches!(seen, Seen::Content(Some(_)))).map(|(path, _)| path)
+    }
+
     pub fn compare(&self, tree: &dyn Tree) -> Difference {
         let mut changed = BTreeSet::new();
         for (folder, reads) in &self.0 {

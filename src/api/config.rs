@@ -63,6 +63,14 @@ pub struct AppSpec {
     pub adopt: Option<Adopt>,
 }
 
+impl AppSpec {
+    /// A folder, with nothing else said of it.
+    pub fn folder(name: AppName, path: &str) -> Self {
+        let said = serde_json::json!({"name": name, "path": path});
+        serde_json::from_value(said).expect("a name and a path make an app")
+    }
+}
+
 /// `true` for all that the Environment grants, or some of it by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "`adopt` is true, false, or a list of tools and field managers")]

@@ -10,7 +10,7 @@ use crate::object::{Problem, Problems, TreeError};
 #[derive(Debug)]
 pub struct Failure {
     pub exit: Exit,
-    message: String,
+    pub message: String,
     hint: Option<String>,
 }
 

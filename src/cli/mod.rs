@@ -6,6 +6,7 @@ mod apply;
 mod approve;
 mod completions;
 mod crd;
+mod explain;
 mod failure;
 mod health;
 mod output;
@@ -66,6 +67,8 @@ enum Verb {
     Render(render::Arguments),
     /// Check the whole tree, offline, and tell everything that is wrong
     Validate(validate::Arguments),
+    /// Tell what set a field of an object: file, line and commit; and what a cluster has, and who holds it
+    Explain(explain::Arguments),
     /// Show what would change in the cluster, as its API server sees it
     #[command(visible_alias = "diff")]
     Plan(plan::Arguments),
@@ -114,6 +117,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Agent(arguments) => agent::run(&global, arguments),
         Verb::Render(arguments) => render::run(&global, &arguments),
         Verb::Validate(arguments) => validate::run(&global, &arguments),
+        Verb::Explain(arguments) => block_on(explain::run(&global, &arguments)),
         Verb::Plan(arguments) => block_on(plan::run(&global, &arguments)),
         Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),

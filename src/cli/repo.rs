@@ -22,7 +22,7 @@ pub struct Repo {
     pub tree: Box<dyn Tree>,
     pub revision: Option<String>,
     /// Where paths of the tree start from.
-    root: PathBuf,
+    pub root: PathBuf,
 }
 
 impl RepoArguments {

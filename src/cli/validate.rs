@@ -1,27 +1,40 @@
-use std::collections::HashSet;
+mod shapes;
+mod show;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::output::{print, print_value};
-use super::repo::{Repo, RepoArguments};
+use super::failure::Failure;
+use super::repo::{Repo, RepoArguments, open_around};
 use super::target::Global;
-use super::{Exit, Outcome, output};
+use super::{Exit, Outcome};
 use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config, render_app, want};
-use crate::object::{Desired, EnvironmentName, Manifest, Note, Problem, Problems};
-use crate::{plan, render, schema};
+use crate::agent::reads::Recording;
+use crate::api::AppSpec;
+use crate::object::{
+    Desired, EntryKind, EnvironmentName, Note, ObjectKey, Place, Problem, Problems, Tree, TreePath,
+};
+use crate::schema::Definitions;
+use crate::{plan, render, schema, yaml};
+use shapes::Against;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
+    /// Folders, as `fairlead render` takes them, in place of environments
+    #[arg(value_name = "FOLDER", conflicts_with = "env")]
+    folders: Vec<PathBuf>,
     /// One environment; all of them where it is not given
     #[arg(long, value_name = "NAME")]
     env: Option<EnvironmentName>,
+    /// The version of Kubernetes whose kinds count, as 1.36; the newest that is known where it is not given
+    #[arg(long, visible_alias = "kubernetes-version", value_name = "VERSION")]
+    kube_version: Option<String>,
     #[command(flatten)]
     repo: RepoArguments,
-    /// The version of Kubernetes that charts are told; the newest that is known where it is not given
-    #[arg(long, value_name = "VERSION")]
-    kube_version: Option<String>,
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
@@ -38,13 +51,17 @@ enum Format {
 /// What was found, with the environment it was found for.
 #[derive(Debug, Serialize)]
 struct Finding {
-    environment: String,
+    /// None where folders were named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment: Option<String>,
     #[serde(flatten)]
     problem: Problem,
 }
 
 #[derive(Debug, Default, Serialize)]
 struct Findings {
+    /// The release of Kubernetes that was looked at.
+    kubernetes: String,
     environments: usize,
     apps: usize,
     objects: usize,
@@ -52,167 +69,187 @@ struct Findings {
     notes: Vec<Note>,
 }
 
+/// An environment's apps, rendered. Folders that were named stand for apps of none.
+struct Rendered {
+    scope: Scope,
+    is_environment: bool,
+    apps: Vec<App>,
+    found: Vec<Problem>,
+}
+
+struct App {
+    spec: AppSpec,
+    desired: Result<Desired, Problems>,
+}
+
 pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
-    let helm = global.helm();
-    let charts = Charts::offline(&helm, arguments.kube_version.as_deref());
-    let repo = arguments.repo.open()?;
-    let environments = match &arguments.env {
-        Some(name) => vec![name.clone()],
-        None => repo.environments()?,
+    let builtin = match &arguments.kube_version {
+        Some(asked) => schema::release(asked).map_err(|error| {
+            Failure::input(error.to_string())
+                .hint("the nearest one that is known finds most of what there is to find")
+        })?,
+        None => schema::builtin(),
     };
-    let mut findings = Findings::default();
+    let helm = global.helm();
+    let charts = Charts::offline(&helm, Some(builtin.release()));
+    let mut findings = Findings { kubernetes: builtin.release().to_owned(), ..Findings::default() };
+    let mut files = BTreeSet::new();
     let cache = render::Cache::new();
-    for environment in &environments {
-        check(&repo, environment, &cache, &charts, &mut findings)?;
+    let (repo, all) = match arguments.folders.is_empty() {
+        true => of_environments(arguments, &cache, &charts, &mut files)?,
+        false => of_folders(arguments, &cache, &charts, &mut files)?,
+    };
+    // One app may bring the definition of what another one holds, and one environment for all.
+    let mut definitions = Definitions::default();
+    let desired = all.iter().flat_map(|one| &one.apps).filter_map(|app| app.desired.as_ref().ok());
+    for object in desired.flat_map(|desired| &desired.objects) {
+        if &*object.gvk().kind == "CustomResourceDefinition" {
+            definitions.add(&object.value());
+        }
     }
+    for environment in all {
+        let against = Against { builtin, definitions: &definitions, charts: &charts };
+        judge(&repo, environment, &against, &mut findings);
+    }
+    ambiguities(&*repo.tree, &files, &mut findings.notes);
     // A base that several environments share is wrong once.
     let mut seen = HashSet::new();
     findings.errors.retain(|finding| seen.insert(finding.problem.to_string()));
     let mut seen = HashSet::new();
     findings.notes.retain(|note| seen.insert(format!("{:?}{}", note.place, note.message)));
-    show(&findings, arguments.output)?;
+    show::show(&findings, arguments.output)?;
     Ok(if findings.errors.is_empty() { Exit::Done } else { Exit::Input })
 }
 
-fn check(
-    repo: &Repo,
-    environment: &EnvironmentName,
+fn of_environments(
+    arguments: &Arguments,
     cache: &render::Cache,
     charts: &Charts<'_>,
-    findings: &mut Findings,
-) -> Result<(), super::Failure> {
-    // Offline nobody says what the environment is granted; a placeholder stands for the one namespace it has.
-    let scope = Scope::unbound(environment.clone(), Some("default".to_owned()))?;
-    findings.environments += 1;
-    let mut found: Vec<Problem> = Vec::new();
-    match read_config(&*repo.tree, &scope) {
-        Err(problems) => found.extend(problems.into_vec()),
-        Ok(config) => {
-            let limits = render::Limits::default();
-            let rendered: Vec<_> = config
-                .apps
-                .iter()
-                .map(|app| {
-                    render_app(&*repo.tree, &scope, &config, app, &limits, cache, charts)
-                        .map(|(desired, _)| (app, desired))
-                })
-                .collect();
-            // One app may bring the definition of what another one holds.
-            let own: HashSet<(String, String)> = rendered
-                .iter()
-                .flatten()
-                .flat_map(|(_, desired)| &desired.objects)
-                .filter_map(defines)
-                .collect();
-            for rendered in rendered {
-                findings.apps += 1;
-                let judged = rendered.and_then(|(app, desired)| {
-                    findings.objects += desired.objects.len();
-                    findings.notes.extend(desired.notes.iter().cloned());
-                    shapes(&desired, &own)?;
-                    let (wanted, _) = want(desired, &scope, app, schema::builtin().kinds())?;
-                    plan::order(&wanted.objects, &wanted.needed).map(drop)
-                });
-                if let Err(problems) = judged {
-                    found.extend(problems.into_vec());
+    files: &mut BTreeSet<TreePath>,
+) -> Result<(Repo, Vec<Rendered>), Failure> {
+    let repo = arguments.repo.open()?;
+    let names = match &arguments.env {
+        Some(name) => vec![name.clone()],
+        None => repo.environments()?,
+    };
+    if names.is_empty() {
+        return Err(Failure::input(format!("{} has no environments", repo.root.display())).hint(
+            "each is a folder environments/NAME with an environment.yaml; or name folders to look at",
+        ));
+    }
+    let limits = render::Limits::default();
+    let mut all = Vec::new();
+    for name in names {
+        // Offline nobody says what the environment is granted; a placeholder stands for the one namespace it has.
+        let scope = Scope::unbound(name, Some("default".to_owned()))?;
+        let mut one = Rendered { scope, is_environment: true, apps: Vec::new(), found: Vec::new() };
+        match read_config(&*repo.tree, &one.scope) {
+            Err(problems) => one.found = problems.into_vec(),
+            Ok(config) => {
+                for spec in &config.apps {
+                    let tree = Recording::new(&*repo.tree);
+                    let desired = render_app(&tree, &one.scope, &config, spec, &limits, cache, charts);
+                    // Of a chart, files are templates.
+                    if spec.path.is_some() {
+                        files.extend(tree.into_reads().contents().cloned());
+                    }
+                    let desired = desired.map(|(desired, _)| desired);
+                    one.apps.push(App { spec: spec.clone(), desired });
                 }
             }
         }
+        all.push(one);
     }
-    let named = found.into_iter().map(|problem| Finding { environment: environment.to_string(), problem });
+    Ok((repo, all))
+}
+
+fn of_folders(
+    arguments: &Arguments,
+    cache: &render::Cache,
+    charts: &Charts<'_>,
+    files: &mut BTreeSet<TreePath>,
+) -> Result<(Repo, Vec<Rendered>), Failure> {
+    let limits = render::Limits::default();
+    let mut found: Option<(Repo, Vec<Rendered>)> = None;
+    for (nth, folder) in arguments.folders.iter().enumerate() {
+        let (repo, path) = open_around(folder)?;
+        // An app and an environment of no name, for there is none.
+        let name = |word: &str| format!("{word}-{}", nth + 1);
+        let failed = |error: crate::object::InvalidName| Failure::input(error.to_string());
+        let scope = Scope::unbound(
+            EnvironmentName::new(&name("folder")).map_err(failed)?,
+            Some("default".to_owned()),
+        )?;
+        let spec =
+            AppSpec::folder(crate::object::AppName::new(&name("folder")).map_err(failed)?, path.as_str());
+        let tree = Recording::new(&*repo.tree);
+        let made = charts.serve(&tree, |answers| render::build_with(&tree, &path, &limits, cache, answers));
+        let desired = made.map(|(objects, notes, _)| Desired::new(spec.name.clone(), objects, notes));
+        files.extend(tree.into_reads().contents().cloned());
+        let one =
+            Rendered { scope, is_environment: false, apps: vec![App { spec, desired }], found: Vec::new() };
+        match &mut found {
+            None => found = Some((repo, vec![one])),
+            Some((first, _)) if first.root != repo.root => {
+                return Err(Failure::input("the folders lie in different repositories")
+                    .hint("look at each repository by itself"));
+            }
+            Some((_, all)) => all.push(one),
+        }
+    }
+    found.ok_or_else(|| Failure::input("name a folder"))
+}
+
+fn judge(repo: &Repo, environment: Rendered, against: &Against<'_>, findings: &mut Findings) {
+    let Rendered { scope, is_environment, apps, mut found } = environment;
+    findings.environments += usize::from(is_environment);
+    let mut owners: HashMap<ObjectKey, (String, Place)> = HashMap::new();
+    for App { spec, desired } in apps {
+        findings.apps += 1;
+        let judged = desired.and_then(|desired| {
+            findings.objects += desired.objects.len();
+            findings.notes.extend(desired.notes.iter().cloned());
+            let mut wrong = shapes::check(&*repo.tree, &spec, &desired, against);
+            match want(desired, &scope, &spec, against.builtin.kinds()) {
+                Err(problems) => wrong.extend(problems.into_vec()),
+                Ok((wanted, _)) => {
+                    if let Err(problems) = plan::order(&wanted.objects, &wanted.needed) {
+                        wrong.extend(problems.into_vec());
+                    }
+                    for object in &wanted.objects {
+                        let mine = (spec.name.to_string(), object.place.clone());
+                        if let Some((other, first)) = owners.insert(object.key.clone(), mine) {
+                            let message = format!("{} is in the app {other} too, at {first}", object.key);
+                            let problem = Problem::at(object.place.clone(), message);
+                            wrong.push(problem.hint("an object belongs to one app"));
+                        }
+                    }
+                }
+            }
+            Problems::check(wrong)
+        });
+        if let Err(problems) = judged {
+            found.extend(problems.into_vec());
+        }
+    }
+    let environment = is_environment.then(|| scope.environment.to_string());
+    let named = found.into_iter().map(|problem| Finding { environment: environment.clone(), problem });
     findings.errors.extend(named);
-    Ok(())
 }
 
-/// The group and kind that a CustomResourceDefinition brings.
-fn defines(object: &Manifest) -> Option<(String, String)> {
-    if &*object.gvk().kind != "CustomResourceDefinition" {
-        return None;
-    }
-    let spec = &object.value()["spec"];
-    Some((spec["group"].as_str()?.to_owned(), spec["names"]["kind"].as_str()?.to_owned()))
-}
-
-/// What the built-in schemas say of an app's objects: removed versions, unknown kinds of Kubernetes' own groups, unknown
-/// fields, wrong types, missing fields. Custom resources of other groups are the cluster's to judge.
-fn shapes(desired: &Desired, own: &HashSet<(String, String)>) -> Result<(), Problems> {
-    let builtin = schema::builtin();
-    let mut found = Vec::new();
-    for object in &desired.objects {
-        let gvk = object.gvk();
-        let place = || object.origin.place.clone();
-        if own.contains(&(gvk.group.to_string(), gvk.kind.to_string())) {
+/// Notes what kustomize and kubectl would read differently in the files that were looked at.
+fn ambiguities(tree: &dyn Tree, files: &BTreeSet<TreePath>, notes: &mut Vec<Note>) {
+    let limits = yaml::Limits::default();
+    for file in files {
+        let name = file.file_name();
+        let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
+        // What kustomize reads with kubectl's library is read alike.
+        let is_typed = matches!(name, "kustomization.yaml" | "kustomization.yml");
+        if !is_yaml || is_typed || !matches!(tree.kind(file), Ok(Some(EntryKind::File))) {
             continue;
         }
-        if let Some(removed) = builtin.removed(gvk) {
-            let problem =
-                Problem::at(place(), format!("{gvk} was removed in Kubernetes {}", removed.release));
-            found.push(match &removed.instead {
-                Some(instead) => problem.hint(format!("write {instead}")),
-                None => problem,
-            });
-        } else if builtin.kind(gvk).is_some() {
-            for finding in schema::check(builtin, gvk, &object.value()) {
-                found.push(Problem::at(place(), format!("{}: {finding}", object.key())));
-            }
-        } else if builtin.owns_group(&gvk.group) {
-            let problem = Problem::at(place(), format!("Kubernetes {} has no {gvk}", builtin.release()));
-            found.push(problem.hint("is the kind or the version misspelt?"));
-        }
+        // What cannot be read has been told as an error.
+        let Ok(blob) = tree.read(file, limits.file_bytes) else { continue };
+        notes.extend(yaml::ambiguous(&blob.bytes, file, &limits).unwrap_or_default());
     }
-    Problems::check(found)
-}
-
-fn show(findings: &Findings, format: Format) -> Result<(), super::Failure> {
-    match format {
-        Format::Json => print_value(findings, output::Format::Json)?,
-        Format::Text => {
-            let mut text = String::new();
-            for note in &findings.notes {
-                let place = note.place.as_ref().map_or(String::new(), |place| format!("{place}: "));
-                text.push_str(&format!("note: {place}{}\n", note.message));
-            }
-            for finding in &findings.errors {
-                text.push_str(&format!("error: {}\n", finding.problem));
-            }
-            let count = findings.errors.len();
-            text.push_str(&format!(
-                "{} environments, {} apps, {} objects: {}\n",
-                findings.environments,
-                findings.apps,
-                findings.objects,
-                if count == 0 { "nothing is wrong".to_owned() } else { format!("{count} wrong") },
-            ));
-            print(&text);
-        }
-        Format::Github => {
-            let mut text = String::new();
-            for finding in &findings.errors {
-                text.push_str(&annotation("error", finding.problem.place.as_ref(), &told(&finding.problem)));
-            }
-            for note in &findings.notes {
-                text.push_str(&annotation("notice", note.place.as_ref(), &note.message));
-            }
-            print(&text);
-        }
-    }
-    Ok(())
-}
-
-fn told(problem: &Problem) -> String {
-    match &problem.hint {
-        Some(hint) => format!("{} ({hint})", problem.message),
-        None => problem.message.clone(),
-    }
-}
-
-/// A workflow command; what would end it or its properties is escaped as GitHub's toolkit does.
-fn annotation(level: &str, place: Option<&crate::object::Place>, message: &str) -> String {
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    let at = place.map_or(String::new(), |place| {
-        let line = if place.line > 0 { format!(",line={}", place.line) } else { String::new() };
-        format!(" file={}{line}", property(place.path.as_str()))
-    });
-    format!("::{level}{at}::{}\n", data(message))
 }

@@ -9,7 +9,7 @@ use crate::object::Revision;
 
 /// A repository on this machine, for `--repo DIR --rev REV`. Nothing is fetched and nothing is written.
 pub struct Local {
-    objects: Arc<Objects>,
+    pub(super) objects: Arc<Objects>,
     root: PathBuf,
 }
 

@@ -6,6 +6,7 @@
 //!
 //! Everything here blocks, and belongs on a thread that may block.
 
+mod blame;
 mod copy;
 mod credentials;
 mod error;
@@ -24,6 +25,7 @@ mod store;
 mod tree;
 mod url;
 
+pub use blame::Written;
 pub use credentials::{Credentials, Remote};
 pub use error::{Cause, GitError};
 pub use folder::{FolderTree, repository_around};

@@ -49,6 +49,28 @@ fn one_by_one(change: FieldChange) -> Vec<FieldChange> {
         .collect()
 }
 
+/// A value of an object with nothing secret in it; keys stay.
+pub fn value(key: &ObjectKey, path: &str, value: &Value) -> Value {
+    const SHOWN: [&str; 6] =
+        ["apiVersion", "kind", "type", "immutable", "metadata.name", "metadata.namespace"];
+    let is_open = !is_secret(key) || SHOWN.contains(&path) || path.starts_with("metadata.labels");
+    masked(value, !is_open || holds_a_copy(path))
+}
+
+fn masked(value: &Value, all: bool) -> Value {
+    match value {
+        Value::Object(map) => {
+            let masked =
+                |(key, value): (&String, &Value)| (key.clone(), masked(value, all || holds_a_copy(key)));
+            Value::Object(map.iter().map(masked).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(|item| masked(item, all)).collect()),
+        Value::Null => Value::Null,
+        _ if all => Value::from(HIDDEN),
+        other => other.clone(),
+    }
+}
+
 fn hide(change: FieldChange) -> FieldChange {
     let shown = |path: &str| {
         path.starts_with(".metadata.labels") || matches!(path, ".type" | ".immutable" | ".metadata.name")
@@ -87,6 +109,20 @@ mod tests {
             shown.iter().map(|change| change.path.as_str()).collect::<Vec<_>>(),
             [".data.a", ".data.b", ".metadata.annotations.note"]
         );
+    }
+
+    #[test]
+    fn values_of_a_secret_are_hidden_at_any_depth() {
+        let key = ObjectKey::new("", "Secret", Some("web"), "db");
+        let object = json!({"data": {"a": "Y2FuYXJ5"}, "metadata": {"annotations": {"note": "canary"}}});
+        let shown = value(&key, "", &object).to_string();
+        assert!(!shown.contains("Y2FuYXJ5") && !shown.contains("canary"), "{shown}");
+        assert!(shown.contains("\"a\""), "{shown}");
+        assert_eq!(value(&key, "metadata.labels.app", &json!("web")), json!("web"));
+        let other = ObjectKey::new("", "ConfigMap", Some("web"), "db");
+        let copy = json!({"kubectl.kubernetes.io/last-applied-configuration": "canary", "a": "b"});
+        let shown = value(&other, "metadata.annotations", &copy).to_string();
+        assert!(!shown.contains("canary") && shown.contains("\"b\""), "{shown}");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The entries of a kustomization, each read into its type.
 
+use serde_json::Value;
+
 use super::build_metadata::OPTIONS;
 use super::cursor::{Cursor, Found};
 use super::fields::{FieldSpec, split_path};
@@ -9,7 +11,7 @@ use super::kustomization::{
 };
 use super::replacement::Replacement;
 use super::selector::Selector;
-use super::source::{Text, Written};
+use super::source::{Doc, Text, Written};
 
 pub(crate) fn all<T>(
     field: &Cursor<'_>,
@@ -35,9 +37,15 @@ pub(crate) fn some_map(field: &Cursor<'_>, found: &mut Found) -> Option<At<Vec<(
 
 /// Text that may be read on its own: its lines are those of the file where it is a block.
 pub(crate) fn block(field: &Cursor<'_>, found: &mut Found) -> Text {
-    let text = field.text(found);
-    let is_block = text.contains('\n') && field.doc().written(field.pointer()) == Some(Written::Quoted);
-    Text::inline(&field.place(), &text, is_block)
+    drop(field.text(found));
+    block_of(field.doc(), field.pointer())
+}
+
+/// The text at a pointer, if there is text.
+pub(crate) fn block_of(doc: &Doc, pointer: &str) -> Text {
+    let text = doc.value().pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let is_block = text.contains('\n') && doc.written(pointer) == Some(Written::Quoted);
+    Text::inline(&doc.place_of(pointer), text, is_block)
 }
 
 pub(crate) fn blocks(field: &Cursor<'_>, found: &mut Found) -> Vec<At<Text>> {

@@ -194,6 +194,20 @@ pub(crate) enum Make {
 #[derive(Debug, PartialEq)]
 pub(crate) struct NotThere(pub String);
 
+/// The key that a part of a path names, and whether a list is meant to be there. What counts items names no field.
+pub(crate) fn field_name(part: &str) -> Result<(&str, bool), String> {
+    let (key, is_list) = part.strip_suffix("[]").map_or((part, false), |key| (key, true));
+    let is_item = matches!(key, "" | "-" | "*")
+        || key.parse::<i64>().is_ok()
+        || key.starts_with('[') && key.ends_with(']');
+    if is_item {
+        return Err(format!(
+            "{part:?} names an item, and here is a map; paths of rules go through lists by themselves"
+        ));
+    }
+    Ok((key, is_list))
+}
+
 /// Calls `set` at every place that a path leads to. Lists are gone through; null on the way ends it.
 pub(crate) fn visit<E: From<NotThere>>(
     node: &mut Node,
@@ -209,10 +223,7 @@ pub(crate) fn visit<E: From<NotThere>>(
         node if node.is_null() => Ok(()),
         Node::List(items) => items.iter_mut().try_for_each(|item| visit(item, path, create, make, set)),
         Node::Map(map) => {
-            let (key, is_list) = match first.strip_suffix("[]") {
-                Some(key) => (key, true),
-                None => (first.as_str(), false),
-            };
+            let (key, is_list) = field_name(first).map_err(NotThere)?;
             let created = match (is_list || !create || make == Make::Nothing, rest.is_empty()) {
                 (true, _) => None,
                 (false, true) if make == Make::Scalar => Some(Node::Null),

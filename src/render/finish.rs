@@ -7,6 +7,7 @@ use super::layer::{Build, Layer};
 use super::load::Files;
 use super::references::Referents;
 use super::resource::Resource;
+use super::trace::Trace;
 use super::{Built, Rendered, hash, order, references, vars};
 use crate::object::{Identity, Manifest, NotAManifest, Origin, Place, Problem, Problems, TreePath};
 use crate::yaml::Node;
@@ -21,6 +22,21 @@ pub(crate) fn overlay(files: Files<'_>, folder: &TreePath) -> Result<Rendered<Bu
     }
     let (manifests, kept) = once?;
     Ok(Rendered::Done((manifests, build.notes, kept)))
+}
+
+/// The same, with what set each field.
+pub(crate) fn traced(
+    files: Files<'_>,
+    folder: &TreePath,
+) -> Result<Rendered<Vec<(Manifest, Trace)>>, Problems> {
+    let mut build = Build::new(files);
+    build.traces = Some(Vec::new());
+    let once = once(&mut build, folder);
+    if !build.needed.is_empty() {
+        return Ok(Rendered::NeedCharts(build.needed));
+    }
+    let (manifests, _) = once?;
+    Ok(Rendered::Done(manifests.into_iter().zip(build.traces.unwrap_or_default()).collect()))
 }
 
 /// What became of the objects of changed files, if they are still called what they were called before.
@@ -67,6 +83,7 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept
             let name = format!("{}-{}", object.name(), hash::suffix(object));
             object.store_previous();
             object.set_name(&name);
+            object.note("content hash", &object.origin.place.clone());
         }
     }
     let fields = layer.fields.clone();
@@ -110,6 +127,10 @@ fn out(build: &mut Build<'_>, layer: Layer) -> (Vec<Manifest>, Vec<Option<Source
         object.rewrite_texts("annotations");
         build.write_metadata(&mut object);
         let place = object.origin.place.clone();
+        if let (Some(traces), Some(mut trace)) = (&mut build.traces, object.trace.take()) {
+            trace.note(&object.node, "buildMetadata", &place);
+            traces.push(*trace);
+        }
         match manifest(&object.node, object.origin, &mut text) {
             Ok(manifest) => {
                 manifests.push(manifest);

@@ -7,6 +7,7 @@ use super::kustomization::{At, Generator, GeneratorOptions, Kustomization};
 use super::layer::{Build, Layer};
 use super::patches::AnyId;
 use super::resource::{Behavior, Resource};
+use super::trace::{Given, Part, Trace};
 use crate::object::{Place, Problem, TreePath};
 use crate::yaml::{Map, Node, Text};
 
@@ -21,6 +22,9 @@ struct Pair {
     key: String,
     value: Vec<u8>,
     place: Place,
+    /// What gives the value, and where it stands: in a file that `place` names, or at it.
+    by: &'static str,
+    stands: Place,
 }
 
 pub(crate) fn run(
@@ -88,11 +92,30 @@ pub(crate) fn make(
         return None;
     }
     let options = merge_options(it.options.as_ref(), global);
+    let given: Vec<(String, &'static str, Place)> = match &build.traces {
+        Some(_) => pairs.iter().map(|pair| (pair.key.clone(), pair.by, pair.stands.clone())).collect(),
+        None => Vec::new(),
+    };
     let mut object = Resource::new(Node::Map(content(kind, it, &options, pairs)), place.clone());
+    object.trace = build.traces.is_some().then(|| traced(&object.node, given));
     object.behavior = behavior;
     object.needs_hash = !options.disable_hash;
     object.is_generated = true;
     Some(object)
+}
+
+fn traced(node: &Node, given: Vec<(String, &'static str, Place)>) -> Box<Trace> {
+    let mut trace = Trace::start(node);
+    trace.is_generated = true;
+    trace.given = given
+        .into_iter()
+        .map(|(key, by, place)| {
+            let is_text = node.get("data").is_some_and(|data| data.get(&key).is_some());
+            let map = if is_text { "data" } else { "binaryData" };
+            Given { parts: vec![Part::Key(map.to_owned()), Part::Key(key)], by, place }
+        })
+        .collect();
+    trace
 }
 
 fn content(kind: Kind, generator: &Generator, options: &GeneratorOptions, pairs: Vec<Pair>) -> Map {
@@ -184,7 +207,8 @@ fn pairs(build: &mut Build<'_>, folder: &TreePath, generator: &Generator) -> Vec
         match literal.split_once('=') {
             Some((key, value)) if !key.is_empty() => {
                 let value = without_quotes(value).as_bytes().to_vec();
-                pairs.push(Pair { key: key.to_owned(), value, place: place.clone() });
+                let (place, stands) = (place.clone(), place.clone());
+                pairs.push(Pair { key: key.to_owned(), value, place, by: "literal", stands });
             }
             _ => build.found.push(Problem::at(place.clone(), "a literal is written `key=value`")),
         }
@@ -200,7 +224,8 @@ fn pairs(build: &mut Build<'_>, folder: &TreePath, generator: &Generator) -> Vec
         };
         let text = build.files.file(folder, path, place);
         if let Some(text) = build.keep(text) {
-            pairs.push(Pair { key: key.to_owned(), value: text.bytes().to_vec(), place: place.clone() });
+            let (place, stands, value) = (place.clone(), text.place_at(1), text.bytes().to_vec());
+            pairs.push(Pair { key: key.to_owned(), value, place, by: "file", stands });
         }
     }
     pairs
@@ -234,6 +259,8 @@ fn env_lines(bytes: &[u8], place_at: impl Fn(u32) -> Place) -> Result<Vec<Pair>,
                 key: key.to_owned(),
                 value: value.as_bytes().to_vec(),
                 place: place_at(number),
+                by: "env file",
+                stands: place_at(number),
             });
         }
     }
@@ -281,10 +308,11 @@ pub(crate) fn absorb(build: &mut Build<'_>, place: &Place, mut object: Resource,
             if behavior == Behavior::Replace {
                 object.build_origin = own_origin;
             }
-            object.touch(
-                if behavior == Behavior::Merge { "generator merge" } else { "generator replace" },
-                place,
-            );
+            let by = if behavior == Behavior::Merge { "generator merge" } else { "generator replace" };
+            if let (Some(trace), Some(old)) = (&mut object.trace, &old.trace) {
+                trace.succeed(Trace::clone(old), &object.node, by, place);
+            }
+            object.touch(by, place);
             layer.objects[*at] = object;
         }
         (several, _) => {

@@ -97,12 +97,12 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
         if object.kind() == "CustomResourceDefinition" {
             continue;
         }
-        let mut touched = vec![false; rules.len()];
         let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
-        for (nth, rule) in rules.iter().enumerate() {
-            let mut result = containers(&mut object.node, rule, &mut touched[nth]);
+        for rule in &rules {
+            let mut touched = false;
+            let mut result = containers(&mut object.node, rule, &mut touched);
             for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
-                let mut set = |node: &mut Node| put(node, rule, &mut touched[nth]);
+                let mut set = |node: &mut Node| put(node, rule, &mut touched);
                 result = result
                     .and_then(|()| visit(&mut object.node, &spec.path, spec.create, Make::Nothing, &mut set));
             }
@@ -111,9 +111,9 @@ pub(crate) fn apply(build: &mut Build<'_>, images: &[At<Image>], specs: &[FieldS
                 build.found.push(Problem::at(object.origin.place.clone(), message));
                 break;
             }
-        }
-        for (rule, _) in rules.iter().zip(touched).filter(|(_, touched)| *touched) {
-            object.touch("images", &rule.image.place);
+            if touched {
+                object.touch("images", &rule.image.place);
+            }
         }
     }
 }
@@ -171,7 +171,7 @@ fn put(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotTh
 }
 
 /// Name, tag and digest. A port before the first slash is part of the name.
-fn split(image: &str) -> (&str, &str, &str) {
+pub(crate) fn split(image: &str) -> (&str, &str, &str) {
     let from = image.find('/').filter(|at| *at > 0).unwrap_or(0);
     let find = |sign| image[from..].find(sign).map(|at| at + from);
     match (find(':'), find('@')) {

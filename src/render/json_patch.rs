@@ -90,12 +90,17 @@ fn check_pointer(key: &str, pointer: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Applies the operations in order. The object is left half-patched where one fails.
-pub(crate) fn apply(object: &mut Node, operations: &[Operation]) -> Result<(), Problem> {
+/// Applies the operations in order, and tells what it becomes after each. The object is left half-patched where one fails.
+pub(crate) fn apply(
+    object: &mut Node,
+    operations: &[Operation],
+    mut tell: impl FnMut(&Node, &Place),
+) -> Result<(), Problem> {
     for Operation { place, operation } in operations {
         let path = operation.path().to_string();
         run(object, operation)
             .map_err(|why| Problem::at(place.clone(), format!("{} {path}: {why}", name_of(operation))))?;
+        tell(object, place);
     }
     Ok(())
 }

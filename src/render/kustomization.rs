@@ -4,7 +4,9 @@ use super::cursor::{Cursor, Found};
 use super::entries::{
     all, blocks, build_metadata, generator_options, labels, openapi, some_map, some_text, sort, texts,
 };
-pub(crate) use super::entries::{block, field_spec, generator, image, patch, replacement, replica, selector};
+pub(crate) use super::entries::{
+    block, block_of, field_spec, generator, image, patch, replacement, replica, selector,
+};
 use super::fields::FieldSpec;
 use super::helm_charts::{HelmChart, chart_home, helm_chart, old_helm_chart};
 use super::replacement::Replacement;

@@ -12,6 +12,7 @@ use super::kustomization::{At, Flavor, Kustomization, Sort};
 use super::load::{Files, Target, at};
 use super::resource::Resource;
 use super::schema::Schemas;
+use super::trace::Trace;
 use super::vars::Var;
 use super::{
     configurations, generators, images, labels, names, namespace, patches, plugins, replacement, replicas,
@@ -34,6 +35,8 @@ pub(crate) struct Build<'a> {
     /// The way from the top folder to the one that is being read, for `buildMetadata`.
     pub origin_path: String,
     pub trail: Trail<'a>,
+    /// Whether somebody asks what set each field, and what did, in the order of the objects that left.
+    pub traces: Option<Vec<Trace>>,
     openapi_is_set: bool,
 }
 
@@ -64,6 +67,7 @@ impl<'a> Build<'a> {
             top_sort: None,
             origin_path: String::new(),
             trail: Trail::new(),
+            traces: None,
             openapi_is_set: false,
         }
     }
@@ -264,7 +268,10 @@ impl<'a> Build<'a> {
     }
 
     pub fn append(&mut self, objects: Vec<Resource>, all: &mut Vec<Resource>, ids: &mut Ids) {
-        for object in objects {
+        for mut object in objects {
+            if self.traces.is_some() && object.trace.is_none() {
+                object.trace = Some(Trace::start(&object.node));
+            }
             match ids.0.entry(object.id()) {
                 Entry::Occupied(known) => {
                     let first = &all[*known.get()].origin.place;

@@ -15,6 +15,7 @@ mod charts;
 mod configurations;
 mod cursor;
 mod entries;
+mod explain;
 mod fields;
 mod finish;
 mod folder;
@@ -44,10 +45,13 @@ mod shared;
 mod source;
 mod strategic;
 mod strategic_ports;
+mod trace;
 mod vars;
 
 pub use again::{Kept, again};
 pub use cache::Cache;
+pub use explain::{Explained, NoSuchField, Setting, explain, find_field};
+pub use trace::{FieldPath, Step};
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -185,7 +185,12 @@ fn strategic(
         }
         merge(build, &patch, options, object, index);
     }
+    let count = layer.objects.len();
     check_unique(build, place, layer);
+    // What was deleted has left the list, and all that came after it stands elsewhere now.
+    if layer.objects.len() != count {
+        index.forget();
+    }
 }
 
 /// kustomize rewrites labels and annotations of these patches as text, null among them.
@@ -300,7 +305,12 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
     }
     let (kind, name) = (object.kind().to_owned(), object.name().to_owned());
     json_patch::forget_writing(&mut object.node);
-    let applied = json_patch::apply(&mut object.node, operations);
+    let trace = &mut object.trace;
+    let applied = json_patch::apply(&mut object.node, operations, |node, place| {
+        if let Some(trace) = trace {
+            trace.note(node, "JSON patch", place);
+        }
+    });
     object.shared.clear();
     match applied {
         Ok(()) => {

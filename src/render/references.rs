@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde_json::Value;
+
 use super::fields::{FieldSpec, Fields, Make, NotThere, visit};
 use super::id::{GvkFilter, is_cluster_scoped};
 use super::layer::Build;
@@ -127,6 +129,29 @@ pub(crate) fn follow(build: &mut Build<'_>, fields: &Fields, objects: &mut [Reso
             let set = visit(&mut object.node, &spec.path, false, Make::Nothing, &mut |node| search.set(node));
             if let Err(trouble) = set {
                 build.found.push(problem(trouble, object, spec));
+            }
+        }
+    }
+    if build.traces.is_some() {
+        trace(objects);
+    }
+}
+
+/// Notes of each reference that was followed what it leads to.
+fn trace(objects: &mut [Resource]) {
+    let named = |object: &Resource| {
+        let words = format!("the name of {} {}", object.kind(), object.name());
+        (object.name().to_owned(), (words, object.origin.place.clone()))
+    };
+    let all: HashMap<String, _> = objects.iter().map(named).collect();
+    for object in objects {
+        let here = object.origin.place.clone();
+        let Some(trace) = &mut object.trace else { continue };
+        for change in trace.note(&object.node, "name reference", &here) {
+            let name = change.after.as_ref().and_then(Value::as_str).unwrap_or_default();
+            if let Some((words, place)) = all.get(name) {
+                change.place = place.clone();
+                change.from = Some(words.clone());
             }
         }
     }

@@ -99,6 +99,14 @@ impl Source {
         this
     }
 
+    /// What it takes its value from, for people.
+    fn words(&self) -> String {
+        let Selector { kind, name, .. } = &self.selector;
+        let of: Vec<&str> =
+            [kind, name].into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+        format!("{} of {}", self.field_path, of.join(" "))
+    }
+
     fn selects(&self, object: &Resource) -> bool {
         let default = |namespace: &str| {
             if namespace.is_empty() { "default".to_owned() } else { namespace.to_owned() }
@@ -309,6 +317,10 @@ fn apply_target(
             object.shared.after_change(&mut object.node, &before);
         }
         object.touch("replacement", &replacement.place);
+        if let Some(trace) = &mut object.trace {
+            let from = replacement.source.as_ref().map(Source::words);
+            trace.explain_last(&replacement.place, from.as_deref());
+        }
     }
     Ok(())
 }

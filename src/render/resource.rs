@@ -3,6 +3,7 @@
 use super::again::Source;
 use super::id::{Id, effective_namespace, is_cluster_scoped};
 use super::shared::Shared;
+use super::trace::Trace;
 use crate::object::{Origin, Place, Touch};
 use crate::yaml::{Map, Node};
 
@@ -52,6 +53,8 @@ pub(crate) struct Resource {
     pub shared: Shared,
     /// Where it was read, for a render after a small change.
     pub source: Option<Source>,
+    /// What set its fields, where somebody asks.
+    pub trace: Option<Box<Trace>>,
 }
 
 impl Resource {
@@ -71,6 +74,7 @@ impl Resource {
             transformations: Vec::new(),
             shared: Shared::default(),
             source: None,
+            trace: None,
         }
     }
 
@@ -78,6 +82,14 @@ impl Resource {
         let touch = Touch { by, place: place.clone() };
         if self.origin.touched.last() != Some(&touch) {
             self.origin.touched.push(touch);
+        }
+        self.note(by, place);
+    }
+
+    /// Keeps what has changed, where somebody asks.
+    pub fn note(&mut self, by: &'static str, place: &Place) {
+        if let Some(trace) = &mut self.trace {
+            trace.note(&self.node, by, place);
         }
     }
 

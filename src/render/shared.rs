@@ -3,6 +3,7 @@
 //! In kustomize these places hold one and the same YAML node from then on: a later layer that changes the label in
 //! `metadata` changes the selector and the pod template with it. Trees rely on that without knowing, so it is kept.
 
+use super::fields::field_name;
 use crate::yaml::{Map, Node, Text};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,10 +144,7 @@ pub(crate) fn locate(
             Ok(())
         }
         Node::Map(map) => {
-            let (key, is_list) = match first.strip_suffix("[]") {
-                Some(key) => (key, true),
-                None => (first.as_str(), false),
-            };
+            let (key, is_list) = field_name(first)?;
             if create && !is_list && map.get(key).is_none_or(Node::is_null) {
                 map.insert(key.to_owned(), Node::Map(Map::new()));
             }

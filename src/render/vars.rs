@@ -78,6 +78,11 @@ impl Var {
         }
     }
 
+    /// What it takes its value from, for people.
+    fn source(&self) -> String {
+        format!("{} of {} {}", self.field_path, self.gvk.kind, self.object)
+    }
+
     fn is(&self, id: &Id) -> bool {
         let api_version = self.api_version();
         let is_exact = !self.namespace.is_empty() || is_cluster_scoped(&api_version, &self.gvk.kind);
@@ -115,7 +120,7 @@ pub(crate) fn resolve(build: &mut Build<'_>, vars: &[At<Var>], fields: &Fields, 
             Err(message) => build.found.push(Problem::at(var.place.clone(), message)),
         }
     }
-    for object in objects {
+    for object in objects.iter_mut() {
         let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
         for spec in fields.var_reference.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
             let set =
@@ -127,6 +132,15 @@ pub(crate) fn resolve(build: &mut Build<'_>, vars: &[At<Var>], fields: &Fields, 
                     object.name()
                 );
                 build.found.push(Problem::at(object.origin.place.clone(), message));
+            }
+        }
+        if let Some(trace) = &mut object.trace {
+            for change in trace.note(&object.node, "vars", &vars[0].place) {
+                let before = change.before.as_ref().map(ToString::to_string).unwrap_or_default();
+                if let Some(var) = vars.iter().find(|var| before.contains(&format!("$({})", var.it.name))) {
+                    change.place = var.place.clone();
+                    change.from = Some(var.it.source());
+                }
             }
         }
     }

@@ -1,6 +1,7 @@
-//! What people and scripts read: a plan as text and JSON, an environment's conditions.
+//! What people and scripts read: a plan as text and JSON, an environment's conditions, what set a field.
 
 mod conditions;
+pub mod explain;
 mod handover;
 mod hooks;
 mod plan;

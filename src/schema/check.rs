@@ -32,6 +32,10 @@ pub enum What {
     Missing {
         field: String,
     },
+    /// What the schema says beyond types, in words.
+    Broken {
+        message: String,
+    },
 }
 
 impl fmt::Display for Finding {
@@ -44,21 +48,44 @@ impl fmt::Display for Finding {
             }
             What::WrongType { wanted, found } => write!(f, "{path} must be {wanted}, and is {found}"),
             What::Missing { field } => write!(f, "{path} lacks {field:?}"),
+            What::Broken { message } => write!(f, "{path} {message}"),
         }
     }
 }
 
 /// Checks an object of a built-in kind. Of other kinds nothing is known, and nothing is found.
 pub fn check(builtin: &Builtin, gvk: &Gvk, object: &Value) -> Vec<Finding> {
-    let mut check = Check { pointer: String::new(), found: Vec::new() };
+    let mut check = Check { pointer: Pointer::default(), found: Vec::new() };
     if let (Some(root), Value::Object(map)) = (builtin.root(gvk), object) {
         check.fields(root, map, true);
     }
     check.found
 }
 
+/// The way to what is looked at.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pointer(String);
+
+impl Pointer {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Goes one step on; what it gives leads back.
+    pub fn enter(&mut self, token: &str) -> usize {
+        let length = self.0.len();
+        self.0.push('/');
+        self.0.push_str(&token.replace('~', "~0").replace('/', "~1"));
+        length
+    }
+
+    pub fn leave(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+}
+
 struct Check {
-    pointer: String,
+    pointer: Pointer,
     found: Vec<Finding>,
 }
 
@@ -130,19 +157,17 @@ impl Check {
     }
 
     fn within(&mut self, token: &str, look: impl FnOnce(&mut Self)) {
-        let length = self.pointer.len();
-        self.pointer.push('/');
-        self.pointer.push_str(&token.replace('~', "~0").replace('/', "~1"));
+        let length = self.pointer.enter(token);
         look(self);
-        self.pointer.truncate(length);
+        self.pointer.leave(length);
     }
 
     fn add(&mut self, what: What) {
-        self.found.push(Finding { pointer: self.pointer.clone(), what });
+        self.found.push(Finding { pointer: self.pointer.as_str().to_owned(), what });
     }
 }
 
-fn kind(value: &Value) -> &'static str {
+pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
@@ -173,10 +198,14 @@ fn dotted(pointer: &str) -> String {
 
 /// The field whose name is closest, if it is close: two letters apart at most, or another case.
 fn similar(at: TypeRef<'_>, name: &str) -> Option<String> {
+    nearest(at.fields().map(|(known, _)| known), name)
+}
+
+pub(super) fn nearest<'a>(names: impl Iterator<Item = &'a str>, name: &str) -> Option<String> {
     /// Beyond this a name has another meaning, not a typing mistake.
     const NEAR: usize = 2;
-    at.fields()
-        .map(|(known, _)| (distance(&known.to_ascii_lowercase(), &name.to_ascii_lowercase()), known))
+    names
+        .map(|known| (distance(&known.to_ascii_lowercase(), &name.to_ascii_lowercase()), known))
         .filter(|&(distance, known)| distance <= NEAR.min(known.len() / 3))
         .min()
         .map(|(_, known)| known.to_owned())

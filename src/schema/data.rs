@@ -1,4 +1,4 @@
-//! Reads builtin.json; `tests/schema-gen/generate.py`, which writes it, explains its letters.
+//! Reads a release's data; `tests/schema-gen/generate.py`, which writes it, explains its letters.
 
 use std::collections::BTreeMap;
 

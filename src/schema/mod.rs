@@ -1,10 +1,12 @@
 //! What is known of the built-in kinds without a cluster: scope, versions, fields, and the APIs that were removed.
 //!
-//! The data is what Kubernetes 1.36 publishes, in a file that `tests/schema-gen/generate.py` writes; it is read once,
-//! when first asked for. A server's own discovery goes before it wherever there is a server. How kustomize merges
-//! lists is another matter: it uses the OpenAPI of 1.21, and `render` keeps that table.
+//! The data is what releases of Kubernetes publish, in files that `tests/schema-gen/generate.py` writes, the newest one
+//! unless another is asked for; each is read once, when first asked for. A server's own discovery goes before it wherever
+//! there is a server. How kustomize merges lists is another matter: it uses the OpenAPI of 1.21, and `render` keeps that
+//! table. What is known of custom resources is what their definitions say (`custom`).
 
 mod check;
+mod custom;
 mod data;
 mod types;
 
@@ -14,6 +16,7 @@ use std::sync::LazyLock;
 use crate::object::{Gvk, KindInfo, Kinds};
 
 pub use check::{Finding, What, check};
+pub use custom::Definitions;
 pub use types::{Field, Items, Patch, Shape, TypeRef};
 
 /// An API version of a kind that no server offers any more.
@@ -35,10 +38,42 @@ pub struct Builtin {
     types: Vec<types::Type>,
 }
 
-static BUILTIN: LazyLock<Builtin> = LazyLock::new(|| data::parse(include_str!("builtin.json")));
+macro_rules! releases {
+    ($($release:literal),*) => {
+        [$(($release, LazyLock::new(|| data::parse(include_str!(concat!("releases/", $release, ".json")))))),*]
+    };
+}
+
+/// Those that are maintained when this is written, the newest one first.
+static RELEASES: [(&str, LazyLock<Builtin>); 5] = releases!("1.36", "1.35", "1.34", "1.33", "1.32");
 
 pub fn builtin() -> &'static Builtin {
-    &BUILTIN
+    &RELEASES[0].1
+}
+
+/// A release whose kinds are not built in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the kinds of Kubernetes {asked} are not known here; known are {}", known().join(", "))]
+pub struct UnknownRelease {
+    pub asked: String,
+}
+
+/// The releases whose kinds are built in, the newest one first.
+pub fn known() -> Vec<&'static str> {
+    RELEASES.iter().map(|(name, _)| *name).collect()
+}
+
+/// A release by its name, as people and servers write it: `1.36`, `v1.36.3`, `v1.36.3-eks-1a2b3c`.
+pub fn release(asked: &str) -> Result<&'static Builtin, UnknownRelease> {
+    let text = asked.strip_prefix('v').unwrap_or(asked);
+    let mut parts = text.split('.');
+    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>();
+    let wanted = match (parts.next(), parts.next()) {
+        (Some(major), Some(minor)) => format!("{major}.{}", digits(minor)),
+        _ => text.to_owned(),
+    };
+    let found = RELEASES.iter().find(|(name, _)| *name == wanted);
+    found.map(|(_, builtin)| &**builtin).ok_or_else(|| UnknownRelease { asked: asked.to_owned() })
 }
 
 impl Builtin {

@@ -44,6 +44,28 @@ fn removed_apis_name_their_successor() {
 }
 
 #[test]
+fn a_release_is_known_by_its_name_or_refused_by_it() {
+    for (asked, known) in
+        [("1.36", "1.36."), ("v1.34", "1.34."), ("v1.33.2-eks-1a2b", "1.33."), ("1.32", "1.32.")]
+    {
+        assert!(release(asked).unwrap().release().starts_with(known), "{asked}");
+    }
+    for unknown in ["1.31", "1.3", "1", "2.36", "latest", "", "1.360"] {
+        let said = release(unknown).unwrap_err().to_string();
+        assert!(said.ends_with("known are 1.36, 1.35, 1.34, 1.33, 1.32"), "{said}");
+    }
+    // Each has what it had: a kind that came later, and one that left.
+    let gvk = Gvk::from_api_version("resource.k8s.io/v1", "ResourceClaim");
+    assert!(release("1.34").unwrap().kind(&gvk).is_some() && release("1.33").unwrap().kind(&gvk).is_none());
+    let pod = |name: &str| {
+        let all = release(name).unwrap();
+        let pod = all.root(&Gvk::new("", "v1", "Pod")).unwrap();
+        pod.resolve(&pod.field("spec").unwrap().shape).unwrap().field("hostnameOverride").is_some()
+    };
+    assert!(pod("1.35") && !pod("1.32"));
+}
+
+#[test]
 fn what_is_removed_is_not_served_and_its_successor_is() {
     for (gvk, removed) in &builtin().removed {
         assert!(builtin().kind(gvk).is_none(), "{gvk} is served");

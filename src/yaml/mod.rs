@@ -17,6 +17,7 @@ mod leaf;
 mod map;
 mod merge;
 mod node;
+mod outdented;
 #[cfg(test)]
 mod properties;
 mod quick;

@@ -1,8 +1,9 @@
 //! The stream of a file: events to documents, and the parser's errors in words of our own.
 
-use granit_parser::{ErrorKind, Event, Parser, ScanError};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
 
 use super::build::Builder;
+use super::outdented::{self, Moved};
 use super::quick;
 use super::spans::Spans;
 use super::text::{decode, number};
@@ -58,7 +59,9 @@ fn each(
         return Ok(());
     }
     drop(quick);
-    build(text, path, limits, Builder::new(text, path, dialect, limits), take).map(drop)
+    let new = |text: &str| Builder::new(text, path, dialect, limits);
+    whole(text, path, limits, new)?.documents.into_iter().for_each(|(node, spans)| take(node, spans));
+    Ok(())
 }
 
 /// The document that just ended, unless there is nothing in it.
@@ -73,9 +76,12 @@ fn content(builder: &mut Builder<'_>) -> Option<(Node, Spans)> {
 /// Names what kustomize and kubectl would read differently in this file, with its place and how to write it instead.
 pub fn ambiguous(bytes: &[u8], path: &TreePath, limits: &Limits) -> Result<Vec<Note>, Problem> {
     let text = text_of(bytes, path, limits)?;
-    let mut builder = Builder::new(text, path, Dialect::Kubectl, limits);
-    builder.watch();
-    Ok(build(text, path, limits, builder, |_, _| ())?.notes())
+    let new = |text: &str| {
+        let mut builder = Builder::new(text, path, Dialect::Kubectl, limits);
+        builder.watch();
+        builder
+    };
+    Ok(whole(text, path, limits, new)?.builder.notes())
 }
 
 fn text_of<'a>(bytes: &'a [u8], path: &TreePath, limits: &Limits) -> Result<&'a str, Problem> {
@@ -87,38 +93,83 @@ fn text_of<'a>(bytes: &'a [u8], path: &TreePath, limits: &Limits) -> Result<&'a 
     decode(bytes, path)
 }
 
+/// What the whole parser makes of a text.
+struct Built<'a> {
+    builder: Builder<'a>,
+    documents: Vec<(Node, Spans)>,
+}
+
+/// Reads a text by the whole parser; once more, where lines of quoted text stand too far to the left for it.
+fn whole<'a>(
+    text: &str,
+    path: &TreePath,
+    limits: &Limits,
+    new: impl Fn(&str) -> Builder<'a>,
+) -> Result<Built<'a>, Problem> {
+    match build(text, path, limits, new(text), None) {
+        Ok(built) => Ok(built),
+        Err(Stop::Problem(problem)) => Err(problem),
+        Err(Stop::Outdented(problem)) => {
+            let mut moved = outdented::moved(text);
+            let text = std::mem::take(&mut moved.text);
+            let built = build(&text, path, limits, new(&text), Some(&mut moved)).ok();
+            // What was taken for quoted text and was none is told as the parser told it.
+            built.filter(|_| moved.is_all_quoted()).ok_or(problem)
+        }
+    }
+}
+
+/// Why a text was not read to its end.
+enum Stop {
+    Problem(Problem),
+    /// A line of quoted text stands too far to the left.
+    Outdented(Problem),
+}
+
+impl From<Problem> for Stop {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
+
 fn build<'a>(
     text: &str,
     path: &TreePath,
     limits: &Limits,
     mut builder: Builder<'a>,
-    mut take: impl FnMut(Node, Spans),
-) -> Result<Builder<'a>, Problem> {
+    mut moved: Option<&mut Moved>,
+) -> Result<Built<'a>, Stop> {
     let options = granit_parser::options! {
         emit_comments: false,
         // One more than ours, so that the message is ours wherever the parser gets that far.
         flow_nesting_limit: limits.depth + 1,
         block_nesting_limit: limits.depth + 1,
     };
-    let mut count = 0;
+    let mut documents = Vec::new();
     for next in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = next.map_err(|error| refused(&error, path, limits))?;
+        let (event, span) = next.map_err(|error| match error.kind() {
+            ErrorKind::InvalidQuotedScalarIndent => Stop::Outdented(refused(&error, path, limits)),
+            _ => Stop::Problem(refused(&error, path, limits)),
+        })?;
+        if let (Some(moved), Event::Scalar(_, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted, ..)) =
+            (&mut moved, &event)
+        {
+            moved.saw(span.start.line(), span.end.line());
+        }
         if !matches!(event, Event::DocumentEnd) {
             builder.event(event, &span)?;
             continue;
         }
         let Some((node, spans)) = content(&mut builder) else { continue };
-        count += 1;
-        if count > limits.documents {
+        documents.push((node, spans));
+        if documents.len() > limits.documents {
             let place = Place::at(path.clone(), number(span.start.line()), 1);
             let limit = limits.documents;
-            return Err(
-                Problem::at(place, format!("more than {limit} documents in one file")).hint("split it")
-            );
+            let problem = Problem::at(place, format!("more than {limit} documents in one file"));
+            return Err(problem.hint("split it").into());
         }
-        take(node, spans);
     }
-    Ok(builder)
+    Ok(Built { builder, documents })
 }
 
 /// The parser's message never quotes more than a bracket; the few kinds that would are reworded.
@@ -165,13 +216,12 @@ pub(super) fn ways(
         Ok(text) => text,
         Err(problem) => return (None, Err(problem)),
     };
-    let new = || Builder::new(text, &path, dialect, limits);
-    let (mut quick, mut whole) = (Vec::new(), Vec::new());
+    let new = |text: &str| Builder::new(text, &path, dialect, limits);
+    let mut quick = Vec::new();
     let mut ended = |builder: &mut Builder<'_>| {
         quick.extend(content(builder));
         Ok(())
     };
-    let went = quick::read(text, &mut new(), &mut ended).is_ok();
-    let read = build(text, &path, limits, new(), |node, spans| whole.push((node, spans))).map(drop);
-    (went.then_some(quick), read.map(|()| whole))
+    let went = quick::read(text, &mut new(text), &mut ended).is_ok();
+    (went.then_some(quick), whole(text, &path, limits, new).map(|built| built.documents))
 }

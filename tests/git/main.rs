@@ -7,6 +7,7 @@
 )]
 
 mod bed;
+mod blame;
 mod cache;
 mod file;
 mod http;

@@ -204,3 +204,97 @@ fn crooked() -> Vec<(&'static str, Value)> {
         ("selector of a service as a list", with(&service, "/spec/selector", json!([]))),
     ]
 }
+
+#[test]
+fn a_definition_refuses_what_a_strict_server_refuses_by_it() {
+    let Some(server) = Server::start() else { return };
+    let schema = json!({"type": "object", "properties": {"spec": {
+        "type": "object",
+        "required": ["mode", "filled"],
+        "properties": {
+            "mode": {"type": "string", "enum": ["a", "b"]},
+            "filled": {"type": "string", "default": "x"},
+            "size": {"type": "integer", "minimum": 1, "maximum": 9},
+            "ratio": {"type": "number", "exclusiveMinimum": true, "minimum": 0},
+            "name": {"type": "string", "pattern": "^[a-z]+$", "maxLength": 3},
+            "on": {"type": "boolean"},
+            "either": {"x-kubernetes-int-or-string": true},
+            "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}, "maxProperties": 2},
+            "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+            "ports": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["port"],
+                "minItems": 1,
+                "items": {"type": "object", "required": ["port"], "properties": {"port": {"type": "integer"}}}},
+            "maybe": {"type": "string", "nullable": true},
+            "one": {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "string"}},
+                "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            "pod": {"type": "object", "x-kubernetes-embedded-resource": true,
+                "properties": {"spec": {"type": "object", "properties": {"x": {"type": "string"}}}}},
+        },
+    }}});
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.org"},
+        "spec": {"group": "example.org", "scope": "Namespaced", "names": {"kind": "Widget", "plural": "widgets"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]},
+    });
+    server.kubectl(&["apply", "-f", "-"], &definition.to_string()).unwrap();
+    server.kubectl(&["wait", "--for=condition=Established", "crd/widgets.example.org"], "").unwrap();
+    let mut definitions = fairlead::schema::Definitions::default();
+    definitions.add(&definition);
+    let gvk = Gvk::new("example.org", "v1", "Widget");
+    let mut wrong = Vec::new();
+    for spec in [
+        json!({"mode": "a"}),
+        json!({}),
+        json!({"mode": "c"}),
+        json!({"mode": null}),
+        json!({"mode": "a", "filled": null}),
+        json!({"mode": "a", "extra": 1}),
+        json!({"mode": "a", "size": 1}),
+        json!({"mode": "a", "size": 0}),
+        json!({"mode": "a", "size": 10}),
+        json!({"mode": "a", "size": 2.0}),
+        json!({"mode": "a", "size": 2.5}),
+        json!({"mode": "a", "size": "2"}),
+        json!({"mode": "a", "size": null}),
+        json!({"mode": "a", "ratio": 0.5}),
+        json!({"mode": "a", "ratio": 0}),
+        json!({"mode": "a", "name": "abc"}),
+        json!({"mode": "a", "name": "abcd"}),
+        json!({"mode": "a", "name": "A"}),
+        json!({"mode": "a", "on": "true"}),
+        json!({"mode": "a", "either": "25%"}),
+        json!({"mode": "a", "either": 25}),
+        json!({"mode": "a", "either": true}),
+        json!({"mode": "a", "free": {"x": {"y": 1}}}),
+        json!({"mode": "a", "free": []}),
+        json!({"mode": "a", "labels": {"a": "b"}}),
+        json!({"mode": "a", "labels": {"a": 1}}),
+        json!({"mode": "a", "labels": {"a": "1", "b": "2", "c": "3"}}),
+        json!({"mode": "a", "set": ["x", "y"]}),
+        json!({"mode": "a", "set": ["x", "x"]}),
+        json!({"mode": "a", "set": [1]}),
+        json!({"mode": "a", "set": [null]}),
+        json!({"mode": "a", "ports": [{"port": 1}, {"port": 2}]}),
+        json!({"mode": "a", "ports": [{"port": 1}, {"port": 1}]}),
+        json!({"mode": "a", "ports": [{}]}),
+        json!({"mode": "a", "ports": []}),
+        json!({"mode": "a", "maybe": null}),
+        json!({"mode": "a", "one": {"a": "x"}}),
+        json!({"mode": "a", "one": {}}),
+        json!({"mode": "a", "one": {"a": "x", "b": "x"}}),
+        json!({"mode": "a", "pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"x": "y"}}}),
+        json!({"mode": "a", "pod": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"z": "y"}}}),
+    ] {
+        let object = json!({"apiVersion": "example.org/v1", "kind": "Widget",
+            "metadata": {"name": "w", "namespace": "default"}, "spec": spec});
+        let asked = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", "-"];
+        let said = server.kubectl(&asked, &object.to_string());
+        let found = definitions.check(&gvk, &object);
+        if said.is_err() == found.is_empty() {
+            wrong.push(format!("{spec}: the server says {said:?}, we find {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -54,6 +54,26 @@ pub fn case_folders() -> Vec<Case> {
     cases
 }
 
+/// The folders below a root that have a kustomization, by name.
+pub fn kustomizations(root: &Path) -> Vec<String> {
+    let mut folders = Vec::new();
+    let mut rest = vec![root.to_owned()];
+    while let Some(folder) = rest.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                rest.push(entry.path());
+            } else if matches!(&*name, "kustomization.yaml" | "kustomization.yml" | "Kustomization") {
+                let below = folder.strip_prefix(root).expect("it lies below the root");
+                folders.push(below.to_string_lossy().into_owned());
+            }
+        }
+    }
+    folders.sort();
+    folders.dedup();
+    folders
+}
+
 pub fn expected(case: &Case) -> Verdict {
     let text = fs::read(&case.verdict).expect("a verdict can be read");
     match case.verdict.extension() {

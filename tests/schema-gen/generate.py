@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Writes src/schema/builtin.json: the built-in kinds of one Kubernetes release, their types, and the APIs removed.
+"""Writes src/schema/releases/1.36.json: the built-in kinds of one Kubernetes release, their types, and the APIs removed.
 
     go mod download k8s.io/kubernetes@v1.36.3 k8s.io/api@v0.36.3
-    tests/schema-gen/generate.py "$(go env GOMODCACHE)/k8s.io" 1.36.3 > src/schema/builtin.json
+    tests/schema-gen/generate.py "$(go env GOMODCACHE)/k8s.io" 1.36.3 > src/schema/releases/1.36.json
 
 Everything comes from what the release publishes: api/openapi-spec/swagger.json, api/discovery, and the
 prerelease-lifecycle functions of k8s.io/api. What left k8s.io/api altogether stands in GONE below.
