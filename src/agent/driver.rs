@@ -2,6 +2,9 @@
 //!
 //! Each app goes its own way; at most one thing is under way for each. The agent's loop and `fairlead apply` drive alike.
 
+mod records;
+mod words;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +22,18 @@ use super::keeper::{Keeper, Ran};
 use super::look::look;
 use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
+use super::rollback::{Archive, Ask, No, find};
 use crate::api::{AppStatus, Identity, PruneStatus};
 use crate::cluster::{
     Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
     prune_wave,
 };
 use crate::health::Health;
-use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
+use crate::object::{AppName, Commit, Digest, EnvironmentName, Live, ObjectKey, Record};
 use crate::plan::{
     CheckedPlan, CheckedPrune, Inventory, Known, Lookup, PruneRefusal, Refused, WantedApp, check_prune,
 };
+use crate::state::Quarantine;
 
 /// What the actions of an environment work with.
 #[derive(Clone)]
@@ -51,13 +56,22 @@ pub struct Driver {
     listed: bool,
     /// The hand-overs that people agreed to.
     agreed: Tokens,
+    /// Where older revisions are read from, while git can be read.
+    archive: Option<Archive>,
+    /// The last word of a person who wants something older back.
+    rollback: Option<String>,
     /// What the apps want, by kind.
     watched: BTreeMap<AppName, BTreeSet<Watched>>,
     /// What passed its gates and is not remembered yet, with when it is tried next; `None` while it is being tried.
     unkept: BTreeMap<AppName, (Arc<WantedApp>, Option<Timestamp>)>,
     /// The apps whose failure is being remembered.
     quarantining: BTreeSet<AppName>,
-    revision: Option<Revision>,
+    /// The commit that was told last.
+    commit: Option<Commit>,
+    /// Rollouts that ended, for the history.
+    ended: Vec<Record>,
+    /// The records are being saved.
+    recording: bool,
     leaving: bool,
     news: Vec<News>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
@@ -101,11 +115,19 @@ enum Finished {
         digest: Digest,
         found: Vec<(ObjectKey, Option<Health>)>,
     },
+    /// What a person wants back was found and is remembered, or not.
+    Found {
+        app: AppName,
+        ask: Ask,
+        result: Result<(Quarantine, WantedApp), No>,
+    },
     /// What ran when all was well was read, or not.
     Recalled {
         app: AppName,
         result: Result<Option<WantedApp>, String>,
     },
+    /// The records were saved, or not.
+    Recorded(Result<(), String>),
     /// That a digest failed was remembered, or not.
     Quarantined {
         app: AppName,
@@ -141,17 +163,17 @@ impl Driver {
             pruner,
             listed: false,
             agreed: Tokens::default(),
+            archive: None,
+            rollback: None,
             unkept: BTreeMap::new(),
             quarantining: BTreeSet::new(),
-            revision: None,
+            commit: None,
+            ended: Vec::new(),
+            recording: false,
             leaving: false,
             news: Vec::new(),
             under_way,
         }
-    }
-
-    pub fn statuses(&self) -> Vec<AppStatus> {
-        self.apps.values().map(App::status).collect()
     }
 
     pub fn prune_status(&self) -> Option<PruneStatus> {
@@ -178,8 +200,8 @@ impl Driver {
     }
 
     /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
-    pub fn set(&mut self, desire: Desire, revision: Option<Revision>) {
-        self.revision = revision;
+    pub fn set(&mut self, desire: Desire, commit: Option<Commit>) {
+        self.commit = commit;
         self.pruner.set(&desire);
         let memory = self.hands.keeper.as_ref().map(|keeper| keeper.memory());
         let mut old = std::mem::take(&mut self.apps);
@@ -191,6 +213,7 @@ impl Driver {
                 }
                 app
             });
+            app.comes_with(self.commit.as_ref());
             app.set(spec, wanted, &desire.config.rollout);
             app.agree(&self.agreed);
             self.apps.insert(app.spec.name.clone(), app);
@@ -198,16 +221,8 @@ impl Driver {
         for app in old.values() {
             app.stop();
         }
-        let kinds = |app: &App| {
-            let wanted = app.wanted()?;
-            Some((app.spec.name.clone(), Watched::of(wanted.objects.iter().map(|object| &**object))))
-        };
-        self.watched = self.apps.values().filter_map(kinds).collect();
-    }
-
-    /// Takes the word of a person who wants to try again what failed.
-    pub fn hear(&mut self, word: Option<&str>) {
-        self.apps.values_mut().for_each(|app| app.hear(word));
+        self.watched.clear();
+        self.apps.keys().cloned().collect::<Vec<_>>().iter().for_each(|name| self.note_watched(name));
     }
 
     /// Takes that the environment itself goes, and what it made with it. Nothing is rolled out any more.
@@ -325,10 +340,18 @@ impl Driver {
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
                     })
                 }
-                Decision::Recall => {
+                Decision::Find(want) => {
+                    let (hands, app, archive) = (self.hands.clone(), name.clone(), self.archive.clone());
+                    Box::pin(async move {
+                        let ask = want.ask.clone();
+                        let result = find(&hands, archive, &app, want).await;
+                        Finished::Found { app, ask, result }
+                    })
+                }
+                Decision::Recall { digest } => {
                     let (hands, app) = (self.hands.clone(), name.clone());
                     Box::pin(async move {
-                        let result = recall(&hands, &app).await;
+                        let result = recall(&hands, &app, &digest).await;
                         Finished::Recalled { app, result }
                     })
                 }
@@ -354,6 +377,7 @@ impl Driver {
     /// Has it remembered what apps run now that they passed all their gates.
     fn turn_keep(&mut self, now: Timestamp) -> Option<Timestamp> {
         let keeper = self.hands.keeper.clone()?;
+        self.keep_records(&keeper);
         for app in self.apps.values_mut() {
             if let Some(good) = app.take_good() {
                 self.unkept.insert(good.app.clone(), (good, Some(now)));
@@ -384,7 +408,8 @@ impl Driver {
             };
             let gone = memory.ledger.keys().filter(|_| listed).filter(is_gone).cloned().collect();
             let depends_on = self.apps.get(&wanted.app).map(|app| app.spec.depends_on.clone());
-            let (revision, depends_on) = (self.revision.clone(), depends_on.unwrap_or_default());
+            let revision = self.commit.as_ref().map(|commit| commit.revision.clone());
+            let depends_on = depends_on.unwrap_or_default();
             let apps = self.apps.keys().cloned().collect();
             let ran = Ran { wanted: wanted.clone(), revision, depends_on, gone, apps };
             self.under_way.spawn(async move {
@@ -501,11 +526,19 @@ impl Driver {
                     app.looked(&digest, found, now);
                 }
             }
+            Finished::Found { app, ask, result } => {
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.found(ask, result);
+                }
+                self.note_watched(&app);
+            }
             Finished::Recalled { app, result } => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.recalled(result);
                 }
+                self.note_watched(&app);
             }
+            Finished::Recorded(result) => self.recorded(result),
             Finished::Quarantined { app, result } => {
                 self.quarantining.remove(&app);
                 if let Err(why) = result {

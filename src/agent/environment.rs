@@ -22,11 +22,13 @@ use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::inventory::{self, Parent, ParentError};
 use super::keeper::{Keeper, KeeperError};
+use super::memory;
 use super::prune::PruneContext;
+use super::rollback::Archive;
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, OnDelete, SourceSpec, names};
 use crate::git::{Credentials, GitError, Remote};
-use crate::object::{EnvironmentName, Kinds, Problems, Revision, TreePath};
+use crate::object::{Commit, EnvironmentName, Kinds, Problems, Revision, TreePath};
 use crate::render;
 use crate::report::{Trouble, conditions, same_but_times, summary};
 
@@ -65,6 +67,8 @@ pub struct EnvironmentLoop {
     parent: Parent,
     /// What is wrong with the newest configuration: what is known of an older one is no reason to delete anything.
     misread: Option<String>,
+    /// Git cannot be read since the start: what is remembered stands for it.
+    remembering: bool,
     pub(super) trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
@@ -101,6 +105,7 @@ impl EnvironmentLoop {
             memo: Memo::default(),
             parent: Parent::default(),
             misread: None,
+            remembering: false,
             trouble: None,
             revision: None,
             written,
@@ -123,17 +128,20 @@ impl EnvironmentLoop {
                     if let Some((_, driver)) = &mut self.driver {
                         let retry = environment.annotations().get(names::RETRY_ANNOTATION);
                         driver.hear(retry.map(String::as_str));
+                        let back = environment.annotations().get(names::ROLLBACK_ANNOTATION);
+                        driver.hear_rollback(back.map(String::as_str));
                         again = driver.turn(environment.spec.suspended, Timestamp::now());
                         if driver.left().is_some() {
                             // Nothing else will happen here.
                             again = Some(Timestamp::now() + jiff::SignedDuration::from_secs(1));
                         }
                     }
+                    if self.source.is_none() {
+                        again = Some(again.map_or(soon(), |at| at.min(soon())));
+                    }
                 }
                 Err(trouble) => {
-                    again = Some(
-                        Timestamp::now() + jiff::SignedDuration::try_from(TRY_AGAIN).unwrap_or_default(),
-                    );
+                    again = Some(soon());
                     self.trouble = Some(trouble);
                 }
             }
@@ -243,8 +251,15 @@ impl EnvironmentLoop {
     async fn prepare(&mut self, environment: &Environment) -> Result<(), Trouble> {
         self.equip(environment).await?;
         self.hold(environment, environment.spec.on_delete == OnDelete::Remove).await?;
-        self.follow(&environment.spec.source).await?;
-        let Some((_, source)) = &mut self.source else { return Ok(()) };
+        if let Err(trouble) = self.follow(&environment.spec.source).await {
+            return self.go_on_without_git(environment, trouble).await;
+        }
+        let (scope, kinds) = (self.scope(environment)?, self.context.session.kinds());
+        let Some((spec, source)) = &mut self.source else { return Ok(()) };
+        if let Some((_, driver)) = &mut self.driver {
+            let (mirror, branch) = (source.mirror.clone(), spec.branch.clone());
+            driver.archive(Archive { mirror, branch, scope: scope.clone(), kinds: kinds.clone() });
+        }
         let Seen { revision, error, failures } = source.look();
         let in_doubt =
             error.as_ref().map(|error| format!("git cannot be read: {}", crate::cluster::chain(error)));
@@ -252,7 +267,9 @@ impl EnvironmentLoop {
         if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
             // A rotated password: the Secret may hold the new one by now.
             self.source = None;
-            self.follow(&environment.spec.source).await?;
+            if let Err(trouble) = self.follow(&environment.spec.source).await {
+                return self.go_on_without_git(environment, trouble).await;
+            }
         }
         let git_trouble = error.map(|error| Trouble {
             reason: error.reason().to_owned(),
@@ -260,24 +277,25 @@ impl EnvironmentLoop {
             may_pass: true,
         });
         let Some(revision) = revision else {
-            self.trouble = git_trouble;
-            if self.told.is_some() {
+            if let Some(trouble) = git_trouble {
+                return self.go_on_without_git(environment, trouble).await;
+            }
+            self.trouble = None;
+            if self.told.is_some() || self.remembering {
                 // Another source is followed since. What the last one wanted goes on; nothing is deleted for it any more.
-                let hold = in_doubt.unwrap_or_else(|| "git was not read yet".to_owned());
-                self.tend(environment, Some(hold)).await?;
+                self.tend(environment, Some("git was not read yet".to_owned())).await?;
             }
             return Ok(());
         };
-        let scope = self.scope(environment)?;
         // A kind that is served since may be namespaced, and then its objects want a namespace.
-        let wanted = (revision.clone(), scope, self.context.session.kinds());
+        let wanted = (revision.clone(), scope, kinds);
         if self.told.as_ref() != Some(&wanted) {
             self.revision = Some(revision.clone());
             match self.desire(&wanted).await? {
-                Ok(desire) => {
-                    (self.trouble, self.misread) = (None, None);
+                Ok((desire, commit)) => {
+                    (self.trouble, self.misread, self.remembering) = (None, None, false);
                     if let Some((_, driver)) = &mut self.driver {
-                        driver.set(desire, Some(revision));
+                        driver.set(desire, Some(commit));
                     }
                 }
                 Err(problems) => {
@@ -285,6 +303,7 @@ impl EnvironmentLoop {
                     let first =
                         problems.as_slice().iter().take(3).map(ToString::to_string).collect::<Vec<_>>();
                     self.misread = Some(first.join("; "));
+                    self.remember(&wanted.1, &wanted.2).await;
                     self.trouble = Some(trouble("InvalidConfig", &first.join("; "), false));
                 }
             }
@@ -300,6 +319,39 @@ impl EnvironmentLoop {
             driver.watch().await;
         }
         Ok(())
+    }
+
+    /// What the apps were told last goes on; who was told nothing yet goes by what is remembered.
+    async fn go_on_without_git(
+        &mut self,
+        environment: &Environment,
+        trouble: Trouble,
+    ) -> Result<(), Trouble> {
+        let hold = format!("git cannot be read: {}", trouble.message);
+        self.remember(&self.scope(environment)?, &self.context.session.kinds()).await;
+        let from_memory =
+            "what is remembered is kept true until git can be read, and nothing new is rolled out";
+        self.trouble = Some(match self.remembering {
+            true => Trouble { message: format!("{}; {from_memory}", trouble.message), ..trouble },
+            false => trouble,
+        });
+        if self.told.is_some() || self.remembering {
+            self.tend(environment, Some(hold)).await?;
+            if let Some((_, driver)) = &mut self.driver {
+                driver.watch().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the apps what is remembered of them, where they know nothing yet.
+    async fn remember(&mut self, scope: &Scope, kinds: &Kinds) {
+        let Some((keeper, (_, driver))) = self.keeper.as_ref().zip(self.driver.as_mut()) else { return };
+        if driver.knows_apps() {
+            return;
+        }
+        driver.remember(memory::remembered(keeper, scope, kinds).await);
+        self.remembering = driver.knows_apps();
     }
 
     /// Says on the Environment where its objects are, before any is written; and to the driver what may be deleted.
@@ -384,7 +436,7 @@ impl EnvironmentLoop {
     async fn desire(
         &mut self,
         wanted: &(Revision, Scope, Arc<Kinds>),
-    ) -> Result<Result<Desire, Problems>, Trouble> {
+    ) -> Result<Result<(Desire, Commit), Problems>, Trouble> {
         let Some((_, source)) = &self.source else {
             return Err(trouble("NoSource", "no remote is followed", true));
         };
@@ -392,9 +444,14 @@ impl EnvironmentLoop {
         let (revision, scope, kinds) = wanted.clone();
         let mut memo = std::mem::take(&mut self.memo);
         let rendered = tokio::task::spawn_blocking(move || {
-            let result = mirror
-                .tree(&revision)
-                .map(|tree| desire(&tree, &scope, &kinds, &mut memo, &render::Limits::default()));
+            let result = mirror.tree(&revision).map(|tree| {
+                let said = mirror.commit_info(&revision).ok();
+                let said =
+                    said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
+                let commit = Commit::new(revision, said.0, said.1);
+                let desire = desire(&tree, &scope, &kinds, &mut memo, &render::Limits::default());
+                desire.map(|desire| (desire, commit))
+            });
             (memo, result)
         });
         match rendered.await {
@@ -467,6 +524,11 @@ impl EnvironmentLoop {
         }
         STATUS_PAUSE * (1 << self.unwritten)
     }
+}
+
+/// When it is tried again.
+fn soon() -> Timestamp {
+    Timestamp::now() + jiff::SignedDuration::try_from(TRY_AGAIN).unwrap_or_default()
 }
 
 fn grants(environment: &Environment) -> Grants {

@@ -15,12 +15,14 @@ mod heartbeat;
 mod inventory;
 mod keeper;
 mod look;
+mod memory;
 mod once;
 mod plan_prune;
 mod proof;
 mod prune;
 mod reads;
 mod removal;
+mod rollback;
 mod source;
 mod supervisor;
 

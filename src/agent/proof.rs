@@ -6,8 +6,9 @@ use super::adopt::say_how;
 use super::driver::Hands;
 use super::foreign::refuse_foreign;
 use crate::cluster::{Before, Detail, Terms, prove};
-use crate::object::AppName;
+use crate::object::{AppName, Digest};
 use crate::plan::{Answer, CheckedPlan, Consent, Plan, Reason, RefusalKind, Refused, WantedApp, check};
+use crate::state::Stored;
 
 /// Asks the server about each step of a plan.
 pub(super) async fn prove_app(
@@ -64,12 +65,19 @@ async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Bef
     }
 }
 
-/// What an app ran when it last passed its gates, as far as it was stored.
-pub(super) async fn recall(hands: &Hands, app: &AppName) -> Result<Option<WantedApp>, String> {
+/// What an app ran, as far as it was stored.
+pub(super) async fn recall(
+    hands: &Hands,
+    app: &AppName,
+    digest: &Digest,
+) -> Result<Option<WantedApp>, String> {
     let Some(keeper) = &hands.keeper else { return Ok(None) };
-    let stored = keeper.last_good(app).await.map_err(|error| crate::cluster::chain(&error))?;
-    Ok(stored.map(|stored| {
-        let digest = stored.digest.clone();
-        WantedApp { app: app.clone(), digest, objects: stored.whole().map(Arc::new).collect() }
-    }))
+    let stored = keeper.good_of(app, digest).await.map_err(|error| crate::cluster::chain(&error))?;
+    Ok(stored.map(as_wanted))
+}
+
+/// What was stored, as an app wants it.
+pub(super) fn as_wanted(stored: Stored) -> WantedApp {
+    let (app, digest) = (stored.app.clone(), stored.digest.clone());
+    WantedApp { app, digest, objects: stored.whole().map(Arc::new).collect() }
 }

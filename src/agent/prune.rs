@@ -14,7 +14,7 @@ use crate::cluster::{Index, PruneOutcome};
 use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Known, Marks, PrunePlan,
-    PruneRefusal, PruneView, RefusalKind, SkipReason, applyset_id, prune,
+    PruneRefusal, PruneView, RefusalKind, SkipReason, WantedApp, applyset_id, prune,
 };
 
 /// A delete that was refused is tried again after this long, and then ever more rarely.
@@ -122,6 +122,11 @@ impl Pruner {
         self.budget = desire.config.rollout.prune;
         self.seen = None;
         self.forget_runs();
+    }
+
+    /// Takes what is remembered of an app while nobody knows what git says: nothing is deleted for it.
+    pub fn expect(&mut self, app: &WantedApp) {
+        self.wanted.add_wanted(app);
     }
 
     /// Takes that the environment itself goes: nothing is wanted any more.

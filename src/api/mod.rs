@@ -6,7 +6,9 @@
 mod config;
 mod duration;
 mod environment;
+mod history;
 pub mod names;
+mod rollback;
 
 pub use config::{Adopt, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope};
 pub use duration::Span;
@@ -15,3 +17,5 @@ pub use environment::{
     EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn,
     WaveStatus, crds,
 };
+pub use history::RecordStatus;
+pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};

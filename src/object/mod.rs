@@ -11,6 +11,7 @@ mod managers;
 mod manifest;
 mod name;
 mod problem;
+mod record;
 mod tree;
 
 pub use digest::{Digest, Hash};
@@ -20,4 +21,5 @@ pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, h
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};
 pub use problem::{Place, Problem, Problems};
+pub use record::{Commit, Outcome, Record};
 pub use tree::{Blob, Entry, EntryKind, MemoryTree, Tree, TreeError, TreePath};

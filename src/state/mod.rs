@@ -24,7 +24,7 @@ pub use good::{Stored, StoredObject, read_good, write_good};
 pub use ledger::{Evidence, Ledger, read_ledger, write_ledger};
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
-use crate::object::{AppName, Digest, ObjectKey, Revision};
+use crate::object::{AppName, Digest, ObjectKey, Record, Revision};
 use crate::rollout;
 
 /// Everything an environment remembers.
@@ -53,6 +53,27 @@ pub struct AppMemory {
     /// The one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Good>,
+    /// What a person wants back, until it runs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<Good>,
+    /// The last word of a person who wanted something back: each is answered once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<String>,
+    /// What became of its last rollouts, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<Record>,
+}
+
+/// So many records are kept of one app,
+const RECORDS: usize = 20;
+/// and so many of an environment: some 400 bytes each, in a Secret that holds 1 MiB.
+const ALL_RECORDS: usize = 400;
+
+impl AppMemory {
+    /// All that it can be put back to, the newest first.
+    pub fn goods(&self) -> impl Iterator<Item = &Good> {
+        self.last_good.iter().chain(&self.previous).chain(&self.back_to)
+    }
 }
 
 /// A rollout that is under way, so that whoever comes after a restart goes on at the same step.
@@ -65,7 +86,7 @@ pub struct Rolling {
     pub changed: Option<BTreeSet<ObjectKey>>,
 }
 
-/// A digest that failed its gates.
+/// A digest that is set aside: it failed its gates, or a person wants something older back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quarantine {
@@ -77,6 +98,22 @@ pub struct Quarantine {
     /// The last word of a person who wanted to try again, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<String>,
+    /// Who wants something older back, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+}
+
+/// A person's word to go back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// Tells it from every other.
+    pub id: String,
+    /// Who, as they say themselves.
+    pub by: String,
+    /// The commit that brought what they want back, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
 }
 
 /// How far the way back is.
@@ -114,6 +151,43 @@ impl Memory {
         }
     }
 
+    /// Notes what became of a rollout. Of many apps fewer are kept of each, and one at least.
+    pub fn note_record(&mut self, record: Record) {
+        let limit = (ALL_RECORDS / self.apps.len().max(1)).clamp(1, RECORDS);
+        let recent = &mut self.apps.entry(record.app.clone()).or_default().recent;
+        recent.push(record);
+        let more = recent.len().saturating_sub(limit);
+        recent.drain(..more);
+    }
+
+    /// Notes what a person wants back, before anything of it is written.
+    pub fn note_asked(&mut self, app: &AppName, quarantine: Quarantine, good: Good) {
+        let memory = self.apps.entry(app.clone()).or_default();
+        memory.heard = quarantine.asked.as_ref().map(|asked| asked.id.clone());
+        (memory.quarantined, memory.back_to, memory.rolling) = (Some(quarantine), Some(good), None);
+    }
+
+    /// Notes what of an app is set aside, and how far the way back is.
+    pub fn note_quarantine(&mut self, app: &AppName, quarantine: Option<&Quarantine>) {
+        let memory = self.apps.entry(app.clone()).or_default();
+        memory.quarantined = quarantine.cloned();
+        if quarantine.is_some_and(|aside| aside.stage != Stage::Going) {
+            memory.rolling = None; // The way back is over.
+        }
+        let Some(aside) = quarantine.filter(|aside| aside.asked.is_some()) else {
+            memory.back_to = None;
+            return;
+        };
+        // What a person wanted back passed its gates: what fails from here on goes back to it, and not to what they
+        // turned down.
+        if aside.stage == Stage::Restored
+            && let Some(good) = memory.back_to.take_if(|good| good.digest == aside.good)
+        {
+            // What is kept beside it is newer, and nothing to go back to from here.
+            (memory.last_good, memory.previous) = (Some(good), None);
+        }
+    }
+
     /// Forgets apps that are no longer there. What they made is still in the ledger.
     pub fn retain_apps(&mut self, still_there: impl Fn(&AppName) -> bool) {
         self.apps.retain(|name, _| still_there(name));
@@ -121,7 +195,7 @@ impl Memory {
 
     /// Every piece that it needs but those of the ledger.
     pub fn pieces(&self) -> BTreeSet<Digest> {
-        let goods = self.apps.values().flat_map(|app| app.last_good.iter().chain(&app.previous));
+        let goods = self.apps.values().flat_map(AppMemory::goods);
         goods.flat_map(|good| good.pieces.names().cloned()).collect()
     }
 }

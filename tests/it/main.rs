@@ -4,6 +4,7 @@
 
 mod adopt;
 mod authority;
+mod away;
 mod bed;
 mod cli;
 mod drift;
@@ -21,6 +22,7 @@ mod regress;
 mod removal;
 mod replicas;
 mod restore;
+mod rollback;
 mod rollout;
 mod schema;
 mod source;

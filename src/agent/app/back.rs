@@ -9,16 +9,16 @@ use std::sync::Arc;
 
 use super::App;
 use crate::api::names;
-use crate::object::{Digest, ObjectKey};
+use crate::object::{Digest, ObjectKey, Outcome};
 use crate::plan::{Wanted, WantedApp};
 use crate::rollout::Purpose;
 use crate::state::{AppMemory, Quarantine, Stage};
 
 /// What failed, and how far the way back from it is.
 pub struct Back {
-    memory: Quarantine,
+    pub(super) memory: Quarantine,
     /// What ran before; `None` until it was read.
-    target: Option<Arc<WantedApp>>,
+    pub(super) target: Option<Arc<WantedApp>>,
 }
 
 impl Back {
@@ -38,6 +38,14 @@ impl Back {
     pub(super) fn target(&self) -> Option<Arc<WantedApp>> {
         self.target.clone()
     }
+
+    /// The words for that it failed.
+    fn failed(&self) -> (&'static str, Outcome) {
+        match self.memory.asked {
+            Some(_) => ("RollbackFailed", Outcome::RollbackFailed),
+            None => ("RestoreFailed", Outcome::RestoreFailed),
+        }
+    }
 }
 
 impl App {
@@ -45,6 +53,7 @@ impl App {
     pub fn remember(&mut self, memory: &AppMemory) {
         self.known_good = memory.last_good.as_ref().map(|good| good.digest.clone());
         self.rolling = memory.rolling.clone();
+        self.asking.heard = memory.heard.clone();
         self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
     }
 
@@ -62,7 +71,7 @@ impl App {
     }
 
     /// What it keeps the cluster true to, once that is known.
-    pub(super) fn target(&self) -> Option<Arc<WantedApp>> {
+    pub fn target(&self) -> Option<Arc<WantedApp>> {
         self.back.as_ref().map_or_else(|| self.wanted.clone(), Back::target)
     }
 
@@ -87,14 +96,21 @@ impl App {
         let note = format!("{} failed, and {} is put back: {why}", wanted.digest.short(), good.short());
         self.tell(true, "Restoring", note);
         let retried = self.retry.clone();
-        let memory = Quarantine { digest: wanted.digest.clone(), good, why, stage: Stage::Going, retried };
+        let memory = Quarantine {
+            digest: wanted.digest.clone(),
+            good,
+            why,
+            stage: Stage::Going,
+            retried,
+            asked: None,
+        };
         let target = self.last_good.as_ref().filter(|good| good.digest == memory.good);
         let target = target.map(|good| Arc::new(reversible(good, &wanted)));
         self.back = Some(Back { memory, target });
         self.start_over();
     }
 
-    fn start_over(&mut self) {
+    pub(super) fn start_over(&mut self) {
         (self.rollout, self.halted, self.waiting, self.refused, self.attempts) = (None, None, None, None, 0);
         self.rolling = None;
         self.in_sync.clear();
@@ -115,7 +131,10 @@ impl App {
                 let note = format!("what ran before cannot be put back: {why}");
                 back.memory.stage = Stage::Lost;
                 back.memory.why = format!("{}; {note}", back.memory.why);
-                self.tell(true, "RestoreFailed", note);
+                let (reason, outcome) = back.failed();
+                let aside = back.memory.clone();
+                self.note_back(&aside, outcome);
+                self.tell(true, reason, note);
             }
         }
     }
@@ -128,12 +147,21 @@ impl App {
         }
         back.memory.stage = Stage::Restored;
         let (failed, why) = (back.memory.digest.clone(), back.memory.why.clone());
+        let aside = back.memory.clone();
+        let (reason, outcome) = match aside.asked {
+            Some(_) => ("RolledBack", Outcome::RolledBack),
+            None => ("Restored", Outcome::Restored),
+        };
+        self.note_back(&aside, outcome);
+        // Who goes back from here reads what is stored: this may be in part what the newer one made.
+        self.known_good = Some(target.digest.clone());
+        self.last_good.take_if(|good| good.digest != target.digest);
         let note = format!(
             "{} runs again and is healthy; {} is not tried again until it changes or `fairlead retry` says so: {why}",
             target.digest.short(),
             failed.short()
         );
-        self.tell(true, "Restored", note);
+        self.tell(true, reason, note);
     }
 
     /// Takes that the way back halted, if that is what did.
@@ -141,12 +169,16 @@ impl App {
         let Some(back) = &mut self.back else { return false };
         if back.memory.stage == Stage::Going {
             back.memory.stage = Stage::Lost;
-            let why = &back.memory.why;
-            back.memory.why = format!(
-                "what ran before fails as well, so the cause seems to be around us. Now: {note}. Before: {why}"
-            );
-            let note = back.memory.why.clone();
-            self.tell(true, "RestoreFailed", note);
+            let (why, (reason, outcome)) = (&back.memory.why, back.failed());
+            back.memory.why = match &back.memory.asked {
+                Some(_) => format!("{why}, and {} fails: {note}", back.memory.good.short()),
+                None => format!(
+                    "what ran before fails as well, so the cause seems to be around us. Now: {note}. Before: {why}"
+                ),
+            };
+            let aside = back.memory.clone();
+            self.note_back(&aside, outcome);
+            self.tell(true, reason, aside.why);
         }
         true
     }
@@ -154,6 +186,9 @@ impl App {
     /// Takes the word of a person who wants to try again: `app/digest/anything`.
     pub fn hear(&mut self, word: Option<&str>) {
         let Some(word) = word.filter(|word| self.retry.as_deref() != Some(word)) else { return };
+        if self.remembered.is_some() {
+            return; // Only git knows what would be tried.
+        }
         let mut parts = word.splitn(3, '/');
         let (app, digest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let asked = app == self.spec.name.as_str()
@@ -172,6 +207,8 @@ impl App {
         if asked && !self.is_busy() {
             self.back = None;
             self.start_over();
+            let by = parts.next().and_then(|rest| rest.split_once(" by ")).map(|(_, by)| by.to_owned());
+            self.chronicle.by = Some(by.unwrap_or_else(|| "somebody".to_owned()));
             self.tell(false, "Retrying", format!("{} is tried again", digest.get(..12).unwrap_or(digest)));
         } else if asked {
             self.retry = None; // Heard again when what is under way has ended.
@@ -180,7 +217,7 @@ impl App {
 }
 
 /// What is put back of what ran before. What cannot be taken back by machine stays as the newer one has it.
-fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
+pub(super) fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
     let newer: BTreeMap<&ObjectKey, &Arc<Wanted>> =
         failed.objects.iter().map(|object| (&object.key, object)).collect();
     let pick = |object: &Arc<Wanted>| {
@@ -193,7 +230,7 @@ fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
 }
 
 /// Definitions and volumes hold what others rely on, and a Job that ran has run.
-fn is_one_way(object: &Wanted) -> bool {
+pub fn is_one_way(object: &Wanted) -> bool {
     let one_way = matches!(
         (&*object.key.group, &*object.key.kind),
         ("apiextensions.k8s.io", "CustomResourceDefinition")
