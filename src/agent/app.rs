@@ -9,6 +9,7 @@ mod look;
 mod rolling;
 mod sight;
 mod status;
+mod together;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::rollback::Want;
-use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Span};
+use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
 use crate::cluster::{Before, Index, WaveOutcome};
 use crate::health::Status;
 use crate::health::pods::Thresholds;
@@ -33,6 +34,7 @@ pub(super) use back::is_one_way;
 use chronicle::Chronicle;
 use rolling::Rollout;
 use sight::Sight;
+pub use together::{go_together, hear};
 
 /// A refused app is asked about again after this long, and then ever more rarely: a missing namespace or right may come.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
@@ -69,6 +71,9 @@ pub struct App {
     last_good: Option<Arc<WantedApp>>,
     /// Its digest, which is known after a restart too.
     known_good: Option<Digest>,
+    /// What it ran when every app was well, which is known where all go back together.
+    with_all: Option<Digest>,
+    scope: Scope,
     /// Whether a rollout that fails is taken back.
     restores: bool,
     /// What failed, and the way back from it.
@@ -175,6 +180,8 @@ impl App {
             in_sync: HashMap::new(),
             last_good: None,
             known_good: None,
+            with_all: None,
+            scope: Scope::App,
             restores: false,
             back: None,
             retry: None,
@@ -195,6 +202,7 @@ impl App {
         let signed = |span: Span| SignedDuration::try_from(span.duration()).unwrap_or(SignedDuration::MAX);
         (self.timeout, self.settle) = (signed(rollout.timeout), signed(rollout.settle));
         self.restarts = rollout.restarts.into();
+        self.scope = rollout.scope;
         self.restores = rollout.on_failure == OnFailure::Restore;
         match desired {
             Ok(wanted) => {

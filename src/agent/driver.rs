@@ -2,6 +2,7 @@
 //!
 //! Each app goes its own way; at most one thing is under way for each. The agent's loop and `fairlead apply` drive alike.
 
+mod keeping;
 mod records;
 mod words;
 
@@ -14,16 +15,16 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use super::adopt::Tokens;
-use super::app::{App, Decision, News, World};
+use super::app::{App, Decision, News, World, go_together};
 use super::desired::Desire;
 use super::explain::explain;
 use super::inventory::Needs;
-use super::keeper::{Keeper, Ran};
+use super::keeper::Keeper;
 use super::look::look;
 use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use super::rollback::{Archive, Ask, No, find};
-use crate::api::{AppStatus, Identity, PruneStatus};
+use crate::api::{Identity, PruneStatus};
 use crate::cluster::{
     Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
     prune_wave,
@@ -31,7 +32,7 @@ use crate::cluster::{
 use crate::health::Health;
 use crate::object::{AppName, Commit, Digest, EnvironmentName, Live, ObjectKey, Record};
 use crate::plan::{
-    CheckedPlan, CheckedPrune, Inventory, Known, Lookup, PruneRefusal, Refused, WantedApp, check_prune,
+    CheckedPlan, CheckedPrune, Inventory, Known, PruneRefusal, Refused, WantedApp, check_prune,
 };
 use crate::state::Quarantine;
 
@@ -66,6 +67,9 @@ pub struct Driver {
     unkept: BTreeMap<AppName, (Arc<WantedApp>, Option<Timestamp>)>,
     /// The apps whose failure is being remembered.
     quarantining: BTreeSet<AppName>,
+    keeping_all: bool,
+    /// When that is tried again.
+    keep_all_due: Timestamp,
     /// The commit that was told last.
     commit: Option<Commit>,
     /// Rollouts that ended, for the history.
@@ -138,6 +142,11 @@ enum Finished {
         wanted: Arc<WantedApp>,
         result: Result<(), String>,
     },
+    /// That every app is well was remembered, or not.
+    AllKept {
+        apps: BTreeMap<AppName, Digest>,
+        result: Result<(), String>,
+    },
     PruneAsked {
         app: Box<str>,
         result: Result<CheckedPrune, Vec<PruneRefusal>>,
@@ -167,6 +176,8 @@ impl Driver {
             rollback: None,
             unkept: BTreeMap::new(),
             quarantining: BTreeSet::new(),
+            keeping_all: false,
+            keep_all_due: Timestamp::MIN,
             commit: None,
             ended: Vec::new(),
             recording: false,
@@ -371,68 +382,8 @@ impl Driver {
             };
             self.under_way.spawn(action);
         }
-        [again, self.turn_keep(now), self.turn_prune(suspended, now)].into_iter().flatten().min()
-    }
-
-    /// Has it remembered what apps run now that they passed all their gates.
-    fn turn_keep(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let keeper = self.hands.keeper.clone()?;
-        self.keep_records(&keeper);
-        for app in self.apps.values_mut() {
-            if let Some(good) = app.take_good() {
-                self.unkept.insert(good.app.clone(), (good, Some(now)));
-            }
-        }
-        let memory = keeper.memory();
-        for (name, app) in &self.apps {
-            let known = memory.apps.get(name).and_then(|known| known.quarantined.as_ref());
-            if app.quarantine() == known || app.is_busy() || !self.quarantining.insert(name.clone()) {
-                continue;
-            }
-            let (name, keeper, quarantine) = (name.clone(), keeper.clone(), app.quarantine().cloned());
-            self.under_way.spawn(async move {
-                let result = keeper.quarantine(&name, quarantine.as_ref()).await;
-                Finished::Quarantined {
-                    app: name,
-                    result: result.map_err(|error| crate::cluster::chain(&error)),
-                }
-            });
-        }
-        for (wanted, due) in self.unkept.values_mut().filter(|(_, due)| due.is_some_and(|due| due <= now)) {
-            *due = None;
-            let (wanted, keeper, index) = (wanted.clone(), keeper.clone(), self.hands.index.clone());
-            let listed = self.listed;
-            let memory = keeper.memory();
-            let is_gone = |key: &&ObjectKey| {
-                self.pruner.wants(key) == Some(false) && self.hands.index.live(key).is_none()
-            };
-            let gone = memory.ledger.keys().filter(|_| listed).filter(is_gone).cloned().collect();
-            let depends_on = self.apps.get(&wanted.app).map(|app| app.spec.depends_on.clone());
-            let revision = self.commit.as_ref().map(|commit| commit.revision.clone());
-            let depends_on = depends_on.unwrap_or_default();
-            let apps = self.apps.keys().cloned().collect();
-            let ran = Ran { wanted: wanted.clone(), revision, depends_on, gone, apps };
-            self.under_way.spawn(async move {
-                let result = keeper.good(&ran, &index).await;
-                Finished::Kept { wanted, result: result.map_err(|error| crate::cluster::chain(&error)) }
-            });
-        }
-        self.unkept.values().filter_map(|(_, due)| *due).min()
-    }
-
-    fn kept(&mut self, wanted: &Arc<WantedApp>, result: Result<(), String>, now: Timestamp) {
-        let same = |(known, due): &(Arc<WantedApp>, _)| Arc::ptr_eq(known, wanted) && Option::is_none(due);
-        if !self.unkept.get(&wanted.app).is_some_and(same) {
-            return; // A newer one waits already.
-        }
-        match result {
-            Ok(()) => drop(self.unkept.remove(&wanted.app)),
-            Err(why) => {
-                let note = format!("{}: what it runs cannot be remembered: {why}", wanted.app);
-                self.news.push(News { warning: true, reason: "StateNotKept", note });
-                self.unkept.insert(wanted.app.clone(), (wanted.clone(), Some(now + KEEP_AGAIN)));
-            }
-        }
+        let together = go_together(&mut self.apps).then_some(now);
+        [again, together, self.turn_keep(now), self.turn_prune(suspended, now)].into_iter().flatten().min()
     }
 
     /// Deleting comes last: it is asked about when the apps have had their turn.
@@ -546,6 +497,7 @@ impl Driver {
                     self.news.push(News { warning: true, reason: "StateNotKept", note });
                 }
             }
+            Finished::AllKept { apps, result } => self.all_kept(&apps, result, now),
             Finished::PruneAsked { app, result } => {
                 if let Some(decision) = self.pruner.asked(&app, result, now) {
                     self.begin_prune(decision);
@@ -585,7 +537,5 @@ fn stop_or(
 
 /// The apps do not wait longer for kinds that only deletes need; listing goes on meanwhile.
 const LISTED_WITHIN: Duration = Duration::from_secs(2);
-/// When what could not be remembered is tried again.
-const KEEP_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 /// When it is looked again whether they were.
 const LIST_AGAIN: SignedDuration = SignedDuration::from_secs(5);

@@ -3,7 +3,7 @@
 //! What is saved is one value, replaced as a whole: changes are made to the newest, pieces are written before the
 //! document that names them, and dropped after the last one that did.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
@@ -336,6 +336,20 @@ impl Keeper {
     pub async fn heard(&self, app: &AppName, id: &str) -> Result<(), KeeperError> {
         self.save(Vec::new(), |memory| {
             memory.apps.entry(app.clone()).or_default().heard = Some(id.to_owned());
+        })
+        .await
+    }
+
+    /// Saves that every app is well at this moment, with these digests.
+    pub async fn all_good(&self, apps: &BTreeMap<AppName, Digest>) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |memory| {
+            for (name, digest) in apps {
+                if let Some(app) = memory.apps.get_mut(name)
+                    && let Some(good) = app.last_good.clone().filter(|good| good.digest == *digest)
+                {
+                    app.with_all = Some(good);
+                }
+            }
         })
         .await
     }

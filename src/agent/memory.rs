@@ -104,6 +104,8 @@ mod tests {
             why: String::new(),
             stage: Stage::Going,
             retried: None,
+            together: None,
+            with: None,
             asked: None,
         });
         known.rolling = rolling(State::back("b".into()));

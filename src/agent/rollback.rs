@@ -141,6 +141,8 @@ async fn look_for(
         why: format!("rolled back{at} by {}", ask.by),
         stage: Stage::Going,
         retried,
+        together: None,
+        with: None,
         asked: Some(Asked { id: ask.id, by: ask.by, revision: good.revision.clone() }),
     };
     keeper.asked(app, &quarantine, &good, made).await.map_err(failed)?;

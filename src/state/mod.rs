@@ -53,6 +53,9 @@ pub struct AppMemory {
     /// The one before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Good>,
+    /// What it ran when every app of its environment was well, where all go back together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with_all: Option<Good>,
     /// What a person wants back, until it runs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back_to: Option<Good>,
@@ -70,9 +73,9 @@ const RECORDS: usize = 20;
 const ALL_RECORDS: usize = 400;
 
 impl AppMemory {
-    /// All that it can be put back to, the newest first.
+    /// Whatever is stored of it, the newest first.
     pub fn goods(&self) -> impl Iterator<Item = &Good> {
-        self.last_good.iter().chain(&self.previous).chain(&self.back_to)
+        self.last_good.iter().chain(&self.previous).chain(&self.with_all).chain(&self.back_to)
     }
 }
 
@@ -98,6 +101,12 @@ pub struct Quarantine {
     /// The last word of a person who wanted to try again, when it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<String>,
+    /// The other apps that go back with it, and what of them is set aside; `None` until that is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<BTreeMap<AppName, Digest>>,
+    /// The app that failed, where this one goes back with it and did not fail by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<AppName>,
     /// Who wants something older back, where that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,

@@ -192,7 +192,8 @@ fn good(digest: &str) -> Good {
 
 fn aside(stage: Stage) -> Quarantine {
     let asked = Some(Asked { id: "1".to_owned(), by: "ada".to_owned(), revision: None });
-    Quarantine { digest: "b".into(), good: "z".into(), why: String::new(), stage, retried: None, asked }
+    let (digest, good) = ("b".into(), "z".into());
+    Quarantine { digest, good, why: String::new(), stage, retried: None, together: None, with: None, asked }
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod control_plane;
 mod fleet;
 mod process;
 mod render;
+mod restore;
 mod subject;
 mod table;
 mod workload;
@@ -61,6 +62,11 @@ fn main() {
         eprintln!("== {}", fleet::NAME);
         let plane = ControlPlane::start();
         results.extend(runtime.block_on(fleet::measure(&plane)));
+    }
+    if only.as_ref().is_none_or(|only| *only == restore::NAME) {
+        eprintln!("== {}", restore::NAME);
+        let plane = ControlPlane::start();
+        results.extend(runtime.block_on(restore::measure(&plane)));
     }
     text.push_str(&table::render(&results));
     println!("{text}");

@@ -27,5 +27,7 @@ mod rollout;
 mod schema;
 mod source;
 mod state;
+mod together;
+mod traffic;
 mod watches;
 mod yaml;

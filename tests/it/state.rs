@@ -33,7 +33,7 @@ fn bytes(secret: &Value, field: &str) -> Vec<u8> {
     STANDARD.decode(secret["data"][field].as_str().expect("a field")).expect("base64")
 }
 
-fn document(bed: &Bed) -> Value {
+pub fn document(bed: &Bed) -> Value {
     let secret = bed.api().get(&path(&format!("state-{}", bed.name)));
     secret.map_or(Value::Null, |secret| serde_json::from_slice(&bytes(&secret, "document")).expect("JSON"))
 }

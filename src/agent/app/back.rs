@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::App;
-use crate::api::names;
-use crate::object::{Digest, ObjectKey, Outcome};
+use crate::api::{Scope, names};
+use crate::object::{AppName, Digest, ObjectKey, Outcome};
 use crate::plan::{Wanted, WantedApp};
 use crate::rollout::Purpose;
 use crate::state::{AppMemory, Quarantine, Stage};
@@ -52,6 +52,7 @@ impl App {
     /// Takes what was remembered of it, after a start.
     pub fn remember(&mut self, memory: &AppMemory) {
         self.known_good = memory.last_good.as_ref().map(|good| good.digest.clone());
+        self.with_all = memory.with_all.as_ref().map(|good| good.digest.clone());
         self.rolling = memory.rolling.clone();
         self.asking.heard = memory.heard.clone();
         self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
@@ -79,10 +80,16 @@ impl App {
         if self.back.is_some() { Purpose::Back } else { Purpose::Forward }
     }
 
+    /// What it goes back to.
+    fn good(&self) -> Option<&Digest> {
+        let with_all = self.with_all.as_ref().filter(|_| self.scope == Scope::Environment);
+        with_all.or(self.known_good.as_ref())
+    }
+
     /// Whether something else ran here when all was well, to which policy is to go back.
     pub(super) fn may_go_back(&self) -> bool {
         let other = |good: &Digest| self.digest().is_some_and(|wanted| wanted != good);
-        self.restores && self.back.is_none() && self.known_good.as_ref().is_some_and(other)
+        self.restores && self.back.is_none() && self.good().is_some_and(other)
     }
 
     /// Whether what it halts on will be taken back in a moment.
@@ -92,18 +99,17 @@ impl App {
 
     /// Begins the way back.
     pub(super) fn go_back(&mut self, why: String) {
-        let (Some(wanted), Some(good)) = (self.wanted.clone(), self.known_good.clone()) else { return };
-        let note = format!("{} failed, and {} is put back: {why}", wanted.digest.short(), good.short());
+        self.begin_back(why, None);
+    }
+
+    pub(super) fn begin_back(&mut self, why: String, with: Option<AppName>) {
+        let (Some(wanted), Some(good)) = (self.wanted.clone(), self.good().cloned()) else { return };
+        let what = if with.is_some() { "is set aside" } else { "failed" };
+        let note = format!("{} {what}, and {} is put back: {why}", wanted.digest.short(), good.short());
         self.tell(true, "Restoring", note);
-        let retried = self.retry.clone();
-        let memory = Quarantine {
-            digest: wanted.digest.clone(),
-            good,
-            why,
-            stage: Stage::Going,
-            retried,
-            asked: None,
-        };
+        let (digest, retried) = (wanted.digest.clone(), self.retry.clone());
+        let stage = Stage::Going;
+        let memory = Quarantine { digest, good, why, stage, retried, asked: None, together: None, with };
         let target = self.last_good.as_ref().filter(|good| good.digest == memory.good);
         let target = target.map(|good| Arc::new(reversible(good, &wanted)));
         self.back = Some(Back { memory, target });
@@ -154,8 +160,10 @@ impl App {
         };
         self.note_back(&aside, outcome);
         // Who goes back from here reads what is stored: this may be in part what the newer one made.
-        self.known_good = Some(target.digest.clone());
-        self.last_good.take_if(|good| good.digest != target.digest);
+        if aside.asked.is_some() {
+            self.known_good = Some(target.digest.clone());
+            self.last_good.take_if(|good| good.digest != target.digest);
+        }
         let note = format!(
             "{} runs again and is healthy; {} is not tried again until it changes or `fairlead retry` says so: {why}",
             target.digest.short(),
@@ -183,36 +191,51 @@ impl App {
         true
     }
 
-    /// Takes the word of a person who wants to try again: `app/digest/anything`.
-    pub fn hear(&mut self, word: Option<&str>) {
-        let Some(word) = word.filter(|word| self.retry.as_deref() != Some(word)) else { return };
-        if self.remembered.is_some() {
-            return; // Only git knows what would be tried.
+    /// Takes the word of a person who wants to try again: `app/digest/anything`, where `anything` tells it from others.
+    pub(super) fn hear(&mut self, word: &Retry) {
+        // Without git nobody knows what would be tried.
+        if self.retry.as_deref() == Some(word.nonce) || self.remembered.is_some() {
+            return;
         }
-        let mut parts = word.splitn(3, '/');
-        let (app, digest) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let asked = app == self.spec.name.as_str()
+        let asked = word.app == self.spec.name.as_str()
             && match &self.back {
                 Some(back) => {
-                    back.memory.retried.as_deref() != Some(word) && back.memory.digest.as_str() == digest
+                    back.memory.retried.as_deref() != Some(word.nonce)
+                        && back.memory.digest.as_str() == word.digest
                 }
                 // Nothing was put back: a first deploy, or a team that wants to look first.
                 None => {
                     self.told_halt().is_some()
                         && !self.goes_back()
-                        && self.digest().is_some_and(|wanted| wanted.as_str() == digest)
+                        && self.digest().is_some_and(|wanted| wanted.as_str() == word.digest)
                 }
             };
-        self.retry = Some(word.to_owned());
+        self.retry = Some(word.nonce.to_owned());
         if asked && !self.is_busy() {
             self.back = None;
             self.start_over();
-            let by = parts.next().and_then(|rest| rest.split_once(" by ")).map(|(_, by)| by.to_owned());
-            self.chronicle.by = Some(by.unwrap_or_else(|| "somebody".to_owned()));
-            self.tell(false, "Retrying", format!("{} is tried again", digest.get(..12).unwrap_or(digest)));
+            let by = word.nonce.split_once(" by ").map_or("somebody", |(_, by)| by);
+            self.chronicle.by = Some(by.to_owned());
+            let digest = word.digest.get(..12).unwrap_or(word.digest);
+            self.tell(false, "Retrying", format!("{digest} is tried again"));
         } else if asked {
             self.retry = None; // Heard again when what is under way has ended.
         }
+    }
+}
+
+/// The word of a person who wants to try again.
+#[derive(Clone, Copy)]
+pub(super) struct Retry<'a> {
+    pub app: &'a str,
+    pub digest: &'a str,
+    pub nonce: &'a str,
+}
+
+impl<'a> Retry<'a> {
+    pub fn read(word: &'a str) -> Option<Self> {
+        let mut parts = word.splitn(3, '/');
+        Some(Self { app: parts.next()?, digest: parts.next()?, nonce: parts.next()? })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{App, Driver, News};
+use crate::agent::app::hear;
 use crate::agent::memory::Remembered;
 use crate::agent::rollback::{Archive, Ask};
 use crate::api::{RollbackRequest, RollbackTo, names};
@@ -13,7 +14,9 @@ use crate::object::AppName;
 impl Driver {
     /// Takes the word of a person who wants to try again what failed.
     pub fn hear(&mut self, word: Option<&str>) {
-        self.apps.values_mut().for_each(|app| app.hear(word));
+        if let Some(word) = word {
+            hear(&mut self.apps, word);
+        }
     }
 
     /// Takes the word of a person who wants something older back.

@@ -11,6 +11,7 @@ mod proxy;
 pub mod rbac;
 mod repo;
 mod seen;
+mod traffic;
 #[allow(dead_code, reason = "the tests of git ask it for more")]
 #[path = "../../git/web.rs"]
 pub mod web;
@@ -31,6 +32,7 @@ pub use controlplane::ControlPlane;
 pub use proxy::{Behind, Class, Effect, End, Fault, Proxy, Record, SAYS};
 pub use repo::{Repo, git_command};
 pub use seen::Seen;
+pub use traffic::{Count, Traffic};
 pub use webhook::Webhook;
 
 /// Runs clients and proxies; the tests themselves are plain threads.
