@@ -105,6 +105,8 @@ struct Busy {
 /// Something worth an Event.
 #[derive(Clone, Debug)]
 pub struct News {
+    /// Of which app, where it is of one.
+    pub app: Option<AppName>,
     pub warning: bool,
     pub reason: &'static str,
     pub note: String,
@@ -317,7 +319,12 @@ impl App {
     }
 
     fn tell(&mut self, warning: bool, reason: &'static str, note: String) {
-        self.news.push(News { warning, reason, note: format!("{}: {note}", self.spec.name) });
+        self.news.push(News {
+            app: Some(self.spec.name.clone()),
+            warning,
+            reason,
+            note: format!("{}: {note}", self.spec.name),
+        });
     }
 
     pub fn decide(&mut self, world: &World) -> Decision {

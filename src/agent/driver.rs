@@ -270,7 +270,7 @@ impl Driver {
 
     pub fn news(&mut self) -> Vec<News> {
         let damage = self.hands.keeper.iter().flat_map(|keeper| keeper.take_news());
-        let damage = damage.map(|note| News { warning: true, reason: "StateDamaged", note });
+        let damage = damage.map(|note| News { app: None, warning: true, reason: "StateDamaged", note });
         let own = std::mem::take(&mut self.news).into_iter().chain(damage);
         own.chain(self.apps.values_mut().flat_map(App::take_news)).chain(self.pruner.take_news()).collect()
     }
@@ -494,7 +494,7 @@ impl Driver {
                 self.quarantining.remove(&app);
                 if let Err(why) = result {
                     let note = format!("{app}: what failed cannot be remembered: {why}");
-                    self.news.push(News { warning: true, reason: "StateNotKept", note });
+                    self.news.push(News { app: None, warning: true, reason: "StateNotKept", note });
                 }
             }
             Finished::AllKept { apps, result } => self.all_kept(&apps, result, now),

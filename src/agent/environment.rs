@@ -8,6 +8,7 @@
 //! 6. Wait for whichever comes first: a commit, a change in the cluster, an answer, a deadline, the end.
 
 mod following;
+mod telling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,6 +146,7 @@ impl EnvironmentLoop {
                 }
             }
             self.tell_news(&environment).await;
+            self.keep_history();
             let status = self.status(&environment);
             if !same_but_times(&status, &self.written) {
                 let now = tokio::time::Instant::now();
@@ -182,6 +184,7 @@ impl EnvironmentLoop {
         if let Some((_, driver)) = &mut self.driver {
             driver.hand_over(HAND_OVER).await;
         }
+        self.keep_history();
         self.context.index.forget(self.name.as_str());
     }
 
@@ -412,22 +415,6 @@ impl EnvironmentLoop {
         }
     }
 
-    async fn tell_news(&mut self, environment: &Environment) {
-        let Some((_, driver)) = &mut self.driver else { return };
-        for news in driver.news() {
-            if news.warning {
-                tracing::warn!(environment = %self.name, reason = news.reason, "{}", news.note);
-            } else {
-                tracing::info!(environment = %self.name, reason = news.reason, "{}", news.note);
-            }
-            self.context.metrics.event(self.name.as_str(), news.reason);
-            self.context
-                .environments
-                .event(environment, news.warning, news.reason, "Reconcile", &news.note)
-                .await;
-        }
-    }
-
     fn status(&self, environment: &Environment) -> EnvironmentStatus {
         let apps = self.driver.as_ref().map(|(_, driver)| driver.statuses()).unwrap_or_default();
         let prune = self.driver.as_ref().and_then(|(_, driver)| driver.prune_status());
@@ -463,6 +450,9 @@ impl EnvironmentLoop {
                     condition.type_ == names::READY && condition.status == ConditionStatus::True
                 });
                 self.context.metrics.ready(self.name.as_str(), ready);
+                let aside = status.apps.iter().filter(|app| app.quarantined.is_some());
+                let aside = aside.map(|app| app.name.to_string()).collect();
+                self.context.metrics.quarantined(self.name.as_str(), aside);
                 self.written = status;
                 self.unwritten = 0;
             }

@@ -378,7 +378,8 @@ impl Pruner {
     }
 
     fn tell(&mut self, warning: bool, reason: &'static str, app: &str, note: &str) {
-        self.news.push(News { warning, reason, note: format!("{app}: {note}") });
+        let name = AppName::new(app).ok();
+        self.news.push(News { app: name, warning, reason, note: format!("{app}: {note}") });
     }
 
     fn tell_halt(&mut self, plan: &PrunePlan) {
@@ -386,7 +387,7 @@ impl Pruner {
         if halt.is_some() && halt != self.told {
             let names: Vec<ObjectKey> = plan.doomed.iter().map(|object| object.live.key.clone()).collect();
             let note = format!("{}: {}", halt.clone().unwrap_or_default(), some(&names, 5));
-            self.news.push(News { warning: true, reason: "PruneHalted", note });
+            self.news.push(News { app: None, warning: true, reason: "PruneHalted", note });
         }
         self.told = halt;
     }

@@ -8,6 +8,7 @@ mod completions;
 mod crd;
 mod failure;
 mod health;
+mod history;
 mod output;
 mod plan;
 mod render;
@@ -78,6 +79,8 @@ enum Verb {
     Retry(retry::Arguments),
     /// Put back what ran before, until git says something new
     Rollback(rollback::Arguments),
+    /// Show what became of the last rollouts
+    History(history::Arguments),
     /// Let an environment take over what kubectl, Helm, Flux or Argo CD deployed: exactly what it shows
     Adopt(adopt::Arguments),
     /// Show where environments stand and what they wait for
@@ -122,6 +125,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),
         Verb::Rollback(arguments) => block_on(rollback::run(&global, &arguments)),
+        Verb::History(arguments) => block_on(history::run(&global, &arguments)),
         Verb::Adopt(arguments) => block_on(adopt::run(&global, &arguments)),
         Verb::Status(arguments) => block_on(status::run(&global, &arguments)),
         Verb::Wait(arguments) => block_on(wait::run(&global, &arguments)),

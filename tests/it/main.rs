@@ -11,6 +11,7 @@ mod drift;
 mod epoch;
 mod faults;
 mod gates;
+mod history;
 mod input;
 mod kill;
 mod matrix;

@@ -97,7 +97,7 @@ impl Driver {
             Ok(()) => drop(self.unkept.remove(&wanted.app)),
             Err(why) => {
                 let note = format!("{}: what it runs cannot be remembered: {why}", wanted.app);
-                self.news.push(News { warning: true, reason: "StateNotKept", note });
+                self.news.push(News { app: None, warning: true, reason: "StateNotKept", note });
                 self.unkept.insert(wanted.app.clone(), (wanted.clone(), Some(now + KEEP_AGAIN)));
             }
         }
@@ -119,7 +119,7 @@ impl Driver {
             Err(why) => {
                 self.keep_all_due = now + KEEP_AGAIN;
                 let note = format!("that all apps are well cannot be remembered: {why}");
-                self.news.push(News { warning: true, reason: "StateNotKept", note });
+                self.news.push(News { app: None, warning: true, reason: "StateNotKept", note });
             }
         }
     }

@@ -32,7 +32,7 @@ impl Driver {
             }
             Err(error) if self.rollback.as_deref() != Some(word) => {
                 let note = format!("the annotation {} is not a request: {error}", names::ROLLBACK_ANNOTATION);
-                self.news.push(News { warning: true, reason: "RollbackRefused", note });
+                self.news.push(News { app: None, warning: true, reason: "RollbackRefused", note });
             }
             Err(_) => {}
         }

@@ -40,6 +40,14 @@ impl Agent {
         Self::run(command)
     }
 
+    /// With more in its process environment.
+    pub fn with(kubeconfig: &Path, cache: &Path, environment: &str, more: &[(&str, &str)]) -> Self {
+        let mut command = fairlead();
+        arguments(&mut command, kubeconfig, cache, &[environment], "bed");
+        command.envs(more.iter().copied());
+        Self::run(command)
+    }
+
     /// Its cache is a disk of 1 MB, in a mount namespace of its own.
     pub fn on_a_small_disk(kubeconfig: &Path, cache: &Path, environment: &str) -> Self {
         std::fs::create_dir_all(cache).expect("the folder is made");
