@@ -332,7 +332,7 @@ impl App {
         if self.busy.is_some() {
             return rest;
         }
-        if let Some(want) = self.wants_back() {
+        if let Some(want) = self.wants_back(world.suspended) {
             return Decision::Find(want);
         }
         if self.problems.is_some() {
@@ -418,7 +418,7 @@ impl App {
         self.known_good = Some(wanted.digest.clone());
         self.last_good = Some(wanted.clone());
         self.good = Some(wanted.clone());
-        if !drift {
+        if new && !drift {
             let words = if wrote == 1 { "1 object was".to_owned() } else { format!("{wrote} objects were") };
             let note = format!("{} runs and is healthy; {words} written", wanted.digest.short());
             self.tell(false, "RolledOut", note);

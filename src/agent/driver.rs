@@ -76,6 +76,8 @@ pub struct Driver {
     ended: Vec<Record>,
     /// The records are being saved.
     recording: bool,
+    /// When that is tried again.
+    record_due: Timestamp,
     leaving: bool,
     news: Vec<News>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
@@ -181,6 +183,7 @@ impl Driver {
             commit: None,
             ended: Vec::new(),
             recording: false,
+            record_due: Timestamp::MIN,
             leaving: false,
             news: Vec::new(),
             under_way,
@@ -489,7 +492,7 @@ impl Driver {
                 }
                 self.note_watched(&app);
             }
-            Finished::Recorded(result) => self.recorded(result),
+            Finished::Recorded(result) => self.recorded(result, now),
             Finished::Quarantined { app, result } => {
                 self.quarantining.remove(&app);
                 if let Err(why) = result {

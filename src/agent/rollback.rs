@@ -37,8 +37,8 @@ pub struct Want {
     pub desired: Digest,
     /// and what runs, or is to.
     pub present: Digest,
-    /// What git says now cannot be read at all.
-    pub unread: bool,
+    /// Why nothing can be done now.
+    pub obstacle: Option<&'static str>,
     pub retried: Option<String>,
 }
 
@@ -93,14 +93,14 @@ async fn look_for(
     app: &AppName,
     asked: Want,
 ) -> Result<(Quarantine, WantedApp), No> {
-    let Want { ask, desired, present, unread, retried } = asked;
+    let Want { ask, desired, present, obstacle, retried } = asked;
     let no = |why: String| Err(No::Because(why));
     if ask.from != desired {
         let (then, now) = (ask.from.short(), desired.short());
         return no(format!("git said {then} when it was asked, and says {now} by now"));
     }
-    if unread {
-        return no("what git says now cannot be read, and so nothing of it is rolled out".to_owned());
+    if let Some(obstacle) = obstacle {
+        return no(obstacle.to_owned());
     }
     let failed = |error: KeeperError| No::Because(chain(&error));
     let memory = keeper.memory();

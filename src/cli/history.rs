@@ -23,7 +23,7 @@ pub struct Arguments {
     limit: u32,
     /// Read the long history of an agent, as sqlite:FILE, and not what its Environment says
     #[arg(long, value_name = "URL", env = "FAIRLEAD_HISTORY", hide_env_values = true)]
-    history: Option<Place>,
+    history: Option<String>,
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
@@ -38,7 +38,9 @@ struct Shown {
 }
 
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
-    let mut shown = match &arguments.history {
+    let place = arguments.history.as_deref().filter(|url| *url != "off").map(str::parse::<Place>);
+    let place = place.transpose().map_err(|error| Failure::input(error.to_string()))?;
+    let mut shown = match &place {
         Some(place) => read(place, arguments).await?,
         None => ask(global, arguments).await?,
     };

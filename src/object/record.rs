@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use super::{AppName, Digest, Revision};
 
 /// Longer words are cut: a record is a line of a table.
-const WHY_LIMIT: usize = 300;
+const WHY_LIMIT: usize = 500;
 const SUBJECT_LIMIT: usize = 100;
 
 /// What became of one rollout of an app. It holds words that were told already, and never a value of a Secret.

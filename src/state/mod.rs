@@ -69,8 +69,8 @@ pub struct AppMemory {
 
 /// So many records are kept of one app,
 const RECORDS: usize = 20;
-/// and so many of an environment: some 400 bytes each, in a Secret that holds 1 MiB.
-const ALL_RECORDS: usize = 400;
+/// and so many of an environment: up to 1 KB each, in a Secret that holds 1 MiB.
+const ALL_RECORDS: usize = 300;
 
 impl AppMemory {
     /// Whatever is stored of it, the newest first.

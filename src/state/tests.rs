@@ -224,3 +224,27 @@ fn what_is_wanted_back_is_dropped_when_something_else_takes_over() {
     assert_eq!((&known.last_good, &known.back_to, &known.quarantined), (&Some(good("b")), &None, &None));
     assert_eq!(known.heard.as_deref(), Some("1"), "it was answered");
 }
+
+#[test]
+fn of_many_apps_fewer_records_are_kept_and_of_each_the_newest() {
+    let record = |app: &str, n: i64| Record {
+        app: AppName::new(app).unwrap(),
+        digest: Digest::from(format!("{n}").as_str()),
+        from: None,
+        commit: None,
+        outcome: crate::object::Outcome::Done,
+        started: jiff::Timestamp::from_second(n).unwrap(),
+        ended: jiff::Timestamp::from_second(n).unwrap(),
+        objects: 1,
+        by: None,
+        why: None,
+    };
+    let mut memory = Memory::default();
+    (0..30).for_each(|n| memory.note_record(record("web", n)));
+    let kept = |memory: &Memory, app: &str| memory.apps[&AppName::new(app).unwrap()].recent.clone();
+    assert_eq!(kept(&memory, "web"), (10..30).map(|n| record("web", n)).collect::<Vec<_>>());
+    (0..400).for_each(|n| memory.note_record(record(&format!("app-{n}"), n)));
+    memory.note_record(record("web", 30));
+    assert_eq!(kept(&memory, "web"), [record("web", 30)]);
+    assert_eq!(kept(&memory, "app-3").len(), 1, "one at least");
+}

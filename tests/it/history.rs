@@ -101,7 +101,7 @@ fn whoever_wants_to_be_told_is_told_what_is_taken_back() {
     bed.wait_app("web", "Restored");
     let reasons = || -> Vec<Value> { hook.bodies().iter().map(|body| body["reason"].clone()).collect() };
     wait_until(SOON, "it is told", || reasons().contains(&"Restored".into()));
-    assert_eq!(reasons(), ["RolledOut", "Restoring", "Restored"]);
+    assert_eq!(reasons(), ["RolledOut", "Halted", "Restoring", "Restored"]);
     let last = hook.bodies().pop().expect("it was told");
     assert_eq!((&last["environment"], &last["app"]), (&bed.name.as_str().into(), &"web".into()));
     assert!(!agent.has_logged("s3cret-path"), "the URL is a secret");

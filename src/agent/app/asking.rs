@@ -35,12 +35,16 @@ impl App {
     }
 
     /// What is to be looked for now, if anything.
-    pub(super) fn wants_back(&mut self) -> Option<Want> {
+    pub(super) fn wants_back(&mut self, suspended: bool) -> Option<Want> {
         let ask = self.asking.asked.clone()?;
         let (desired, present) = (self.digest()?.clone(), self.target_digest()?.clone());
-        let unread = self.problems.is_some();
+        let obstacle = match (suspended, self.problems.is_some()) {
+            (true, _) => Some("the environment is suspended"),
+            (_, true) => Some("what git says now cannot be read, and so nothing of it is rolled out"),
+            _ => None,
+        };
         let _ = self.begin(AppPhase::RollingBack);
-        Some(Want { ask, desired, present, unread, retried: self.retry.clone() })
+        Some(Want { ask, desired, present, obstacle, retried: self.retry.clone() })
     }
 
     /// Takes what was found, and begins the way back.

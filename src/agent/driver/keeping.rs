@@ -18,7 +18,7 @@ impl Driver {
     /// Has it remembered what apps run now that they passed all their gates.
     pub(super) fn turn_keep(&mut self, now: Timestamp) -> Option<Timestamp> {
         let keeper = self.hands.keeper.clone()?;
-        self.keep_records(&keeper);
+        self.take_records(&keeper);
         for app in self.apps.values_mut() {
             if let Some(good) = app.take_good() {
                 self.unkept.insert(good.app.clone(), (good, Some(now)));
@@ -59,7 +59,8 @@ impl Driver {
             });
         }
         let all = self.keep_all(&keeper, now);
-        self.unkept.values().filter_map(|(_, due)| *due).chain(all).min()
+        let records = self.keep_records(&keeper, now);
+        self.unkept.values().filter_map(|(_, due)| *due).chain(all).chain(records).min()
     }
 
     /// Has it remembered that every app is well, where all go back together.

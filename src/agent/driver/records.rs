@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{App, Driver, Finished};
 use crate::agent::keeper::Keeper;
 use crate::api::AppStatus;
@@ -11,6 +13,9 @@ use crate::object::Record;
 const SHOWN: usize = 10;
 /// and so many of an environment: it is read and written often.
 const ALL_SHOWN: usize = 200;
+
+/// When what could not be remembered is tried again.
+const RECORD_AGAIN: SignedDuration = SignedDuration::from_secs(10);
 
 impl Driver {
     pub fn statuses(&self) -> Vec<AppStatus> {
@@ -31,28 +36,37 @@ impl Driver {
         std::mem::take(&mut self.ended)
     }
 
-    /// Has what ended remembered: with what is remembered anyway, or by itself where that is nothing.
-    pub(super) fn keep_records(&mut self, keeper: &Arc<Keeper>) {
+    /// Takes what ended from the apps.
+    pub(super) fn take_records(&mut self, keeper: &Keeper) {
         for app in self.apps.values_mut() {
             for record in app.take_records() {
                 keeper.record(record.clone());
                 self.ended.push(record);
             }
         }
-        if keeper.has_records() && !self.recording && !self.ended.is_empty() {
-            self.recording = true;
-            let keeper = keeper.clone();
-            self.under_way.spawn(async move {
-                // What passed its gates, or failed, is saved in the same moment, and takes the records along.
-                tokio::task::yield_now().await;
-                Finished::Recorded(keeper.tell().await.map_err(|error| crate::cluster::chain(&error)))
-            });
-        }
     }
 
-    pub(super) fn recorded(&mut self, result: Result<(), String>) {
+    /// Has what ended remembered by itself, where nothing else is saved that takes it along.
+    pub(super) fn keep_records(&mut self, keeper: &Arc<Keeper>, now: Timestamp) -> Option<Timestamp> {
+        let others = !self.unkept.is_empty() || !self.quarantining.is_empty();
+        if others || self.recording || !keeper.has_records() {
+            return None;
+        }
+        if now < self.record_due {
+            return Some(self.record_due);
+        }
+        self.recording = true;
+        let keeper = keeper.clone();
+        self.under_way.spawn(async move {
+            Finished::Recorded(keeper.tell().await.map_err(|error| crate::cluster::chain(&error)))
+        });
+        None
+    }
+
+    pub(super) fn recorded(&mut self, result: Result<(), String>, now: Timestamp) {
         self.recording = false;
         if let Err(why) = result {
+            self.record_due = now + RECORD_AGAIN;
             tracing::warn!(why, "what became of a rollout cannot be remembered yet");
         }
     }

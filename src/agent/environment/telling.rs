@@ -8,7 +8,7 @@ use crate::api::Environment;
 use crate::notify::Notice;
 
 /// What somebody has to know who does not watch: an environment does not run what git says, or does again.
-const NOTICED: [&str; 10] = [
+const NOTICED: [&str; 11] = [
     "Restoring",
     "Restored",
     "RestoreFailed",
@@ -17,6 +17,7 @@ const NOTICED: [&str; 10] = [
     "RollbackFailed",
     "Halted",
     "Refused",
+    "InvalidManifests",
     "Retrying",
     "RolledOut",
 ];
