@@ -49,7 +49,7 @@ const ROOMS: &[Room] = &[
     room("object",    Pure,   &[]),
     room("yaml",      Pure,   &["object"]),
     room("schema",    Pure,   &["object"]),
-    room("api",       Pure,   &["object"]),
+    room("api",       Pure,   &["object", "health"]),
     room("policy",    Pure,   &["object", "plan"]),
     room("plan",      Pure,   &["object"]),
     room("health",    Pure,   &["object"]),

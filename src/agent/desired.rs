@@ -181,7 +181,8 @@ fn resolve_adoption(config: &mut EnvironmentConfig, scope: &Scope) -> Vec<(Strin
     found
 }
 
-fn pointer(path: &serde_path_to_error::Path) -> String {
+/// The JSON pointer of the field that a file went wrong at.
+pub fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     path.iter()
         .map(|segment| match segment {

@@ -217,6 +217,7 @@ impl Driver {
     pub fn set(&mut self, desire: Desire, commit: Option<Commit>) {
         self.commit = commit;
         self.pruner.set(&desire);
+        self.hands.index.judge(self.hands.environment.as_str(), &desire.config.rollout.health);
         let memory = self.hands.keeper.as_ref().map(|keeper| keeper.memory());
         let mut old = std::mem::take(&mut self.apps);
         for (spec, wanted) in desire.apps {

@@ -16,7 +16,7 @@ use crate::cluster::{
     Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
 };
 use crate::object::{AppName, Problems, Tree};
-use crate::plan::{Answer, Consent, WantedApp, field_changes, notes, plan_with};
+use crate::plan::{Answer, Consent, Touched, WantedApp, downtime, field_changes, notes, plan_with};
 use crate::render;
 use crate::report::{AppPlan, PlanReport};
 
@@ -138,9 +138,10 @@ pub async fn plan_once(
     let mut apps = Vec::new();
     index.ensure_autoscalers().await;
     let tokens = once.platform.as_ref().map_or_else(|| once.agreed.clone(), agreed);
+    let production = desire.config.is_production(&once.scope.environment);
     for (spec, wanted) in once.narrow(desire)?.apps {
         apps.push(match wanted {
-            Ok(wanted) => plan_app(once, &index, &wanted, &consent(&spec, &tokens)).await?,
+            Ok(wanted) => plan_app(once, &index, &wanted, &consent(&spec, &tokens), production).await?,
             Err(problems) => AppPlan::broken(spec.name.as_str(), problems.into_vec()),
         });
     }
@@ -152,6 +153,7 @@ async fn plan_app(
     index: &Index,
     wanted: &Arc<WantedApp>,
     consent: &Consent,
+    production: bool,
 ) -> Result<AppPlan, OnceError> {
     index.ensure(&Watched::of(wanted.objects.iter().map(|object| &**object))).await?;
     let found = match plan_with(wanted, index, consent) {
@@ -164,16 +166,28 @@ async fn plan_app(
     let proven = prove(&once.session, &found, terms).await?;
     let mut answers: Vec<Answer> = Vec::with_capacity(proven.len());
     let mut changes = Vec::with_capacity(proven.len());
-    for proven in proven {
+    for proven in &proven {
         changes.push(match (&proven.before, &proven.after) {
             (Some(before), Some(after)) => field_changes(before, after),
             _ => Vec::new(),
         });
-        answers.push(proven.answer);
+        answers.push(proven.answer.clone());
     }
+    let touched: Vec<Touched> = found
+        .steps()
+        .zip(&proven)
+        .zip(&changes)
+        .map(|((step, proven), changes)| Touched {
+            wanted: &step.wanted,
+            after: proven.after.as_ref(),
+            changes: proven.before.as_ref().map(|_| changes.as_slice()),
+        })
+        .collect();
+    let down = downtime(wanted, &touched, production);
     refuse_foreign(&once.environments, &once.scope.environment, &found, &mut answers).await;
     say_how(&once.scope.environment, &found.app, consent, &mut answers);
     let mut report = AppPlan::new(&found, &answers, changes);
     report.notes = notes(wanted, index);
+    report.downtime = down;
     Ok(report)
 }

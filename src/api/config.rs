@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Span;
-use crate::object::{AppName, Place, Problem};
+use crate::health::{Rule, Rules};
+use crate::object::{AppName, EnvironmentName, Place, Problem};
 
 /// `environments/<env>/environment.yaml`: the apps of an environment and how they roll. The team's own word.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -11,6 +12,9 @@ use crate::object::{AppName, Place, Problem};
 pub struct EnvironmentConfig {
     #[serde(default)]
     pub apps: Vec<AppSpec>,
+    /// Whether others depend on it; by its name where this does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub production: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub region: Option<RegionSpec>,
     #[serde(default)]
@@ -91,6 +95,9 @@ pub struct Rollout {
     pub scope: Scope,
     #[serde(default)]
     pub prune: PruneBudget,
+    /// What health means for kinds that the team knows better: docs/health.md.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<Rule>,
 }
 
 /// Ten minutes: the time in which a Deployment of the default progress deadline says that it failed.
@@ -116,6 +123,7 @@ impl Default for Rollout {
             on_failure: OnFailure::default(),
             scope: Scope::default(),
             prune: PruneBudget::default(),
+            health: Vec::new(),
         }
     }
 }
@@ -192,6 +200,12 @@ pub struct Previews {
 }
 
 impl EnvironmentConfig {
+    /// Whether an environment is production: it says so, or one of the words of its name is `prod` or `production`.
+    pub fn is_production(&self, name: &EnvironmentName) -> bool {
+        let word = |word: &str| matches!(word, "prod" | "production");
+        self.production.unwrap_or_else(|| name.as_str().split('-').any(word))
+    }
+
     /// What the types cannot say: each problem with the JSON pointer of the field that it is about.
     pub fn check(&self) -> Vec<(String, Problem)> {
         let mut found = Vec::new();
@@ -242,6 +256,10 @@ impl EnvironmentConfig {
                 "/spec/rollout/timeout".into(),
                 Problem::new("a rollout needs some time: the timeout is 0s"),
             ));
+        }
+        for error in Rules::compile(&self.rollout.health).err().into_iter().flatten() {
+            let problem = Problem::new(error.to_string()).hint("docs/health.md says what a rule may say");
+            found.push((format!("/spec/rollout/health{}", error.at), problem));
         }
         if self.rollout.prune.percent > 100 {
             found.push(("/spec/rollout/prune/percent".into(), Problem::new("a percentage is at most 100")));
@@ -304,6 +322,20 @@ mod tests {
         let found = config.check();
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].1.message, "apps wait for each other: b → c → b");
+    }
+
+    #[test]
+    fn production_is_said_or_named() {
+        let mut config = config("[]");
+        let is = |config: &EnvironmentConfig, name: &str| {
+            config.is_production(&EnvironmentName::new(name).unwrap())
+        };
+        assert!(is(&config, "production") && is(&config, "prod-eu") && is(&config, "eu-production"));
+        assert!(!is(&config, "dev") && !is(&config, "preprod") && !is(&config, "products"));
+        config.production = Some(true);
+        assert!(is(&config, "live"));
+        config.production = Some(false);
+        assert!(!is(&config, "production"));
     }
 
     #[test]

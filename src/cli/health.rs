@@ -1,14 +1,16 @@
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
 
 use super::failure::Failure;
 use super::output::{Format, print, print_value, table};
+use super::repo::RepoArguments;
 use super::{Exit, Outcome};
-use crate::health::report;
-use crate::object::TreePath;
+use crate::agent::desired::{Scope, pointer, read_config};
+use crate::health::{Rule, Rules, report_with};
+use crate::object::{EnvironmentName, Problem, Problems, TreePath};
 use crate::yaml;
 
 #[derive(Debug, Args)]
@@ -16,16 +18,25 @@ pub struct Arguments {
     /// A file of objects as the cluster holds them (YAML or JSON, also a List); `-` for standard input
     #[arg(short, long, value_name = "FILE", required = true)]
     file: Vec<PathBuf>,
+    /// Judge by the rules of this environment: `rollout.health` of its environment.yaml
+    #[arg(long, value_name = "NAME", conflicts_with = "rules")]
+    env: Option<EnvironmentName>,
+    #[command(flatten)]
+    repo: RepoArguments,
+    /// Judge by the rules of this file: a list of rules, or an environment.yaml
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
 
 pub fn run(arguments: &Arguments) -> Outcome {
+    let rules = rules(arguments)?;
     let mut objects = Vec::new();
     for file in &arguments.file {
         objects.extend(read(file)?);
     }
-    let verdicts = report(&objects);
+    let verdicts = report_with(&objects, &rules);
     match arguments.output {
         Format::Text => {
             let mut rows = vec![["STATUS", "OBJECT", "REASON", "MESSAGE"].map(str::to_owned).to_vec()];
@@ -46,7 +57,53 @@ pub fn run(arguments: &Arguments) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn read(file: &std::path::Path) -> Result<Vec<Value>, Failure> {
+fn rules(arguments: &Arguments) -> Result<Rules, Failure> {
+    if let Some(name) = &arguments.env {
+        let repo = arguments.repo.open()?;
+        let scope = Scope::unbound(name.clone(), Some("default".to_owned()))?;
+        let config = read_config(&*repo.tree, &scope)?;
+        // They were checked with the rest of the file.
+        return Ok(Rules::compile(&config.rollout.health).unwrap_or_default());
+    }
+    arguments.rules.as_deref().map_or_else(|| Ok(Rules::default()), read_rules)
+}
+
+/// Reads a list of rules, or those of an environment.yaml. Every problem names the line.
+fn read_rules(file: &Path) -> Result<Rules, Failure> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).map_err(|error| Failure::input(format!("{name}: {error}")))?;
+    let path = TreePath::new(file.file_name().and_then(|name| name.to_str()).unwrap_or("rules"))?;
+    let documents = yaml::read(&bytes, &path, yaml::Dialect::Config, &yaml::Limits::default())?;
+    let [document] = documents.as_slice() else {
+        return Err(Failure::input(format!("{name} holds {} documents, and one is wanted", documents.len())));
+    };
+    let (root, at) = match document.value() {
+        list @ Value::Array(_) => (list, ""),
+        root if root["kind"] == "EnvironmentConfig" => {
+            (&root["spec"]["rollout"]["health"], "/spec/rollout/health")
+        }
+        _ => {
+            return Err(Failure::input(format!("{name} is neither a list of rules nor an environment.yaml")));
+        }
+    };
+    if root.is_null() {
+        return Ok(Rules::default());
+    }
+    let written: Vec<Rule> = serde_path_to_error::deserialize(root).map_err(|error| {
+        let at = format!("{at}{}", pointer(error.path()));
+        Problems::from(Problem::at(document.place_of(&at), error.inner().to_string()))
+    })?;
+    let refused = |errors: Vec<crate::health::RuleError>| {
+        let place = |error: &crate::health::RuleError| document.place_of(&format!("{at}{}", error.at));
+        Problems::check(errors.iter().map(|error| Problem::at(place(error), error.to_string())).collect())
+    };
+    match Rules::compile(&written) {
+        Ok(rules) => Ok(rules),
+        Err(errors) => refused(errors).map(|()| Rules::default()).map_err(Failure::from),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<Value>, Failure> {
     let name = file.display().to_string();
     let failed = |error: std::io::Error| Failure::input(format!("{name}: {error}"));
     let bytes = if name == "-" {

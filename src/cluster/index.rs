@@ -16,9 +16,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::autoscalers::{self, Autoscalers};
 use super::discovery::Session;
+use super::judging::Judges;
 use super::sharing::Sharing;
 use super::watching;
-use crate::health::{self, Health, Status};
+use crate::health::{self, Health, Rule, Status};
 use crate::object::{Gvk, Live, ObjectKey};
 use crate::plan::{Inventory, Lookup, Wanted};
 
@@ -96,6 +97,7 @@ pub struct Index {
     session: Session,
     selector: &'static str,
     sharing: Arc<Mutex<Sharing>>,
+    judges: Judges,
     state: Arc<Mutex<State>>,
 }
 
@@ -113,6 +115,8 @@ struct State {
 type Scaling = (watch::Receiver<Option<Result<(), String>>>, AbortOnDropHandle<()>);
 
 struct Kind {
+    watched: Watched,
+    plural: String,
     objects: HashMap<ObjectKey, Record>,
     synced: watch::Receiver<Synced>,
     _task: AbortOnDropHandle<()>,
@@ -136,7 +140,7 @@ pub enum IndexError {
 impl Index {
     /// An index of the objects that bear the label `selector`, whose value is the name of their environment.
     pub fn new(session: Session, selector: &'static str) -> Self {
-        Self { session, selector, sharing: Arc::default(), state: Arc::default() }
+        Self { session, selector, sharing: Arc::default(), judges: Judges::default(), state: Arc::default() }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -155,6 +159,25 @@ impl Index {
 
     pub fn forget(&self, environment: &str) {
         self.lock().listeners.remove(environment);
+        self.judges.forget(environment);
+    }
+
+    /// Judges the objects of an environment by its own rules from now on. Objects are not kept, so the kinds that its
+    /// rules name are listed anew where the rules are others than before; until then what is known of them stays.
+    pub fn judge(&self, environment: &str, rules: &[Rule]) {
+        let Some(changed) = self.judges.set(environment, rules) else { return };
+        for kind in self.lock().kinds.values_mut() {
+            let gvk = &kind.watched.gvk;
+            if changed.concerns(&gvk.group, &gvk.kind) {
+                (kind.synced, kind._task) = self.begin(&kind.watched, &kind.plural);
+            }
+        }
+    }
+
+    fn begin(&self, watched: &Watched, plural: &str) -> (watch::Receiver<Synced>, AbortOnDropHandle<()>) {
+        let (say, synced) = watch::channel(Synced::No);
+        let task = tokio::spawn(self.clone().follow(watched.clone(), plural.to_owned(), say));
+        (synced, AbortOnDropHandle::new(task))
     }
 
     /// Watches these kinds from now on, and waits until each was listed once. A kind that is not served holds nothing.
@@ -168,9 +191,9 @@ impl Index {
             let kind = state.kinds.entry(watched.id()).or_insert_with(|| {
                 let gvk = Gvk::new(&gvk.group, version, &gvk.kind);
                 let served = Watched { gvk, namespace: watched.namespace.clone() };
-                let (say, synced) = watch::channel(Synced::No);
-                let task = tokio::spawn(self.clone().follow(served, info.plural.clone(), say));
-                Kind { objects: HashMap::new(), synced, _task: AbortOnDropHandle::new(task) }
+                let (synced, task) = self.begin(&served, &info.plural);
+                let plural = info.plural.clone();
+                Kind { watched: served, plural, objects: HashMap::new(), synced, _task: task }
             });
             waits.push((gvk.group_kind(), kind.synced.clone()));
         }
@@ -336,7 +359,8 @@ impl Index {
                 value["apiVersion"] = api_version.as_str().into();
                 value["kind"] = kind.as_str().into();
                 value["metadata"] = serde_json::to_value(&object.metadata).ok()?;
-                Some(Record { live: self.share(live), health: health::assess(&value) })
+                let health = self.judges.assess(&live, self.selector, &value);
+                Some(Record { live: self.share(live), health })
             };
             self.take(&watched, events, read, &say).await;
         }

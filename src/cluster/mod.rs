@@ -13,6 +13,7 @@ mod discovery;
 mod environments;
 mod fence;
 mod index;
+mod judging;
 mod lease;
 mod prove;
 mod prune;

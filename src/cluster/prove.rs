@@ -246,12 +246,12 @@ async fn proof_body(session: &Session, path: &str, step: &Step) -> Result<Bytes,
 /// The bytes of a step: bound to the object that was planned for, where there was one.
 pub fn body(step: &Step) -> Bytes {
     match &step.action {
-        _ if withholds(step) => {
+        _ if withholds(step) || step.rolls() => {
             let uid = match &step.action {
                 Action::Create => None,
                 Action::Update { uid } => Some(&**uid),
             };
-            step.wanted.body_without_replicas(uid, None).into()
+            step.wanted.body_but(withholds(step), step.rolls(), uid, None).into()
         }
         Action::Create => Bytes::from(step.wanted.body()),
         Action::Update { uid } => step.wanted.body_for(uid).into(),
@@ -260,9 +260,9 @@ pub fn body(step: &Step) -> Bytes {
 
 /// The same, bound to one version of the object.
 pub fn body_for(step: &Step, uid: &str, version: &str) -> Bytes {
-    match withholds(step) {
-        true => step.wanted.body_without_replicas(Some(uid), Some(version)).into(),
-        false => step.wanted.body_for_version(uid, version).into(),
+    match (withholds(step), step.rolls()) {
+        (false, false) => step.wanted.body_for_version(uid, version).into(),
+        (withholds, rolls) => step.wanted.body_but(withholds, rolls, Some(uid), Some(version)).into(),
     }
 }
 

@@ -11,10 +11,12 @@ mod words;
 use serde_json::Value;
 
 use super::kinds::{is_built_in, judge_by_parties};
-use super::read::{conditions, is_empty, number, text, unobserved};
+use super::read::{Condition, conditions, is_empty, number, text, unobserved};
+use super::verdict::NOT_UNDERSTOOD;
 use super::{Health, Status};
 use polarity::{Polarity, polarity, read};
-use signals::{Signal, gather, one_word};
+use signals::{Signal, gather, is_step, one_word};
+use words::is_failing;
 
 pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
     if let Some(health) = asked_to_stand_still(object) {
@@ -38,20 +40,53 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
     if is_built_in(group) || number(&status["observedGeneration"]).is_some() {
         return Health::healthy("Observed", "its controller has seen it and reports nothing to wait for");
     }
+    if let Some(calm) = conditions(object).find(|condition| is_calm(*condition)).filter(|_| !is_step(kind)) {
+        return Health::healthy("NothingWrong", calm.words());
+    }
     match status.get("conditions") {
+        Some(conditions) if is_empty(conditions) && has_no_status(group, kind) => {
+            Health::healthy("Exists", "its kind has no status: nothing to wait for")
+        }
         Some(conditions) if is_empty(conditions) => {
             Health::progressing("NoConditions", "no condition is set yet")
         }
-        _ => Health::unknown("NotUnderstood", "its status has no condition, phase or state that can be read"),
+        _ if writes_a_status(group, kind) => {
+            Health::progressing(NOT_UNDERSTOOD, "nothing in its status says how it is yet")
+        }
+        _ => Health::unknown(NOT_UNDERSTOOD, "its status has no condition, phase or state that can be read"),
     }
 }
 
-/// A condition that says outright that something failed, whatever else the object says.
+/// A condition or a phase that says outright that something failed, whatever else the object says.
 pub fn objection(object: &Value) -> Option<Health> {
-    let failed = conditions(object)
-        .find(|condition| condition.is_true() && polarity(condition.kind()) == Polarity::Bad)?;
-    let waiting = read(failed, false) != Some(Status::Failed);
-    (!waiting && !failed.is_stale(object)).then(|| Health::failed(one_word(&failed.why()), failed.words()))
+    let failed = conditions(object).find(|condition| {
+        let outright = match condition.is_true() {
+            true => polarity(condition.kind()) == Polarity::Bad,
+            false => condition.kind() == "Ready" && is_failing(condition.reason()),
+        };
+        outright && read(*condition, false) == Some(Status::Failed) && !condition.is_stale(object)
+    });
+    match failed {
+        Some(failed) => Some(Health::failed(one_word(&failed.why()), failed.words())),
+        None => said_by_phase(object),
+    }
+}
+
+fn said_by_phase(object: &Value) -> Option<Health> {
+    let status = &object["status"];
+    let word = ["phase", "state"].map(|field| text(&status[field]));
+    let word = word.into_iter().find(|word| is_failing(word))?;
+    let message = match text(&status["message"]) {
+        "" => format!("it is {word}"),
+        message => message.to_owned(),
+    };
+    Some(Health::failed(one_word(word), message))
+}
+
+/// Says outright that something bad or unfinished is not so. Where that is all that is said, and nothing has to come
+/// to an end, it is good news.
+fn is_calm(condition: Condition<'_>) -> bool {
+    condition.is_false() && matches!(polarity(condition.kind()), Polarity::Bad | Polarity::Way)
 }
 
 /// The sentence that goes with a verdict that a rule came to.
@@ -122,18 +157,33 @@ fn without_status(group: &str, kind: &str) -> Health {
     if is_built_in(group) {
         return Health::healthy("Exists", "nothing to wait for");
     }
-    let named = |line: &str| match line.split_once('/') {
-        Some((of_group, of_kind)) => fits(of_group, group) && of_kind == kind,
-        None => fits(line, group),
-    };
-    let lines = || WRITERS.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    if lines().filter_map(|line| line.strip_prefix('!')).any(named) {
+    if has_no_status(group, kind) {
         return Health::healthy("Exists", "its kind has no status: nothing to wait for");
     }
-    if lines().filter(|line| !line.starts_with('!')).any(named) {
+    if writes_a_status(group, kind) {
         return Health::progressing("NoStatus", "its operator has not reported a status yet");
     }
     Health::unknown("NoStatus", "it says nothing about itself, or not yet")
+}
+
+fn has_no_status(group: &str, kind: &str) -> bool {
+    writers().filter_map(|line| line.strip_prefix('!')).any(|line| names(line, group, kind))
+}
+
+fn writes_a_status(group: &str, kind: &str) -> bool {
+    let mut lines = writers().filter(|line| !line.starts_with('!'));
+    lines.any(|line| names(line, group, kind))
+}
+
+fn writers() -> impl Iterator<Item = &'static str> {
+    WRITERS.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn names(line: &str, group: &str, kind: &str) -> bool {
+    match line.split_once('/') {
+        Some((of_group, of_kind)) => fits(of_group, group) && of_kind == kind,
+        None => fits(line, group),
+    }
 }
 
 fn fits(pattern: &str, group: &str) -> bool {

@@ -4,6 +4,7 @@
 //! to stop a rollout before its time is up is decided by [`known_failure`], by thresholds: an app that crashes twice
 //! while its database starts, and then runs, is not a failure.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -70,11 +71,13 @@ pub struct Thresholds {
     /// Restarts of one container. Two are an app that waits for its database; with the kubelet's back-off of 10, 20,
     /// 40 seconds the fourth comes after more than a minute.
     pub restarts: i64,
+    /// A run that ended before this is no failure of what is looked at now: a pod may have a long past.
+    pub since: Option<Timestamp>,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { restarts: 4 }
+        Self { restarts: 4, since: None }
     }
 }
 
@@ -103,7 +106,13 @@ pub fn known_failure<'a>(
     limits: Thresholds,
 ) -> Option<PodProblem> {
     explain(pods).into_iter().find(|problem| match problem.cause {
-        Cause::CrashLoop | Cause::Crashed => problem.restarts >= limits.restarts,
+        Cause::CrashLoop | Cause::Crashed => {
+            let ended = problem.previous_exit.as_ref().and_then(|exit| exit.at.parse::<Timestamp>().ok());
+            // Servers tell whole seconds.
+            let before =
+                limits.since.zip(ended).is_some_and(|(since, ended)| ended.as_second() < since.as_second());
+            problem.restarts >= limits.restarts && !before
+        }
         // `ErrImagePull` is the first try; the kubelet says one of these when it has tried again or need not try.
         Cause::ImagePull => problem.reason != "ErrImagePull",
         _ => false,

@@ -30,20 +30,27 @@ pub struct Rule {
     pub group: String,
     /// One kind, or several with commas; `*` for all kinds of the group.
     pub kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progressing: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthy: Option<String>,
     /// CEL that gives the text to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The status where no claim holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub otherwise: Option<Status>,
 }
 
-/// A rule that cannot be used: which, and why.
+/// A rule that cannot be used: which, and why. `at` is its place in the list, as a JSON pointer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the health rule for {kind} of {group:?}: {what}")]
 pub struct RuleError {
+    pub at: String,
     pub group: String,
     pub kind: String,
     pub what: RuleProblem,
@@ -59,6 +66,17 @@ pub enum RuleProblem {
     NoKind,
     #[error("{0} rules; at most {RULE_LIMIT} are allowed")]
     TooMany(usize),
+}
+
+impl RuleProblem {
+    /// The field that it is about, as the end of a JSON pointer.
+    fn field(&self) -> String {
+        match self {
+            Self::Expression { claim, .. } => format!("/{claim}"),
+            Self::NoKind => "/kind".to_owned(),
+            Self::NoClaim | Self::TooMany(_) => String::new(),
+        }
+    }
 }
 
 /// Rules of one team. Each is compiled; ten times what the largest known set of checks has.
@@ -84,15 +102,21 @@ impl Rules {
     pub fn compile(rules: &[Rule]) -> Result<Self, Vec<RuleError>> {
         if rules.len() > RULE_LIMIT {
             let what = RuleProblem::TooMany(rules.len());
-            return Err(vec![RuleError { group: String::new(), kind: "all kinds".to_owned(), what }]);
+            return Err(vec![RuleError {
+                at: String::new(),
+                group: String::new(),
+                kind: "all kinds".to_owned(),
+                what,
+            }]);
         }
         let (mut compiled, mut errors) = (Self::default(), Vec::new());
-        for rule in rules {
+        for (n, rule) in rules.iter().enumerate() {
             match Compiled::new(rule, Some(Status::Progressing)) {
                 Ok(made) => compiled.add(rule, made),
                 Err(what) => {
                     let (group, kind) = (rule.group.clone(), rule.kind.clone());
                     errors.extend(what.into_iter().map(|what| RuleError {
+                        at: format!("/{n}{}", what.field()),
                         group: group.clone(),
                         kind: kind.clone(),
                         what,
@@ -136,6 +160,11 @@ impl Rules {
                 self.exact.entry(key).or_default().push(Arc::clone(&compiled));
             }
         }
+    }
+
+    /// Whether any of them is about this kind.
+    pub fn concern(&self, group: &str, kind: &str) -> bool {
+        self.find(group, kind).next().is_some()
     }
 
     fn find(&self, group: &str, kind: &str) -> impl Iterator<Item = &Compiled> {

@@ -116,6 +116,25 @@ fn what_says_that_it_failed_is_never_healthy() {
             assert_ne!(assess(&object).status, Status::Healthy, "{said}: {}", path.display());
             object["status"]["conditions"] = had;
         }
+        for field in ["phase", "state"] {
+            let had = object["status"][field].clone();
+            object["status"][field] = json!("Failed");
+            assert_ne!(assess(&object).status, Status::Healthy, "{field}: {}", path.display());
+            object["status"][field] = had;
+        }
+    }
+}
+
+#[test]
+fn what_is_not_ready_is_never_healthy() {
+    for (path, mut object) in fixtures() {
+        let Some(conditions) = object["status"]["conditions"].as_array_mut() else { continue };
+        let Some(ready) = conditions.iter_mut().find(|c| c["type"] == "Ready" && c["status"] == "True") else {
+            continue;
+        };
+        ready["status"] = json!("False");
+        ready["reason"] = json!("ReconcileFailed");
+        assert_ne!(assess(&object).status, Status::Healthy, "{}", path.display());
     }
 }
 

@@ -61,6 +61,9 @@ pub struct Health {
     pub message: String,
 }
 
+/// The reason of a verdict on a status that nobody here can read.
+pub const NOT_UNDERSTOOD: &str = "NotUnderstood";
+
 /// A message longer than this is cut: some operators put a whole log into a condition.
 const MESSAGE_LIMIT: usize = 1024;
 
@@ -87,6 +90,12 @@ impl Health {
 
     pub fn unknown(reason: impl Into<String>, message: impl Into<String>) -> Self {
         Self::new(Status::Unknown, reason, message)
+    }
+
+    /// Whether it rests on nothing that could be read: of a kind that should say how it is, and says it in words that
+    /// nobody here knows.
+    pub fn is_unreadable(&self) -> bool {
+        self.reason == NOT_UNDERSTOOD
     }
 
     pub fn terminating(message: impl Into<String>) -> Self {

@@ -17,6 +17,10 @@ pub const APPLIED: &str = "fairlead.dev/applied";
 /// What a person says about deleting an object: `never`, or `allowed` for kinds that are otherwise never deleted.
 pub const PRUNE: &str = "fairlead.dev/prune";
 
+/// On a workload: the digest of the configuration that its pods were started with. In its pod template: the same, once it
+/// changed. See `plan::readers`.
+pub const CONFIG: &str = "fairlead.dev/config";
+
 /// Orders an object among those of its stage, when it is written and when it is deleted.
 pub const WAVE: &str = "fairlead.dev/wave";
 
@@ -59,6 +63,8 @@ pub struct Live {
     pub deleting: bool,
     /// What stands in its annotation [`PRUNE`].
     pub prune: Option<Box<str>>,
+    /// What stands in its annotation [`CONFIG`].
+    pub config: Option<Box<str>>,
     /// What stands in its annotation [`WAVE`]; 0 where nothing does.
     pub wave: i32,
     /// What tools that deploy whole manifests hold of it, too.
@@ -97,6 +103,7 @@ impl Live {
             controller: controller.map(|owner| format!("{} {}", owner.kind, owner.name).into()),
             deleting: meta.deletion_timestamp.is_some(),
             prune: annotation(PRUNE).map(Into::into),
+            config: annotation(CONFIG).map(Into::into),
             wave: annotation(WAVE).and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
             held: held.map(Box::new),
             autoscaled,

@@ -16,7 +16,7 @@ mod tree;
 
 pub use digest::{Digest, Hash};
 pub use kinds::{KindInfo, Kinds, Scope};
-pub use live::{APPLIED, Live, MANAGER, Owned, PRUNE, WAVE};
+pub use live::{APPLIED, CONFIG, Live, MANAGER, Owned, PRUNE, WAVE};
 pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};

@@ -9,12 +9,14 @@
 mod adopt;
 mod check;
 mod diff;
+mod downtime;
 mod field_sets;
 mod fields;
 mod foreign;
 mod inventory;
 mod order;
 mod prune;
+mod readers;
 mod replicas;
 mod wanted;
 
@@ -28,6 +30,7 @@ pub use check::{
     check, forcible,
 };
 pub use diff::{Change, Reason, compare, compare_owned};
+pub use downtime::{Downtime, DowntimeCause, Touched, downtime};
 pub use fields::{FieldChange, field_changes};
 pub use foreign::{other_owner, owned_elsewhere};
 pub use inventory::{Inventory, InventoryError, InventoryMarks};

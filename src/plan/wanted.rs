@@ -6,9 +6,10 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::readers::{self, Configs, child, encode_string_data};
 use super::replicas::GitReplicas;
 use crate::object::{
-    APPLIED, AppName, Desired, Digest, EnvironmentName, Gvk, Hash, Kinds, Manifest, ObjectKey, Place,
+    APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hash, Kinds, Manifest, ObjectKey, Place,
     Problem, Problems, Scope,
 };
 
@@ -28,6 +29,8 @@ pub struct Wanted {
     pub depends_on: Vec<ObjectKey>,
     /// Whether git says how many replicas it has.
     pub replicas: GitReplicas,
+    /// The digest of what its pods read of the app's configuration, where they read any.
+    pub config: Option<Box<str>>,
     body: Body,
 }
 
@@ -77,7 +80,9 @@ impl Wanted {
             Some(_) => GitReplicas::Said,
             None => GitReplicas::Absent,
         };
-        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, body: Body::new(&write_body(body)) })
+        let config = body["metadata"]["annotations"][CONFIG].as_str().map(Into::into);
+        let body = Body::new(&write_body(body));
+        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, config, body })
     }
 
     /// The JSON that is sent where the object is not there yet.
@@ -109,11 +114,21 @@ impl Wanted {
         body
     }
 
-    /// The same without the replicas, which somebody else sets.
-    pub fn body_without_replicas(&self, uid: Option<&str>, version: Option<&str>) -> Vec<u8> {
+    /// The same without the replicas, where somebody else sets them, and with the digest of the configuration in the pod
+    /// template, where it belongs there.
+    pub fn body_but(
+        &self,
+        withholds: bool,
+        rolls: bool,
+        uid: Option<&str>,
+        version: Option<&str>,
+    ) -> Vec<u8> {
         let mut value = self.value();
-        if let Some(Value::Object(spec)) = value.get_mut("spec") {
+        if withholds && let Some(Value::Object(spec)) = value.get_mut("spec") {
             spec.remove("replicas");
+        }
+        if rolls && let Some(config) = &self.config {
+            readers::put(&mut value, config);
         }
         for (name, bound) in [("uid", uid), ("resourceVersion", version)] {
             if let Some(bound) = bound {
@@ -149,6 +164,7 @@ pub struct Basis {
 struct Around {
     scaled: BTreeSet<(String, String, String)>,
     own_scopes: BTreeMap<(Box<str>, Box<str>), Scope>,
+    configs: Configs,
 }
 
 impl WantedApp {
@@ -197,6 +213,7 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
     let around = Around {
         scaled: scaled_by_autoscalers(&desired.objects),
         own_scopes: scopes_of_own_crds(&desired.objects),
+        configs: Configs::of(&desired.objects, stamp.default_namespace),
     };
     let (digest, contents) = (desired.digest().clone(), desired.contents().to_vec());
     for manifest in desired.objects {
@@ -231,6 +248,9 @@ pub fn restamp(
         if scales(&manifest) || defines(&manifest) {
             return None;
         }
+        if !basis.around.configs.suffice(&manifest, stamp.default_namespace) {
+            return None;
+        }
         let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &basis.around).ok()?);
         let (object, content) = (all.objects.get_mut(at)?, basis.contents.get_mut(at)?);
         if object.key != wanted.key || object.gvk != wanted.gvk {
@@ -257,6 +277,8 @@ fn stamp_one(
     let place = || manifest.origin.place.clone();
     let mut value = manifest.value();
     strip_nulls(&mut value);
+    let config = around.configs.digest(manifest, &value, stamp.default_namespace);
+    let config = config.map_err(|message| Problem::at(place(), message))?;
     let root = value.as_object_mut().expect("a manifest is a map");
     root.remove("status");
     if &*manifest.gvk().kind == "Secret" && manifest.gvk().group.is_empty() {
@@ -299,6 +321,10 @@ fn stamp_one(
     labels.insert(stamp.part_of_label.into(), part_of.into());
     let annotations = child(metadata, "annotations");
     annotations.remove(APPLIED);
+    annotations.remove(CONFIG);
+    if let Some(config) = &config {
+        annotations.insert(CONFIG.into(), (**config).into());
+    }
     let wave = match annotations.get(stamp.wave_annotation) {
         None => 0,
         Some(Value::String(text)) => text.trim().parse::<i32>().map_err(|_| {
@@ -321,7 +347,8 @@ fn stamp_one(
     let digest = Digest::of_json(&value);
     value["metadata"]["annotations"][APPLIED] = json!(digest.as_str());
     let body = Body::new(&write_body(value));
-    Ok(Wanted { key, gvk: manifest.gvk().clone(), place: place(), digest, wave, depends_on, replicas, body })
+    let gvk = manifest.gvk().clone();
+    Ok(Wanted { key, gvk, place: place(), digest, wave, depends_on, replicas, config, body })
 }
 
 /// Whether git says how many replicas an object has. What an autoscaler of the same app sets is taken out.
@@ -358,14 +385,6 @@ fn write_body(mut value: Value) -> Vec<u8> {
     body
 }
 
-fn child<'a>(map: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
-    let value = map.entry(name).or_insert_with(|| json!({}));
-    if !value.is_object() {
-        *value = json!({});
-    }
-    value.as_object_mut().expect("it was just made a map")
-}
-
 /// A null says nothing to server-side apply, and a field that nobody owns would look like drift for ever.
 fn strip_nulls(value: &mut Value) {
     match value {
@@ -375,21 +394,6 @@ fn strip_nulls(value: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(strip_nulls),
         _ => {}
-    }
-}
-
-/// The server turns `stringData` into `data` and owns neither by the name it was sent: so it is sent as `data`.
-fn encode_string_data(root: &mut Map<String, Value>) {
-    let Some(Value::Object(plain)) = root.remove("stringData") else {
-        return;
-    };
-    let data = child(root, "data");
-    for (key, value) in plain {
-        if let Value::String(text) = value {
-            data.insert(key, base64::engine::general_purpose::STANDARD.encode(text).into());
-        } else {
-            data.insert(key, value);
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::object::{Digest, Place, Problem};
-use crate::plan::{Answer, FieldChange, Plan, Proof, Reason, Refusal};
+use crate::plan::{Answer, Downtime, FieldChange, Plan, Proof, Reason, Refusal};
 use crate::redact;
 
 use super::{HandoverReport, PruneReport, SharedReport};
@@ -39,6 +39,8 @@ pub struct AppPlan {
     /// Objects of the app that tools deploy, too.
     pub shared: Vec<SharedReport>,
     pub risks: Vec<String>,
+    /// Where nobody would answer for a while, or might not.
+    pub downtime: Vec<Downtime>,
     pub warnings: Vec<String>,
     pub notes: Vec<String>,
     pub steps: Vec<StepReport>,
@@ -72,6 +74,7 @@ impl AppPlan {
             shared: Vec::new(),
             notes: Vec::new(),
             risks: Vec::new(),
+            downtime: Vec::new(),
             warnings: Vec::new(),
             steps: Vec::new(),
         }
@@ -208,6 +211,10 @@ impl PlanReport {
             }
             for risk in &app.risks {
                 let _ = writeln!(out, "  {} {}: {risk}", paint.yellow("!"), app.app);
+            }
+            for down in &app.downtime {
+                let _ =
+                    writeln!(out, "  {} {}: {}: {}", paint.yellow("!"), app.app, down.object, down.message);
             }
             for warning in &app.warnings {
                 let _ = writeln!(out, "  {} {}: {warning}", paint.yellow("!"), app.app);

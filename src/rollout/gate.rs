@@ -55,7 +55,7 @@ pub(super) fn waiting(wave: usize, observed: &Observed) -> Vec<Waiting> {
         let passes = match health.status {
             // Whoever suspends an object in git means it; a kind that says nothing cannot be waited for.
             Status::Healthy | Status::Suspended | Status::Unknown => true,
-            _ if lacks_metrics(key, &health) => true,
+            _ if lacks_metrics(key, &health) || health.is_unreadable() => true,
             Status::Progressing | Status::Failed | Status::Missing | Status::Terminating => false,
         };
         (!passes).then(|| Waiting::new(key, health))

@@ -19,12 +19,14 @@ struct World {
     may_go_back: bool,
     baseline: Vec<ObjectKey>,
     settle: i64,
+    reason: &'static str,
 }
 
 impl World {
     fn new(waves: &[&[&str]]) -> Self {
         let waves = waves.iter().map(|names| names.iter().map(|name| key(name)).collect()).collect();
-        Self { waves, health: BTreeMap::new(), may_go_back: false, baseline: Vec::new(), settle: 0 }
+        let (health, baseline) = (BTreeMap::new(), Vec::new());
+        Self { waves, health, may_go_back: false, baseline, settle: 0, reason: "Said" }
     }
 
     fn set(&mut self, name: &str, status: Status) -> &mut Self {
@@ -34,7 +36,7 @@ impl World {
 
     fn step(&self, state: State, wrote: Option<Wrote>, now: i64) -> (State, Next) {
         let health = |key: &ObjectKey| {
-            Health::new(self.health.get(key).copied().unwrap_or(Status::Missing), "Said", "so it says")
+            Health::new(self.health.get(key).copied().unwrap_or(Status::Missing), self.reason, "so it says")
         };
         let observed = Observed {
             waves: &self.waves,
@@ -51,6 +53,15 @@ impl World {
 
 fn start() -> State {
     State::start("d".into())
+}
+
+#[test]
+fn what_nobody_can_read_is_not_waited_for() {
+    let mut world = World::new(&[&["a"]]);
+    let (state, next) = world.set("a", Status::Progressing).step(start(), Some(Wrote::All), 0);
+    assert!(matches!(next, Next::Wait { .. }), "{next:?}");
+    world.reason = "NotUnderstood";
+    assert_eq!(world.step(state, None, 1).1, Next::Done);
 }
 
 #[test]

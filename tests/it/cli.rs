@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::bed::manifests::{configmap, deployment};
+use crate::bed::manifests::{configmap, deployment, deployment_of};
 use crate::bed::{Bed, SECOND, Setup, wait_until};
 
 #[test]
@@ -318,4 +318,41 @@ fn health_judges_what_a_cluster_holds() {
         script.contains("fairlead") && script.contains("--kubeconfig"),
         "the completions are of this program"
     );
+}
+
+#[test]
+fn a_plan_says_where_nobody_would_answer() {
+    let bed = Bed::new("downtime");
+    let _agent = bed.agent();
+    let web = |replicas: u32, image: &str, more: &str| {
+        let probe = "readinessProbe: {tcpSocket: {port: 80}}, image";
+        let web = deployment_of("web", replicas, image, "", &[]).replacen("image", probe, 1);
+        web.replacen("  replicas:", &format!("{more}  replicas:"), 1)
+    };
+    let planned = |manifests: &str| {
+        bed.repo.write("web/all.yaml", manifests.as_bytes());
+        let text = bed.fairlead_here(&["plan", "--env", &bed.name]).stdout;
+        let json = bed.fairlead_here(&["plan", "--env", &bed.name, "-o", "json"]).json();
+        let causes: Vec<String> = json["apps"][0]["downtime"]
+            .as_array()
+            .expect("it is a list")
+            .iter()
+            .map(|down| down["cause"].as_str().expect("a word").to_owned())
+            .collect();
+        (text, causes)
+    };
+    bed.wait_ready(&bed.commit_web(&web(1, "registry.example/web:1", "")));
+    // As it is, and with other labels only, it is nobody's news.
+    assert_eq!(planned(&web(1, "registry.example/web:1", "")).1, Vec::<String>::new());
+    let recreate = "  strategy: {type: Recreate}\n";
+    let (text, causes) = planned(&web(1, "registry.example/web:2", recreate));
+    assert_eq!(causes, ["recreate", "oneReplica"]);
+    let told = text.find("its strategy is Recreate").expect("it is told");
+    assert!(told < text.find("wave 1").expect("the steps follow"), "risks come first:\n{text}");
+    assert_eq!(planned(&web(3, "registry.example/web:2", "")).1, Vec::<String>::new());
+    let all = "  strategy: {rollingUpdate: {maxUnavailable: 100%}}\n";
+    assert_eq!(planned(&web(3, "registry.example/web:2", all)).1, ["allAtOnce"]);
+    let said = "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\nspec:\n  production: true\n  apps: [{name: web, path: web}]\n";
+    bed.repo.write(format!("environments/{}/environment.yaml", bed.name), said.as_bytes());
+    assert_eq!(planned(&web(3, "registry.example/web:2", "")).1, ["noSpread"]);
 }

@@ -1,7 +1,7 @@
 //! A gate opens on health, and says why it does not.
 
 use crate::bed::manifests::{configmap, deployment, deployment_of};
-use crate::bed::{Bed, SECOND};
+use crate::bed::{Bed, SECOND, SOON, wait_until};
 
 /// Commits one app that its gates give six seconds.
 fn commit_in_haste(bed: &Bed, manifests: &str) -> String {
@@ -95,4 +95,92 @@ fn a_job_that_fails_halts_before_the_time_is_over() {
     let message = app["message"].as_str().unwrap_or_default();
     assert!(message.contains("Job.batch") && message.contains("no such table"), "{message}");
     assert!(bed.configmap("late").is_none());
+}
+
+/// A rule of the team's own: a Deployment counts as healthy once somebody says that it is `WORD`.
+fn rules_of(word: &str) -> String {
+    format!(
+        "rollout:
+    timeout: 60s
+    health:
+      - group: apps
+        kind: Deployment
+        healthy: metadata.annotations['warm'] == '{word}'
+        message: \"'it is not {word} yet'\""
+    )
+}
+
+#[test]
+fn a_team_says_in_its_own_rules_what_healthy_is() {
+    let bed = Bed::new("rules");
+    let _agent = bed.agent();
+    let commit = |rules: &str, manifests: &str| {
+        let (path, config) = bed.config("{name: web, path: web}", rules);
+        bed.commit(&[(&path, &config), ("web/all.yaml", manifests)])
+    };
+    let warm = |word: &str| {
+        let path = format!("/apis/apps/v1/namespaces/{}/deployments/web", bed.name);
+        bed.api().merge(&path, &serde_json::json!({"metadata": {"annotations": {"warm": word}}}));
+    };
+    let waits_for = |word: &str| {
+        wait_until(SOON, "the gate waits by the team's rule", || {
+            bed.app("web")["waitingOn"].to_string().contains(&format!("it is not {word} yet"))
+        });
+    };
+
+    // By all others it is healthy as soon as its pod is ready.
+    let revision = commit(&rules_of("hot"), &deployment("web", &[]));
+    waits_for("hot");
+    wait_until(SOON, "its pod is ready", || bed.deployment("web").unwrap()["status"]["readyReplicas"] == 1);
+    assert_eq!(bed.app("web")["phase"], "Waiting");
+    warm("hot");
+    bed.wait_ready(&revision);
+
+    // A rule that changes alone counts from then on, of objects that were seen long before.
+    commit(&rules_of("hotter"), &deployment("web", &[("log", "2")]));
+    waits_for("hotter");
+    let revision = commit(&rules_of("hot"), &deployment("web", &[("log", "2")]));
+    bed.wait_ready(&revision);
+
+    // One that is wrong is refused with its line, and what runs goes on.
+    let wrong = rules_of("hot").replace("metadata.annotations", "meta.annotations");
+    commit(&wrong, &deployment("web", &[("log", "3")]));
+    wait_until(SOON, "the rule is refused", || bed.condition("Ready")["reason"] == "InvalidConfig");
+    let message = bed.condition("Ready")["message"].to_string();
+    assert!(
+        message.contains("environment.yaml:10: ") && message.contains("it names \\\"meta\\\""),
+        "{message}"
+    );
+    let validated = bed.fairlead_here(&["validate", "--env", &bed.name]);
+    assert_eq!(validated.code, 2, "{validated:?}");
+    assert!(validated.stdout.contains("environment.yaml:10: "), "{}", validated.stdout);
+}
+
+#[test]
+fn people_try_rules_on_what_the_cluster_says() {
+    let bed = Bed::new("try-rules");
+    let folder = bed.repo.work();
+    let widget = "{apiVersion: example.org/v1, kind: Widget, metadata: {name: w}, status: {color: blue}}";
+    bed.repo.write("widget.yaml", widget.as_bytes());
+    bed.repo
+        .write("rules.yaml", b"- group: example.org\n  kind: Widget\n  healthy: status.color == 'blue'\n");
+    bed.repo.write("bad.yaml", b"- group: example.org\n  kind: Widget\n  healthy: state.color == 'blue'\n");
+    let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let status = |arguments: &[&str]| {
+        let widget = file("widget.yaml");
+        let all = [&["health", "-f", &widget, "-o", "json"], arguments].concat();
+        bed.fairlead(&all).ok().json()[0]["status"].as_str().map(str::to_owned)
+    };
+    assert_eq!(status(&[]).as_deref(), Some("unknown"));
+    assert_eq!(status(&["--rules", &file("rules.yaml")]).as_deref(), Some("healthy"));
+    let rules = "rollout: {health: [{group: example.org, kind: Widget, failed: status.color == 'blue'}]}";
+    let (path, config) = bed.config("", rules);
+    bed.repo.write(path.clone(), config.as_bytes());
+    let repo = folder.to_str().expect("UTF-8");
+    assert_eq!(status(&["--env", &bed.name, "--repo", repo]).as_deref(), Some("failed"));
+    assert_eq!(status(&["--rules", &file(&path)]).as_deref(), Some("failed"));
+
+    let refused = bed.fairlead(&["health", "-f", &file("widget.yaml"), "--rules", &file("bad.yaml")]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("bad.yaml:3: ") && refused.stderr.contains("healthy"), "{refused:?}");
 }

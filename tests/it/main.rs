@@ -7,6 +7,7 @@ mod authority;
 mod away;
 mod bed;
 mod cli;
+mod config;
 mod drift;
 mod epoch;
 mod faults;

@@ -10,8 +10,8 @@ use crate::bed::{Agent, Bed, Count, SECOND, SOON, Traffic, wait_until};
 
 const GRACEFUL: &str = "{rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}";
 
-/// A Deployment of three pods that answer, and a Service before them. A pod that is told to go answers for two seconds
-/// more, as each that cares for its clients does.
+/// A Deployment of three pods that answer, and a Service before them. A pod counts once it was ready for a second, and one
+/// that is told to go answers for two seconds more, as each that cares for its clients does.
 fn web(version: &str, strategy: &str, image: &str, pod: &[(&str, &str)]) -> String {
     let pod: String =
         pod.iter().map(|(name, value)| format!(", sim.fairlead.dev/{name}: {value:?}")).collect();
@@ -27,6 +27,7 @@ kind: Deployment
 metadata: {{name: web}}
 spec:
   replicas: 3
+  minReadySeconds: 1
   selector: {{matchLabels: {{app: web}}}}
   strategy: {strategy}
   template:
@@ -43,7 +44,11 @@ fn good(version: &str) -> String {
 }
 
 fn commit(bed: &Bed, manifests: &str) -> String {
-    let (path, config) = bed.config("{name: web, path: web}", "rollout: {timeout: 12s}");
+    commit_within(bed, "80s", manifests)
+}
+
+fn commit_within(bed: &Bed, timeout: &str, manifests: &str) -> String {
+    let (path, config) = bed.config("{name: web, path: web}", &format!("rollout: {{timeout: {timeout}}}"));
     bed.commit(&[(&path, &config), ("web/all.yaml", manifests)])
 }
 
@@ -160,7 +165,8 @@ fn nobody_notices_what_crashes_and_is_taken_back() {
 #[test]
 fn nobody_notices_what_is_never_ready_and_is_taken_back_when_its_time_is_over() {
     let story = Story::begin("tnever");
-    commit(&story.bed, &web("2", GRACEFUL, "registry.example/web:1", &[("never-ready", "true")]));
+    let never = web("2", GRACEFUL, "registry.example/web:1", &[("never-ready", "true")]);
+    commit_within(&story.bed, "12s", &never);
     let app = story.bed.wait_app("web", "Restored");
     assert!(app["message"].as_str().unwrap().contains("not healthy in time"), "{app}");
     story.unnoticed(&["Ready", "Waiting", "Restored"], "1");

@@ -90,9 +90,11 @@ impl App {
                 let look = self.look(wanted, &on, since, world.now);
                 self.waiting = Some((on, since, until));
                 match look {
-                    Ok(wanted) => {
-                        Decision::Look { digest, wanted, limits: Thresholds { restarts: self.restarts } }
-                    }
+                    Ok(wanted) => Decision::Look {
+                        digest,
+                        wanted,
+                        limits: Thresholds { restarts: self.restarts, since: Some(since) },
+                    },
                     Err(due) => Decision::Rest { until: [Some(until), due].into_iter().flatten().min() },
                 }
             }

@@ -51,7 +51,14 @@ const VERDICT_ENDINGS: &str =
     "Synced Synchronized Valid Applied Accepted Resolved Succeeded Success Configured Reconciled Active";
 
 const BAD_ENDINGS: &str = "Failed Failure Failures Error Errors Errored Degraded Unhealthy Stalled Missing Invalid \
-    Unreachable Exceeded Violated Conflict Conflicts Unavailable Lost Rejected";
+    Unreachable Exceeded Violated Conflict Conflicts Unavailable Lost Rejected Blocked Halted Broken NotReady NotFound \
+    Mismatch Problem Problems Aborted Denied TimedOut Timeout ErrorsExist ErrorExists";
+
+/// The same at the begin: `MissingDependencies`, `InsufficientCapacity`.
+const BAD_BEGINNINGS: &str = "Missing Insufficient Invalid Failed Bad Not Unable Unhealthy";
+
+/// Bad names that are also written while things are only on their way: their reason tells which it is.
+const MAY_PASS: &str = "NotReady PartiallyReady Unavailable Blocked";
 
 const WAY_ENDINGS: &str = "InProgress Pending Progressing Updating Upgrading Reconciling";
 
@@ -82,13 +89,22 @@ pub fn polarity(kind: &str) -> Polarity {
             Polarity::Bad
         };
     }
-    if ends(WAY_ENDINGS) || (kind.ends_with("ing") && !ends(LASTING)) {
+    if begins(BAD_BEGINNINGS, kind) {
+        return Polarity::Bad;
+    }
+    if ends(WAY_ENDINGS) || begins("Pending", kind) || (kind.ends_with("ing") && !ends(LASTING)) {
         return Polarity::Way;
     }
     if ends(STILL_ENDINGS) {
         return Polarity::Still;
     }
     Polarity::Part
+}
+
+/// Whether a name of several words begins with one of these: `NotFound` and not `Notified`.
+fn begins(list: &str, kind: &str) -> bool {
+    let rest = |begin: &str| kind.strip_prefix(begin).and_then(|rest| rest.chars().next());
+    list.split_ascii_whitespace().any(|begin| rest(begin).is_some_and(char::is_uppercase))
 }
 
 fn is_a_verdict(kind: &str) -> bool {
@@ -100,6 +116,11 @@ pub fn counts_beside_ready(kind: &str) -> bool {
     const COUNTED: &str = "Ready ready Synced Healthy Available Accepted Valid ReconcileSuccess Reconciled \
         LastAsyncOperation Succeeded ResolvedRefs Admitted";
     among(COUNTED, kind)
+}
+
+fn may_pass(condition: Condition<'_>) -> bool {
+    !condition.severity().is_empty()
+        || MAY_PASS.split_ascii_whitespace().any(|end| condition.kind().ends_with(end))
 }
 
 /// What one condition says of the whole, if anything. `step`: the object must come to an end, so that running is not
@@ -128,8 +149,11 @@ pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
             Polarity::End if kind == "Created" => (!step).then_some(Status::Healthy),
             // "Finished" says that it ended; its reason may say how.
             Polarity::End if failing => Some(Status::Failed),
+            // A name that is not known is taken for good, but not against its own reason.
+            Polarity::Part if failing && !condition.reason().is_empty() => Some(Status::Failed),
             Polarity::Good | Polarity::End | Polarity::Part => Some(Status::Healthy),
-            Polarity::Bad => Some(unfinished),
+            Polarity::Bad if may_pass(condition) => Some(unfinished),
+            Polarity::Bad => Some(Status::Failed),
             Polarity::Still => Some(Status::Suspended),
             Polarity::Way => match classify(reason) {
                 Some(Status::Healthy) => None,
@@ -173,6 +197,10 @@ mod tests {
             ("RemoteSynced", Polarity::Part),
             ("Completed", Polarity::End),
             ("Warning", Polarity::Neutral),
+            ("MissingDependencies", Polarity::Bad),
+            ("RolloutBlocked", Polarity::Bad),
+            ("Notified", Polarity::Part),
+            ("PendingProposal", Polarity::Way),
         ] {
             assert_eq!(polarity(kind), expected, "{kind}");
         }

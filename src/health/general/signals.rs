@@ -16,13 +16,22 @@ pub struct Signal {
 
 pub fn gather(object: &Value, kind: &str) -> Vec<Signal> {
     let (status, step) = (&object["status"], is_step(kind));
-    let mut signals = from_conditions(object, step);
-    signals.extend(from_words(status, step, !signals.is_empty()));
+    let words = from_words(status, step);
+    let mut signals =
+        from_conditions(object, step, words.iter().any(|word| word.status == Status::Progressing));
+    // Beside conditions, a word adds only what is wrong or under way.
+    let adds =
+        |word: &Signal| matches!(word.status, Status::Failed | Status::Progressing | Status::Suspended);
+    let conditions_spoke = !signals.is_empty();
+    signals.extend(words.into_iter().filter(|word| !conditions_spoke || adds(word)));
     if signals.is_empty() {
         signals.extend(from_booleans(status));
     }
     if signals.is_empty() {
         signals.extend(from_counts(object));
+    }
+    if signals.is_empty() {
+        signals.extend(from_other_words(status, step));
     }
     let decided = signals.iter().any(|signal| matches!(signal.status, Status::Healthy | Status::Failed));
     if !decided {
@@ -32,23 +41,31 @@ pub fn gather(object: &Value, kind: &str) -> Vec<Signal> {
 }
 
 /// Kinds that are a piece of work: they are good once done, and while they run they are under way.
-fn is_step(kind: &str) -> bool {
-    const ENDINGS: &str =
-        "Run Job Backup Restore Workflow Experiment Migration Import Export Snapshot Test Task";
+pub fn is_step(kind: &str) -> bool {
+    const ENDINGS: &str = "Run Job Backup Restore Workflow Experiment Migration Import Export Snapshot Test Task Build Rebalance";
     const ENDLESS: &str = "CronJob ScaledJob ScheduledJob CronWorkflow AdvancedCronJob SyntheticTest";
     let ends = ENDINGS.split_ascii_whitespace().any(|end| kind.ends_with(end));
     ends && !super::words::among(ENDLESS, kind)
 }
 
-fn from_conditions(object: &Value, step: bool) -> Vec<Signal> {
+/// `moving`: a phase or state beside the conditions says that something is under way.
+fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
     let all: Vec<_> = conditions(object).collect();
     // "Ready" is the operator's own sum of its parts; without it, every name that is known to be good is one.
     let has_ready = all.iter().any(|condition| condition.kind().eq_ignore_ascii_case("ready"));
-    let has_sum = has_ready || all.iter().any(|condition| polarity(condition.kind()) == Polarity::Good);
-    // "Not ready" beside "installing" is no failure, unless it gives one as its reason.
-    let under_way = all.iter().any(|condition| {
-        polarity(condition.kind()) == Polarity::Way && read(*condition, step) == Some(Status::Progressing)
-    });
+    let has_sum = has_ready
+        || all.iter().any(|condition| match polarity(condition.kind()) {
+            Polarity::Good => true,
+            Polarity::End => condition.is_true(),
+            _ => false,
+        });
+    let any = |polarity_is: Polarity, status: Status| {
+        let mut all = all.iter();
+        all.any(|one| polarity(one.kind()) == polarity_is && read(*one, step) == Some(status))
+    };
+    // "Not ready" beside "installing" or "stopped" is no failure, unless it gives one as its reason.
+    let under_way = moving || any(Polarity::Way, Status::Progressing);
+    let stands_still = any(Polarity::Still, Status::Suspended);
     let is_sum = |condition: &Condition<'_>| match has_ready {
         true => condition.kind().eq_ignore_ascii_case("ready"),
         false => polarity(condition.kind()) == Polarity::Good,
@@ -61,15 +78,23 @@ fn from_conditions(object: &Value, step: bool) -> Vec<Signal> {
         let counts = match polarity(condition.kind()) {
             Polarity::Good => !has_ready || counts_beside_ready(condition.kind()),
             Polarity::End => !has_ready,
-            // Where the sum does not hold, a part that failed says why.
-            Polarity::Part => !has_sum || (!sum_holds && failing && read == Status::Failed),
+            // Where the sum does not hold, a part that failed says why. "Configured" is no sum of "VerticesHealthy".
+            Polarity::Part => {
+                !has_sum
+                    || (!sum_holds && failing && read == Status::Failed)
+                    || (!has_ready && !condition.is_true() && is_a_sum_of_its_own(condition.kind()))
+            }
             _ => true,
         };
         if !counts {
             continue;
         }
-        if read == Status::Failed && under_way && !failing && polarity(condition.kind()) == Polarity::Good {
-            read = Status::Progressing;
+        if read == Status::Failed && !failing && polarity(condition.kind()) == Polarity::Good {
+            read = match (under_way, stands_still) {
+                (true, _) => Status::Progressing,
+                (false, true) => Status::Suspended,
+                (false, false) => read,
+            };
         }
         signals.push(signal(object, condition, read));
     }
@@ -80,6 +105,10 @@ fn from_conditions(object: &Value, step: bool) -> Vec<Signal> {
         }
     }
     signals
+}
+
+fn is_a_sum_of_its_own(kind: &str) -> bool {
+    ["Healthy", "Available", "Ready"].iter().any(|end| kind.ends_with(end))
 }
 
 /// What is said of an earlier generation is neither good nor bad news of this one.
@@ -96,7 +125,7 @@ pub fn one_word(text: &str) -> String {
 }
 
 /// Fields that hold one word on the whole object.
-const SUMMARIES: &str = "phase state health status currentState currentStatus currentPhase updateStatus \
+const SUMMARIES: &str = "phase state stage health status currentState currentStatus currentPhase updateStatus \
     lastOperationStatus clusterStatus syncStatus result deploymentStatus jobStatus jobDeploymentStatus compliant \
     applicationState connectorState installStatus overallStatus reconcileStatus PostgresClusterStatus robustness \
     serviceStatus operationalStatus provisioning provisioningState lifecycleState certificateStatus tenantStatus operationalState";
@@ -104,36 +133,49 @@ const SUMMARIES: &str = "phase state health status currentState currentStatus cu
 /// Fields that explain such a word.
 const EXPLANATIONS: &str = "message reason phaseReason phaseMessage stateMessage failureReason error errorMessage statusMessage description";
 
-fn from_words(status: &Value, step: bool, conditions_spoke: bool) -> Vec<Signal> {
-    let mut signals = Vec::new();
-    for field in SUMMARIES.split_ascii_whitespace() {
-        let word = match &status[field] {
-            Value::String(word) => word,
-            // `health: {status: Healthy}`, `state: {phase: Running}`
-            Value::Object(inner) => {
-                let word =
-                    ["status", "state", "phase"].into_iter().find_map(|name| inner.get(name)?.as_str());
-                word.unwrap_or_default()
-            }
-            _ => "",
-        };
-        let read = match classify(word) {
-            Some(Status::Healthy) if step && is_still_running(word) => Status::Progressing,
-            Some(read) => read,
-            None => continue,
-        };
-        // Beside conditions, a word adds only what is wrong or under way.
-        let adds = matches!(read, Status::Failed | Status::Progressing | Status::Suspended);
-        if conditions_spoke && !adds {
-            continue;
+fn from_words(status: &Value, step: bool) -> Vec<Signal> {
+    SUMMARIES.split_ascii_whitespace().filter_map(|field| from_word(status, field, step)).collect()
+}
+
+fn from_word(status: &Value, field: &str, step: bool) -> Option<Signal> {
+    let word = match &status[field] {
+        Value::String(word) => word,
+        // `health: {status: Healthy}`, `state: {phase: Running}`
+        Value::Object(inner) => {
+            let word = ["status", "state", "phase"].into_iter().find_map(|name| inner.get(name)?.as_str());
+            word.unwrap_or_default()
         }
-        let said = EXPLANATIONS
-            .split_ascii_whitespace()
-            .map(|name| text(&status[name]))
-            .find(|text| !text.is_empty());
-        let message = said.map_or_else(|| format!("{field} is {word}"), str::to_owned);
-        let reason: String = word.chars().filter(|c| c.is_alphanumeric()).take(80).collect();
-        signals.push(Signal { status: read, reason, message });
+        _ => "",
+    };
+    let read = match classify(word)? {
+        Status::Healthy if step && is_still_running(word) => Status::Progressing,
+        read => read,
+    };
+    let said =
+        EXPLANATIONS.split_ascii_whitespace().map(|name| text(&status[name])).find(|text| !text.is_empty());
+    let message = said.map_or_else(|| format!("{field} is {word}"), str::to_owned);
+    let reason: String = word.chars().filter(|c| c.is_alphanumeric()).take(80).collect();
+    Some(Signal { status: read, reason, message })
+}
+
+/// Where nothing else speaks: fields whose name ends as a summary's does (`engineStatus`), and such fields one level
+/// below (`lastUpdate.state`, `connectionState.lastObservedState`).
+fn from_other_words(status: &Value, step: bool) -> Vec<Signal> {
+    let is_one = |field: &str| {
+        let name = field.to_ascii_lowercase();
+        ["state", "status", "phase", "health", "stage", "progress"].iter().any(|end| name.ends_with(end))
+            && !["previous", "old", "desired", "target", "spec"].iter().any(|begin| name.starts_with(begin))
+    };
+    let mut signals = Vec::new();
+    for (field, value) in status.as_object().into_iter().flatten() {
+        match value {
+            Value::String(_) if is_one(field) => signals.extend(from_word(status, field, step)),
+            Value::Object(inner) => {
+                let names = inner.iter().filter(|(name, word)| word.is_string() && is_one(name));
+                signals.extend(names.filter_map(|(name, _)| from_word(value, name, step)));
+            }
+            _ => {}
+        }
     }
     signals
 }
@@ -186,8 +228,7 @@ fn count_of(ready: i64, wanted: i64) -> Signal {
 
 /// An error that the operator wrote down beside its state.
 fn from_errors(status: &Value) -> Option<Signal> {
-    const FIELDS: &str =
-        "error errorMessage failureMessage failureReason lastError lastErrorMessage errors validationErrors";
+    const FIELDS: &str = "error attachError errorMessage failureMessage failureReason lastError lastErrorMessage errors validationErrors";
     let fields = FIELDS.split_ascii_whitespace();
     let (field, value) = fields.map(|field| (field, &status[field])).find(|(_, value)| !is_empty(value))?;
     let words = match value {

@@ -11,7 +11,7 @@ const FAILED: &str = "fail failed failure failures failing error errors errored 
     aborted expired timeout timedout misconfigured noncompliant violated conflict conflicted unauthorized \
     forbidden exceeded evicted unknownhost impaired unreachable revoked critical refused oom oomkilled \
     terminatedwitherror incompatible illegal malformed unsupported unsatisfiable cancelled canceled inaccessible \
-    faulted err undeployable missing mismatch stuck bad wrong incorrect unexpected duplicate undefined nonexistent";
+    faulted err undeployable missing mismatch stuck bad wrong incorrect unexpected duplicate undefined nonexistent notfound abnormal";
 
 /// Good words that say the opposite with one of these before them.
 const NOT: &str = "not no non never un isnt cannot unable couldnt in";
@@ -19,7 +19,7 @@ const NOT: &str = "not no non never un isnt cannot unable couldnt in";
 const UNDER_WAY: &str = "pending progress inprogress progressing queued scheduled yellow wait started unavailable inactive \
     unready notready accepted submitted unbound retry rollback init transitioning unsynced partial partially \
     recovery maintenance requested uninitialized outofsync stale unfinished incomplete requeued delayed \
-    preparation inqueue awaiting uninstalled expanding startup";
+    preparation inqueue awaiting uninstalled expanding startup bootstrap initialization";
 
 const STILL: &str = "paused suspended stopped hibernated disabled halted shutdown powereddown poweredoff hibernating deactivated \
     parked frozen";
@@ -55,7 +55,7 @@ pub fn classify(word: &str) -> Option<Status> {
     if whole == "unknown" {
         return Some(Status::Unknown);
     }
-    if matches!(&*whole, "missing" | "notfound" | "absent") {
+    if matches!(&*whole, "missing" | "absent") {
         return Some(Status::Missing);
     }
     if whole == "new" {
@@ -156,7 +156,8 @@ mod tests {
             ("CreateFailed", Failed),
             ("ConfigError", Failed),
             ("PartiallyFailed", Failed),
-            ("NotFound", Status::Missing),
+            ("NotFound", Failed),
+            ("Missing", Status::Missing),
             ("SecretNotFound", Failed),
             ("RevisionMissing", Failed),
             ("IN_PROGRESS", Progressing),

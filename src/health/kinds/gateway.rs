@@ -69,7 +69,10 @@ fn settle(object: &Value, parties: Vec<Party<'_>>) -> Health {
         let refused = match condition.kind() {
             "Accepted" | "ResolvedRefs" => condition.is_false() && condition.reason() != "Pending",
             "Conflicted" => condition.is_true(),
-            "Programmed" => condition.is_false() && condition.reason() == "Invalid",
+            "Programmed" => {
+                condition.is_false()
+                    && matches!(condition.reason(), "Invalid" | "ListenersNotValid" | "AddressNotUsable")
+            }
             _ => false,
         };
         if refused {

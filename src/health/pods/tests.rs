@@ -41,8 +41,12 @@ fn an_app_that_crashes_twice_and_then_runs_is_not_a_failure() {
 fn a_crash_loop_is_a_known_failure_at_the_threshold() {
     assert_eq!(known(&[crashing("a", 3)]), None);
     assert_eq!(known(&[crashing("a", 4)]).as_deref(), Some("CrashLoopBackOff"));
-    let patient = Thresholds { restarts: 9 };
+    let patient = Thresholds { restarts: 9, since: None };
     assert_eq!(known_failure([&crashing("a", 8)], patient), None);
+    // Its last run ended at midnight.
+    let since = |time: &str| Thresholds { since: Some(time.parse().unwrap()), ..Thresholds::default() };
+    assert_eq!(known_failure([&crashing("a", 4)], since("2026-01-01T00:01:00Z")), None);
+    assert!(known_failure([&crashing("a", 4)], since("2026-01-01T00:00:00.9Z")).is_some());
 }
 
 #[test]

@@ -106,15 +106,20 @@ impl Drop for Traffic {
     }
 }
 
-/// The addresses that are ready. Pods have addresses of 10.64.0.0/16 and listen on those of 127.64.0.0/16.
+/// The addresses that are ready, or, where none is, those that serve while they end: as kube-proxy does. Pods have
+/// addresses of 10.64.0.0/16 and listen on those of 127.64.0.0/16.
 fn endpoints(slices: &Value) -> Vec<SocketAddr> {
-    let items = slices["items"].as_array().into_iter().flatten();
-    let endpoints = items.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
-    let ready = endpoints.filter(|endpoint| endpoint["conditions"]["ready"] == true);
-    let addresses = ready.filter_map(|endpoint| endpoint["addresses"][0].as_str());
-    addresses
-        .filter_map(|address| format!("127{}:{PORT}", address.strip_prefix("10")?).parse().ok())
-        .collect()
+    let with = |condition: &str| -> Vec<SocketAddr> {
+        let items = slices["items"].as_array().into_iter().flatten();
+        let endpoints = items.flat_map(|slice| slice["endpoints"].as_array().into_iter().flatten());
+        let chosen = endpoints.filter(|endpoint| endpoint["conditions"][condition] == true);
+        let addresses = chosen.filter_map(|endpoint| endpoint["addresses"][0].as_str());
+        addresses
+            .filter_map(|address| format!("127{}:{PORT}", address.strip_prefix("10")?).parse().ok())
+            .collect()
+    };
+    let ready = with("ready");
+    if ready.is_empty() { with("serving") } else { ready }
 }
 
 /// The version of whoever answers.
