@@ -103,7 +103,9 @@ async fn write(place: Place, mut records: mpsc::Receiver<Row>, counts: Arc<Count
             if got == 0 {
                 return;
             }
-            let _ = tokio::time::timeout(GATHER, end.cancelled()).await;
+            if batch.len() < BATCH {
+                let _ = tokio::time::timeout(GATHER, end.cancelled()).await;
+            }
             while batch.len() < BATCH
                 && let Ok(row) = records.try_recv()
             {

@@ -31,6 +31,16 @@ fn now() -> Timestamp {
     Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap()
 }
 
+async fn until(mut holds: impl FnMut() -> bool) {
+    for _ in 0..600 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("it never did");
+}
+
 #[test]
 fn a_place_is_a_url_or_a_path_and_never_quoted() {
     let place = |text: &str| text.parse::<Place>();
@@ -77,7 +87,7 @@ async fn what_is_too_old_goes() {
     assert_eq!(read(&place, &query(None, 10)).await.unwrap(), rows[1..]);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn a_database_that_cannot_be_opened_holds_nobody_up_and_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("not/there/yet");
@@ -88,13 +98,9 @@ async fn a_database_that_cannot_be_opened_holds_nobody_up_and_is_tried_again() {
         history.tell(&dev(), record("web", Outcome::Done, ended));
     }
     assert!(history.counts().2 > 0, "what does not fit is counted");
-    while history.counts().1 < 2 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    until(|| history.counts().1 > 0).await;
     std::fs::create_dir_all(&missing).unwrap();
-    while history.counts().0 < WAITING as u64 {
-        tokio::time::sleep(Duration::from_secs(10)).await;
-    }
+    until(|| history.counts().0 == WAITING as u64).await;
     history.end().await;
     assert_eq!(read(&place, &query(None, 9999)).await.unwrap().len(), WAITING);
 }

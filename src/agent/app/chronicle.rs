@@ -32,6 +32,7 @@ impl App {
 
     pub(super) fn note_came(&mut self) {
         (self.chronicle.commit, self.chronicle.by) = (self.chronicle.next.take(), None);
+        self.chronicle.begun = None;
     }
 
     /// Notes that a rollout begins; what was begun already goes on.
