@@ -124,8 +124,7 @@ enum Finished {
     /// What a person wants back was found and is remembered, or not.
     Found {
         app: AppName,
-        ask: Ask,
-        result: Result<(Quarantine, WantedApp), No>,
+        found: Box<(Ask, Result<(Quarantine, WantedApp), No>)>,
     },
     /// What ran when all was well was read, or not.
     Recalled {
@@ -360,7 +359,7 @@ impl Driver {
                     Box::pin(async move {
                         let ask = want.ask.clone();
                         let result = find(&hands, archive, &app, want).await;
-                        Finished::Found { app, ask, result }
+                        Finished::Found { app, found: Box::new((ask, result)) }
                     })
                 }
                 Decision::Recall { digest } => {
@@ -481,7 +480,8 @@ impl Driver {
                     app.looked(&digest, found, now);
                 }
             }
-            Finished::Found { app, ask, result } => {
+            Finished::Found { app, found } => {
+                let (ask, result) = *found;
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.found(ask, result);
                 }
