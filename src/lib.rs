@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The pure rooms (`object render policy plan health rollout ownership state report`) decide and do no I/O; the rooms of effects
-//! (`git cluster history notify`) each touch one outside world; `agent` composes them, `cli` is for people.
+//! (`git cluster helm history notify`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
 #[allow(clippy::disallowed_methods)]
@@ -25,6 +25,8 @@ pub mod config;
 #[allow(clippy::disallowed_methods)]
 pub mod git;
 pub mod health;
+#[allow(clippy::disallowed_methods)]
+pub mod helm;
 #[allow(clippy::disallowed_methods)]
 pub mod history;
 #[allow(clippy::disallowed_methods)]

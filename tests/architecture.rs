@@ -76,7 +76,7 @@ const ROOMS: &[Room] = &[
                                 "forge", "history", "notify", "http", "config", "metrics", "telemetry"]),
     room("http",      Shell,  &["config", "metrics", "report"]),
     room("cli",       Shell,  &["object", "yaml", "schema", "api", "policy", "plan", "health", "rollout", "ownership", "state",
-                                "render", "drift", "secrets", "region", "redact", "report", "git", "cluster", "history",
+                                "render", "drift", "secrets", "region", "redact", "report", "git", "cluster", "helm", "history",
                                 "agent", "config", "telemetry"]),
     room("config",    Shell,  &["object"]),
     room("metrics",   Shell,  &["object"]),

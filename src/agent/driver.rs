@@ -18,6 +18,7 @@ use super::adopt::Tokens;
 use super::app::{App, Decision, News, World, go_together};
 use super::desired::Desire;
 use super::explain::explain;
+use super::hooks::{self, HookDone, Notes};
 use super::inventory::Needs;
 use super::keeper::Keeper;
 use super::look::look;
@@ -137,6 +138,10 @@ enum Finished {
     Quarantined {
         app: AppName,
         result: Result<(), String>,
+    },
+    Hooked {
+        app: AppName,
+        done: Box<HookDone>,
     },
     /// What an app runs now was remembered, or not.
     Kept {
@@ -307,7 +312,9 @@ impl Driver {
         let ready: BTreeMap<AppName, bool> =
             self.apps.iter().map(|(name, app)| (name.clone(), app.is_ready())).collect();
         let ready = |name: &AppName| ready.get(name).copied().unwrap_or(false);
-        let world = World { index: &self.hands.index, ready: &ready, suspended, now };
+        let Hands { index, environment, keeper, .. } = &self.hands;
+        let remembers = keeper.is_some();
+        let world = World { index, ready: &ready, suspended, environment, remembers, now };
         let mut again = None;
         for (name, app) in &mut self.apps {
             let decision = app.decide(&world);
@@ -317,12 +324,12 @@ impl Driver {
                     again = [again, until].into_iter().flatten().min();
                     continue;
                 }
-                Decision::Prove { plan, before, consent, stop } => {
+                Decision::Prove { plan, before, consent, hooks, stop } => {
                     let (hands, name) = (self.hands.clone(), name.clone());
                     let digest = plan.digest.clone();
                     let left = Finished::Left { app: name.clone(), digest: digest.clone() };
                     let proof = async move {
-                        match prove_app(&hands, &name, plan, before, consent).await {
+                        match prove_app(&hands, &name, plan, (before, consent), &hooks).await {
                             Ok(result) => Finished::Proved { app: name, digest, result },
                             Err(why) => Finished::Unproved { app: name, digest, why },
                         }
@@ -360,6 +367,14 @@ impl Driver {
                         let ask = want.ask.clone();
                         let result = find(&hands, archive, &app, want).await;
                         Finished::Found { app, found: Box::new((ask, result)) }
+                    })
+                }
+                Decision::Hook(work) => {
+                    let (hands, name, hooks) = (self.hands.clone(), name.clone(), app.hook_memory().clone());
+                    Box::pin(async move {
+                        let quarantine = app_quarantine.as_ref();
+                        let notes = Notes { hands: &hands, app: &name, hooks, quarantine };
+                        Finished::Hooked { done: Box::new(hooks::work(notes, work).await), app: name }
                     })
                 }
                 Decision::Recall { digest } => {
@@ -473,6 +488,14 @@ impl Driver {
             Finished::Explained { app, words } => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.explained(words);
+                }
+            }
+            Finished::Hooked { app, done } => {
+                if let Some(live) = &done.made {
+                    self.hands.index.note_write(live.clone());
+                }
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.hooked(*done, now);
                 }
             }
             Finished::Looked { app, digest, found } => {

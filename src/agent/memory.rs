@@ -31,6 +31,8 @@ pub(super) async fn remembered(keeper: &Keeper, scope: &Scope, kinds: &Kinds) ->
             path: None,
             chart: None,
             values: Vec::new(),
+            namespace: None,
+            release: None,
             depends_on: known.depends_on.clone(),
             adopt: None,
         };

@@ -6,12 +6,14 @@
 
 mod adopt;
 mod app;
+pub mod charts;
 pub mod desired;
 mod driver;
 mod environment;
 mod explain;
 mod foreign;
 mod heartbeat;
+mod hooks;
 mod inventory;
 mod keeper;
 mod look;
@@ -42,6 +44,7 @@ use crate::cluster::{
 };
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
+use crate::helm::{Bounds, Helm};
 use crate::history::{BadPlace, History, Place};
 use crate::http::{self, Port};
 use crate::metrics::{Beside, Metrics, Requests};
@@ -59,6 +62,7 @@ pub struct Context {
     environments: Environments,
     vault: Vault,
     sources: Sources,
+    helm: Arc<Helm>,
     metrics: Arc<Metrics>,
     namespace: String,
     poll_interval: Option<Duration>,
@@ -103,6 +107,9 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
     let _ = std::fs::create_dir_all(&config.cache);
     let history = place.map(|place| Arc::new(History::start(place)));
     let notifier = channel.map(|channel| Arc::new(Notifier::start(channel)));
+    let bounds = Bounds { time: config.helm_time, memory: config.helm_memory, ..Bounds::default() };
+    let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), bounds);
+    helm.sweep();
     let context = Arc::new(Context {
         history: history.clone(),
         notifier: notifier.clone(),
@@ -111,6 +118,7 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
         index: index.clone(),
         environments: environments.clone(),
         vault: Vault::new(&cluster, &config.state_namespace),
+        helm: Arc::new(helm),
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,

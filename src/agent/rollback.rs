@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::charts::Charts;
 use super::desired::{Scope, read_config, render_app, want};
 use super::driver::Hands;
 use super::keeper::{Keeper, KeeperError};
 use super::proof::as_wanted;
-use crate::cluster::chain;
+use crate::cluster::{Session, chain};
 use crate::git::Mirror;
+use crate::helm::{Helm, Stop};
 use crate::object::{AppName, Digest, Kinds, Problems, Revision};
 use crate::plan::WantedApp;
 use crate::render;
@@ -49,6 +51,8 @@ pub struct Archive {
     pub branch: String,
     pub scope: Scope,
     pub kinds: Arc<Kinds>,
+    pub helm: Arc<Helm>,
+    pub session: Session,
 }
 
 /// Why nothing is put back.
@@ -186,9 +190,12 @@ fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(Good, Vec<Piece>
         return Err(format!("commit {short} has no app {app}"));
     };
     let (limits, cache) = (render::Limits::default(), render::Cache::new());
-    let made = render_app(&past.tree, &archive.scope, &config, spec, &limits, &cache)
-        .and_then(|(desired, _)| want(desired, &archive.scope, &archive.kinds));
+    let charts = Charts::blocking(&archive.helm, &archive.session, &archive.kinds, Stop::default());
+    let made = render_app(&past.tree, &archive.scope, &config, spec, &limits, &cache, &charts)
+        .and_then(|(desired, _)| want(desired, &archive.scope, spec, &archive.kinds));
     let (wanted, _) = made.map_err(wrong)?;
+    // A migration of the past is not run again: going back runs no hooks.
+    let wanted = WantedApp::of_objects(wanted.app, wanted.digest, wanted.objects);
     let (pieces, made) = write_good(&wanted);
     let objects = wanted.objects.len();
     let revision = Some(past.revision);

@@ -10,7 +10,9 @@ mod history;
 pub mod names;
 mod rollback;
 
-pub use config::{Adopt, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope};
+pub use config::{
+    Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope,
+};
 pub use duration::Span;
 pub use environment::{
     AdoptionStatus, AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec,

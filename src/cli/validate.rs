@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use super::output::{print, print_value};
 use super::repo::{Repo, RepoArguments};
+use super::target::Global;
 use super::{Exit, Outcome, output};
+use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config, render_app, want};
 use crate::object::{Desired, EnvironmentName, Manifest, Note, Problem, Problems};
 use crate::{plan, render, schema};
@@ -17,6 +19,9 @@ pub struct Arguments {
     env: Option<EnvironmentName>,
     #[command(flatten)]
     repo: RepoArguments,
+    /// The version of Kubernetes that charts are told; the newest that is known where it is not given
+    #[arg(long, value_name = "VERSION")]
+    kube_version: Option<String>,
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
@@ -47,7 +52,9 @@ struct Findings {
     notes: Vec<Note>,
 }
 
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
+    let helm = global.helm();
+    let charts = Charts::offline(&helm, arguments.kube_version.as_deref());
     let repo = arguments.repo.open()?;
     let environments = match &arguments.env {
         Some(name) => vec![name.clone()],
@@ -56,7 +63,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut findings = Findings::default();
     let cache = render::Cache::new();
     for environment in &environments {
-        check(&repo, environment, &cache, &mut findings)?;
+        check(&repo, environment, &cache, &charts, &mut findings)?;
     }
     // A base that several environments share is wrong once.
     let mut seen = HashSet::new();
@@ -71,6 +78,7 @@ fn check(
     repo: &Repo,
     environment: &EnvironmentName,
     cache: &render::Cache,
+    charts: &Charts<'_>,
     findings: &mut Findings,
 ) -> Result<(), super::Failure> {
     // Offline nobody says what the environment is granted; a placeholder stands for the one namespace it has.
@@ -85,20 +93,25 @@ fn check(
                 .apps
                 .iter()
                 .map(|app| {
-                    render_app(&*repo.tree, &scope, &config, app, &limits, cache).map(|(desired, _)| desired)
+                    render_app(&*repo.tree, &scope, &config, app, &limits, cache, charts)
+                        .map(|(desired, _)| (app, desired))
                 })
                 .collect();
             // One app may bring the definition of what another one holds.
-            let own: HashSet<(String, String)> =
-                rendered.iter().flatten().flat_map(|desired| &desired.objects).filter_map(defines).collect();
+            let own: HashSet<(String, String)> = rendered
+                .iter()
+                .flatten()
+                .flat_map(|(_, desired)| &desired.objects)
+                .filter_map(defines)
+                .collect();
             for rendered in rendered {
                 findings.apps += 1;
-                let judged = rendered.and_then(|desired| {
+                let judged = rendered.and_then(|(app, desired)| {
                     findings.objects += desired.objects.len();
                     findings.notes.extend(desired.notes.iter().cloned());
                     shapes(&desired, &own)?;
-                    let (wanted, _) = want(desired, &scope, schema::builtin().kinds())?;
-                    plan::order(&wanted.objects).map(drop)
+                    let (wanted, _) = want(desired, &scope, app, schema::builtin().kinds())?;
+                    plan::order(&wanted.objects, &wanted.needed).map(drop)
                 });
                 if let Err(problems) = judged {
                     found.extend(problems.into_vec());

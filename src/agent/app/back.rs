@@ -55,6 +55,7 @@ impl App {
         self.with_all = memory.with_all.as_ref().map(|good| good.digest.clone());
         self.rolling = memory.rolling.clone();
         self.asking.heard = memory.heard.clone();
+        self.remember_hooks(&memory.hooks);
         self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
     }
 
@@ -104,6 +105,7 @@ impl App {
 
     pub(super) fn begin_back(&mut self, why: String, with: Option<AppName>) {
         let (Some(wanted), Some(good)) = (self.wanted.clone(), self.good().cloned()) else { return };
+        let why = why + &self.hooks_that_stay();
         let what = if with.is_some() { "is set aside" } else { "failed" };
         let note = format!("{} {what}, and {} is put back: {why}", wanted.digest.short(), good.short());
         self.tell(true, "Restoring", note);
@@ -213,6 +215,7 @@ impl App {
         self.retry = Some(word.nonce.to_owned());
         if asked && !self.is_busy() {
             self.back = None;
+            self.retry_hooks(word.nonce);
             self.start_over();
             let by = word.nonce.split_once(" by ").map_or("somebody", |(_, by)| by);
             self.chronicle.by = Some(by.to_owned());
@@ -249,7 +252,8 @@ pub(super) fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
         }
         newer.get(&object.key).map(|newer| (*newer).clone())
     };
-    WantedApp { objects: good.objects.iter().filter_map(pick).collect(), ..good.clone() }
+    let objects = good.objects.iter().filter_map(pick).collect();
+    WantedApp::of_objects(good.app.clone(), good.digest.clone(), objects)
 }
 
 /// Definitions and volumes hold what others rely on, and a Job that ran has run.

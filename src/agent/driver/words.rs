@@ -72,8 +72,11 @@ impl Driver {
     pub(super) fn note_watched(&mut self, name: &AppName) {
         let Some(app) = self.apps.get(name) else { return };
         let all = app.wanted().cloned().into_iter().chain(app.target());
-        let kinds: BTreeSet<Watched> =
-            all.flat_map(|wanted| Watched::of(wanted.objects.iter().map(|object| &**object))).collect();
+        let kinds: BTreeSet<Watched> = all
+            .flat_map(|wanted| {
+                Watched::of(wanted.all().map(|object| &**object)).into_iter().collect::<Vec<_>>()
+            })
+            .collect();
         if !kinds.is_empty() {
             self.watched.insert(name.clone(), kinds);
         }
