@@ -27,6 +27,20 @@ pub struct AgentConfig {
     pub helm_memory: u64,
     /// Environments to look after; all where empty.
     pub only: Vec<String>,
+    /// Where the history is kept, as a URL; nowhere where there is none.
+    pub history: Option<String>,
+    /// Where notices are posted.
+    pub notify: Option<Hidden>,
+}
+
+/// A text that may be a secret, and so is never shown.
+#[derive(Clone)]
+pub struct Hidden(pub String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("(hidden)")
+    }
 }
 
 /// The namespace of the pod that we are, if we are one.

@@ -1,5 +1,7 @@
 //! What Prometheus is told. One vocabulary: the reasons of Events are the labels here.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -24,8 +26,28 @@ pub struct VerbLabels {
     verb: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct AppLabels {
+    environment: String,
+    app: String,
+}
+
+/// What is done beside the work, since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beside {
+    /// Records that the history took, how often it could not be written, and records that were given up.
+    pub written: u64,
+    pub failures: u64,
+    pub lost: u64,
+    /// Notices that no channel took.
+    pub unsent: u64,
+}
+
 pub struct Metrics {
     registry: Registry,
+    aside: Family<AppLabels, Gauge>,
+    shown: Mutex<BTreeMap<String, BTreeSet<String>>>,
+    beside: [Gauge; 4],
     events: Family<EventLabels, Counter>,
     panics: Family<EnvironmentLabels, Counter>,
     ready: Family<EnvironmentLabels, Gauge>,
@@ -88,9 +110,41 @@ impl Default for Metrics {
             "Requests to the API server since the start",
             requests.clone(),
         );
+        let aside = Family::default();
+        registry.register(
+            "app_quarantined",
+            "1 for each app that does not run what git says, because that failed or a person turned it down",
+            aside.clone(),
+        );
+        let beside: [Gauge; 4] = Default::default();
+        let words = [
+            ("history_written", "Rollouts that were written into the history since the start"),
+            ("history_failures", "How often writing the history failed since the start"),
+            ("history_lost", "Rollouts that the history never took"),
+            ("notifications_lost", "Notices that no channel took"),
+        ];
+        for ((name, help), gauge) in words.into_iter().zip(&beside) {
+            registry.register(name, help, gauge.clone());
+        }
         registry.register("index_objects", "Objects in the index", objects.clone());
         registry.register("index_watches", "Kinds that are watched", watches.clone());
-        Self { registry, events, panics, ready, owned, epochs, transitions, held, requests, objects, watches }
+        let shown = Mutex::default();
+        Self {
+            registry,
+            aside,
+            shown,
+            beside,
+            events,
+            panics,
+            ready,
+            owned,
+            epochs,
+            transitions,
+            held,
+            requests,
+            objects,
+            watches,
+        }
     }
 }
 
@@ -109,7 +163,32 @@ impl Metrics {
         self.ready.get_or_create(&labels).set(i64::from(ready));
     }
 
+    /// The apps of an environment that do not run what git says, by what was set aside.
+    pub fn quarantined(&self, environment: &str, apps: BTreeSet<String>) {
+        let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let labels = |app: &String| AppLabels { environment: environment.to_owned(), app: app.clone() };
+        let before = shown.remove(environment).unwrap_or_default();
+        for gone in before.difference(&apps) {
+            self.aside.remove(&labels(gone));
+        }
+        for app in &apps {
+            self.aside.get_or_create(&labels(app)).set(1);
+        }
+        if !apps.is_empty() {
+            shown.insert(environment.to_owned(), apps);
+        }
+    }
+
+    /// What is done beside the work.
+    pub fn beside(&self, counts: Beside) {
+        let Beside { written, failures, lost, unsent } = counts;
+        for (gauge, count) in self.beside.iter().zip([written, failures, lost, unsent]) {
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     pub fn forget(&self, environment: &str) {
+        self.quarantined(environment, BTreeSet::new());
         self.ready.remove(&EnvironmentLabels { environment: environment.to_owned() });
     }
 
@@ -169,9 +248,17 @@ mod tests {
         assert!(text.contains("fairlead_api_requests_total{verb=\"write\"} 3"), "{text}");
         assert!(text.contains("fairlead_environment_ready{environment=\"dev\"} 1"), "{text}");
         assert!(text.contains("fairlead_environment_epoch{environment=\"dev\"} 7"), "{text}");
+        metrics.quarantined("dev", BTreeSet::from(["web".to_owned(), "other".to_owned()]));
+        metrics.quarantined("dev", BTreeSet::from(["web".to_owned()]));
+        metrics.beside(Beside { lost: 2, ..Beside::default() });
+        let text = metrics.scrape(Requests::default(), (10, 2)).unwrap();
+        assert!(text.contains("fairlead_app_quarantined{environment=\"dev\",app=\"web\"} 1"), "{text}");
+        assert!(!text.contains("app=\"other\""), "{text}");
+        assert!(text.contains("fairlead_history_lost 2"), "{text}");
         metrics.left("dev");
         let text = metrics.scrape(Requests::default(), (10, 2)).unwrap();
         assert!(!text.contains("fairlead_environment_owned{"), "{text}");
+        assert!(!text.contains("fairlead_app_quarantined{"), "{text}");
         assert!(text.contains("fairlead_lease_transitions_total 2"), "{text}");
     }
 }

@@ -1,7 +1,9 @@
 //! One app of an environment: where it stands, and what is to be done next. Decides; others do.
 
 mod adoption;
+mod asking;
 mod back;
+mod chronicle;
 mod course;
 mod hooks;
 mod look;
@@ -18,18 +20,22 @@ use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::hooks::HookWork;
+use super::rollback::Want;
 use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
 use crate::cluster::{Before, Index, WaveOutcome};
 use crate::health::Status;
 use crate::health::pods::Thresholds;
-use crate::object::{AppName, Digest, EnvironmentName, ObjectKey, Problems};
+use crate::object::{AppName, Digest, EnvironmentName, ObjectKey, Outcome, Problems};
 use crate::plan::{
     CheckedPlan, Consent, Hook, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with,
 };
 use crate::rollout::{Halt, Waiting, Wrote};
 use crate::state::Rolling;
 use adoption::Adoption;
+use asking::Asking;
 use back::Back;
+pub(super) use back::is_one_way;
+use chronicle::Chronicle;
 use hooks::Hooked;
 use rolling::Rollout;
 use sight::Sight;
@@ -49,6 +55,8 @@ pub struct App {
     restarts: i64,
     wanted: Option<Arc<WantedApp>>,
     problems: Option<Problems>,
+    /// Git cannot be read: `wanted` is what is remembered, or this is why there is nothing.
+    remembered: Option<Option<String>>,
     rollout: Option<Rollout>,
     effective: Option<Digest>,
     /// The manifests that were applied last: what was ours before.
@@ -77,6 +85,9 @@ pub struct App {
     back: Option<Back>,
     /// The last word of a person who wants to try again.
     retry: Option<String>,
+    /// What a person wants back.
+    asking: Asking,
+    chronicle: Chronicle,
     /// A rollout that was broken off, by a restart or for a new plan.
     rolling: Option<Rolling>,
     adoption: Adoption,
@@ -100,6 +111,8 @@ struct Busy {
 /// Something worth an Event.
 #[derive(Clone, Debug)]
 pub struct News {
+    /// Of which app, where it is of one.
+    pub app: Option<AppName>,
     pub warning: bool,
     pub reason: &'static str,
     pub note: String,
@@ -128,6 +141,8 @@ pub enum Decision {
     },
     /// Read what ran when all was well.
     Recall { digest: Digest },
+    /// Find what a person wants back.
+    Find(Want),
     /// Look at the pods of what a gate waits for.
     Look { digest: Digest, wanted: Vec<Arc<Wanted>>, limits: Thresholds },
     /// Look at the pods of what a gate halted on.
@@ -155,6 +170,7 @@ impl App {
             restarts: 0,
             wanted: None,
             problems: None,
+            remembered: None,
             rollout: None,
             effective: None,
             before: Arc::default(),
@@ -174,6 +190,8 @@ impl App {
             restores: false,
             back: None,
             retry: None,
+            asking: Asking::default(),
+            chronicle: Chronicle::default(),
             rolling: None,
             adoption: Adoption::default(),
             hooks: Hooked::default(),
@@ -186,6 +204,7 @@ impl App {
     /// is stopped between two requests and the new one begins from what is live by then.
     pub fn set(&mut self, spec: AppSpec, desired: Result<Arc<WantedApp>, Problems>, rollout: &RolloutSpec) {
         self.spec = spec;
+        self.remembered = None;
         let signed = |span: Span| SignedDuration::try_from(span.duration()).unwrap_or(SignedDuration::MAX);
         (self.timeout, self.settle) = (signed(rollout.timeout), signed(rollout.settle));
         self.restarts = rollout.restarts.into();
@@ -201,6 +220,7 @@ impl App {
                 self.wanted = Some(wanted);
                 if !same {
                     self.preempt();
+                    self.note_came();
                 }
             }
             Err(problems) => {
@@ -216,12 +236,27 @@ impl App {
         }
     }
 
+    /// Takes what is remembered of it, while git cannot be read.
+    pub fn set_remembered(&mut self, wanted: Result<Arc<WantedApp>, String>) {
+        let rollout = RolloutSpec::default();
+        let signed = |span: Span| SignedDuration::try_from(span.duration()).unwrap_or(SignedDuration::MAX);
+        (self.timeout, self.restarts) = (signed(rollout.timeout), rollout.restarts.into());
+        let (wanted, why) = match wanted {
+            Ok(wanted) => (Some(wanted), None),
+            Err(why) => (None, Some(why)),
+        };
+        (self.wanted, self.remembered) = (wanted, Some(why));
+    }
+
     fn preempt(&mut self) {
         if let Some(busy) = &self.busy {
             busy.stop.cancel();
         }
-        if self.rollout.take().is_some_and(|rollout| !rollout.state.is_done()) {
+        if let Some(rollout) = self.rollout.take().filter(|rollout| !rollout.state.is_done()) {
             self.tell(false, "Preempted", "a newer commit takes over".to_owned());
+            if self.is_begun() {
+                self.note_ended(&rollout.state.digest, Outcome::Preempted, None);
+            }
         }
         (self.refused, self.halted, self.waiting, self.attempts) = (None, None, None, 0);
         let target = self.target_digest().cloned();
@@ -288,7 +323,12 @@ impl App {
     }
 
     fn tell(&mut self, warning: bool, reason: &'static str, note: String) {
-        self.news.push(News { warning, reason, note: format!("{}: {note}", self.spec.name) });
+        self.news.push(News {
+            app: Some(self.spec.name.clone()),
+            warning,
+            reason,
+            note: format!("{}: {note}", self.spec.name),
+        });
     }
 
     pub fn decide(&mut self, world: &World) -> Decision {
@@ -300,7 +340,13 @@ impl App {
 
     fn next(&mut self, world: &World) -> Decision {
         let rest = Decision::Rest { until: None };
-        if self.busy.is_some() || self.problems.is_some() {
+        if self.busy.is_some() {
+            return rest;
+        }
+        if let Some(want) = self.wants_back(world.suspended) {
+            return Decision::Find(want);
+        }
+        if self.problems.is_some() {
             return rest;
         }
         let wanted = match &self.back {
@@ -389,14 +435,18 @@ impl App {
     /// Takes that all gates were passed.
     fn arrived(&mut self, wanted: &Arc<WantedApp>, wrote: usize) {
         let drift = self.effective.as_ref() == Some(&wanted.digest);
+        let new = self.is_begun() || self.known_good.as_ref() != Some(&wanted.digest);
         self.effective = Some(wanted.digest.clone());
         if self.back.is_some() {
             return self.came_back(wanted);
         }
+        if new && !drift {
+            self.note_ended(&wanted.digest, Outcome::Done, None);
+        }
         self.known_good = Some(wanted.digest.clone());
         self.last_good = Some(wanted.clone());
         self.good = Some(wanted.clone());
-        if !drift {
+        if new && !drift {
             let words = if wrote == 1 { "1 object was".to_owned() } else { format!("{wrote} objects were") };
             let note = format!("{} runs and is healthy; {words} written", wanted.digest.short());
             self.tell(false, "RolledOut", note);
@@ -450,6 +500,10 @@ impl App {
                         None => refusal.to_string(),
                     })
                     .collect();
+                if self.refused.as_ref().is_none_or(|before| before.messages != messages) {
+                    let why = messages.join("; ");
+                    self.note_ended(digest, Outcome::Refused, Some(&why));
+                }
                 self.refuse(digest, messages, refused.refusals.iter().all(|refusal| refusal.may_pass()), now);
             }
         }

@@ -65,7 +65,7 @@ impl Scope {
     }
 
     /// Whether this environment is granted all that is wanted.
-    fn check(&self, wanted: &WantedApp, kinds: &Kinds) -> Result<(), Problems> {
+    pub(super) fn check(&self, wanted: &WantedApp, kinds: &Kinds) -> Result<(), Problems> {
         let Some(grants) = &self.grants else { return Ok(()) };
         let grant = Grant {
             environment: self.environment.as_str(),

@@ -3,6 +3,8 @@
 //! Each app goes its own way; at most one thing is under way for each. The agent's loop and `fairlead apply` drive alike.
 
 mod keeping;
+mod records;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinSet;
 
 use super::adopt::Tokens;
-use super::app::{App, Decision, News, World, go_together, hear};
+use super::app::{App, Decision, News, World, go_together};
 use super::desired::Desire;
 use super::explain::explain;
 use super::hooks::{self, HookDone, Notes};
@@ -22,16 +24,18 @@ use super::keeper::Keeper;
 use super::look::look;
 use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
-use crate::api::{AppStatus, Identity, PruneStatus};
+use super::rollback::{Archive, Ask, No, find};
+use crate::api::{Identity, PruneStatus};
 use crate::cluster::{
     Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
     prune_wave,
 };
 use crate::health::Health;
-use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
+use crate::object::{AppName, Commit, Digest, EnvironmentName, Live, ObjectKey, Record};
 use crate::plan::{
     CheckedPlan, CheckedPrune, Inventory, Known, PruneRefusal, Refused, WantedApp, check_prune,
 };
+use crate::state::Quarantine;
 
 /// What the actions of an environment work with.
 #[derive(Clone)]
@@ -54,6 +58,10 @@ pub struct Driver {
     listed: bool,
     /// The hand-overs that people agreed to.
     agreed: Tokens,
+    /// Where older revisions are read from, while git can be read.
+    archive: Option<Archive>,
+    /// The last word of a person who wants something older back.
+    rollback: Option<String>,
     /// What the apps want, by kind.
     watched: BTreeMap<AppName, BTreeSet<Watched>>,
     /// What passed its gates and is not remembered yet, with when it is tried next; `None` while it is being tried.
@@ -63,7 +71,14 @@ pub struct Driver {
     keeping_all: bool,
     /// When that is tried again.
     keep_all_due: Timestamp,
-    revision: Option<Revision>,
+    /// The commit that was told last.
+    commit: Option<Commit>,
+    /// Rollouts that ended, for the history.
+    ended: Vec<Record>,
+    /// The records are being saved.
+    recording: bool,
+    /// When that is tried again.
+    record_due: Timestamp,
     leaving: bool,
     news: Vec<News>,
     /// Tasks of their own: they go on while the loop looks elsewhere.
@@ -107,11 +122,18 @@ enum Finished {
         digest: Digest,
         found: Vec<(ObjectKey, Option<Health>)>,
     },
+    /// What a person wants back was found and is remembered, or not.
+    Found {
+        app: AppName,
+        found: Box<(Ask, Result<(Quarantine, WantedApp), No>)>,
+    },
     /// What ran when all was well was read, or not.
     Recalled {
         app: AppName,
         result: Result<Option<WantedApp>, String>,
     },
+    /// The records were saved, or not.
+    Recorded(Result<(), String>),
     /// That a digest failed was remembered, or not.
     Quarantined {
         app: AppName,
@@ -156,19 +178,20 @@ impl Driver {
             pruner,
             listed: false,
             agreed: Tokens::default(),
+            archive: None,
+            rollback: None,
             unkept: BTreeMap::new(),
             quarantining: BTreeSet::new(),
             keeping_all: false,
             keep_all_due: Timestamp::MIN,
-            revision: None,
+            commit: None,
+            ended: Vec::new(),
+            recording: false,
+            record_due: Timestamp::MIN,
             leaving: false,
             news: Vec::new(),
             under_way,
         }
-    }
-
-    pub fn statuses(&self) -> Vec<AppStatus> {
-        self.apps.values().map(App::status).collect()
     }
 
     pub fn prune_status(&self) -> Option<PruneStatus> {
@@ -195,8 +218,8 @@ impl Driver {
     }
 
     /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
-    pub fn set(&mut self, desire: Desire, revision: Option<Revision>) {
-        self.revision = revision;
+    pub fn set(&mut self, desire: Desire, commit: Option<Commit>) {
+        self.commit = commit;
         self.pruner.set(&desire);
         self.hands.index.judge(self.hands.environment.as_str(), &desire.config.rollout.health);
         let memory = self.hands.keeper.as_ref().map(|keeper| keeper.memory());
@@ -209,6 +232,7 @@ impl Driver {
                 }
                 app
             });
+            app.comes_with(self.commit.as_ref());
             app.set(spec, wanted, &desire.config.rollout);
             app.agree(&self.agreed);
             self.apps.insert(app.spec.name.clone(), app);
@@ -216,18 +240,8 @@ impl Driver {
         for app in old.values() {
             app.stop();
         }
-        let kinds = |app: &App| {
-            let wanted = app.wanted()?;
-            Some((app.spec.name.clone(), Watched::of(wanted.all().map(|object| &**object))))
-        };
-        self.watched = self.apps.values().filter_map(kinds).collect();
-    }
-
-    /// Takes the word of a person who wants to try again what failed.
-    pub fn hear(&mut self, word: Option<&str>) {
-        if let Some(word) = word {
-            hear(&mut self.apps, word);
-        }
+        self.watched.clear();
+        self.apps.keys().cloned().collect::<Vec<_>>().iter().for_each(|name| self.note_watched(name));
     }
 
     /// Takes that the environment itself goes, and what it made with it. Nothing is rolled out any more.
@@ -264,7 +278,7 @@ impl Driver {
 
     pub fn news(&mut self) -> Vec<News> {
         let damage = self.hands.keeper.iter().flat_map(|keeper| keeper.take_news());
-        let damage = damage.map(|note| News { warning: true, reason: "StateDamaged", note });
+        let damage = damage.map(|note| News { app: None, warning: true, reason: "StateDamaged", note });
         let own = std::mem::take(&mut self.news).into_iter().chain(damage);
         own.chain(self.apps.values_mut().flat_map(App::take_news)).chain(self.pruner.take_news()).collect()
     }
@@ -345,6 +359,14 @@ impl Driver {
                             tracing::warn!(%error, "a new kind cannot be watched yet");
                         }
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
+                    })
+                }
+                Decision::Find(want) => {
+                    let (hands, app, archive) = (self.hands.clone(), name.clone(), self.archive.clone());
+                    Box::pin(async move {
+                        let ask = want.ask.clone();
+                        let result = find(&hands, archive, &app, want).await;
+                        Finished::Found { app, found: Box::new((ask, result)) }
                     })
                 }
                 Decision::Hook(work) => {
@@ -481,16 +503,25 @@ impl Driver {
                     app.looked(&digest, found, now);
                 }
             }
+            Finished::Found { app, found } => {
+                let (ask, result) = *found;
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.found(ask, result);
+                }
+                self.note_watched(&app);
+            }
             Finished::Recalled { app, result } => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.recalled(result);
                 }
+                self.note_watched(&app);
             }
+            Finished::Recorded(result) => self.recorded(result, now),
             Finished::Quarantined { app, result } => {
                 self.quarantining.remove(&app);
                 if let Err(why) = result {
                     let note = format!("{app}: what failed cannot be remembered: {why}");
-                    self.news.push(News { warning: true, reason: "StateNotKept", note });
+                    self.news.push(News { app: None, warning: true, reason: "StateNotKept", note });
                 }
             }
             Finished::AllKept { apps, result } => self.all_kept(&apps, result, now),

@@ -7,6 +7,9 @@
 //! 5. Say where things stand, if that changed. (effect: status, events)
 //! 6. Wait for whichever comes first: a commit, a change in the cluster, an answer, a deadline, the end.
 
+mod following;
+mod telling;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +27,12 @@ use super::driver::{Driver, Hands};
 use super::inventory::{self, Parent, ParentError};
 use super::keeper::{Keeper, KeeperError};
 use super::prune::PruneContext;
+use super::rollback::Archive;
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, OnDelete, SourceSpec, names};
-use crate::git::{Credentials, GitError, Remote};
+use crate::git::GitError;
 use crate::helm::Stop;
-use crate::object::{EnvironmentName, Kinds, Problems, Revision, TreePath};
+use crate::object::{Commit, EnvironmentName, Kinds, Problems, Revision, TreePath};
 use crate::render;
 use crate::report::{Trouble, conditions, same_but_times, summary};
 
@@ -40,8 +44,6 @@ const STATUS_PAUSE: Duration = Duration::from_secs(1);
 const STATUS_DOUBLINGS: u32 = 5;
 /// How long a request that is under way may take at the end: less than a pod's grace period.
 const HAND_OVER: Duration = Duration::from_secs(20);
-/// How often a remote is asked where the Environment does not say.
-const POLL_INTERVAL: Duration = Duration::from_secs(30);
 /// Refused credentials are read again after this long at the earliest.
 const CREDENTIALS_LAST: Duration = Duration::from_secs(30);
 /// After a failure that is not git's or the apps': unreadable Secret, unwatchable kind.
@@ -74,6 +76,8 @@ pub struct EnvironmentLoop {
     parent: Parent,
     /// What is wrong with the newest configuration: what is known of an older one is no reason to delete anything.
     misread: Option<String>,
+    /// Git cannot be read since the start: what is remembered stands for it.
+    remembering: bool,
     pub(super) trouble: Option<Trouble>,
     revision: Option<Revision>,
     written: EnvironmentStatus,
@@ -114,6 +118,7 @@ impl EnvironmentLoop {
             end: CancellationToken::new(),
             parent: Parent::default(),
             misread: None,
+            remembering: false,
             trouble: None,
             revision: None,
             written,
@@ -137,21 +142,25 @@ impl EnvironmentLoop {
                     if let Some((_, driver)) = &mut self.driver {
                         let retry = environment.annotations().get(names::RETRY_ANNOTATION);
                         driver.hear(retry.map(String::as_str));
+                        let back = environment.annotations().get(names::ROLLBACK_ANNOTATION);
+                        driver.hear_rollback(back.map(String::as_str));
                         again = driver.turn(environment.spec.suspended, Timestamp::now());
                         if driver.left().is_some() {
                             // Nothing else will happen here.
                             again = Some(Timestamp::now() + jiff::SignedDuration::from_secs(1));
                         }
                     }
+                    if self.source.is_none() {
+                        again = Some(again.map_or(soon(), |at| at.min(soon())));
+                    }
                 }
                 Err(trouble) => {
-                    again = Some(
-                        Timestamp::now() + jiff::SignedDuration::try_from(TRY_AGAIN).unwrap_or_default(),
-                    );
+                    again = Some(soon());
                     self.trouble = Some(trouble);
                 }
             }
             self.tell_news(&environment).await;
+            self.keep_history();
             let status = self.status(&environment);
             if !same_but_times(&status, &self.written) {
                 let now = tokio::time::Instant::now();
@@ -196,6 +205,7 @@ impl EnvironmentLoop {
         if let Some((_, driver)) = &mut self.driver {
             driver.hand_over(HAND_OVER).await;
         }
+        self.keep_history();
         self.context.index.forget(self.name.as_str());
     }
 
@@ -264,8 +274,17 @@ impl EnvironmentLoop {
     async fn prepare(&mut self, environment: &Environment) -> Result<(), Trouble> {
         self.equip(environment).await?;
         self.hold(environment, environment.spec.on_delete == OnDelete::Remove).await?;
-        self.follow(&environment.spec.source).await?;
-        let Some((_, source)) = &mut self.source else { return Ok(()) };
+        if let Err(trouble) = self.follow(&environment.spec.source).await {
+            return self.go_on_without_git(environment, trouble).await;
+        }
+        let (scope, kinds) = (self.scope(environment)?, self.context.session.kinds());
+        let Some((spec, source)) = &mut self.source else { return Ok(()) };
+        if let Some((_, driver)) = &mut self.driver {
+            let (mirror, branch) = (source.mirror.clone(), spec.branch.clone());
+            let (helm, session) = (self.context.helm.clone(), self.context.session.clone());
+            let (scope, kinds) = (scope.clone(), kinds.clone());
+            driver.archive(Archive { mirror, branch, scope, kinds, helm, session });
+        }
         let Seen { revision, error, failures } = source.look();
         let in_doubt =
             error.as_ref().map(|error| format!("git cannot be read: {}", crate::cluster::chain(error)));
@@ -273,7 +292,9 @@ impl EnvironmentLoop {
         if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
             // A rotated password: the Secret may hold the new one by now.
             self.source = None;
-            self.follow(&environment.spec.source).await?;
+            if let Err(trouble) = self.follow(&environment.spec.source).await {
+                return self.go_on_without_git(environment, trouble).await;
+            }
         }
         let git_trouble = error.map(|error| Trouble {
             reason: error.reason().to_owned(),
@@ -281,28 +302,29 @@ impl EnvironmentLoop {
             may_pass: true,
         });
         let Some(revision) = revision else {
-            self.trouble = git_trouble;
-            if self.told.is_some() {
+            if let Some(trouble) = git_trouble {
+                return self.go_on_without_git(environment, trouble).await;
+            }
+            self.trouble = None;
+            if self.told.is_some() || self.remembering {
                 // Another source is followed since. What the last one wanted goes on; nothing is deleted for it any more.
-                let hold = in_doubt.unwrap_or_else(|| "git was not read yet".to_owned());
-                self.tend(environment, Some(hold)).await?;
+                self.tend(environment, Some("git was not read yet".to_owned())).await?;
             }
             return Ok(());
         };
-        let scope = self.scope(environment)?;
         // A kind that is served since may be namespaced, and then its objects want a namespace.
-        let wanted = (revision.clone(), scope, self.context.session.kinds());
+        let wanted = (revision.clone(), scope, kinds);
         let is_due = self.render_again.is_some_and(|at| at <= tokio::time::Instant::now());
         if self.told.as_ref() != Some(&wanted) || is_due {
             self.revision = Some(revision.clone());
             let Some(desired) = self.desire(&wanted).await? else { return Ok(()) };
             self.render_again = None;
             match desired {
-                Ok(desire) => {
-                    (self.trouble, self.misread) = (None, None);
+                Ok((desire, commit)) => {
+                    (self.trouble, self.misread, self.remembering) = (None, None, false);
                     self.render_again = desire.again.map(|pause| tokio::time::Instant::now() + pause);
                     if let Some((_, driver)) = &mut self.driver {
-                        driver.set(desire, Some(revision));
+                        driver.set(desire, Some(commit));
                     }
                 }
                 Err(problems) => {
@@ -310,6 +332,7 @@ impl EnvironmentLoop {
                     let first =
                         problems.as_slice().iter().take(3).map(ToString::to_string).collect::<Vec<_>>();
                     self.misread = Some(first.join("; "));
+                    self.remember(&wanted.1, &wanted.2).await;
                     self.trouble = Some(trouble("InvalidConfig", &first.join("; "), false));
                 }
             }
@@ -377,23 +400,6 @@ impl EnvironmentLoop {
         Ok(keeper)
     }
 
-    async fn follow(&mut self, spec: &SourceSpec) -> Result<(), Trouble> {
-        if self.source.as_ref().is_some_and(|(followed, _)| followed == spec) {
-            return Ok(());
-        }
-        let credentials = credentials(&self.context, spec).await?;
-        self.credentials_read = Some(tokio::time::Instant::now());
-        let refused =
-            |error: crate::git::GitError| trouble(error.reason(), &crate::cluster::chain(&error), false);
-        let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
-        let interval =
-            spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
-        let interval = self.context.poll_interval.unwrap_or(interval);
-        let source = self.context.sources.follow(&remote, &spec.branch, interval).map_err(refused)?;
-        self.source = Some((spec.clone(), source));
-        Ok(())
-    }
-
     fn scope(&self, environment: &Environment) -> Result<Scope, Trouble> {
         let spec = &environment.spec;
         let path = spec.source.path.clone().unwrap_or_else(|| format!("environments/{}", self.name));
@@ -410,7 +416,7 @@ impl EnvironmentLoop {
     async fn desire(
         &mut self,
         wanted: &(Revision, Scope, Arc<Kinds>),
-    ) -> Result<Option<Result<Desire, Problems>>, Trouble> {
+    ) -> Result<Option<Result<(Desire, Commit), Problems>>, Trouble> {
         let Some((_, source)) = &mut self.source else {
             return Err(trouble("NoSource", "no remote is followed", true));
         };
@@ -421,9 +427,14 @@ impl EnvironmentLoop {
         let (stops, of) = (stop.clone(), revision.clone());
         let mut rendered = tokio::task::spawn_blocking(move || {
             let charts = Charts::blocking(&context.helm, &context.session, &kinds, stop);
-            let result = mirror
-                .tree(&of)
-                .map(|tree| desire(&tree, &scope, &kinds, &mut memo, &render::Limits::default(), &charts));
+            let result = mirror.tree(&of).map(|tree| {
+                let said = mirror.commit_info(&of).ok();
+                let said =
+                    said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
+                let commit = Commit::new(of, said.0, said.1);
+                let desire = desire(&tree, &scope, &kinds, &mut memo, &render::Limits::default(), &charts);
+                desire.map(|desire| (desire, commit))
+            });
             (memo, result)
         });
         let rendered = loop {
@@ -455,22 +466,6 @@ impl EnvironmentLoop {
                 }
             }
             Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-
-    async fn tell_news(&mut self, environment: &Environment) {
-        let Some((_, driver)) = &mut self.driver else { return };
-        for news in driver.news() {
-            if news.warning {
-                tracing::warn!(environment = %self.name, reason = news.reason, "{}", news.note);
-            } else {
-                tracing::info!(environment = %self.name, reason = news.reason, "{}", news.note);
-            }
-            self.context.metrics.event(self.name.as_str(), news.reason);
-            self.context
-                .environments
-                .event(environment, news.warning, news.reason, "Reconcile", &news.note)
-                .await;
         }
     }
 
@@ -509,6 +504,9 @@ impl EnvironmentLoop {
                     condition.type_ == names::READY && condition.status == ConditionStatus::True
                 });
                 self.context.metrics.ready(self.name.as_str(), ready);
+                let aside = status.apps.iter().filter(|app| app.quarantined.is_some());
+                let aside = aside.map(|app| app.name.to_string()).collect();
+                self.context.metrics.quarantined(self.name.as_str(), aside);
                 self.written = status;
                 self.unwritten = 0;
             }
@@ -521,6 +519,11 @@ impl EnvironmentLoop {
     }
 }
 
+/// When it is tried again.
+fn soon() -> Timestamp {
+    Timestamp::now() + jiff::SignedDuration::try_from(TRY_AGAIN).unwrap_or_default()
+}
+
 fn grants(environment: &Environment) -> Grants {
     let spec = &environment.spec;
     Grants {
@@ -528,55 +531,6 @@ fn grants(environment: &Environment) -> Grants {
         cluster_kinds: spec.cluster_kinds.clone(),
         regions: spec.regions.clone(),
         adopt: spec.adopt.clone(),
-    }
-}
-
-async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials, Trouble> {
-    let Some(name) = &spec.secret_ref else { return Ok(Credentials::None) };
-    let namespace = &context.namespace;
-    let secret = match context.environments.secret(namespace, &name.0).await {
-        Ok(Some(secret)) => secret,
-        Ok(None) => {
-            return Err(trouble(
-                "NoCredentials",
-                &format!("there is no Secret {namespace}/{}", name.0),
-                true,
-            ));
-        }
-        Err(error) => {
-            let why = crate::cluster::chain(&error);
-            return Err(trouble(
-                "NoCredentials",
-                &format!("the Secret {namespace}/{} cannot be read: {why}", name.0),
-                true,
-            ));
-        }
-    };
-    let field = |key: &str| {
-        secret
-            .data
-            .as_ref()
-            .and_then(|data| data.get(key))
-            .map(|value| String::from_utf8_lossy(&value.0).into_owned())
-    };
-    if let Some(private_key) = field("identity").or_else(|| field("ssh-privatekey")) {
-        let Some(known_hosts) = field("known_hosts") else {
-            let message = format!("the Secret {namespace}/{} has a key but no known_hosts", name.0);
-            return Err(trouble("NoCredentials", &message, true));
-        };
-        return Ok(Credentials::Ssh { private_key, passphrase: field("passphrase"), known_hosts });
-    }
-    match field("password").or_else(|| field("token")) {
-        Some(token) => {
-            Ok(Credentials::Token { username: field("username").unwrap_or_else(|| "git".to_owned()), token })
-        }
-        None => {
-            let message = format!(
-                "the Secret {namespace}/{} has neither `password` nor `identity` with `known_hosts`",
-                name.0
-            );
-            Err(trouble("NoCredentials", &message, true))
-        }
     }
 }
 

@@ -3,23 +3,25 @@
 //! What is saved is one value, replaced as a whole: changes are made to the newest, pieces are written before the
 //! document that names them, and dropped after the last one that did.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, RwLock};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::cluster::{DocumentVersion, Index, Vault, VaultError, chain};
-use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
+use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Record, Revision};
 use crate::plan::{Action, CheckedPlan, Known, Lookup, WantedApp};
 use crate::state::{
-    Damage, Document, Good, Hooks, Ledger, Memory, Piece, Pieces, Quarantine, Rolling, Stage, Stored,
-    Unreadable, read_good, read_ledger, write_good, write_ledger,
+    Damage, Document, Good, Hooks, Ledger, Memory, Piece, Pieces, Quarantine, Rolling, Stored, Unreadable,
+    read_good, read_ledger, write_good, write_ledger,
 };
 
 /// Who loses a swap looks again at once; who loses this often is not alone, and says so.
 const SWAPS: usize = 5;
 /// Pieces that are written at the same time.
 const AT_ONCE: usize = 4;
+/// Records that wait to be saved, while they cannot be.
+const RECORDS_WAIT: usize = 100;
 
 pub struct Keeper {
     vault: Vault,
@@ -27,6 +29,8 @@ pub struct Keeper {
     saved: RwLock<Arc<Memory>>,
     /// What was written since, and is not saved yet.
     notes: Mutex<Vec<(ObjectKey, Box<str>)>>,
+    /// Rollouts that ended since, and are not saved yet.
+    records: Mutex<VecDeque<Record>>,
     /// Pieces that are not what they should be; they are written again when it is known what they held.
     damaged: Mutex<BTreeSet<Digest>>,
     news: Mutex<Vec<String>>,
@@ -69,6 +73,7 @@ impl Keeper {
             environment: environment.clone(),
             saved: RwLock::default(),
             notes: Mutex::default(),
+            records: Mutex::default(),
             damaged: Mutex::default(),
             news: Mutex::default(),
             swap: tokio::sync::Mutex::new(Swap { version: None, ledger: Pieces::default() }),
@@ -196,6 +201,37 @@ impl Keeper {
         notes.push((live.key.clone(), live.uid.clone()));
     }
 
+    /// Takes what became of a rollout; it is saved with whatever is saved next, or by [`Keeper::tell`].
+    pub fn record(&self, record: Record) {
+        let mut records = self.records();
+        if records.len() == RECORDS_WAIT {
+            records.pop_front();
+        }
+        records.push_back(record);
+    }
+
+    /// What became of the last rollouts of an app, the newest first.
+    pub fn recent(&self, app: &AppName) -> Vec<Record> {
+        let waiting: Vec<Record> =
+            self.records().iter().rev().filter(|record| record.app == *app).cloned().collect();
+        let memory = self.memory();
+        let saved = memory.apps.get(app).into_iter().flat_map(|known| known.recent.iter().rev().cloned());
+        waiting.into_iter().chain(saved).collect()
+    }
+
+    pub fn has_records(&self) -> bool {
+        !self.records().is_empty()
+    }
+
+    /// Saves the records that nothing else saved.
+    pub async fn tell(&self) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |_| {}).await
+    }
+
+    fn records(&self) -> std::sync::MutexGuard<'_, VecDeque<Record>> {
+        self.records.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Saves what is about to be made, before it is: so that it is known as ours even if nobody is there to see it made.
     pub async fn begin(
         &self,
@@ -280,12 +316,27 @@ impl Keeper {
     ) -> Result<(), KeeperError> {
         self.save(Vec::new(), |memory| {
             if quarantine.is_some() || memory.apps.contains_key(app) {
-                let app = memory.apps.entry(app.clone()).or_default();
-                app.quarantined = quarantine.cloned();
-                if quarantine.is_some_and(|failed| failed.stage != Stage::Going) {
-                    app.rolling = None; // The way back is over.
-                }
+                memory.note_quarantine(app, quarantine);
             }
+        })
+        .await
+    }
+
+    /// Saves what a person wants back, with what it is made of where that is not stored yet.
+    pub async fn asked(
+        &self,
+        app: &AppName,
+        quarantine: &Quarantine,
+        good: &Good,
+        made: Vec<Piece>,
+    ) -> Result<(), KeeperError> {
+        self.save(made, |memory| memory.note_asked(app, quarantine.clone(), good.clone())).await
+    }
+
+    /// Saves that a person's word was answered, though with a no.
+    pub async fn heard(&self, app: &AppName, id: &str) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |memory| {
+            memory.apps.entry(app.clone()).or_default().heard = Some(id.to_owned());
         })
         .await
     }
@@ -327,21 +378,24 @@ impl Keeper {
     /// What an app ran when it last passed all its gates.
     pub async fn last_good(&self, app: &AppName) -> Result<Option<Stored>, KeeperError> {
         let memory = self.memory();
-        match memory.apps.get(app).and_then(|app| app.last_good.as_ref()) {
-            Some(good) => self.stored(app, &good.digest).await,
-            None => Ok(None),
-        }
+        let good = memory.apps.get(app).and_then(|app| app.last_good.as_ref());
+        let Some(good) = good else { return Ok(None) };
+        self.stored(app, good).await.map(Some)
     }
 
-    /// What an app ran once, if that is stored.
-    pub async fn stored(&self, app: &AppName, digest: &Digest) -> Result<Option<Stored>, KeeperError> {
+    /// What an app ran, of all that it can be put back to.
+    pub async fn good_of(&self, app: &AppName, digest: &Digest) -> Result<Option<Stored>, KeeperError> {
         let memory = self.memory();
         let good = memory.apps.get(app).and_then(|app| app.goods().find(|good| good.digest == *digest));
         let Some(good) = good else { return Ok(None) };
+        self.stored(app, good).await.map(Some)
+    }
+
+    pub async fn stored(&self, app: &AppName, good: &Good) -> Result<Stored, KeeperError> {
         let stored = self.fetch(&good.pieces).await?;
         let read = stored.and_then(|stored| read_good(app, &good.digest, &good.pieces, &stored));
         match read {
-            Ok(stored) => Ok(Some(stored)),
+            Ok(stored) => Ok(stored),
             Err(damage) => {
                 let name = match &damage {
                     Damage::Missing(piece) | Damage::Altered(piece) => {
@@ -363,6 +417,8 @@ impl Keeper {
             let notes = self.notes.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
             notes.iter().for_each(|(key, uid)| next.ledger.record(key, uid));
             change(&mut next);
+            let records: Vec<Record> = self.records().iter().cloned().collect();
+            records.iter().for_each(|record| next.note_record(record.clone()));
             let mut made = made.clone();
             let ledger = if next.ledger == before.ledger {
                 swap.ledger.clone()
@@ -382,6 +438,7 @@ impl Keeper {
                     let unused = unused((&before, &swap.ledger), (&next, &ledger));
                     *swap = Swap { version: Some(version), ledger };
                     *self.saved.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(next);
+                    self.records().retain(|record| !records.contains(record));
                     self.forget_notes(notes.len());
                     for piece in unused {
                         self.drop_named(&Vault::short_name(&self.environment, &piece)).await;

@@ -17,12 +17,14 @@ mod hooks;
 mod inventory;
 mod keeper;
 mod look;
+mod memory;
 mod once;
 mod plan_prune;
 mod proof;
 mod prune;
 pub mod reads;
 mod removal;
+mod rollback;
 mod source;
 mod supervisor;
 
@@ -43,8 +45,10 @@ use crate::cluster::{
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
 use crate::helm::{Bounds, Helm};
+use crate::history::{BadPlace, History, Place};
 use crate::http::{self, Port};
-use crate::metrics::{Metrics, Requests};
+use crate::metrics::{Beside, Metrics, Requests};
+use crate::notify::{BadUrl, Notifier, Webhook};
 use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use environment::EnvironmentLoop;
@@ -62,6 +66,8 @@ pub struct Context {
     metrics: Arc<Metrics>,
     namespace: String,
     poll_interval: Option<Duration>,
+    history: Option<Arc<History>>,
+    notifier: Option<Arc<Notifier>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +76,10 @@ pub enum AgentError {
     Connect(#[from] ConnectError),
     #[error("asking the cluster what it serves failed")]
     Discover(#[source] CallError),
+    #[error("this is no place for the history")]
+    History(#[from] BadPlace),
+    #[error("notifications cannot be sent")]
+    Notify(#[from] BadUrl),
     #[error("listening on {address} failed")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
 }
@@ -79,6 +89,8 @@ const PANIC_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 
 /// Runs until `end`, then hands over: what is under way is finished, nothing new begins.
 pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), AgentError> {
+    let place: Option<Place> = config.history.as_deref().map(str::parse).transpose()?;
+    let channel = config.notify.as_ref().map(|url| Webhook::new(&url.0)).transpose()?;
     let listener = http::listen(config.listen)
         .await
         .map_err(|source| AgentError::Listen { address: config.listen, source })?;
@@ -91,10 +103,16 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
     let metrics = Arc::new(Metrics::default());
     let environments = Environments::new(&cluster, &config.instance);
     let remotes = Remotes::new(&config.cache.join("git"), Limits::default());
+    // Whoever needs the folder says what is wrong with it.
+    let _ = std::fs::create_dir_all(&config.cache);
+    let history = place.map(|place| Arc::new(History::start(place)));
+    let notifier = channel.map(|channel| Arc::new(Notifier::start(channel)));
     let bounds = Bounds { time: config.helm_time, memory: config.helm_memory, ..Bounds::default() };
     let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), bounds);
     helm.sweep();
     let context = Arc::new(Context {
+        history: history.clone(),
+        notifier: notifier.clone(),
         sources: Sources::new(remotes, end.clone()),
         session,
         index: index.clone(),
@@ -105,7 +123,11 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,
     });
+    let kept = history.clone();
     let scrape = move || {
+        let (written, failures, lost) = kept.as_ref().map_or((0, 0, 0), |history| history.counts());
+        let unsent = notifier.as_ref().map_or(0, |notifier| notifier.lost());
+        metrics.beside(Beside { written, failures, lost, unsent });
         let counts = cluster.counts();
         let requests = Requests {
             reads: counts.reads.load(Ordering::Relaxed),
@@ -125,6 +147,9 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
 
     Supervisor::new(context, &config, port, leases, fence).run(&end).await;
 
+    if let Some(history) = history {
+        history.end().await;
+    }
     port_end.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
     tracing::info!("the agent has handed over");

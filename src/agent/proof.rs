@@ -11,6 +11,7 @@ use crate::object::{AppName, Digest};
 use crate::plan::{
     Action, Answer, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, WantedApp, check,
 };
+use crate::state::Stored;
 
 /// Asks the server about each step of a plan, and about the Jobs of its hooks.
 pub(super) async fn prove_app(
@@ -76,18 +77,21 @@ async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Bef
     }
 }
 
-/// What an app ran once when all was well, as far as it was stored.
+/// What an app ran, as far as it was stored.
 pub(super) async fn recall(
     hands: &Hands,
     app: &AppName,
     digest: &Digest,
 ) -> Result<Option<WantedApp>, String> {
     let Some(keeper) = &hands.keeper else { return Ok(None) };
-    let stored = keeper.stored(app, digest).await.map_err(|error| crate::cluster::chain(&error))?;
-    Ok(stored.map(|stored| {
-        let digest = stored.digest.clone();
-        WantedApp::of_objects(app.clone(), digest, stored.whole().map(Arc::new).collect())
-    }))
+    let stored = keeper.good_of(app, digest).await.map_err(|error| crate::cluster::chain(&error))?;
+    Ok(stored.map(as_wanted))
+}
+
+/// What was stored, as an app wants it.
+pub(super) fn as_wanted(stored: Stored) -> WantedApp {
+    let (app, digest) = (stored.app.clone(), stored.digest.clone());
+    WantedApp::of_objects(app, digest, stored.whole().map(Arc::new).collect())
 }
 
 /// The hooks whose Jobs the server would not take. One whose namespace comes with this plan is asked when it is its turn.

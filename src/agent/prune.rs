@@ -14,7 +14,7 @@ use crate::cluster::{Index, PruneOutcome};
 use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Known, Marks, PrunePlan,
-    PruneRefusal, PruneView, RefusalKind, SkipReason, applyset_id, prune,
+    PruneRefusal, PruneView, RefusalKind, SkipReason, WantedApp, applyset_id, prune,
 };
 
 /// A delete that was refused is tried again after this long, and then ever more rarely.
@@ -122,6 +122,11 @@ impl Pruner {
         self.budget = desire.config.rollout.prune;
         self.seen = None;
         self.forget_runs();
+    }
+
+    /// Takes what is remembered of an app while nobody knows what git says: nothing is deleted for it.
+    pub fn expect(&mut self, app: &WantedApp) {
+        self.wanted.add_wanted(app);
     }
 
     /// Takes that the environment itself goes: nothing is wanted any more.
@@ -373,7 +378,8 @@ impl Pruner {
     }
 
     fn tell(&mut self, warning: bool, reason: &'static str, app: &str, note: &str) {
-        self.news.push(News { warning, reason, note: format!("{app}: {note}") });
+        let name = AppName::new(app).ok();
+        self.news.push(News { app: name, warning, reason, note: format!("{app}: {note}") });
     }
 
     fn tell_halt(&mut self, plan: &PrunePlan) {
@@ -381,7 +387,7 @@ impl Pruner {
         if halt.is_some() && halt != self.told {
             let names: Vec<ObjectKey> = plan.doomed.iter().map(|object| object.live.key.clone()).collect();
             let note = format!("{}: {}", halt.clone().unwrap_or_default(), some(&names, 5));
-            self.news.push(News { warning: true, reason: "PruneHalted", note });
+            self.news.push(News { app: None, warning: true, reason: "PruneHalted", note });
         }
         self.told = halt;
     }

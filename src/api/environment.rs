@@ -3,7 +3,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{RecordStatus, RollbackStatus, Span};
 use crate::object::{AppName, Digest, Revision};
 
 /// An environment: what one team runs in one place. The platform's word, which git can narrow and never widen.
@@ -180,6 +180,12 @@ pub struct AppStatus {
     pub waiting_on: Option<WaitingOn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What came of the last `fairlead rollback`, where it is not over for long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackStatus>,
+    /// What became of its last rollouts, the newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<RecordStatus>,
     /// What others hold of its objects, where that has to change hands first or may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<AdoptionStatus>,
@@ -251,6 +257,10 @@ pub enum AppPhase {
     Restoring,
     /// What git says failed, and what ran before runs again.
     Restored,
+    /// A person wants something older back, and it is put back.
+    RollingBack,
+    /// A person wanted something older back, and it runs.
+    RolledBack,
     /// Runs what git says, and passed its gates.
     Ready,
     /// Would change, but the environment is suspended.
@@ -269,6 +279,8 @@ impl AppPhase {
             Self::Halted => "Halted",
             Self::Restoring => "Restoring",
             Self::Restored => "Restored",
+            Self::RollingBack => "RollingBack",
+            Self::RolledBack => "RolledBack",
             Self::Ready => "Ready",
             Self::Suspended => "Suspended",
         }

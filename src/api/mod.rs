@@ -6,7 +6,9 @@
 mod config;
 mod duration;
 mod environment;
+mod history;
 pub mod names;
+mod rollback;
 
 pub use config::{
     Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope,
@@ -17,3 +19,5 @@ pub use environment::{
     EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn,
     WaveStatus, crds,
 };
+pub use history::RecordStatus;
+pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};

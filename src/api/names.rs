@@ -24,6 +24,8 @@ pub const ADOPT_ANNOTATION: &str = "fairlead.dev/adopt";
 
 /// Set on an Environment by `fairlead retry`: an app, the digest that failed, and any text that makes it new.
 pub const RETRY_ANNOTATION: &str = "fairlead.dev/retry";
+/// Set on an Environment by `fairlead rollback`: a [`RollbackRequest`](super::RollbackRequest) as JSON.
+pub const ROLLBACK_ANNOTATION: &str = "fairlead.dev/rollback";
 /// On an object that is not put back when a rollout fails, because of its kind: that it may be.
 pub const REVERSIBLE: &str = "fairlead.dev/reversible";
 

@@ -9,7 +9,7 @@ use super::failure::Failure;
 use super::target::Global;
 use super::{Exit, Outcome};
 use crate::api::Span;
-use crate::config::{self, AgentConfig};
+use crate::config::{self, AgentConfig, Hidden};
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, Args)]
@@ -33,6 +33,13 @@ pub struct Arguments {
     /// Look after these environments only; may be given more than once
     #[arg(long = "env", value_name = "NAME")]
     only: Vec<String>,
+    /// Where the history is kept, such as sqlite:/var/lib/fairlead/history.sqlite; a file in the cache where none is
+    /// given, and nowhere with `off`
+    #[arg(long, value_name = "URL", env = "FAIRLEAD_HISTORY", hide_env_values = true)]
+    history: Option<String>,
+    /// Post what people have to know as JSON to this URL. It may be a secret: better by the environment than here
+    #[arg(long, value_name = "URL", env = "FAIRLEAD_NOTIFY_URL", hide_env_values = true)]
+    notify_url: Option<String>,
     /// What is logged, such as `info` or `fairlead=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", env = "FAIRLEAD_LOG")]
     log: String,
@@ -44,10 +51,18 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
     telemetry::start(&arguments.log, arguments.log_format);
     let namespace =
         global.namespace.clone().or_else(config::own_namespace).unwrap_or_else(|| "fairlead".to_owned());
+    let cache = arguments.cache.unwrap_or_else(|| config::default_cache().join("agent"));
+    let history = match arguments.history.as_deref() {
+        Some("off") => None,
+        Some(url) => Some(url.to_owned()),
+        None => Some(format!("sqlite:{}", cache.join("history.sqlite").display())),
+    };
     let config = AgentConfig {
+        history,
+        notify: arguments.notify_url.filter(|url| !url.is_empty()).map(Hidden),
         kubeconfig: global.kubeconfig.clone(),
         context: global.context.clone(),
-        cache: arguments.cache.unwrap_or_else(|| config::default_cache().join("agent")),
+        cache,
         listen: arguments.listen,
         state_namespace: arguments.state_namespace.unwrap_or_else(|| format!("{namespace}-state")),
         namespace,

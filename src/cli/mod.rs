@@ -9,11 +9,13 @@ mod crd;
 mod explain;
 mod failure;
 mod health;
+mod history;
 mod output;
 mod plan;
 mod render;
 mod repo;
 mod retry;
+mod rollback;
 mod status;
 mod target;
 mod validate;
@@ -78,6 +80,10 @@ enum Verb {
     Approve(approve::Arguments),
     /// Try again what failed its gates and was taken back
     Retry(retry::Arguments),
+    /// Put back what ran before, until git says something new
+    Rollback(rollback::Arguments),
+    /// Show what became of the last rollouts
+    History(history::Arguments),
     /// Let an environment take over what kubectl, Helm, Flux or Argo CD deployed: exactly what it shows
     Adopt(adopt::Arguments),
     /// Show where environments stand and what they wait for
@@ -122,6 +128,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),
+        Verb::Rollback(arguments) => block_on(rollback::run(&global, &arguments)),
+        Verb::History(arguments) => block_on(history::run(&global, &arguments)),
         Verb::Adopt(arguments) => block_on(adopt::run(&global, &arguments)),
         Verb::Status(arguments) => block_on(status::run(&global, &arguments)),
         Verb::Wait(arguments) => block_on(wait::run(&global, &arguments)),

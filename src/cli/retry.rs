@@ -23,7 +23,9 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let environments = Environments::new(&cluster, "fairlead-cli");
     let found = environment(&environments, &arguments.env).await?;
     let apps = found.status.map(|status| status.apps).unwrap_or_default();
-    let waits = apps.iter().filter(|app| matches!(app.phase, AppPhase::Restored | AppPhase::Halted));
+    let waits = apps
+        .iter()
+        .filter(|app| matches!(app.phase, AppPhase::Restored | AppPhase::RolledBack | AppPhase::Halted));
     let waits: Vec<_> =
         waits.filter(|app| arguments.app.as_ref().is_none_or(|name| app.name == *name)).collect();
     let app = match waits.as_slice() {
@@ -41,7 +43,8 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let Some(digest) = app.quarantined.as_ref().or(app.desired.as_ref()) else {
         return Err(Failure::input(format!("nobody knows yet what {} is to be", app.name)));
     };
-    let word = format!("{}/{digest}/{}-{:08x}", app.name, jiff::Timestamp::now(), fastrand::u32(..));
+    let by = super::target::whoami(&environments).await;
+    let word = format!("{}/{digest}/{}-{:08x} by {by}", app.name, jiff::Timestamp::now(), fastrand::u32(..));
     environments.annotate(arguments.env.as_str(), names::RETRY_ANNOTATION, &word).await?;
     eprintln!("asked the agent to try {} of {} again", digest.short(), app.name);
     Ok(Exit::Done)

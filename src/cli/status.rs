@@ -87,7 +87,9 @@ fn one(found: &Environment) -> String {
     let status = found.status.clone().unwrap_or_default();
     let paint = |phase: AppPhase, text: String| match (colour(), phase) {
         (true, AppPhase::Ready) => format!("\x1b[32m{text}\x1b[0m"),
-        (true, AppPhase::Refused | AppPhase::Halted | AppPhase::Restored) => format!("\x1b[31m{text}\x1b[0m"),
+        (true, AppPhase::Refused | AppPhase::Halted | AppPhase::Restored | AppPhase::RolledBack) => {
+            format!("\x1b[31m{text}\x1b[0m")
+        }
         _ => text,
     };
     let mut text = format!("{}: {state}: {message}\n", found.name_any());

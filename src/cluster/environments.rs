@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::{Stream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
@@ -125,6 +126,13 @@ impl Environments {
     pub async fn annotate(&self, name: &str, annotation: &str, value: &str) -> Result<(), kube::Error> {
         let patch = json!({"metadata": {"annotations": {annotation: value}}});
         self.api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(drop)
+    }
+
+    /// Who we are to this cluster.
+    pub async fn whoami(&self) -> Result<Option<String>, kube::Error> {
+        let review = SelfSubjectReview::default();
+        let answer = Api::all(self.client.clone()).create(&PostParams::default(), &review).await?;
+        Ok(answer.status.and_then(|status| status.user_info).and_then(|user| user.username))
     }
 
     /// An Event, as `kubectl describe` shows them. Failing to write one is no reason to fail.

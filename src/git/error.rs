@@ -48,6 +48,10 @@ pub enum GitError {
     CacheBusy { folder: PathBuf },
     #[error("the revision {revision} of {remote} is not held here any more; fetch again")]
     RevisionGone { remote: String, revision: Revision },
+    #[error("the branch {branch} of {remote} never had a commit {rev}")]
+    NotInBranch { remote: String, branch: String, rev: String },
+    #[error("more than one commit of {remote} begins with {rev}")]
+    Ambiguous { remote: String, rev: String },
     #[error("{} is not a git repository", folder.display())]
     NotARepository { folder: PathBuf, source: Cause },
     #[error("{rev:?} names no commit of {}", folder.display())]
@@ -77,6 +81,8 @@ impl GitError {
             Self::Cache { .. } => "CacheBroken",
             Self::CacheBusy { .. } => "CacheBusy",
             Self::RevisionGone { .. } => "RevisionGone",
+            Self::NotInBranch { .. } => "RevisionUnknown",
+            Self::Ambiguous { .. } => "RevisionAmbiguous",
             Self::NotARepository { .. } => "NotARepository",
             Self::BadRevision { .. } => "BadRevision",
             Self::Fetch { .. } => "FetchFailed",

@@ -44,6 +44,21 @@ pub(super) fn sync(
     }
 }
 
+/// Makes `repo` hold a branch with all that it ever was.
+pub(super) fn sync_whole(
+    repo: &Repository,
+    remote: &Remote,
+    branch: &str,
+    deadline: Instant,
+    limit: u64,
+) -> Result<(), GitError> {
+    let session = Session::new(remote, deadline, limit);
+    let wanted = BTreeSet::from([branch.to_owned()]);
+    sync_smart(repo, remote, &wanted, &session, 0)
+        .map(drop)
+        .map_err(|error| session.explain(&error, repo.path()))
+}
+
 fn sync_smart(
     repo: &Repository,
     remote: &Remote,

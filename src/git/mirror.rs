@@ -119,6 +119,14 @@ impl Mirror {
         &self.remote
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(super) fn folder(&self) -> &Path {
         self.store.folder()
     }
@@ -319,7 +327,7 @@ impl Mirror {
         }
     }
 
-    fn next_number(&self) -> u64 {
+    pub(super) fn next_number(&self) -> u64 {
         let mut state = lock(&self.state);
         state.newest += 1;
         state.newest

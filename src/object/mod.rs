@@ -12,6 +12,7 @@ mod managers;
 mod manifest;
 mod name;
 mod problem;
+mod record;
 mod tree;
 
 pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
@@ -25,4 +26,5 @@ pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, h
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};
 pub use problem::{Place, Problem, Problems};
+pub use record::{Commit, Outcome, Record};
 pub use tree::{Blob, Entry, EntryKind, MemoryTree, Tree, TreeError, TreePath};

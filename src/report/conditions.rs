@@ -24,7 +24,7 @@ pub fn conditions(
     let with = |phases: &[AppPhase]| -> Vec<&AppStatus> {
         apps.iter().filter(|app| phases.contains(&app.phase)).collect()
     };
-    let stuck = with(&[AppPhase::Refused, AppPhase::Halted, AppPhase::Restored]);
+    let stuck = with(&[AppPhase::Refused, AppPhase::Halted, AppPhase::Restored, AppPhase::RolledBack]);
     let moving = with(&[
         AppPhase::Pending,
         AppPhase::Blocked,
@@ -32,6 +32,7 @@ pub fn conditions(
         AppPhase::Applying,
         AppPhase::Waiting,
         AppPhase::Restoring,
+        AppPhase::RollingBack,
     ]);
     let suspended = with(&[AppPhase::Suspended]);
     let halted = prune.filter(|prune| prune.halted);
@@ -123,6 +124,8 @@ mod tests {
             wave: None,
             waiting_on: None,
             message: None,
+            rollback: None,
+            history: Vec::new(),
             adoption: None,
         }
     }

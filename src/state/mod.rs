@@ -27,7 +27,7 @@ pub use hooks::{HookMemory, HookRun, HookStage, Hooks};
 pub use ledger::{Evidence, Ledger, read_ledger, write_ledger};
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
-use crate::object::{AppName, Digest, ObjectKey, Revision};
+use crate::object::{AppName, Digest, ObjectKey, Record, Revision};
 use crate::rollout;
 
 /// Everything an environment remembers.
@@ -62,12 +62,26 @@ pub struct AppMemory {
     /// What it ran when every app of its environment was well, where all go back together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with_all: Option<Good>,
+    /// What a person wants back, until it runs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_to: Option<Good>,
+    /// The last word of a person who wanted something back: each is answered once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<String>,
+    /// What became of its last rollouts, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<Record>,
 }
 
+/// So many records are kept of one app,
+const RECORDS: usize = 20;
+/// and so many of an environment: up to 1 KB each, in a Secret that holds 1 MiB.
+const ALL_RECORDS: usize = 300;
+
 impl AppMemory {
-    /// Whatever is stored of it.
+    /// Whatever is stored of it, the newest first.
     pub fn goods(&self) -> impl Iterator<Item = &Good> {
-        self.last_good.iter().chain(&self.previous).chain(&self.with_all)
+        self.last_good.iter().chain(&self.previous).chain(&self.with_all).chain(&self.back_to)
     }
 }
 
@@ -81,7 +95,7 @@ pub struct Rolling {
     pub changed: Option<BTreeSet<ObjectKey>>,
 }
 
-/// A digest that failed its gates.
+/// A digest that is set aside: it failed its gates, or a person wants something older back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quarantine {
@@ -99,6 +113,22 @@ pub struct Quarantine {
     /// The app that failed, where this one goes back with it and did not fail by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<AppName>,
+    /// Who wants something older back, where that is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<Asked>,
+}
+
+/// A person's word to go back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// Tells it from every other.
+    pub id: String,
+    /// Who, as they say themselves.
+    pub by: String,
+    /// The commit that brought what they want back, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
 }
 
 /// How far the way back is.
@@ -133,6 +163,43 @@ impl Memory {
             && memory.last_good.as_ref().is_some_and(|new| new.digest != old.digest)
         {
             memory.previous = Some(old);
+        }
+    }
+
+    /// Notes what became of a rollout. Of many apps fewer are kept of each, and one at least.
+    pub fn note_record(&mut self, record: Record) {
+        let limit = (ALL_RECORDS / self.apps.len().max(1)).clamp(1, RECORDS);
+        let recent = &mut self.apps.entry(record.app.clone()).or_default().recent;
+        recent.push(record);
+        let more = recent.len().saturating_sub(limit);
+        recent.drain(..more);
+    }
+
+    /// Notes what a person wants back, before anything of it is written.
+    pub fn note_asked(&mut self, app: &AppName, quarantine: Quarantine, good: Good) {
+        let memory = self.apps.entry(app.clone()).or_default();
+        memory.heard = quarantine.asked.as_ref().map(|asked| asked.id.clone());
+        (memory.quarantined, memory.back_to, memory.rolling) = (Some(quarantine), Some(good), None);
+    }
+
+    /// Notes what of an app is set aside, and how far the way back is.
+    pub fn note_quarantine(&mut self, app: &AppName, quarantine: Option<&Quarantine>) {
+        let memory = self.apps.entry(app.clone()).or_default();
+        memory.quarantined = quarantine.cloned();
+        if quarantine.is_some_and(|aside| aside.stage != Stage::Going) {
+            memory.rolling = None; // The way back is over.
+        }
+        let Some(aside) = quarantine.filter(|aside| aside.asked.is_some()) else {
+            memory.back_to = None;
+            return;
+        };
+        // What a person wanted back passed its gates: what fails from here on goes back to it, and not to what they
+        // turned down.
+        if aside.stage == Stage::Restored
+            && let Some(good) = memory.back_to.take_if(|good| good.digest == aside.good)
+        {
+            // What is kept beside it is newer, and nothing to go back to from here.
+            (memory.last_good, memory.previous) = (Some(good), None);
         }
     }
 

@@ -185,3 +185,66 @@ proptest! {
         let _ = unpack(&pieces, &stored);
     }
 }
+
+fn good(digest: &str) -> Good {
+    Good { digest: digest.into(), revision: None, objects: 1, pieces: Pieces::default() }
+}
+
+fn aside(stage: Stage) -> Quarantine {
+    let asked = Some(Asked { id: "1".to_owned(), by: "ada".to_owned(), revision: None });
+    let (digest, good) = ("b".into(), "z".into());
+    Quarantine { digest, good, why: String::new(), stage, retried: None, together: None, with: None, asked }
+}
+
+#[test]
+fn what_a_person_wants_back_is_last_good_once_it_passed_its_gates_and_not_before() {
+    let web = AppName::new("web").unwrap();
+    let mut memory = Memory::default();
+    memory.note_good(&web, good("a"));
+    memory.note_good(&web, good("b"));
+    memory.note_asked(&web, aside(Stage::Going), good("z"));
+    assert_eq!(memory.apps[&web].last_good, Some(good("b")));
+    assert_eq!(memory.apps[&web].heard.as_deref(), Some("1"));
+    assert_eq!(memory.apps[&web].goods().count(), 3, "all of it can be read");
+    memory.note_quarantine(&web, Some(&aside(Stage::Lost)));
+    assert_eq!(memory.apps[&web].last_good, Some(good("b")), "it failed");
+    memory.note_quarantine(&web, Some(&aside(Stage::Restored)));
+    let known = &memory.apps[&web];
+    assert_eq!((&known.last_good, &known.previous, &known.back_to), (&Some(good("z")), &None, &None));
+}
+
+#[test]
+fn what_is_wanted_back_is_dropped_when_something_else_takes_over() {
+    let web = AppName::new("web").unwrap();
+    let mut memory = Memory::default();
+    memory.note_good(&web, good("b"));
+    memory.note_asked(&web, aside(Stage::Going), good("z"));
+    memory.note_quarantine(&web, None);
+    let known = &memory.apps[&web];
+    assert_eq!((&known.last_good, &known.back_to, &known.quarantined), (&Some(good("b")), &None, &None));
+    assert_eq!(known.heard.as_deref(), Some("1"), "it was answered");
+}
+
+#[test]
+fn of_many_apps_fewer_records_are_kept_and_of_each_the_newest() {
+    let record = |app: &str, n: i64| Record {
+        app: AppName::new(app).unwrap(),
+        digest: Digest::from(format!("{n}").as_str()),
+        from: None,
+        commit: None,
+        outcome: crate::object::Outcome::Done,
+        started: jiff::Timestamp::from_second(n).unwrap(),
+        ended: jiff::Timestamp::from_second(n).unwrap(),
+        objects: 1,
+        by: None,
+        why: None,
+    };
+    let mut memory = Memory::default();
+    (0..30).for_each(|n| memory.note_record(record("web", n)));
+    let kept = |memory: &Memory, app: &str| memory.apps[&AppName::new(app).unwrap()].recent.clone();
+    assert_eq!(kept(&memory, "web"), (10..30).map(|n| record("web", n)).collect::<Vec<_>>());
+    (0..400).for_each(|n| memory.note_record(record(&format!("app-{n}"), n)));
+    memory.note_record(record("web", 30));
+    assert_eq!(kept(&memory, "web"), [record("web", 30)]);
+    assert_eq!(kept(&memory, "app-3").len(), 1, "one at least");
+}

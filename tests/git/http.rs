@@ -33,6 +33,35 @@ fn a_commit_is_fetched_without_history_and_read() {
 }
 
 #[test]
+fn a_commit_of_long_ago_is_read_and_one_of_another_branch_is_not() {
+    let (origin, first) = Origin::with_one_commit();
+    for n in 1..4 {
+        origin.write("base/web.yaml", &format!("kind: Deployment # {n}\n"));
+        origin.push("main");
+    }
+    origin.write("base/web.yaml", "kind: Elsewhere\n");
+    let elsewhere = origin.push("other");
+    let web = Web::start(origin.folder.path(), Manners::default());
+    let (cache, deadline) = (Cache::new(), Instant::now() + Duration::from_secs(30));
+    for url in [web.url(), origin.url()] {
+        let mirror = cache.mirror(&url);
+        revision(&mirror, "main");
+        let past = mirror.past("main", &first.as_str()[..8], deadline).unwrap();
+        assert_eq!((&past.revision, past.info.author.as_str()), (&first, "Ada"));
+        assert_eq!(read(&past.tree, "base/web.yaml"), "kind: Service\n");
+        assert!(matches!(mirror.tree(&first), Err(GitError::RevisionGone { .. })), "the cache stays small");
+        drop(past);
+        for unknown in [elsewhere.as_str(), "0123456789", "HEAD", "main", ""] {
+            let error = mirror.past("main", unknown, deadline).err().expect("it is refused");
+            assert!(matches!(error, GitError::NotInBranch { .. }), "{unknown}: {}", chain(&error));
+        }
+        let error = mirror.past("gone", first.as_str(), deadline).err().expect("it is refused");
+        assert!(matches!(error, GitError::BranchGone { .. }), "{}", chain(&error));
+    }
+    assert_eq!(cache.generations().len(), 2, "what was fetched for it is gone");
+}
+
+#[test]
 fn a_poll_without_news_is_one_request() {
     let (origin, _) = Origin::with_one_commit();
     let web = Web::start(origin.folder.path(), Manners::default());

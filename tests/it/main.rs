@@ -4,6 +4,7 @@
 
 mod adopt;
 mod authority;
+mod away;
 mod bed;
 mod charts;
 mod cli;
@@ -15,6 +16,7 @@ mod faults;
 mod gates;
 mod helm;
 mod helm_overlay;
+mod history;
 mod hooks;
 mod input;
 mod kill;
@@ -27,6 +29,7 @@ mod regress;
 mod removal;
 mod replicas;
 mod restore;
+mod rollback;
 mod rollout;
 mod schema;
 mod source;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::App;
 use crate::api::{Scope, names};
-use crate::object::{AppName, Digest, ObjectKey};
+use crate::object::{AppName, Digest, ObjectKey, Outcome};
 use crate::plan::{Wanted, WantedApp};
 use crate::rollout::Purpose;
 use crate::state::{AppMemory, Quarantine, Stage};
@@ -18,7 +18,7 @@ use crate::state::{AppMemory, Quarantine, Stage};
 pub struct Back {
     pub(super) memory: Quarantine,
     /// What ran before; `None` until it was read.
-    target: Option<Arc<WantedApp>>,
+    pub(super) target: Option<Arc<WantedApp>>,
 }
 
 impl Back {
@@ -38,6 +38,14 @@ impl Back {
     pub(super) fn target(&self) -> Option<Arc<WantedApp>> {
         self.target.clone()
     }
+
+    /// The words for that it failed.
+    fn failed(&self) -> (&'static str, Outcome) {
+        match self.memory.asked {
+            Some(_) => ("RollbackFailed", Outcome::RollbackFailed),
+            None => ("RestoreFailed", Outcome::RestoreFailed),
+        }
+    }
 }
 
 impl App {
@@ -46,6 +54,7 @@ impl App {
         self.known_good = memory.last_good.as_ref().map(|good| good.digest.clone());
         self.with_all = memory.with_all.as_ref().map(|good| good.digest.clone());
         self.rolling = memory.rolling.clone();
+        self.asking.heard = memory.heard.clone();
         self.remember_hooks(&memory.hooks);
         self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
     }
@@ -64,7 +73,7 @@ impl App {
     }
 
     /// What it keeps the cluster true to, once that is known.
-    pub(super) fn target(&self) -> Option<Arc<WantedApp>> {
+    pub fn target(&self) -> Option<Arc<WantedApp>> {
         self.back.as_ref().map_or_else(|| self.wanted.clone(), Back::target)
     }
 
@@ -101,7 +110,8 @@ impl App {
         let note = format!("{} {what}, and {} is put back: {why}", wanted.digest.short(), good.short());
         self.tell(true, "Restoring", note);
         let (digest, retried) = (wanted.digest.clone(), self.retry.clone());
-        let memory = Quarantine { digest, good, why, stage: Stage::Going, retried, together: None, with };
+        let stage = Stage::Going;
+        let memory = Quarantine { digest, good, why, stage, retried, asked: None, together: None, with };
         let target = self.last_good.as_ref().filter(|good| good.digest == memory.good);
         let target = target.map(|good| Arc::new(reversible(good, &wanted)));
         self.back = Some(Back { memory, target });
@@ -129,7 +139,10 @@ impl App {
                 let note = format!("what ran before cannot be put back: {why}");
                 back.memory.stage = Stage::Lost;
                 back.memory.why = format!("{}; {note}", back.memory.why);
-                self.tell(true, "RestoreFailed", note);
+                let (reason, outcome) = back.failed();
+                let aside = back.memory.clone();
+                self.note_back(&aside, outcome);
+                self.tell(true, reason, note);
             }
         }
     }
@@ -142,12 +155,23 @@ impl App {
         }
         back.memory.stage = Stage::Restored;
         let (failed, why) = (back.memory.digest.clone(), back.memory.why.clone());
+        let aside = back.memory.clone();
+        let (reason, outcome) = match aside.asked {
+            Some(_) => ("RolledBack", Outcome::RolledBack),
+            None => ("Restored", Outcome::Restored),
+        };
+        self.note_back(&aside, outcome);
+        // Who goes back from here reads what is stored: this may be in part what the newer one made.
+        if aside.asked.is_some() {
+            self.known_good = Some(target.digest.clone());
+            self.last_good.take_if(|good| good.digest != target.digest);
+        }
         let note = format!(
             "{} runs again and is healthy; {} is not tried again until it changes or `fairlead retry` says so: {why}",
             target.digest.short(),
             failed.short()
         );
-        self.tell(true, "Restored", note);
+        self.tell(true, reason, note);
     }
 
     /// Takes that the way back halted, if that is what did.
@@ -155,19 +179,24 @@ impl App {
         let Some(back) = &mut self.back else { return false };
         if back.memory.stage == Stage::Going {
             back.memory.stage = Stage::Lost;
-            let why = &back.memory.why;
-            back.memory.why = format!(
-                "what ran before fails as well, so the cause seems to be around us. Now: {note}. Before: {why}"
-            );
-            let note = back.memory.why.clone();
-            self.tell(true, "RestoreFailed", note);
+            let (why, (reason, outcome)) = (&back.memory.why, back.failed());
+            back.memory.why = match &back.memory.asked {
+                Some(_) => format!("{why}, and {} fails: {note}", back.memory.good.short()),
+                None => format!(
+                    "what ran before fails as well, so the cause seems to be around us. Now: {note}. Before: {why}"
+                ),
+            };
+            let aside = back.memory.clone();
+            self.note_back(&aside, outcome);
+            self.tell(true, reason, aside.why);
         }
         true
     }
 
     /// Takes the word of a person who wants to try again: `app/digest/anything`, where `anything` tells it from others.
     pub(super) fn hear(&mut self, word: &Retry) {
-        if self.retry.as_deref() == Some(word.nonce) {
+        // Without git nobody knows what would be tried.
+        if self.retry.as_deref() == Some(word.nonce) || self.remembered.is_some() {
             return;
         }
         let asked = word.app == self.spec.name.as_str()
@@ -188,6 +217,8 @@ impl App {
             self.back = None;
             self.retry_hooks(word.nonce);
             self.start_over();
+            let by = word.nonce.split_once(" by ").map_or("somebody", |(_, by)| by);
+            self.chronicle.by = Some(by.to_owned());
             let digest = word.digest.get(..12).unwrap_or(word.digest);
             self.tell(false, "Retrying", format!("{digest} is tried again"));
         } else if asked {
@@ -212,7 +243,7 @@ impl<'a> Retry<'a> {
 }
 
 /// What is put back of what ran before. What cannot be taken back by machine stays as the newer one has it.
-fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
+pub(super) fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
     let newer: BTreeMap<&ObjectKey, &Arc<Wanted>> =
         failed.objects.iter().map(|object| (&object.key, object)).collect();
     let pick = |object: &Arc<Wanted>| {
@@ -226,7 +257,7 @@ fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
 }
 
 /// Definitions and volumes hold what others rely on, and a Job that ran has run.
-fn is_one_way(object: &Wanted) -> bool {
+pub fn is_one_way(object: &Wanted) -> bool {
     let one_way = matches!(
         (&*object.key.group, &*object.key.kind),
         ("apiextensions.k8s.io", "CustomResourceDefinition")

@@ -11,7 +11,7 @@ use super::status::{halt_message, some};
 use super::{App, Decision, World};
 use crate::api::AppPhase;
 use crate::health::pods::Thresholds;
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, Outcome};
 use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp};
 use crate::rollout::{self, Halt, Next, Observed, Phase, State, Waiting, Wrote};
 
@@ -164,6 +164,11 @@ impl App {
         if let Some(note) = self.told_halt()
             && !self.stays_lost(&note)
         {
+            if !self.goes_back()
+                && let Some(digest) = self.digest().cloned()
+            {
+                self.note_ended(&digest, Outcome::Halted, Some(&note));
+            }
             self.tell(true, "Halted", note);
         }
     }
@@ -201,6 +206,9 @@ impl App {
                 self.tell(false, "Unscaled", note);
             }
         } else {
+            if going || self.known_good.as_ref() != Some(plan.digest()) {
+                self.note_begun(steps);
+            }
             let plural =
                 |n: usize, what: &str| if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") };
             let note = format!(

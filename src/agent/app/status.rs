@@ -39,6 +39,8 @@ impl App {
             wave,
             waiting_on,
             message,
+            rollback: self.rollback_status(),
+            history: Vec::new(),
             adoption: self.adoption_status(),
         }
     }
@@ -47,14 +49,26 @@ impl App {
         if let Some(problems) = &self.problems {
             return (AppPhase::Refused, Some(some(problems.as_slice().iter().map(ToString::to_string))));
         }
+        if let Some(Some(why)) = &self.remembered {
+            return (AppPhase::Pending, Some(why.clone()));
+        }
         if let Some(why) = &self.unwatched {
             return (AppPhase::Refused, Some(why.clone()));
         }
         if let Some(back) = self.quarantine() {
             let words = |what: &str| format!("{} {what}: {}", back.digest.short(), back.why);
             match back.stage {
+                Stage::Going if back.asked.is_some() => {
+                    let what =
+                        format!("{} is put back instead of {}", back.good.short(), back.digest.short());
+                    return (AppPhase::RollingBack, Some(format!("{}: {what}", back.why)));
+                }
                 Stage::Going => return (AppPhase::Restoring, Some(words("failed and is taken back"))),
                 Stage::Lost => return (AppPhase::Halted, Some(back.why.clone())),
+                Stage::Restored if self.busy.is_none() && self.rollout.is_none() && back.asked.is_some() => {
+                    let what = format!("{} runs instead of {}", back.good.short(), back.digest.short());
+                    return (AppPhase::RolledBack, Some(format!("{}: {what}", back.why)));
+                }
                 Stage::Restored if self.busy.is_none() && self.rollout.is_none() => {
                     let what = format!("failed, and {} runs again", back.good.short());
                     return (AppPhase::Restored, Some(words(&what)));

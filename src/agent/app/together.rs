@@ -45,7 +45,7 @@ pub fn go_together(apps: &mut BTreeMap<AppName, App>) -> bool {
                     Some(leader.clone()),
                 );
             }
-            (None, Some(Some(_))) => {
+            (None, Some(Some(_))) if app.remembered.is_none() => {
                 news = true;
                 app.back = None;
                 app.start_over();
@@ -76,7 +76,12 @@ impl App {
     fn is_to_be_joined(&self) -> bool {
         self.scope == Scope::Environment
             && self.quarantine().is_some_and(|failed| {
-                failed.stage == Stage::Going && failed.with.is_none() && failed.together.is_none()
+                failed.stage == Stage::Going
+                    && failed.with.is_none()
+                    && failed.together.is_none()
+                    && failed.asked.is_none()
+                    // Without git nobody knows who else changed.
+                    && self.remembered.is_none()
             })
     }
 

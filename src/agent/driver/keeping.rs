@@ -18,6 +18,7 @@ impl Driver {
     /// Has it remembered what apps run now that they passed all their gates.
     pub(super) fn turn_keep(&mut self, now: Timestamp) -> Option<Timestamp> {
         let keeper = self.hands.keeper.clone()?;
+        self.take_records(&keeper);
         for app in self.apps.values_mut() {
             if let Some(good) = app.take_good() {
                 self.unkept.insert(good.app.clone(), (good, Some(now)));
@@ -48,7 +49,8 @@ impl Driver {
             };
             let gone = memory.ledger.keys().filter(|_| listed).filter(is_gone).cloned().collect();
             let depends_on = self.apps.get(&wanted.app).map(|app| app.spec.depends_on.clone());
-            let (revision, depends_on) = (self.revision.clone(), depends_on.unwrap_or_default());
+            let revision = self.commit.as_ref().map(|commit| commit.revision.clone());
+            let depends_on = depends_on.unwrap_or_default();
             let apps = self.apps.keys().cloned().collect();
             let ran = Ran { wanted: wanted.clone(), revision, depends_on, gone, apps };
             self.under_way.spawn(async move {
@@ -57,7 +59,8 @@ impl Driver {
             });
         }
         let all = self.keep_all(&keeper, now);
-        self.unkept.values().filter_map(|(_, due)| *due).chain(all).min()
+        let records = self.keep_records(&keeper, now);
+        self.unkept.values().filter_map(|(_, due)| *due).chain(all).chain(records).min()
     }
 
     /// Has it remembered that every app is well, where all go back together.
@@ -95,7 +98,7 @@ impl Driver {
             Ok(()) => drop(self.unkept.remove(&wanted.app)),
             Err(why) => {
                 let note = format!("{}: what it runs cannot be remembered: {why}", wanted.app);
-                self.news.push(News { warning: true, reason: "StateNotKept", note });
+                self.news.push(News { app: None, warning: true, reason: "StateNotKept", note });
                 self.unkept.insert(wanted.app.clone(), (wanted.clone(), Some(now + KEEP_AGAIN)));
             }
         }
@@ -117,7 +120,7 @@ impl Driver {
             Err(why) => {
                 self.keep_all_due = now + KEEP_AGAIN;
                 let note = format!("that all apps are well cannot be remembered: {why}");
-                self.news.push(News { warning: true, reason: "StateNotKept", note });
+                self.news.push(News { app: None, warning: true, reason: "StateNotKept", note });
             }
         }
     }

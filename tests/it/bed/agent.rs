@@ -40,6 +40,14 @@ impl Agent {
         Self::run(command)
     }
 
+    /// With more in its process environment.
+    pub fn with(kubeconfig: &Path, cache: &Path, environment: &str, more: &[(&str, &str)]) -> Self {
+        let mut command = fairlead();
+        arguments(&mut command, kubeconfig, cache, &[environment], "bed");
+        command.envs(more.iter().copied());
+        Self::run(command)
+    }
+
     /// With another helm than that of the tests.
     pub fn with_helm(kubeconfig: &Path, cache: &Path, environments: &[&str], helm: &Path) -> Self {
         let mut command = fairlead();

@@ -6,6 +6,7 @@
 mod agent;
 mod api;
 mod controlplane;
+mod listener;
 pub mod manifests;
 mod proxy;
 pub mod rbac;
@@ -29,6 +30,7 @@ use tempfile::TempDir;
 pub use agent::Agent;
 pub use api::Api;
 pub use controlplane::ControlPlane;
+pub use listener::Listener;
 pub use proxy::{Behind, Class, Effect, End, Fault, Proxy, Record, SAYS};
 pub use repo::{Repo, git_command};
 pub use seen::Seen;
@@ -104,6 +106,8 @@ pub fn fairlead() -> Command {
         "POD_NAME",
         "POD_NAMESPACE",
         "FAIRLEAD_CACHE",
+        "FAIRLEAD_HISTORY",
+        "FAIRLEAD_NOTIFY_URL",
         "FAIRLEAD_LOG",
         "FAIRLEAD_LISTEN",
     ] {
@@ -269,6 +273,11 @@ impl Bed {
 
     pub fn agent(&self) -> Agent {
         self.agent_of(&[&self.name])
+    }
+
+    /// The agent with more in its process environment.
+    pub fn agent_with(&self, more: &[(&str, &str)]) -> Agent {
+        Agent::with(&self.control_plane().agent_kubeconfig, &self.cache(), &self.name, more)
     }
 
     /// One agent for several environments.
