@@ -63,6 +63,9 @@ pub enum No {
     Because(String),
 }
 
+/// What is set aside and what is put back, or why nothing is.
+pub type Found = Result<(Quarantine, WantedApp), No>;
+
 /// What is to be put back, and where it is.
 #[derive(Debug, PartialEq)]
 enum Choice<'a> {
@@ -77,7 +80,7 @@ pub(super) async fn find(
     archive: Option<Archive>,
     app: &AppName,
     asked: Want,
-) -> Result<(Quarantine, WantedApp), No> {
+) -> Found {
     let Some(keeper) = &hands.keeper else {
         return Err(No::Because("nothing is remembered here".to_owned()));
     };
@@ -96,7 +99,7 @@ async fn look_for(
     archive: Option<Archive>,
     app: &AppName,
     asked: Want,
-) -> Result<(Quarantine, WantedApp), No> {
+) -> Found {
     let Want { ask, desired, present, obstacle, retried } = asked;
     let no = |why: String| Err(No::Because(why));
     if ask.from != desired {
