@@ -75,12 +75,7 @@ enum Choice<'a> {
 }
 
 /// Finds it and has it remembered, before anything of it is written: whoever comes after a restart goes on with it.
-pub(super) async fn find(
-    hands: &Hands,
-    archive: Option<Archive>,
-    app: &AppName,
-    asked: Want,
-) -> Found {
+pub(super) async fn find(hands: &Hands, archive: Option<Archive>, app: &AppName, asked: Want) -> Found {
     let Some(keeper) = &hands.keeper else {
         return Err(No::Because("nothing is remembered here".to_owned()));
     };
@@ -94,12 +89,7 @@ pub(super) async fn find(
     found
 }
 
-async fn look_for(
-    keeper: &Keeper,
-    archive: Option<Archive>,
-    app: &AppName,
-    asked: Want,
-) -> Found {
+async fn look_for(keeper: &Keeper, archive: Option<Archive>, app: &AppName, asked: Want) -> Found {
     let Want { ask, desired, present, obstacle, retried } = asked;
     let no = |why: String| Err(No::Because(why));
     if ask.from != desired {
