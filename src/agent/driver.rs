@@ -24,7 +24,7 @@ use super::keeper::Keeper;
 use super::look::look;
 use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
-use super::rollback::{Archive, Ask, No, find};
+use super::rollback::{Archive, Ask, Found, find};
 use crate::api::{Identity, PruneStatus};
 use crate::cluster::{
     Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
@@ -35,7 +35,6 @@ use crate::object::{AppName, Commit, Digest, EnvironmentName, Live, ObjectKey, R
 use crate::plan::{
     CheckedPlan, CheckedPrune, Inventory, Known, PruneRefusal, Refused, WantedApp, check_prune,
 };
-use crate::state::Quarantine;
 
 /// What the actions of an environment work with.
 #[derive(Clone)]
@@ -125,7 +124,7 @@ enum Finished {
     /// What a person wants back was found and is remembered, or not.
     Found {
         app: AppName,
-        found: Box<(Ask, Result<(Quarantine, WantedApp), No>)>,
+        found: Box<(Ask, Found)>,
     },
     /// What ran when all was well was read, or not.
     Recalled {

@@ -63,6 +63,9 @@ pub enum No {
     Because(String),
 }
 
+/// What is set aside and what is put back, or why nothing is.
+pub type Found = Result<(Quarantine, WantedApp), No>;
+
 /// What is to be put back, and where it is.
 #[derive(Debug, PartialEq)]
 enum Choice<'a> {
@@ -72,12 +75,7 @@ enum Choice<'a> {
 }
 
 /// Finds it and has it remembered, before anything of it is written: whoever comes after a restart goes on with it.
-pub(super) async fn find(
-    hands: &Hands,
-    archive: Option<Archive>,
-    app: &AppName,
-    asked: Want,
-) -> Result<(Quarantine, WantedApp), No> {
+pub(super) async fn find(hands: &Hands, archive: Option<Archive>, app: &AppName, asked: Want) -> Found {
     let Some(keeper) = &hands.keeper else {
         return Err(No::Because("nothing is remembered here".to_owned()));
     };
@@ -91,12 +89,7 @@ pub(super) async fn find(
     found
 }
 
-async fn look_for(
-    keeper: &Keeper,
-    archive: Option<Archive>,
-    app: &AppName,
-    asked: Want,
-) -> Result<(Quarantine, WantedApp), No> {
+async fn look_for(keeper: &Keeper, archive: Option<Archive>, app: &AppName, asked: Want) -> Found {
     let Want { ask, desired, present, obstacle, retried } = asked;
     let no = |why: String| Err(No::Because(why));
     if ask.from != desired {

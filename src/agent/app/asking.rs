@@ -7,10 +7,9 @@ use std::sync::Arc;
 
 use super::App;
 use super::back::{Back, reversible};
-use crate::agent::rollback::{Ask, No, Want};
+use crate::agent::rollback::{Ask, Found, No, Want};
 use crate::api::{AppPhase, RollbackState, RollbackStatus};
-use crate::plan::WantedApp;
-use crate::state::{Quarantine, Stage};
+use crate::state::Stage;
 
 /// What was asked of an app.
 #[derive(Default)]
@@ -48,7 +47,7 @@ impl App {
     }
 
     /// Takes what was found, and begins the way back.
-    pub fn found(&mut self, ask: Ask, result: Result<(Quarantine, WantedApp), No>) {
+    pub fn found(&mut self, ask: Ask, result: Found) {
         self.busy = None;
         self.asking.asked.take_if(|asked| asked.id == ask.id);
         self.asking.heard = Some(ask.id.clone());
