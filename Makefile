@@ -32,6 +32,10 @@ test: ## run every test
 faults: ## a fault at every request of a story: half an hour (FAIRLEAD_SEED=... or FAIRLEAD_FAULT='Write 3': only those)
 	@make/faults.sh
 
+.PHONY: fuzz
+fuzz: ## throw what a fuzzer makes up at the readers, a minute each (FAIRLEAD_FUZZ=seconds, ONLY=... takes one)
+	@make/fuzz.sh
+
 .PHONY: sabotage
 sabotage: ## break each guarantee on purpose and see its test turn red (ONLY=... takes patches of that name)
 	@make/sabotage.sh

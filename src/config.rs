@@ -21,6 +21,10 @@ pub struct AgentConfig {
     pub instance: String,
     /// Polls every remote this often, whatever the Environments say.
     pub poll_interval: Option<Duration>,
+    /// The helm binary, where there is one, and what a chart may cost: all its renderings together, and bytes of memory.
+    pub helm: Option<PathBuf>,
+    pub helm_time: Duration,
+    pub helm_memory: u64,
     /// Environments to look after; all where empty.
     pub only: Vec<String>,
 }
@@ -54,6 +58,22 @@ pub fn default_cache() -> PathBuf {
         .or_else(home)
         .unwrap_or_else(std::env::temp_dir)
         .join("fairlead")
+}
+
+/// Where a program is: as it is named, or else where the PATH has it.
+pub fn program(named: Option<PathBuf>, name: &str) -> Option<PathBuf> {
+    let wanted = named.unwrap_or_else(|| name.into());
+    if wanted.components().count() > 1 {
+        // Nothing is run in the folder that we were started in.
+        return Some(std::path::absolute(&wanted).unwrap_or(wanted));
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(&wanted)).find(|file| file.is_file())
+}
+
+/// A folder of the system's for what is soon gone.
+pub fn scratch() -> PathBuf {
+    std::env::temp_dir()
 }
 
 /// The user's wish for no colours, see no-color.org.

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The pure rooms (`object render policy plan health rollout ownership state report`) decide and do no I/O; the rooms of effects
-//! (`git cluster`) each touch one outside world; `agent` composes them, `cli` is for people.
+//! (`git cluster helm`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
 #[allow(clippy::disallowed_methods)]
@@ -25,6 +25,8 @@ pub mod config;
 #[allow(clippy::disallowed_methods)]
 pub mod git;
 pub mod health;
+#[allow(clippy::disallowed_methods)]
+pub mod helm;
 #[allow(clippy::disallowed_methods)]
 pub mod http;
 #[allow(clippy::disallowed_methods)]

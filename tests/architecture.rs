@@ -75,7 +75,7 @@ const ROOMS: &[Room] = &[
                                 "forge", "history", "http", "config", "metrics", "telemetry"]),
     room("http",      Shell,  &["config", "metrics", "report"]),
     room("cli",       Shell,  &["object", "yaml", "schema", "api", "policy", "plan", "health", "rollout", "ownership", "state",
-                                "render", "drift", "secrets", "region", "redact", "report", "git", "cluster", "agent",
+                                "render", "drift", "secrets", "region", "redact", "report", "git", "cluster", "helm", "agent",
                                 "config", "telemetry"]),
     room("config",    Shell,  &["object"]),
     room("metrics",   Shell,  &["object"]),

@@ -3,6 +3,7 @@
 mod adoption;
 mod back;
 mod course;
+mod hooks;
 mod look;
 mod rolling;
 mod sight;
@@ -16,16 +17,20 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
+use super::hooks::HookWork;
 use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
 use crate::cluster::{Before, Index, WaveOutcome};
 use crate::health::Status;
 use crate::health::pods::Thresholds;
-use crate::object::{AppName, Digest, ObjectKey, Problems};
-use crate::plan::{CheckedPlan, Consent, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with};
+use crate::object::{AppName, Digest, EnvironmentName, ObjectKey, Problems};
+use crate::plan::{
+    CheckedPlan, Consent, Hook, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with,
+};
 use crate::rollout::{Halt, Waiting, Wrote};
 use crate::state::Rolling;
 use adoption::Adoption;
 use back::Back;
+use hooks::Hooked;
 use rolling::Rollout;
 use sight::Sight;
 pub use together::{go_together, hear};
@@ -75,6 +80,7 @@ pub struct App {
     /// A rollout that was broken off, by a restart or for a new plan.
     rolling: Option<Rolling>,
     adoption: Adoption,
+    hooks: Hooked,
     /// What just passed all its gates, until someone remembers it.
     good: Option<Arc<WantedApp>>,
     news: Vec<News>,
@@ -102,15 +108,17 @@ pub struct News {
 /// What is to be done for an app now.
 pub enum Decision {
     /// Nothing until something changes, or until then.
-    Rest {
-        until: Option<Timestamp>,
-    },
+    Rest { until: Option<Timestamp> },
     Prove {
         plan: Plan,
         before: Arc<Before>,
         consent: Consent,
+        /// The Jobs that will be made, and how many seconds each has.
+        hooks: Vec<(Arc<Hook>, i64)>,
         stop: CancellationToken,
     },
+    /// Make the Job of a hook, or remember what became of it.
+    Hook(HookWork),
     Write {
         plan: Arc<CheckedPlan>,
         wave: usize,
@@ -119,19 +127,11 @@ pub enum Decision {
         stop: CancellationToken,
     },
     /// Read what ran when all was well.
-    Recall {
-        digest: Digest,
-    },
+    Recall { digest: Digest },
     /// Look at the pods of what a gate waits for.
-    Look {
-        digest: Digest,
-        wanted: Vec<Arc<Wanted>>,
-        limits: Thresholds,
-    },
+    Look { digest: Digest, wanted: Vec<Arc<Wanted>>, limits: Thresholds },
     /// Look at the pods of what a gate halted on.
-    Explain {
-        wanted: Vec<Arc<Wanted>>,
-    },
+    Explain { wanted: Vec<Arc<Wanted>> },
 }
 
 /// What an app is told when it decides.
@@ -140,6 +140,9 @@ pub struct World<'a> {
     /// Whether an app runs what git says.
     pub ready: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
+    pub environment: &'a EnvironmentName,
+    /// Whether anything outlives this process.
+    pub remembers: bool,
     pub now: Timestamp,
 }
 
@@ -173,6 +176,7 @@ impl App {
             retry: None,
             rolling: None,
             adoption: Adoption::default(),
+            hooks: Hooked::default(),
             good: None,
             news: Vec::new(),
         }
@@ -288,6 +292,13 @@ impl App {
     }
 
     pub fn decide(&mut self, world: &World) -> Decision {
+        match self.next(world) {
+            Decision::Rest { until } => Decision::Rest { until: self.hooks_again(until, world.now) },
+            other => other,
+        }
+    }
+
+    fn next(&mut self, world: &World) -> Decision {
         let rest = Decision::Rest { until: None };
         if self.busy.is_some() || self.problems.is_some() {
             return rest;
@@ -306,6 +317,9 @@ impl App {
         if self.unwatched.is_some() {
             return Decision::Rest { until: Some(world.now + WATCH_RETRY) };
         }
+        if let Some(decision) = self.end_hooks(world) {
+            return decision;
+        }
         if self.rollout.is_some() {
             return self.advance(world, &wanted);
         }
@@ -314,6 +328,10 @@ impl App {
             && refused.retry_at.is_none_or(|at| world.now < at)
         {
             return Decision::Rest { until: refused.retry_at };
+        }
+        let forward = self.effective.as_ref() != Some(&wanted.digest) && self.back.is_none();
+        if self.is_held(world, &wanted, forward) {
+            return rest;
         }
         let sight = Sight { index: world.index, in_sync: &self.in_sync };
         let mut found = match plan_with(&wanted, &sight, &self.adoption.consent) {
@@ -330,18 +348,27 @@ impl App {
         }
         self.blocked.clear();
         self.suspended = None;
-        if found.is_empty() {
+        let mut hooks = self.hooks_due(&wanted);
+        if found.is_empty() && !world.remembers {
+            hooks.clear(); // Nobody knows whether they ran, and nothing else is to be done.
+        }
+        if found.is_empty() && hooks.is_empty() {
             self.refused = None;
             if self.effective.as_ref() == Some(&wanted.digest) && !going {
-                return rest;
+                return self.tidy_hooks(world, &wanted).unwrap_or(rest);
             }
             return self.verify(&wanted, world);
         }
         if world.suspended {
-            self.suspended = Some(format!("{} objects would change", found.count()));
+            let jobs = match hooks.len() {
+                0 => String::new(),
+                1 => ", and 1 hook would run".to_owned(),
+                count => format!(", and {count} hooks would run"),
+            };
+            self.suspended = Some(format!("{} objects would change{jobs}", found.count()));
             return rest;
         }
-        if self.effective.as_ref() != Some(&wanted.digest) && self.back.is_none() {
+        if forward {
             self.blocked = self.spec.depends_on.iter().filter(|name| !(world.ready)(name)).cloned().collect();
             if !self.blocked.is_empty() {
                 return rest;
@@ -349,7 +376,8 @@ impl App {
         }
         let stop = self.begin(AppPhase::Proving);
         let (before, consent) = (self.before.clone(), self.adoption.consent.clone());
-        Decision::Prove { plan: found, before, consent, stop }
+        let hooks = hooks.into_iter().map(|hook| (hook.clone(), self.hook_seconds(&hook))).collect();
+        Decision::Prove { plan: found, before, consent, hooks, stop }
     }
 
     fn begin(&mut self, phase: AppPhase) -> CancellationToken {
@@ -396,13 +424,21 @@ impl App {
                 }
                 self.refused = None;
                 self.forget_needed();
+                let Some(target) = self.target() else { return };
                 if plan.waves().is_empty() {
-                    return; // All of it is settled, and the next look will see so.
+                    // All of it is settled, and the next look will see so; only hooks may be left to run.
+                    if !self.hooks_due(&target).is_empty() {
+                        let note = format!("{} begins: nothing but its hooks changes", digest.short());
+                        self.tell(false, "RolloutStarted", note);
+                        self.run_hooks(&target, now);
+                    }
+                    return;
                 }
                 self.announce(&plan);
                 let baseline = self.baseline(&plan, index);
                 let course = self.course(&plan, now);
-                self.rollout = Some(Rollout::new(course, Some(Arc::new(plan)), baseline));
+                let hooks = self.place_hooks(&target, &course.orders);
+                self.rollout = Some(Rollout::new(course, Some(Arc::new(plan)), baseline, hooks));
             }
             Err(refused) => {
                 self.note_needed(&refused);

@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::charts::Charts;
 use super::reads::{Difference, ReadSet, Recording};
-use crate::api::{Adopt, AppSpec, EnvironmentConfig, names};
+use crate::api::{Adopt, AppPlaces, AppSpec, EnvironmentConfig, names};
 use crate::object::{
-    AppName, Desired, EnvironmentName, Kinds, Place, Problem, Problems, RenderContext, Tool, Tree, TreeError,
-    TreePath,
+    AppName, ChartRequest, ChartValues, Desired, EnvironmentName, Kinds, Place, Problem, Problems,
+    RenderContext, Tool, Tree, TreeError, TreePath,
 };
 use crate::plan::{Basis, Stamp, WantedApp, restamp, stamp};
 use crate::policy::{Grant, granted};
-use crate::render::{self, AppSource, Rendered};
+use crate::render::{self, AppSource};
 use crate::yaml;
 
 pub const CONFIG_FILE: &str = "environment.yaml";
@@ -51,7 +52,7 @@ impl Scope {
     }
 
     /// What marks this environment's objects.
-    fn marks(&self) -> Stamp<'_> {
+    fn marks<'a>(&'a self, app: &'a AppSpec) -> Stamp<'a> {
         Stamp {
             environment: &self.environment,
             environment_label: names::ENVIRONMENT_LABEL,
@@ -59,7 +60,7 @@ impl Scope {
             part_of_label: names::APPLYSET_PART_OF,
             wave_annotation: names::WAVE_ANNOTATION,
             depends_on_annotation: names::DEPENDS_ON_ANNOTATION,
-            default_namespace: self.namespace(),
+            default_namespace: app.namespace.as_deref().or(self.namespace()),
         }
     }
 
@@ -73,6 +74,19 @@ impl Scope {
             regions: &grants.regions,
         };
         granted(wanted, &grant, kinds)
+    }
+
+    /// What a chart is told to be its namespace; objects that name none go there too.
+    fn release_namespace(&self, app: &AppSpec) -> Result<String, String> {
+        match (app.namespace.as_deref().or(self.namespace()), &self.grants) {
+            (Some(namespace), _) => Ok(namespace.to_owned()),
+            // As helm has it where nobody says.
+            (None, None) => Ok("default".to_owned()),
+            (None, Some(_)) => Err(format!(
+                "the Environment {} does not have just one namespace, so the app {} must say its own: `namespace: …`",
+                self.environment, app.name
+            )),
+        }
     }
 
     pub fn namespace(&self) -> Option<&str> {
@@ -148,7 +162,9 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
     Problems::check(found)?;
     let place = |(n, app): (usize, &AppSpec)| {
         let field = if app.path.is_some() { "path" } else { "chart" };
-        (app.name.clone(), document.place_of(&format!("/spec/apps/{n}/{field}")))
+        let at = |field: &str| document.place_of(&format!("/spec/apps/{n}/{field}"));
+        let values = (0..app.values.len()).map(|nth| at(&format!("values/{nth}"))).collect();
+        (app.name.clone(), AppPlaces { source: at(field), values })
     };
     config.places = config.apps.iter().enumerate().map(place).collect();
     Ok(config)
@@ -202,6 +218,7 @@ pub fn render_app(
     app: &AppSpec,
     limits: &render::Limits,
     cache: &render::Cache,
+    charts: &Charts<'_>,
 ) -> Result<(Desired, render::Kept), Problems> {
     let context = RenderContext {
         environment: scope.environment.clone(),
@@ -210,44 +227,57 @@ pub fn render_app(
         region: config.region.as_ref().map(|region| region.active.clone()),
         role: None,
     };
-    let here = || {
-        let place = config.places.get(&app.name).cloned();
-        place.unwrap_or_else(|| Place::file(scope.path.child(CONFIG_FILE)))
-    };
-    let path = |text: &str| {
-        let path =
-            TreePath::new(text).map_err(|error| Problem::at(here(), format!("app {}: {error}", app.name)))?;
+    let places = config.places.get(&app.name);
+    let here =
+        places.map_or_else(|| Place::file(scope.path.child(CONFIG_FILE)), |places| places.source.clone());
+    let path = |text: &str, here: &Place| {
+        let wrong = |error: TreeError| Problem::at(here.clone(), format!("app {}: {error}", app.name));
+        let path = TreePath::new(text).map_err(wrong)?;
         match tree.entry(&path) {
-            Ok(None) => {
-                let missing = TreeError::Missing { path };
-                Err(Problem::at(here(), format!("app {}: {missing}", app.name)))
-            }
+            Ok(None) => Err(wrong(TreeError::Missing { path })),
             _ => Ok(path),
         }
     };
     let source = match (&app.path, &app.chart) {
-        (Some(folder), _) => AppSource::Folder(path(folder)?),
-        (None, Some(chart)) => AppSource::Chart {
-            chart: path(chart)?,
-            values: app.values.iter().map(|file| path(file)).collect::<Result<_, _>>()?,
-        },
+        (Some(folder), _) => AppSource::Folder(path(folder, &here)?),
+        (None, Some(chart)) => {
+            let named = |nth: usize| {
+                places.and_then(|places| places.values.get(nth)).cloned().unwrap_or_else(|| here.clone())
+            };
+            let mut values = Vec::with_capacity(app.values.len());
+            for (nth, file) in app.values.iter().enumerate() {
+                values.push(ChartValues::File(path(file, &named(nth))?, named(nth)));
+            }
+            AppSource::Chart(Box::new(ChartRequest {
+                chart: path(chart, &here)?,
+                values,
+                release: app.release.clone().unwrap_or_else(|| app.name.as_str().to_owned()),
+                namespace: scope
+                    .release_namespace(app)
+                    .map_err(|problem| Problem::at(here.clone(), problem))?,
+                place: here,
+                crds: true,
+                hooks: true,
+                tests: true,
+                kube_version: None,
+                api_versions: Vec::new(),
+            }))
+        }
         (None, None) => {
             return Err(Problem::new(format!("the app {} has neither `path` nor `chart`", app.name)).into());
         }
     };
-    match render::render(tree, &source, &context, limits, cache)? {
-        Rendered::Done(desired, kept) => Ok((desired, kept)),
-        Rendered::NeedChart(_) => {
-            let problem =
-                Problem::new(format!("the app {} is a chart, and charts are not rendered yet", app.name));
-            Err(problem.hint("give it as a folder of manifests for now").into())
-        }
-    }
+    charts.serve(tree, |answers| render::render(tree, &source, &context, limits, cache, answers))
 }
 
 /// Makes what an app rendered to what will be sent, if its environment is granted all of it.
-pub fn want(desired: Desired, scope: &Scope, kinds: &Kinds) -> Result<(WantedApp, Basis), Problems> {
-    let (wanted, basis) = stamp(desired, &scope.marks(), kinds)?;
+pub fn want(
+    desired: Desired,
+    scope: &Scope,
+    app: &AppSpec,
+    kinds: &Kinds,
+) -> Result<(WantedApp, Basis), Problems> {
+    let (wanted, basis) = stamp(desired, &scope.marks(app), kinds)?;
     scope.check(&wanted, kinds)?;
     Ok((wanted, basis))
 }
@@ -259,6 +289,8 @@ pub type AppDesire = (AppSpec, Result<Arc<WantedApp>, Problems>);
 pub struct Desire {
     pub config: EnvironmentConfig,
     pub apps: Vec<AppDesire>,
+    /// After how long to ask again, where a chart could not be rendered for a reason that may pass.
+    pub again: Option<std::time::Duration>,
 }
 
 /// What was rendered before, by app, with what it was made of.
@@ -288,7 +320,8 @@ impl Remembered {
         };
         let Some(objects) = render::again(tree, &self.kept, &changed, limits) else { return false };
         let (wanted, basis) = (&self.wanted, &mut self.basis);
-        let Some((all, only)) = restamp(wanted, basis, objects, &self.scope.marks(), &self.kinds) else {
+        let Some((all, only)) = restamp(wanted, basis, objects, &self.scope.marks(&self.spec), &self.kinds)
+        else {
             return false;
         };
         if self.scope.check(&only, &self.kinds).is_err() || self.reads.move_to(tree, &changed).is_err() {
@@ -306,6 +339,7 @@ pub fn desire(
     kinds: &Arc<Kinds>,
     memo: &mut Memo,
     limits: &render::Limits,
+    charts: &Charts<'_>,
 ) -> Result<Desire, Problems> {
     let config = read_config(tree, scope)?;
     let region = config.region.as_ref().map(|region| region.active.clone());
@@ -329,8 +363,8 @@ pub fn desire(
             continue;
         }
         let recording = Recording::new(tree);
-        let made = render_app(&recording, scope, &config, app, limits, &cache)
-            .and_then(|(desired, kept)| Ok((want(desired, scope, kinds)?, kept)));
+        let made = render_app(&recording, scope, &config, app, limits, &cache, charts)
+            .and_then(|(desired, kept)| Ok((want(desired, scope, app, kinds)?, kept)));
         let made = made.map(|((wanted, basis), kept)| {
             let wanted = Arc::new(match &old {
                 Some(old) => wanted.sharing(&old.wanted),
@@ -345,12 +379,13 @@ pub fn desire(
         apps.push((app.clone(), made));
     }
     memo.apps = fresh;
-    Ok(Desire { config, apps })
+    Ok(Desire { config, apps, again: charts.again() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::helm::{Bounds, Helm};
     use crate::object::{EnvironmentName, MemoryTree};
     use crate::schema;
 
@@ -389,8 +424,10 @@ mod tests {
             let name = EnvironmentName::new("dev").unwrap();
             let scope = Scope::unbound(name, Some("default".to_owned())).unwrap();
             let limits = render::Limits::default();
+            let helm = Helm::new(None, std::path::Path::new(""), Bounds::default());
+            let charts = Charts::offline(&helm, None);
             let desire = |memo: &mut Memo| {
-                let desire = desire(&tree, &scope, &self.kinds, memo, &limits).unwrap();
+                let desire = desire(&tree, &scope, &self.kinds, memo, &limits, &charts).unwrap();
                 desire.apps.into_iter().map(|(_, app)| app.unwrap()).collect::<Vec<_>>()
             };
             let (kept, anew) = (desire(&mut self.memo), desire(&mut Memo::default()));

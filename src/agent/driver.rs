@@ -16,6 +16,7 @@ use super::adopt::Tokens;
 use super::app::{App, Decision, News, World, go_together, hear};
 use super::desired::Desire;
 use super::explain::explain;
+use super::hooks::{self, HookDone, Notes};
 use super::inventory::Needs;
 use super::keeper::Keeper;
 use super::look::look;
@@ -116,6 +117,10 @@ enum Finished {
         app: AppName,
         result: Result<(), String>,
     },
+    Hooked {
+        app: AppName,
+        done: Box<HookDone>,
+    },
     /// What an app runs now was remembered, or not.
     Kept {
         wanted: Arc<WantedApp>,
@@ -213,7 +218,7 @@ impl Driver {
         }
         let kinds = |app: &App| {
             let wanted = app.wanted()?;
-            Some((app.spec.name.clone(), Watched::of(wanted.objects.iter().map(|object| &**object))))
+            Some((app.spec.name.clone(), Watched::of(wanted.all().map(|object| &**object))))
         };
         self.watched = self.apps.values().filter_map(kinds).collect();
     }
@@ -293,7 +298,9 @@ impl Driver {
         let ready: BTreeMap<AppName, bool> =
             self.apps.iter().map(|(name, app)| (name.clone(), app.is_ready())).collect();
         let ready = |name: &AppName| ready.get(name).copied().unwrap_or(false);
-        let world = World { index: &self.hands.index, ready: &ready, suspended, now };
+        let Hands { index, environment, keeper, .. } = &self.hands;
+        let remembers = keeper.is_some();
+        let world = World { index, ready: &ready, suspended, environment, remembers, now };
         let mut again = None;
         for (name, app) in &mut self.apps {
             let decision = app.decide(&world);
@@ -303,12 +310,12 @@ impl Driver {
                     again = [again, until].into_iter().flatten().min();
                     continue;
                 }
-                Decision::Prove { plan, before, consent, stop } => {
+                Decision::Prove { plan, before, consent, hooks, stop } => {
                     let (hands, name) = (self.hands.clone(), name.clone());
                     let digest = plan.digest.clone();
                     let left = Finished::Left { app: name.clone(), digest: digest.clone() };
                     let proof = async move {
-                        match prove_app(&hands, &name, plan, before, consent).await {
+                        match prove_app(&hands, &name, plan, (before, consent), &hooks).await {
                             Ok(result) => Finished::Proved { app: name, digest, result },
                             Err(why) => Finished::Unproved { app: name, digest, why },
                         }
@@ -338,6 +345,14 @@ impl Driver {
                             tracing::warn!(%error, "a new kind cannot be watched yet");
                         }
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
+                    })
+                }
+                Decision::Hook(work) => {
+                    let (hands, name, hooks) = (self.hands.clone(), name.clone(), app.hook_memory().clone());
+                    Box::pin(async move {
+                        let quarantine = app_quarantine.as_ref();
+                        let notes = Notes { hands: &hands, app: &name, hooks, quarantine };
+                        Finished::Hooked { done: Box::new(hooks::work(notes, work).await), app: name }
                     })
                 }
                 Decision::Recall { digest } => {
@@ -451,6 +466,14 @@ impl Driver {
             Finished::Explained { app, words } => {
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.explained(words);
+                }
+            }
+            Finished::Hooked { app, done } => {
+                if let Some(live) = &done.made {
+                    self.hands.index.note_write(live.clone());
+                }
+                if let Some(app) = self.apps.get_mut(&app) {
+                    app.hooked(*done, now);
                 }
             }
             Finished::Looked { app, digest, found } => {

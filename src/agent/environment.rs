@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::Context;
 use super::adopt;
+use super::charts::Charts;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::inventory::{self, Parent, ParentError};
@@ -26,6 +27,7 @@ use super::prune::PruneContext;
 use super::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, OnDelete, SourceSpec, names};
 use crate::git::{Credentials, GitError, Remote};
+use crate::helm::Stop;
 use crate::object::{EnvironmentName, Kinds, Problems, Revision, TreePath};
 use crate::render;
 use crate::report::{Trouble, conditions, same_but_times, summary};
@@ -62,6 +64,13 @@ pub struct EnvironmentLoop {
     /// When the credentials were read last: they are read again when the remote refuses them.
     credentials_read: Option<tokio::time::Instant>,
     memo: Memo,
+    /// When to render again what could not be rendered for a reason that may pass.
+    render_again: Option<tokio::time::Instant>,
+    /// There was news of git while something was rendered.
+    look_again: bool,
+    /// What was rendered last was dropped for a newer commit.
+    was_overtaken: bool,
+    end: CancellationToken,
     parent: Parent,
     /// What is wrong with the newest configuration: what is known of an older one is no reason to delete anything.
     misread: Option<String>,
@@ -99,6 +108,10 @@ impl EnvironmentLoop {
             told: None,
             credentials_read: None,
             memo: Memo::default(),
+            render_again: None,
+            look_again: false,
+            was_overtaken: false,
+            end: CancellationToken::new(),
             parent: Parent::default(),
             misread: None,
             trouble: None,
@@ -109,6 +122,7 @@ impl EnvironmentLoop {
     }
 
     pub async fn run(mut self, end: CancellationToken) {
+        self.end = end.clone();
         let bell = self.context.index.listen(self.name.as_str());
         let mut status_due: Option<tokio::time::Instant> = None;
         loop {
@@ -157,6 +171,13 @@ impl EnvironmentLoop {
                         }
                     }
                 }
+            }
+            if std::mem::take(&mut self.look_again) {
+                again = Some(Timestamp::now());
+            } else if let Some(at) = self.render_again {
+                let left = at.saturating_duration_since(tokio::time::Instant::now());
+                let at = Timestamp::now() + jiff::SignedDuration::try_from(left).unwrap_or_default();
+                again = [again, Some(at)].into_iter().flatten().min();
             }
             match self.wait(&bell, again, &end).await {
                 Woken::End => break,
@@ -271,11 +292,15 @@ impl EnvironmentLoop {
         let scope = self.scope(environment)?;
         // A kind that is served since may be namespaced, and then its objects want a namespace.
         let wanted = (revision.clone(), scope, self.context.session.kinds());
-        if self.told.as_ref() != Some(&wanted) {
+        let is_due = self.render_again.is_some_and(|at| at <= tokio::time::Instant::now());
+        if self.told.as_ref() != Some(&wanted) || is_due {
             self.revision = Some(revision.clone());
-            match self.desire(&wanted).await? {
+            let Some(desired) = self.desire(&wanted).await? else { return Ok(()) };
+            self.render_again = None;
+            match desired {
                 Ok(desire) => {
                     (self.trouble, self.misread) = (None, None);
+                    self.render_again = desire.again.map(|pause| tokio::time::Instant::now() + pause);
                     if let Some((_, driver)) = &mut self.driver {
                         driver.set(desire, Some(revision));
                     }
@@ -381,26 +406,53 @@ impl EnvironmentLoop {
     }
 
     /// Renders on a thread of its own: a large tree must not hold up the others.
+    /// `None` where it was overtaken: by a newer commit, or by the end.
     async fn desire(
         &mut self,
         wanted: &(Revision, Scope, Arc<Kinds>),
-    ) -> Result<Result<Desire, Problems>, Trouble> {
-        let Some((_, source)) = &self.source else {
+    ) -> Result<Option<Result<Desire, Problems>>, Trouble> {
+        let Some((_, source)) = &mut self.source else {
             return Err(trouble("NoSource", "no remote is followed", true));
         };
         let mirror = source.mirror.clone();
         let (revision, scope, kinds) = wanted.clone();
         let mut memo = std::mem::take(&mut self.memo);
-        let rendered = tokio::task::spawn_blocking(move || {
+        let (context, stop) = (self.context.clone(), Stop::default());
+        let (stops, of) = (stop.clone(), revision.clone());
+        let mut rendered = tokio::task::spawn_blocking(move || {
+            let charts = Charts::blocking(&context.helm, &context.session, &kinds, stop);
             let result = mirror
-                .tree(&revision)
-                .map(|tree| desire(&tree, &scope, &kinds, &mut memo, &render::Limits::default()));
+                .tree(&of)
+                .map(|tree| desire(&tree, &scope, &kinds, &mut memo, &render::Limits::default(), &charts));
             (memo, result)
         });
-        match rendered.await {
+        let rendered = loop {
+            tokio::select! {
+                biased;
+                rendered = &mut rendered => break rendered,
+                () = self.end.cancelled(), if !stops.is_set() => stops.set(),
+                () = source.changed(), if !stops.is_set() => {
+                    self.look_again = true;
+                    // Once in a row: where commits come faster than charts are rendered, one has to get through.
+                    let newest = source.look().revision;
+                    if !self.was_overtaken && newest.is_some_and(|newest| newest != revision) {
+                        self.was_overtaken = true;
+                        stops.set();
+                    }
+                }
+            }
+        };
+        match rendered {
             Ok((memo, result)) => {
                 self.memo = memo;
-                result.map_err(|error| trouble(error.reason(), &crate::cluster::chain(&error), true))
+                if stops.is_set() {
+                    return Ok(None);
+                }
+                self.was_overtaken = false;
+                match result {
+                    Ok(result) => Ok(Some(result)),
+                    Err(error) => Err(trouble(error.reason(), &crate::cluster::chain(&error), true)),
+                }
             }
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }

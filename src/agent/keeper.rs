@@ -12,8 +12,8 @@ use crate::cluster::{DocumentVersion, Index, Vault, VaultError, chain};
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey, Revision};
 use crate::plan::{Action, CheckedPlan, Known, Lookup, WantedApp};
 use crate::state::{
-    Damage, Document, Good, Ledger, Memory, Piece, Pieces, Quarantine, Rolling, Stage, Stored, Unreadable,
-    read_good, read_ledger, write_good, write_ledger,
+    Damage, Document, Good, Hooks, Ledger, Memory, Piece, Pieces, Quarantine, Rolling, Stage, Stored,
+    Unreadable, read_good, read_ledger, write_good, write_ledger,
 };
 
 /// Who loses a swap looks again at once; who loses this often is not alone, and says so.
@@ -212,6 +212,7 @@ impl Keeper {
             for step in plan.steps() {
                 let wanted = step.wanted();
                 match step.action() {
+                    _ if step.replaces() => memory.ledger.intend(&wanted.key, &wanted.digest),
                     Action::Create => memory.ledger.intend(&wanted.key, &wanted.digest),
                     // After this write nobody can tell any more that it was what we were about to make.
                     Action::Update { uid } => {
@@ -297,6 +298,26 @@ impl Keeper {
                     && let Some(good) = app.last_good.clone().filter(|good| good.digest == *digest)
                 {
                     app.with_all = Some(good);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Saves what becomes of an app's hooks, and which way the app goes.
+    pub async fn hooks(
+        &self,
+        app: &AppName,
+        hooks: &Hooks,
+        quarantine: Option<&Quarantine>,
+    ) -> Result<(), KeeperError> {
+        self.save(Vec::new(), |memory| {
+            let known = memory.apps.entry(app.clone()).or_default();
+            known.hooks.clone_from(hooks);
+            known.quarantined = quarantine.cloned();
+            for run in hooks.values().flat_map(|memory| &memory.runs) {
+                if let Some(uid) = &run.uid {
+                    memory.ledger.record(&run.job, uid);
                 }
             }
         })

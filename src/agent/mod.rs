@@ -6,12 +6,14 @@
 
 mod adopt;
 mod app;
+pub mod charts;
 pub mod desired;
 mod driver;
 mod environment;
 mod explain;
 mod foreign;
 mod heartbeat;
+mod hooks;
 mod inventory;
 mod keeper;
 mod look;
@@ -40,6 +42,7 @@ use crate::cluster::{
 };
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
+use crate::helm::{Bounds, Helm};
 use crate::http::{self, Port};
 use crate::metrics::{Metrics, Requests};
 use crate::object::EnvironmentName;
@@ -55,6 +58,7 @@ pub struct Context {
     environments: Environments,
     vault: Vault,
     sources: Sources,
+    helm: Arc<Helm>,
     metrics: Arc<Metrics>,
     namespace: String,
     poll_interval: Option<Duration>,
@@ -87,12 +91,16 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
     let metrics = Arc::new(Metrics::default());
     let environments = Environments::new(&cluster, &config.instance);
     let remotes = Remotes::new(&config.cache.join("git"), Limits::default());
+    let bounds = Bounds { time: config.helm_time, memory: config.helm_memory, ..Bounds::default() };
+    let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), bounds);
+    helm.sweep();
     let context = Arc::new(Context {
         sources: Sources::new(remotes, end.clone()),
         session,
         index: index.clone(),
         environments: environments.clone(),
         vault: Vault::new(&cluster, &config.state_namespace),
+        helm: Arc::new(helm),
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,

@@ -7,22 +7,30 @@ use jiff::Timestamp;
 
 use super::adopt::{Tokens, agreed, consent, say_how};
 use super::app::News;
+use super::charts::Charts;
 use super::desired::{Desire, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::foreign::refuse_foreign;
 use super::plan_prune::plan_prune;
+use super::proof::refused_hooks;
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
     Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
 };
+use crate::helm::Helm;
 use crate::object::{AppName, Problems, Tree};
-use crate::plan::{Answer, Consent, Touched, WantedApp, downtime, field_changes, notes, plan_with};
+use crate::plan::{
+    Answer, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with,
+};
 use crate::render;
-use crate::report::{AppPlan, PlanReport};
+use crate::report::{AppPlan, HookReport, PlanReport};
 
 /// A cluster, an environment and a tree.
 pub struct Once {
     pub session: Session,
+    helm: Helm,
+    /// Of the server.
+    version: String,
     pub environments: Environments,
     pub scope: Scope,
     pub identity: Option<Identity>,
@@ -52,10 +60,18 @@ pub struct Progress {
 }
 
 impl Once {
-    pub async fn open(cluster: Cluster, scope: Scope, identity: Option<Identity>) -> Result<Self, CallError> {
+    pub async fn open(
+        cluster: Cluster,
+        scope: Scope,
+        identity: Option<Identity>,
+        helm: Helm,
+    ) -> Result<Self, CallError> {
         let environments = Environments::new(&cluster, "fairlead-cli");
+        let session = Session::open(cluster).await?;
         Ok(Self {
-            session: Session::open(cluster).await?,
+            version: session.version().await?,
+            session,
+            helm,
             environments,
             scope,
             identity,
@@ -66,8 +82,9 @@ impl Once {
     }
 
     fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
-        let mut memo = Memo::default();
-        Ok(desire(tree, &self.scope, &self.session.kinds(), &mut memo, &render::Limits::default())?)
+        let (mut memo, kinds, limits) = (Memo::default(), self.session.kinds(), render::Limits::default());
+        let charts = Charts::of(&self.helm, &self.version, &kinds);
+        Ok(desire(tree, &self.scope, &kinds, &mut memo, &limits, &charts)?)
     }
 
     fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {
@@ -135,13 +152,17 @@ pub async fn plan_once(
         Some(environment) => Some(plan_prune(once, environment, &index, &desire).await),
         None => None,
     };
+    let seconds = i64::try_from(desire.config.rollout.timeout.duration().as_secs()).unwrap_or(i64::MAX);
     let mut apps = Vec::new();
     index.ensure_autoscalers().await;
     let tokens = once.platform.as_ref().map_or_else(|| once.agreed.clone(), agreed);
     let production = desire.config.is_production(&once.scope.environment);
     for (spec, wanted) in once.narrow(desire)?.apps {
         apps.push(match wanted {
-            Ok(wanted) => plan_app(once, &index, &wanted, &consent(&spec, &tokens), production).await?,
+            Ok(wanted) => {
+                let consent = consent(&spec, &tokens);
+                plan_app(once, &index, &wanted, &consent, production, seconds).await?
+            }
             Err(problems) => AppPlan::broken(spec.name.as_str(), problems.into_vec()),
         });
     }
@@ -154,8 +175,9 @@ async fn plan_app(
     wanted: &Arc<WantedApp>,
     consent: &Consent,
     production: bool,
+    seconds: i64,
 ) -> Result<AppPlan, OnceError> {
-    index.ensure(&Watched::of(wanted.objects.iter().map(|object| &**object))).await?;
+    index.ensure(&Watched::of(wanted.all().map(|object| &**object))).await?;
     let found = match plan_with(wanted, index, consent) {
         Ok(plan) => plan,
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
@@ -189,5 +211,31 @@ async fn plan_app(
     let mut report = AppPlan::new(&found, &answers, changes);
     report.notes = notes(wanted, index);
     report.downtime = down;
+    report.notes.extend(wanted.left.iter().cloned());
+    let hooks = hooks_due(once, wanted);
+    let asked: Vec<_> =
+        hooks.iter().map(|(_, hook)| (hook.clone(), hook.deadline.unwrap_or(seconds))).collect();
+    report.refused.extend(refused_hooks(&once.session, &found, &asked, once.identity.as_ref()).await);
+    report.hooks = hooks
+        .into_iter()
+        .map(|(moment, hook)| {
+            let job = index.get(&hook.job.key).map(|record| record.health.status);
+            HookReport::new(&hook, moment, job)
+        })
+        .collect();
     Ok(report)
+}
+
+/// The hooks of a rollout to this, as far as a person's look can tell; none where the agent says that it runs already.
+fn hooks_due(once: &Once, wanted: &WantedApp) -> Vec<(Moment, Arc<Hook>)> {
+    let apps =
+        once.platform.iter().filter_map(|environment| environment.status.as_ref()).flat_map(|s| &s.apps);
+    let effective = apps.filter(|app| app.name == wanted.app).find_map(|app| app.effective.as_ref());
+    if effective == Some(&wanted.digest) {
+        return Vec::new();
+    }
+    let moment = |hook: &Arc<Hook>| Some((hook.moment(effective.is_none())?, hook.clone()));
+    let mut hooks: Vec<_> = wanted.hooks.iter().filter_map(moment).collect();
+    hooks.sort_by_key(|(moment, _)| *moment);
+    hooks
 }

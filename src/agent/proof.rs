@@ -5,17 +5,20 @@ use std::sync::Arc;
 use super::adopt::say_how;
 use super::driver::Hands;
 use super::foreign::refuse_foreign;
-use crate::cluster::{Before, Detail, Terms, prove};
+use crate::api::Identity;
+use crate::cluster::{Before, Detail, Session, Terms, prove, prove_hook};
 use crate::object::{AppName, Digest};
-use crate::plan::{Answer, CheckedPlan, Consent, Plan, Reason, RefusalKind, Refused, WantedApp, check};
+use crate::plan::{
+    Action, Answer, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, WantedApp, check,
+};
 
-/// Asks the server about each step of a plan.
+/// Asks the server about each step of a plan, and about the Jobs of its hooks.
 pub(super) async fn prove_app(
     hands: &Hands,
     app: &AppName,
     plan: Plan,
-    before: Arc<Before>,
-    consent: Consent,
+    (before, consent): (Arc<Before>, Consent),
+    hooks: &[(Arc<Hook>, i64)],
 ) -> Result<Result<CheckedPlan, Refused>, String> {
     let ask = |before: Arc<Before>| {
         let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
@@ -42,7 +45,16 @@ pub(super) async fn prove_app(
             let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
             refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
             say_how(&hands.environment, app, &consent, &mut answers);
-            Ok(check(plan, answers))
+            let refused = refused_hooks(&hands.session, &plan, hooks, hands.identity.as_ref()).await;
+            let digest = plan.digest.clone();
+            Ok(match check(plan, answers) {
+                result if refused.is_empty() => result,
+                Ok(_) => Err(Refused { app: app.clone(), digest, refusals: refused }),
+                Err(mut more) => {
+                    more.refusals.extend(refused);
+                    Err(more)
+                }
+            })
         }
         Err(error) => Err(crate::cluster::chain(&error)),
     }
@@ -74,6 +86,27 @@ pub(super) async fn recall(
     let stored = keeper.stored(app, digest).await.map_err(|error| crate::cluster::chain(&error))?;
     Ok(stored.map(|stored| {
         let digest = stored.digest.clone();
-        WantedApp { app: app.clone(), digest, objects: stored.whole().map(Arc::new).collect() }
+        WantedApp::of_objects(app.clone(), digest, stored.whole().map(Arc::new).collect())
     }))
+}
+
+/// The hooks whose Jobs the server would not take. One whose namespace comes with this plan is asked when it is its turn.
+pub(super) async fn refused_hooks(
+    session: &Session,
+    plan: &Plan,
+    hooks: &[(Arc<Hook>, i64)],
+    identity: Option<&Identity>,
+) -> Vec<Refusal> {
+    let comes = |hook: &Hook| {
+        plan.steps().any(|step| {
+            let key = &step.wanted.key;
+            let namespace = (&*key.group, &*key.kind) == ("", "Namespace") && step.action == Action::Create;
+            namespace && hook.key.namespace.as_deref() == Some(&*key.name)
+        })
+    };
+    let mut refused = Vec::new();
+    for (hook, seconds) in hooks.iter().filter(|(hook, _)| !comes(hook)) {
+        refused.extend(prove_hook(session, hook, *seconds, identity).await.err());
+    }
+    refused
 }

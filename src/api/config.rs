@@ -27,7 +27,16 @@ pub struct EnvironmentConfig {
     pub previews: Option<Previews>,
     /// Where each app says what it is made of, for whoever has to say that this is wrong.
     #[serde(skip)]
-    pub places: BTreeMap<AppName, Place>,
+    pub places: BTreeMap<AppName, AppPlaces>,
+}
+
+/// Where an app is written down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppPlaces {
+    /// Its `path` or `chart`.
+    pub source: Place,
+    /// Each of its `values`.
+    pub values: Vec<Place>,
 }
 
 /// One app: an overlay folder (`path`) or a chart.
@@ -41,6 +50,12 @@ pub struct AppSpec {
     pub chart: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
+    /// What the chart is told that its release is called, where that is not the name of the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
+    /// The namespace of the chart's release, where the Environment has more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub depends_on: Vec<AppName>,
     /// From whom it may take over what they deployed: see docs/adoption.md.
@@ -207,6 +222,15 @@ pub struct Previews {
     pub max: Option<u32>,
 }
 
+/// What both helm and a server take as a name.
+fn is_name(text: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=53).contains(&text.len())
+        && text.bytes().all(legal)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
 impl EnvironmentConfig {
     /// Whether an environment is production: it says so, or one of the words of its name is `prod` or `production`.
     pub fn is_production(&self, name: &EnvironmentName) -> bool {
@@ -236,10 +260,26 @@ impl EnvironmentConfig {
                         problem.hint("to patch a chart, give the overlay as `path` and name the chart there"),
                     );
                 }
-                (Some(_), None) if !app.values.is_empty() => {
-                    say("/values", Problem::new("`values` goes with `chart`, and this app has a `path`"));
+                (Some(_), None) => {
+                    let fields = [
+                        ("values", !app.values.is_empty()),
+                        ("release", app.release.is_some()),
+                        ("namespace", app.namespace.is_some()),
+                    ];
+                    for (field, _) in fields.iter().filter(|(_, is_given)| *is_given) {
+                        let message = format!("`{field}` goes with `chart`, and this app has a `path`");
+                        say(&format!("/{field}"), Problem::new(message));
+                    }
                 }
-                _ => {}
+                (None, Some(_)) => {
+                    for (field, name) in [("release", &app.release), ("namespace", &app.namespace)] {
+                        if name.as_ref().is_some_and(|name| !is_name(name)) {
+                            let message =
+                                format!("`{field}` must be a name of lowercase letters, digits and `-`");
+                            say(&format!("/{field}"), Problem::new(message));
+                        }
+                    }
+                }
             }
             for (m, on) in app.depends_on.iter().enumerate() {
                 let field = format!("/dependsOn/{m}");

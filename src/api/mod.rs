@@ -8,7 +8,9 @@ mod duration;
 mod environment;
 pub mod names;
 
-pub use config::{Adopt, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope};
+pub use config::{
+    Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope,
+};
 pub use duration::Span;
 pub use environment::{
     AdoptionStatus, AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec,

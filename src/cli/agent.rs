@@ -53,6 +53,9 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
         namespace,
         instance: arguments.instance.unwrap_or_else(config::own_name),
         poll_interval: arguments.poll_interval.map(Span::duration),
+        helm: config::program(global.helm.clone(), "helm"),
+        helm_time: global.helm_timeout.duration(),
+        helm_memory: global.helm_bytes(),
         only: arguments.only,
     };
     super::block_on(async move {

@@ -12,6 +12,7 @@ use super::output::{Format, page, print_value};
 use super::repo::{Repo, RepoArguments, open_around};
 use super::target::Global;
 use super::{Exit, Outcome};
+use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config};
 use crate::cluster::{Call, Cluster, ConnectOptions, Session, chain};
 use crate::object::{AppName, EnvironmentName, Kinds, ObjectKey, Scope as KindScope, TreePath};
@@ -61,11 +62,15 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let (repo, places) = places(arguments)?;
     let limits = render::Limits::default();
     let blame = Blame::of(&repo, arguments.repo.rev.as_deref());
+    let helm = global.helm();
+    let charts = Charts::offline(&helm, None);
     let (mut explanations, mut others, mut broken) = (Vec::new(), Vec::new(), Vec::new());
     let mut missing = None;
     let mut session = None;
     for place in &places {
-        let objects = match render::explain(&*repo.tree, &place.folder, &limits) {
+        let objects = match charts
+            .serve(&*repo.tree, |answers| render::explain_with(&*repo.tree, &place.folder, &limits, answers))
+        {
             Ok(objects) => objects,
             Err(problems) => {
                 broken.extend(problems.into_vec());

@@ -115,8 +115,8 @@ fn dispatch(cli: Cli) -> Outcome {
     let global = cli.global;
     match cli.verb {
         Verb::Agent(arguments) => agent::run(&global, arguments),
-        Verb::Render(arguments) => render::run(&arguments),
-        Verb::Validate(arguments) => validate::run(&arguments),
+        Verb::Render(arguments) => render::run(&global, &arguments),
+        Verb::Validate(arguments) => validate::run(&global, &arguments),
         Verb::Explain(arguments) => block_on(explain::run(&global, &arguments)),
         Verb::Plan(arguments) => block_on(plan::run(&global, &arguments)),
         Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),

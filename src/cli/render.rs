@@ -5,7 +5,9 @@ use clap::Args;
 use super::failure::Failure;
 use super::output::{Format, print, print_value};
 use super::repo::{RepoArguments, open_around};
+use super::target::Global;
 use super::{Exit, Outcome};
+use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config, render_app};
 use crate::object::{AppName, EnvironmentName, Manifest, Note, Problem, Problems};
 use crate::{render, yaml};
@@ -23,6 +25,9 @@ pub struct Arguments {
     app: Option<AppName>,
     #[command(flatten)]
     repo: RepoArguments,
+    /// The version of Kubernetes that charts are told; the newest that is known where it is not given
+    #[arg(long, value_name = "VERSION")]
+    kube_version: Option<String>,
     #[arg(short, long, value_enum, default_value = "yaml")]
     output: Format,
 }
@@ -30,14 +35,20 @@ pub struct Arguments {
 /// Bytes of YAML that are written at once.
 const PIECE: usize = 256 << 10;
 
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let limits = render::Limits::default();
+    let helm = global.helm();
+    let charts = Charts::offline(&helm, arguments.kube_version.as_deref());
     let (objects, notes) = match (&arguments.folder, &arguments.env) {
         (Some(folder), _) => {
             let (repo, path) = open_around(folder)?;
-            render::build(&*repo.tree, &path, &limits)?
+            let cache = render::Cache::none();
+            let built = charts.serve(&*repo.tree, |answers| {
+                render::build_with(&*repo.tree, &path, &limits, &cache, answers)
+            })?;
+            (built.0, built.1)
         }
-        (None, Some(environment)) => of_environment(arguments, environment, &limits)?,
+        (None, Some(environment)) => of_environment(global, arguments, environment, &limits, &charts)?,
         (None, None) => return Err(Failure::input("name a folder, or an environment with --env")),
     };
     for note in notes {
@@ -66,12 +77,14 @@ pub fn run(arguments: &Arguments) -> Outcome {
 }
 
 fn of_environment(
+    global: &Global,
     arguments: &Arguments,
     environment: &EnvironmentName,
     limits: &render::Limits,
+    charts: &Charts<'_>,
 ) -> Result<(Vec<Manifest>, Vec<Note>), Failure> {
     let repo = arguments.repo.open()?;
-    let scope = Scope::unbound(environment.clone(), None)?;
+    let scope = Scope::unbound(environment.clone(), global.namespace.clone())?;
     let config = read_config(&*repo.tree, &scope)?;
     let cache = render::Cache::new();
     let (mut objects, mut notes, mut problems) = (Vec::new(), Vec::new(), Vec::<Problem>::new());
@@ -79,7 +92,7 @@ fn of_environment(
     let mut any = false;
     for app in chosen {
         any = true;
-        match render_app(&*repo.tree, &scope, &config, app, limits, &cache) {
+        match render_app(&*repo.tree, &scope, &config, app, limits, &cache, charts) {
             Ok((desired, _)) => {
                 notes.extend(desired.notes);
                 objects.extend(desired.objects);

@@ -5,12 +5,14 @@ use kube::ResourceExt;
 
 use super::failure::Failure;
 use crate::agent::desired::{Grants, Scope};
-use crate::api::{Environment, Identity};
+use crate::api::{Environment, Identity, Span};
 use crate::cluster::{Cluster, ConnectOptions, Environments};
+use crate::config;
+use crate::helm::{Bounds, Helm};
 use crate::object::{EnvironmentName, TreePath};
 
 /// Which cluster, for every verb that asks one.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Global {
     /// The kubeconfig file, where it is not $KUBECONFIG or ~/.kube/config
     #[arg(long, global = true, value_name = "FILE")]
@@ -21,9 +23,29 @@ pub struct Global {
     /// The namespace of objects that name none, where no Environment says it
     #[arg(short, long, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
+    /// The helm binary that renders charts; `helm` of the PATH where none is named
+    #[arg(long, global = true, value_name = "FILE", env = "FAIRLEAD_HELM")]
+    pub helm: Option<PathBuf>,
+    /// How long helm may take for a chart
+    #[arg(long, global = true, value_name = "TIME", default_value = "60s", env = "FAIRLEAD_HELM_TIMEOUT")]
+    pub helm_timeout: Span,
+    /// How much memory helm may take for a chart, in MiB
+    #[arg(long, global = true, value_name = "MIB", default_value_t = 384, env = "FAIRLEAD_HELM_MEMORY")]
+    pub helm_memory: u32,
 }
 
 impl Global {
+    /// What renders charts, for one command.
+    pub fn helm(&self) -> Helm {
+        let bounds =
+            Bounds { time: self.helm_timeout.duration(), memory: self.helm_bytes(), ..Bounds::default() };
+        Helm::new(config::program(self.helm.clone(), "helm"), &config::scratch(), bounds)
+    }
+
+    pub fn helm_bytes(&self) -> u64 {
+        u64::from(self.helm_memory) << 20
+    }
+
     pub async fn connect(&self) -> Result<Cluster, Failure> {
         let options = ConnectOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
         Ok(Cluster::connect(&options).await?)

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::repo::{Repo, RepoArguments, open_around};
+use super::target::Global;
 use super::{Exit, Outcome};
+use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config, render_app, want};
 use crate::agent::reads::Recording;
 use crate::api::AppSpec;
@@ -27,7 +29,7 @@ pub struct Arguments {
     /// One environment; all of them where it is not given
     #[arg(long, value_name = "NAME")]
     env: Option<EnvironmentName>,
-    /// The version of Kubernetes whose kinds count, as 1.36; the newest that is known where it is not given
+    /// The version of Kubernetes whose kinds count and that charts are told, as 1.36; the newest that is known where it is not given
     #[arg(long, visible_alias = "kubernetes-version", value_name = "VERSION")]
     kube_version: Option<String>,
     #[command(flatten)]
@@ -79,7 +81,9 @@ struct App {
     desired: Result<Desired, Problems>,
 }
 
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
+    let helm = global.helm();
+    let charts = Charts::offline(&helm, arguments.kube_version.as_deref());
     let builtin = match &arguments.kube_version {
         Some(asked) => schema::release(asked).map_err(|error| {
             Failure::input(error.to_string())
@@ -91,8 +95,8 @@ pub fn run(arguments: &Arguments) -> Outcome {
     let mut files = BTreeSet::new();
     let cache = render::Cache::new();
     let (repo, all) = match arguments.folders.is_empty() {
-        true => of_environments(arguments, &cache, &mut files)?,
-        false => of_folders(arguments, &cache, &mut files)?,
+        true => of_environments(arguments, &cache, &charts, &mut files)?,
+        false => of_folders(arguments, &cache, &charts, &mut files)?,
     };
     // One app may bring the definition of what another one holds, and one environment for all.
     let mut definitions = Definitions::default();
@@ -118,6 +122,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn of_environments(
     arguments: &Arguments,
     cache: &render::Cache,
+    charts: &Charts<'_>,
     files: &mut BTreeSet<TreePath>,
 ) -> Result<(Repo, Vec<Rendered>), Failure> {
     let repo = arguments.repo.open()?;
@@ -141,7 +146,7 @@ fn of_environments(
             Ok(config) => {
                 for spec in &config.apps {
                     let tree = Recording::new(&*repo.tree);
-                    let desired = render_app(&tree, &one.scope, &config, spec, &limits, cache);
+                    let desired = render_app(&tree, &one.scope, &config, spec, &limits, cache, charts);
                     // Of a chart, files are templates.
                     if spec.path.is_some() {
                         files.extend(tree.into_reads().contents().cloned());
@@ -159,6 +164,7 @@ fn of_environments(
 fn of_folders(
     arguments: &Arguments,
     cache: &render::Cache,
+    charts: &Charts<'_>,
     files: &mut BTreeSet<TreePath>,
 ) -> Result<(Repo, Vec<Rendered>), Failure> {
     let limits = render::Limits::default();
@@ -175,7 +181,7 @@ fn of_folders(
         let spec =
             AppSpec::folder(crate::object::AppName::new(&name("folder")).map_err(failed)?, path.as_str());
         let tree = Recording::new(&*repo.tree);
-        let made = render::build_keeping(&tree, &path, &limits, cache);
+        let made = charts.serve(&tree, |answers| render::build_with(&tree, &path, &limits, cache, answers));
         let desired = made.map(|(objects, notes, _)| Desired::new(spec.name.clone(), objects, notes));
         files.extend(tree.into_reads().contents().cloned());
         let one =
@@ -208,10 +214,10 @@ fn judge(
             findings.objects += desired.objects.len();
             findings.notes.extend(desired.notes.iter().cloned());
             let mut wrong = shapes::check(&*repo.tree, &spec, &desired, builtin, definitions);
-            match want(desired, &scope, builtin.kinds()) {
+            match want(desired, &scope, &spec, builtin.kinds()) {
                 Err(problems) => wrong.extend(problems.into_vec()),
                 Ok((wanted, _)) => {
-                    if let Err(problems) = plan::order(&wanted.objects) {
+                    if let Err(problems) = plan::order(&wanted.objects, &wanted.needed) {
                         wrong.extend(problems.into_vec());
                     }
                     for object in &wanted.objects {

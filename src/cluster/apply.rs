@@ -13,6 +13,7 @@ use super::discovery::Session;
 use super::index::Index;
 use super::prove::{AT_ONCE, body, body_for, prove_one, with_type};
 use super::refusal::{conflicts, refusal};
+use super::replace::take_away;
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};
 use crate::plan::{
@@ -128,6 +129,9 @@ async fn write(
     let Some(path) = session.path(&wanted.gvk, &wanted.key) else {
         return Err(Refusal::new(RefusalKind::UnknownKind, wanted, "its kind is no longer served"));
     };
+    if step.replaces() {
+        return replace(session, index, step, &path, identity).await;
+    }
     let handed = match step.adopt().is_some() || step.replicas() == Replicas::LetGo {
         true => hand_over(session, &path, step, identity).await?,
         false => None,
@@ -180,6 +184,32 @@ async fn write(
         }
     }
     Err(Refusal::new(RefusalKind::Conflict, wanted, "others write it all the time"))
+}
+
+/// Deletes an object of which a field changes that cannot, and makes it anew.
+async fn replace(
+    session: &Session,
+    index: &Index,
+    step: &CheckedStep,
+    path: &str,
+    identity: Option<&Identity>,
+) -> Result<Outcome, Refusal> {
+    let wanted = step.wanted();
+    if let Some(planned) = step.live() {
+        let now = index.live(&wanted.key).filter(|now| is_as_planned(now, planned));
+        let version = now.as_ref().map_or(&planned.resource_version, |now| &now.resource_version);
+        take_away(session, path, wanted, &planned.uid, version, identity).await?;
+    }
+    let url = format!("{path}?fieldManager={MANAGER}&force=false&fieldValidation=Strict");
+    let reply = session.cluster.send(&Call::apply(url, wanted.body().into(), identity)).await;
+    let object = reply.and_then(|reply| reply.json()).map_err(|error| refusal(&error, wanted))?;
+    match read(object, wanted) {
+        Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created: true, adopted: None }),
+        None => {
+            let message = "the API server's answer is not an object";
+            Err(Refusal::new(RefusalKind::Unreachable, wanted, message))
+        }
+    }
 }
 
 /// An object whose status is written all the time is tried so often; then it is planned anew.

@@ -247,7 +247,7 @@ impl Cluster {
     }
 
     /// Sends a call until it is answered. A call that the server may have done is sent again: all of ours may be, since
-    /// reads change nothing and applying twice is applying once.
+    /// reads change nothing, applying twice is applying once, and what is created bears its name: twice is a refusal.
     pub async fn send(&self, call: &Call<'_>) -> Result<Reply, CallError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut backoff = FIRST_BACKOFF;

@@ -19,8 +19,9 @@ use super::discovery::Session;
 use super::judging::Judges;
 use super::sharing::Sharing;
 use super::watching;
+use crate::api::names;
 use crate::health::{self, Health, Rule, Status};
-use crate::object::{Gvk, Live, ObjectKey};
+use crate::object::{Gvk, HOOK, Live, ObjectKey};
 use crate::plan::{Inventory, Lookup, Wanted};
 
 /// How long a first listing may take before a plan goes on without it, as an error.
@@ -292,6 +293,21 @@ impl Index {
             |record: &&Record| record.live.labels.get(self.selector).is_some_and(|name| name == environment);
         let records = state.kinds.values().flat_map(|kind| kind.objects.values()).filter(ours);
         records.map(|record| (record.live.key.clone(), record.live.clone())).collect()
+    }
+
+    /// The Jobs of an app's hooks.
+    pub fn hook_jobs(&self, environment: &str, app: &str) -> Vec<Record> {
+        let state = self.lock();
+        let Some(kind) = state.kinds.get(&("batch".into(), "Job".into(), None)) else { return Vec::new() };
+        let bears = |record: &Record, label: &str, value: &str| {
+            record.live.labels.get(label).is_some_and(|found| found == value)
+        };
+        let ours = |record: &&Record| {
+            record.live.labels.contains_key(HOOK)
+                && bears(record, self.selector, environment)
+                && bears(record, names::APP_LABEL, app)
+        };
+        kind.objects.values().filter(ours).cloned().collect()
     }
 
     /// Takes what a write answered, so that the next plan sees it before the watch does.

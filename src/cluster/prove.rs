@@ -12,6 +12,7 @@ use super::adopt::{Claimed, claim};
 use super::call::{Call, CallError, JSON, METADATA};
 use super::discovery::{Session, path};
 use super::refusal::{conflicts, refusal};
+use super::replace::prove_replacement;
 use crate::api::Identity;
 use crate::object::{Kinds, Live, MANAGER, ObjectKey};
 use crate::plan::{
@@ -184,7 +185,16 @@ async fn prove_step(
     };
     let reply = match reply {
         Ok(reply) => reply,
-        Err(error) => return Answer::Refused(refusal(&error, wanted)).into(),
+        Err(error) => {
+            let refused = refusal(&error, wanted);
+            return match refused.kind {
+                RefusalKind::Immutable => {
+                    let answer = prove_replacement(session, &path, step, terms.identity, refused).await;
+                    Proven { answer, before, after: None }
+                }
+                _ => Answer::Refused(refused).into(),
+            };
+        }
     };
     let after = match reply.json() {
         Ok(after) => after,
@@ -207,6 +217,7 @@ async fn prove_step(
         exists: step.action == Action::Create && reply.status == StatusCode::OK,
         force,
         adopt: None,
+        replace: None,
         warnings: reply.warnings,
     };
     let after = (terms.detail == Detail::Objects).then_some(after);

@@ -119,6 +119,27 @@ pub fn known_failure<'a>(
     })
 }
 
+/// The image that cannot be had, where none of these pods ever started anything: whoever ends them ends no work.
+pub fn never_ran(pods: &[Value]) -> Option<PodProblem> {
+    let statuses = |pod: &Value| -> Vec<Value> {
+        let lists = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
+        lists.iter().flat_map(|list| pod["status"][*list].as_array().cloned().unwrap_or_default()).collect()
+    };
+    let has_run = |status: &Value| {
+        count(&status["restartCount"]) > 0
+            || ["running", "terminated"].iter().any(|state| status["state"].get(*state).is_some())
+            || !is_empty(&status["lastState"])
+    };
+    let untouched = |pod: &Value| {
+        let statuses = statuses(pod);
+        !statuses.is_empty() && !statuses.iter().any(has_run)
+    };
+    if !pods.iter().all(untouched) {
+        return None;
+    }
+    known_failure(pods, Thresholds::default()).filter(|problem| problem.cause == Cause::ImagePull)
+}
+
 /// Of these pods, those that run the newest template of their workload: of a Deployment, those of the ReplicaSet that
 /// bears its revision; of a StatefulSet or DaemonSet, those that bear the newest revision's label. All of them where
 /// the workload does not tell templates apart.

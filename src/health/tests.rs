@@ -129,7 +129,8 @@ fn what_says_that_it_failed_is_never_healthy() {
 fn what_is_not_ready_is_never_healthy() {
     for (path, mut object) in fixtures() {
         let Some(conditions) = object["status"]["conditions"].as_array_mut() else { continue };
-        let Some(ready) = conditions.iter_mut().find(|c| c["type"] == "Ready" && c["status"] == "True") else {
+        let Some(ready) = conditions.iter_mut().find(|c| c["type"] == "Ready" && c["status"] == "True")
+        else {
             continue;
         };
         ready["status"] = json!("False");

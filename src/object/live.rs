@@ -43,6 +43,22 @@ impl Owned {
     }
 }
 
+/// On a Job in git: that it runs once on the way, and when: `before`, `after`, `verify`; `never` where it does not run at
+/// all. The label of the same name, on the Job that was made of it, bears the hook's name.
+pub const HOOK: &str = "fairlead.dev/hook";
+
+/// On a hook: `false` where a newer commit waits for its end.
+pub const INTERRUPTIBLE: &str = "fairlead.dev/interruptible";
+
+/// On an object that is not put back when a rollout fails, because of its kind: that it may be.
+pub const REVERSIBLE: &str = "fairlead.dev/reversible";
+
+/// On the Job of a hook: the digest of what it does.
+pub const HOOK_IDENTITY: &str = "fairlead.dev/hook-identity";
+
+/// On an object in git: the uid of the one in the cluster that may be deleted for it, where a field cannot change.
+pub const REPLACE: &str = "fairlead.dev/replace";
+
 /// What is kept of an object in the cluster: enough to decide whether anything is to be done, not the object itself.
 ///
 /// Ten thousand whole objects would cost 100 MB; these cost a tenth. What a plan must show, it asks for.

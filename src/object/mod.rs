@@ -4,6 +4,7 @@
 //! [`Manifest`] is one validated object with its [`Origin`]; a [`Problem`] is something wrong with input, with its
 //! place. Every kind of name has its own type, so that an app is never passed where an environment is wanted.
 
+mod chart;
 mod digest;
 mod kinds;
 mod live;
@@ -13,9 +14,13 @@ mod name;
 mod problem;
 mod tree;
 
+pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
 pub use digest::{Digest, Hash};
 pub use kinds::{KindInfo, Kinds, Scope};
-pub use live::{APPLIED, CONFIG, Live, MANAGER, Owned, PRUNE, WAVE};
+pub use live::{
+    APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, MANAGER, Owned, PRUNE, REPLACE, REVERSIBLE,
+    WAVE,
+};
 pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};

@@ -30,6 +30,8 @@ pub struct Asked {
     pub force: Vec<Conflict>,
     /// What others hand over first. It was agreed to.
     pub adopt: Option<Arc<Handover>>,
+    /// A field changes that cannot: the object is deleted and made anew, and the server took both. It says which field.
+    pub replace: Option<Box<str>>,
     pub warnings: Vec<String>,
 }
 
@@ -134,6 +136,7 @@ pub struct CheckedStep {
     proof: Proof,
     force: Vec<Conflict>,
     adopt: Option<Arc<Handover>>,
+    replace: bool,
 }
 
 impl CheckedStep {
@@ -176,6 +179,11 @@ impl CheckedStep {
 
     pub fn replicas(&self) -> Replicas {
         self.replicas
+    }
+
+    /// The object is deleted and made anew.
+    pub fn replaces(&self) -> bool {
+        self.replace
     }
 
     /// What others hand over before it is written.
@@ -341,6 +349,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                             proof: Proof::Accepted,
                             force: asked.force,
                             adopt: asked.adopt,
+                            replace: asked.replace.is_some(),
                         });
                     }
                 }
@@ -354,6 +363,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                         proof: Proof::Conditional { on },
                         force: Vec::new(),
                         adopt: None,
+                        replace: false,
                     });
                 }
                 Some(Answer::Refused(refusal)) => refusals.push(refusal),

@@ -66,7 +66,7 @@ impl Inventory {
     }
 
     pub fn add_wanted(&mut self, app: &WantedApp) {
-        for object in &app.objects {
+        for object in app.all() {
             self.add(object.gvk.group_kind(), object.key.namespace.as_deref());
         }
     }

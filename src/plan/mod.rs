@@ -13,10 +13,13 @@ mod downtime;
 mod field_sets;
 mod fields;
 mod foreign;
+mod hooks;
 mod inventory;
+mod needs;
 mod order;
 mod prune;
 mod readers;
+mod replace;
 mod replicas;
 mod wanted;
 
@@ -33,12 +36,14 @@ pub use diff::{Change, Reason, compare, compare_owned};
 pub use downtime::{Downtime, DowntimeCause, Touched, downtime};
 pub use fields::{FieldChange, field_changes};
 pub use foreign::{other_owner, owned_elsewhere};
+pub use hooks::{Hook, Moment};
 pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
 pub use prune::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks, PruneAnswer, PruneHalt,
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
+pub use replace::may_replace;
 pub use replicas::{GitReplicas, Replicas, left_by_autoscaler, notes};
 pub use wanted::{Basis, Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
 
@@ -175,7 +180,7 @@ pub fn plan_with(app: &WantedApp, live: &dyn Lookup, consent: &Consent) -> Resul
         return Ok(plan);
     }
     // The order is that of the whole app, so that a step waits for what it depends on also where that is unchanged.
-    let orders = order(&app.objects)?;
+    let orders = order(&app.objects, &app.needed)?;
     steps.sort_by(|a, b| {
         (&orders[&a.wanted.key], &a.wanted.key).cmp(&(&orders[&b.wanted.key], &b.wanted.key))
     });

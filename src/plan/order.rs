@@ -1,13 +1,14 @@
 //! In which order the objects of an app are written.
 //!
-//! 1. By stage: what other objects stand on (namespaces, CRDs, RBAC, quotas, policies) before everything else.
+//! 1. By stage: what other objects stand on (namespaces, CRDs, RBAC, quotas, policies) before everything else; then what
+//!    hooks need that run before the app changes, and those hooks; then the rest.
 //! 2. Within a stage by `fairlead.dev/wave`, a whole number, 0 where absent.
 //! 3. Within a wave by kind: what is read (ConfigMaps, Secrets, Services, claims, disruption budgets) before what runs
 //!    (workloads and every kind we do not know), then what points at it (autoscalers, routes, API services), and the
 //!    webhooks last, because they can stop everything else.
 //! 4. What names another object in `config.kubernetes.io/depends-on` comes after it, whatever 1 to 3 say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,6 +21,8 @@ use crate::object::{Gvk, ObjectKey, Problem, Problems};
 #[serde(rename_all = "camelCase")]
 pub enum Stage {
     Foundation,
+    /// What hooks need that run before the app changes.
+    Needed,
     Main,
 }
 
@@ -39,6 +42,8 @@ impl fmt::Display for WaveOrder {
             (Stage::Foundation, 0) => "namespaces",
             (Stage::Foundation, 1) => "custom resource definitions",
             (Stage::Foundation, _) => "access and policy",
+            (Stage::Needed, 0) => "configuration that hooks read",
+            (Stage::Needed, _) => "what hooks need",
             (Stage::Main, 0) => "configuration",
             (Stage::Main, 1) => "workloads",
             (Stage::Main, 2) => "scaling and routes",
@@ -96,7 +101,10 @@ fn by_kind(gvk: &Gvk) -> (Stage, u8) {
 }
 
 /// The order of each object of an app. Fails where they wait for each other, or for something that is not there.
-pub fn order(objects: &[Arc<Wanted>]) -> Result<BTreeMap<ObjectKey, WaveOrder>, Problems> {
+pub fn order(
+    objects: &[Arc<Wanted>],
+    needed: &BTreeSet<ObjectKey>,
+) -> Result<BTreeMap<ObjectKey, WaveOrder>, Problems> {
     let index: HashMap<&ObjectKey, usize> =
         objects.iter().enumerate().map(|(n, object)| (&object.key, n)).collect();
     let mut problems = Vec::new();
@@ -117,6 +125,11 @@ pub fn order(objects: &[Arc<Wanted>]) -> Result<BTreeMap<ObjectKey, WaveOrder>, 
 
     let mut orders: Vec<WaveOrder> =
         objects.iter().map(|object| order_of(&object.gvk, object.wave)).collect();
+    for (order, object) in orders.iter_mut().zip(objects) {
+        if order.stage == Stage::Main && needed.contains(&object.key) {
+            order.stage = Stage::Needed;
+        }
+    }
     // 0 not seen, 1 on the path, 2 done. An explicit path, because chains may be as long as the app is large.
     let mut mark = vec![0u8; objects.len()];
     for start in 0..objects.len() {
@@ -167,7 +180,7 @@ mod tests {
 
     fn names(objects: Vec<Value>) -> Vec<String> {
         let app = wanted(objects).unwrap();
-        let mut orders: Vec<(WaveOrder, String)> = order(&app.objects)
+        let mut orders: Vec<(WaveOrder, String)> = order(&app.objects, &BTreeSet::new())
             .unwrap()
             .into_iter()
             .map(|(key, order)| (order, key.name.to_string()))
@@ -220,7 +233,7 @@ mod tests {
             with(object("v1", "ConfigMap", name), "config.kubernetes.io/depends-on", &text)
         };
         let app = wanted(vec![on("a", "b"), on("b", "c"), on("c", "a")]).unwrap();
-        let shown = order(&app.objects).unwrap_err().to_string();
+        let shown = order(&app.objects, &BTreeSet::new()).unwrap_err().to_string();
         assert!(
             shown.contains("ConfigMap web/a → ConfigMap web/b → ConfigMap web/c → ConfigMap web/a"),
             "{shown}"
@@ -243,7 +256,10 @@ mod tests {
             })
             .rev()
             .collect();
-        assert_eq!(order(&wanted(objects).unwrap().objects).unwrap().values().max().unwrap().depth, 2999);
+        assert_eq!(
+            order(&wanted(objects).unwrap().objects, &BTreeSet::new()).unwrap().values().max().unwrap().depth,
+            2999
+        );
     }
 
     #[test]
@@ -254,7 +270,7 @@ mod tests {
             "apps/namespaces/x/Deployment/y",
         );
         assert!(
-            order(&wanted(vec![lonely]).unwrap().objects)
+            order(&wanted(vec![lonely]).unwrap().objects, &BTreeSet::new())
                 .unwrap_err()
                 .to_string()
                 .contains("Deployment.apps x/y")

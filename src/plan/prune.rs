@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use super::order::order_of;
 use super::{RefusalKind, WaveOrder};
-use crate::object::{AppName, Digest, Gvk, Live, ObjectKey};
+use crate::object::{AppName, Digest, Gvk, HOOK, Live, ObjectKey};
 pub use claims::{Claim, Claims};
 
 /// What marks an object as an environment's, by name and by value.
@@ -322,6 +322,10 @@ pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
         {
             continue;
         }
+        if is_hook(object) && !view.claims.leaving && view.claims.has(object.labels.get(view.marks.app_label))
+        {
+            continue; // The app looks after the Jobs of its hooks itself.
+        }
         match skip(view, object) {
             Some(why) => plan.kept.push(Kept { key: object.key.clone(), why }),
             None => plan.doomed.push(Doomed {
@@ -388,6 +392,10 @@ fn skip(view: &PruneView, live: &Live) -> Option<SkipReason> {
     if live.labels.get(marks.part_of_label).map(String::as_str) != Some(marks.part_of) {
         return Some(SkipReason::NotPartOf);
     }
+    if is_hook(live) && (view.known)(live) == Known::Same {
+        // It was made and never applied: that its uid was remembered then is the evidence.
+        return (!(view.granted)(live)).then_some(SkipReason::NotGranted);
+    }
     if live.owned.is_none() {
         return Some(SkipReason::NotApplied { lacks: "our entry in managedFields".to_owned() });
     }
@@ -422,8 +430,14 @@ fn skip(view: &PruneView, live: &Live) -> Option<SkipReason> {
     (!(view.granted)(live)).then_some(SkipReason::NotGranted)
 }
 
+/// The Job of a hook.
+fn is_hook(live: &Live) -> bool {
+    let job = (&*live.key.group, &*live.key.kind) == ("batch", "Job");
+    job && live.owned.is_none() && live.labels.contains_key(HOOK)
+}
+
 /// Kinds that hold what cannot be made again from git: deleting one deletes that too.
-fn is_protected(gvk: &Gvk) -> bool {
+pub(super) fn is_protected(gvk: &Gvk) -> bool {
     matches!(
         (&*gvk.group, &*gvk.kind),
         ("apiextensions.k8s.io", "CustomResourceDefinition")

@@ -6,6 +6,7 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::hooks::{Hook, Hooks, is_hook};
 use super::readers::{self, Configs, child, encode_string_data};
 use super::replicas::GitReplicas;
 use crate::object::{
@@ -149,6 +150,12 @@ pub struct WantedApp {
     pub app: AppName,
     pub digest: Digest,
     pub objects: Vec<Arc<Wanted>>,
+    /// What runs once on the way, and is no object to keep.
+    pub hooks: Vec<Arc<Hook>>,
+    /// What hooks read, or stand on: it is written before they run.
+    pub needed: BTreeSet<ObjectKey>,
+    /// What is not made at all, and why.
+    pub left: Vec<String>,
 }
 
 /// What an app's objects were made with, so that some of them can be made anew alone.
@@ -168,6 +175,16 @@ struct Around {
 }
 
 impl WantedApp {
+    /// Objects alone, as they were stored: what is put back has no hooks.
+    pub fn of_objects(app: AppName, digest: Digest, objects: Vec<Arc<Wanted>>) -> Self {
+        Self { app, digest, objects, hooks: Vec::new(), needed: BTreeSet::new(), left: Vec::new() }
+    }
+
+    /// Its objects, and the Jobs of its hooks.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Wanted>> {
+        self.objects.iter().chain(self.hooks.iter().map(|hook| &hook.job))
+    }
+
     /// The same, with what did not change shared with an older one: a commit that changes one object of ten thousand
     /// costs the memory of one.
     #[must_use]
@@ -216,9 +233,13 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
         configs: Configs::of(&desired.objects, stamp.default_namespace),
     };
     let (digest, contents) = (desired.digest().clone(), desired.contents().to_vec());
+    let mut hooks = Hooks::default();
     for manifest in desired.objects {
-        match stamp_one(&manifest, &desired.app, stamp, kinds, &around) {
-            Ok(wanted) => {
+        let stamped = stamp_one(&manifest, &desired.app, stamp, kinds, &around);
+        let stamped = stamped.and_then(|wanted| hooks.take(&manifest, wanted, &digest));
+        match stamped {
+            Ok(None) => {}
+            Ok(Some(wanted)) => {
                 if let Some(first) = seen.insert(wanted.key.clone(), wanted.place.clone()) {
                     let message = format!("{} is written twice; the first is at {first}", wanted.key);
                     problems.push(Problem::at(wanted.place.clone(), message));
@@ -230,7 +251,9 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
     }
     Problems::check(problems)?;
     // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
-    Ok((WantedApp { app: desired.app, digest, objects }, Basis { contents, around: Arc::new(around) }))
+    let (hooks, needed, left) = hooks.finish(&objects)?;
+    let app = WantedApp { app: desired.app, digest, objects, hooks, needed, left };
+    Ok((app, Basis { contents, around: Arc::new(around) }))
 }
 
 /// The same app with some objects rendered anew, each at its place: the whole, and those alone. `None` where more would
@@ -242,10 +265,13 @@ pub fn restamp(
     stamp: &Stamp,
     kinds: &Kinds,
 ) -> Option<(WantedApp, WantedApp)> {
+    if !old.hooks.is_empty() || !old.left.is_empty() || !old.needed.is_empty() {
+        return None; // Their places are not those of the objects.
+    }
     let mut all = old.clone();
     let mut only = Vec::with_capacity(changed.len());
     for (at, manifest) in changed {
-        if scales(&manifest) || defines(&manifest) {
+        if scales(&manifest) || defines(&manifest) || is_hook(&manifest) {
             return None;
         }
         if !basis.around.configs.suffice(&manifest, stamp.default_namespace) {
@@ -260,7 +286,7 @@ pub fn restamp(
         only.push(wanted);
     }
     all.digest = Hash::digest_of_all(&basis.contents);
-    let only = WantedApp { app: all.app.clone(), digest: all.digest.clone(), objects: only };
+    let only = WantedApp::of_objects(all.app.clone(), all.digest.clone(), only);
     Some((all, only))
 }
 
@@ -454,125 +480,4 @@ fn parse_depends_on(text: &str) -> Result<Vec<ObjectKey>, String> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-    use crate::object::{KindInfo, Origin, TreePath};
-
-    pub fn kinds() -> Kinds {
-        let mut kinds = Kinds::default();
-        for (group, kind, scope) in [
-            ("", "ConfigMap", Scope::Namespaced),
-            ("", "Secret", Scope::Namespaced),
-            ("", "Namespace", Scope::Cluster),
-            ("", "Service", Scope::Namespaced),
-            ("apps", "Deployment", Scope::Namespaced),
-            ("autoscaling", "HorizontalPodAutoscaler", Scope::Namespaced),
-        ] {
-            let info = KindInfo { plural: kind.to_lowercase() + "s", scope, versions: vec!["v1".into()] };
-            kinds.insert(group, kind, info);
-        }
-        kinds
-    }
-
-    pub fn manifest(value: Value) -> Manifest {
-        let place = Place::at(TreePath::new("base/all.yaml").unwrap(), 1, 1);
-        Manifest::new(&value, Origin::new(place)).unwrap()
-    }
-
-    pub fn wanted(objects: Vec<Value>) -> Result<WantedApp, Problems> {
-        let app = AppName::new("web").unwrap();
-        let environment = EnvironmentName::new("dev").unwrap();
-        let desired = Desired::new(app, objects.into_iter().map(manifest).collect(), Vec::new());
-        let marks = Stamp {
-            environment: &environment,
-            environment_label: "fairlead.dev/environment",
-            app_label: "fairlead.dev/app",
-            part_of_label: "applyset.kubernetes.io/part-of",
-            wave_annotation: "fairlead.dev/wave",
-            depends_on_annotation: "config.kubernetes.io/depends-on",
-            default_namespace: Some("web"),
-        };
-        stamp(desired, &marks, &kinds()).map(|(app, _)| app)
-    }
-
-    pub fn object(api_version: &str, kind: &str, name: &str) -> Value {
-        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": name}})
-    }
-
-    #[test]
-    fn a_namespaced_object_goes_where_the_environment_is() {
-        let app = wanted(vec![object("v1", "ConfigMap", "a"), object("v1", "Namespace", "web")]).unwrap();
-        assert_eq!(app.objects[0].key.to_string(), "ConfigMap web/a");
-        assert_eq!(app.objects[1].key.to_string(), "Namespace web");
-    }
-
-    #[test]
-    fn a_uid_binds_the_body_to_one_object() {
-        let app = wanted(vec![object("v1", "ConfigMap", "a")]).unwrap();
-        let bound: Value = serde_json::from_slice(&app.objects[0].body_for("u-1")).unwrap();
-        assert_eq!(bound["metadata"]["uid"], "u-1");
-        let versioned: Value = serde_json::from_slice(&app.objects[0].body_for_version("u-1", "42")).unwrap();
-        assert_eq!(versioned["metadata"]["resourceVersion"], "42");
-        assert_eq!(versioned["metadata"]["uid"], "u-1");
-        let mut unbound = bound;
-        unbound["metadata"].as_object_mut().unwrap().remove("uid");
-        assert_eq!(unbound, app.objects[0].value());
-    }
-
-    #[test]
-    fn a_secret_is_sent_as_data() {
-        let mut secret = object("v1", "Secret", "s");
-        secret["stringData"] = json!({"a": "b"});
-        let app = wanted(vec![secret]).unwrap();
-        let value = app.objects[0].value();
-        assert_eq!(value["data"]["a"], "Yg==");
-        assert!(value.get("stringData").is_none());
-    }
-
-    #[test]
-    fn what_an_autoscaler_scales_has_no_replicas_of_ours() {
-        let mut deployment = object("apps/v1", "Deployment", "web");
-        deployment["spec"] = json!({"replicas": 2});
-        let mut hpa = object("autoscaling/v2", "HorizontalPodAutoscaler", "web");
-        hpa["spec"] =
-            json!({"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}});
-        let app = wanted(vec![deployment.clone(), hpa]).unwrap();
-        assert!(app.objects[0].value()["spec"].get("replicas").is_none());
-        let app = wanted(vec![deployment]).unwrap();
-        assert_eq!(app.objects[0].value()["spec"]["replicas"], 2);
-    }
-
-    #[test]
-    fn an_object_written_twice_names_both_places() {
-        let problems =
-            wanted(vec![object("v1", "ConfigMap", "a"), object("v1", "ConfigMap", "a")]).unwrap_err();
-        assert_eq!(
-            problems.to_string(),
-            "base/all.yaml:1: ConfigMap web/a is written twice; the first is at base/all.yaml:1"
-        );
-    }
-
-    #[test]
-    fn a_wave_that_is_not_a_number_is_refused() {
-        let mut object = object("v1", "ConfigMap", "a");
-        object["metadata"]["annotations"] = json!({"fairlead.dev/wave": "soon"});
-        assert!(wanted(vec![object]).unwrap_err().to_string().contains("not a whole number"));
-    }
-
-    #[test]
-    fn what_did_not_change_is_shared_with_what_was_before() {
-        let old = wanted(vec![object("v1", "ConfigMap", "a"), object("v1", "ConfigMap", "b")]).unwrap();
-        let mut changed = object("v1", "ConfigMap", "b");
-        changed["data"] = json!({"x": "y"});
-        let new = wanted(vec![object("v1", "ConfigMap", "a"), changed]).unwrap().sharing(&old);
-        assert!(Arc::ptr_eq(&new.objects[0], &old.objects[0]));
-        assert_ne!(new.objects[1].digest, old.objects[1].digest, "a change is never shared away");
-    }
-
-    #[test]
-    fn the_id_is_that_of_the_applyset_specification() {
-        // kubectl's own: the hash of "<name>.<namespace>.<kind>.<group>", with an empty namespace for a cluster's object.
-        let id = applyset_id("production", "Environment", "fairlead.dev");
-        assert!(id.starts_with("applyset-") && id.ends_with("-v1") && id.len() == 9 + 43 + 3, "{id}");
-    }
-}
+pub(super) mod tests;

@@ -20,7 +20,7 @@ pub struct Grant<'a> {
 /// Everything an app wants that its environment is not granted.
 pub fn granted(app: &WantedApp, grant: &Grant, kinds: &Kinds) -> Result<(), Problems> {
     let mut found = Vec::new();
-    for wanted in &app.objects {
+    for wanted in app.all() {
         let scope = kinds.get(&wanted.gvk.group, &wanted.gvk.kind).map(|info| info.scope);
         let refused = match (&wanted.key.namespace, scope) {
             (Some(namespace), _) if grant.namespaces.iter().any(|granted| **granted == **namespace) => None,

@@ -19,7 +19,7 @@ use super::layer::Build;
 use super::load::Files;
 use super::references::Referents;
 use super::{finish, folder};
-use crate::object::{Manifest, Tree, TreePath};
+use crate::object::{ChartAnswers, Manifest, Tree, TreePath};
 
 /// A file of objects by the order in which it was read (one may be read twice, by two layers), and the object in it.
 pub(crate) type Source = (u32, u32);
@@ -114,6 +114,7 @@ impl<'a> Trail<'a> {
         let generators = kustomization.config_maps.iter().chain(&kustomization.secrets);
         self.crosses |= !kustomization.vars.is_empty()
             || !kustomization.replacements.is_empty()
+            || !kustomization.charts.is_empty()
             || !kustomization.generators.is_empty()
             || !kustomization.transformers.is_empty()
             || generators.into_iter().any(|generator| merges(&generator.it.behavior));
@@ -165,8 +166,8 @@ pub fn again(
     changed: &BTreeSet<TreePath>,
     limits: &Limits,
 ) -> Option<Vec<(usize, Manifest)>> {
-    let cache = Cache::none();
-    let files = Files { tree, limits, cache: &cache, texts: RefCell::default() };
+    let (cache, charts) = (Cache::none(), ChartAnswers::new());
+    let files = Files { tree, limits, cache: &cache, charts: &charts, texts: RefCell::default() };
     let manifests = match kept.0.as_ref()? {
         Way::Plain { folder, files: known } => folder::again(&files, folder, known, changed),
         Way::Overlay(overlay) => {

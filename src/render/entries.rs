@@ -253,15 +253,3 @@ pub(crate) fn build_metadata(field: &Cursor<'_>, found: &mut Found) -> Vec<Strin
     }
     options
 }
-
-pub(crate) fn charts(field: &Cursor<'_>, found: &mut Found) -> Vec<At<String>> {
-    field
-        .items(found)
-        .iter()
-        .map(|item| {
-            let text = |key: &str| item.value()[key].as_str().unwrap_or_default();
-            let is_remote = !text("repo").is_empty() || !text("chartRepoUrl").is_empty();
-            At { place: item.place(), it: if is_remote { "remote".to_owned() } else { "local".to_owned() } }
-        })
-        .collect()
-}

@@ -16,8 +16,8 @@ use super::source::{Doc, Text};
 use super::trace::{
     Change, FieldPath, LIST_KEYS, Part, Stage, Step, Trace, at, carry, list_key, parts_of, path_of, plain,
 };
-use super::{Limits, finish, folder};
-use crate::object::{Manifest, Place, Problems, Tree, TreePath};
+use super::{ChartAnswers, Limits, Rendered, finish, folder};
+use crate::object::{Manifest, Place, Problem, Problems, Tree, TreePath};
 use crate::yaml::Dialect;
 
 /// An object and its way.
@@ -49,16 +49,35 @@ pub struct NoSuchField {
     pub known: String,
 }
 
-/// Renders a folder as [`super::build`] does, and keeps what set each field.
+/// Renders a folder as [`super::build`] does, and keeps what set each field. A folder with charts is refused.
 pub fn explain(tree: &dyn Tree, path: &TreePath, limits: &Limits) -> Result<Vec<Explained>, Problems> {
+    match explain_with(tree, path, limits, &ChartAnswers::new())? {
+        Rendered::Done(objects) => Ok(objects),
+        Rendered::NeedCharts(_) => Err(Problem::at(Place::file(path.clone()), "its charts need helm").into()),
+    }
+}
+
+/// [`explain`] with what helm answered of charts.
+pub fn explain_with(
+    tree: &dyn Tree,
+    path: &TreePath,
+    limits: &Limits,
+    charts: &ChartAnswers,
+) -> Result<Rendered<Vec<Explained>>, Problems> {
     let cache = Cache::none();
-    let files = Files { tree, limits, cache: &cache, texts: RefCell::default() };
+    let files = Files { tree, limits, cache: &cache, charts, texts: RefCell::default() };
     if files.kustomization(path)?.is_none() {
         let (manifests, ..) = folder::plain(&files, path)?;
-        return Ok(manifests.into_iter().map(|manifest| Explained { manifest, trace: None }).collect());
+        let plain = |manifest| Explained { manifest, trace: None };
+        return Ok(Rendered::Done(manifests.into_iter().map(plain).collect()));
     }
-    let traced = finish::traced(files, path)?;
-    Ok(traced.into_iter().map(|(manifest, trace)| Explained { manifest, trace: Some(trace) }).collect())
+    Ok(match finish::traced(files, path)? {
+        Rendered::NeedCharts(needed) => Rendered::NeedCharts(needed),
+        Rendered::Done(traced) => {
+            let explained = |(manifest, trace)| Explained { manifest, trace: Some(trace) };
+            Rendered::Done(traced.into_iter().map(explained).collect())
+        }
+    })
 }
 
 /// Finds a field of an object as it is, by what a person wrote.

@@ -8,26 +8,35 @@ use super::load::Files;
 use super::references::Referents;
 use super::resource::Resource;
 use super::trace::Trace;
-use super::{hash, order, references, vars};
-use crate::object::{Identity, Manifest, NotAManifest, Note, Origin, Place, Problem, Problems, TreePath};
+use super::{Built, Rendered, hash, order, references, vars};
+use crate::object::{Identity, Manifest, NotAManifest, Origin, Place, Problem, Problems, TreePath};
 use crate::yaml::Node;
 
-/// Renders a folder that has a kustomization.
-pub(crate) fn overlay(
-    files: Files<'_>,
-    folder: &TreePath,
-) -> Result<(Vec<Manifest>, Vec<Note>, Kept), Problems> {
+/// Renders a folder that has a kustomization. Where charts are missing, what else is wrong is of no account yet: it may
+/// be wrong because they are.
+pub(crate) fn overlay(files: Files<'_>, folder: &TreePath) -> Result<Rendered<Built>, Problems> {
     let mut build = Build::new(files);
-    let (manifests, kept) = once(&mut build, folder)?;
-    Ok((manifests, build.notes, kept))
+    let once = once(&mut build, folder);
+    if !build.needed.is_empty() {
+        return Ok(Rendered::NeedCharts(build.needed));
+    }
+    let (manifests, kept) = once?;
+    Ok(Rendered::Done((manifests, build.notes, kept)))
 }
 
 /// The same, with what set each field.
-pub(crate) fn traced(files: Files<'_>, folder: &TreePath) -> Result<Vec<(Manifest, Trace)>, Problems> {
+pub(crate) fn traced(
+    files: Files<'_>,
+    folder: &TreePath,
+) -> Result<Rendered<Vec<(Manifest, Trace)>>, Problems> {
     let mut build = Build::new(files);
     build.traces = Some(Vec::new());
-    let (manifests, _) = once(&mut build, folder)?;
-    Ok(manifests.into_iter().zip(build.traces.unwrap_or_default()).collect())
+    let once = once(&mut build, folder);
+    if !build.needed.is_empty() {
+        return Ok(Rendered::NeedCharts(build.needed));
+    }
+    let (manifests, _) = once?;
+    Ok(Rendered::Done(manifests.into_iter().zip(build.traces.unwrap_or_default()).collect()))
 }
 
 /// What became of the objects of changed files, if they are still called what they were called before.

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use super::Built;
 use super::again::Kept;
 use super::finish::manifest;
 use super::load::{Files, KUSTOMIZATION_NAMES, at};
-use crate::object::{EntryKind, Manifest, Note, Place, Problem, Problems, TreeError, TreePath};
+use crate::object::{EntryKind, Manifest, Place, Problem, Problems, TreeError, TreePath};
 use crate::yaml::Dialect;
 
 /// Collects the manifests of a folder and of those below it, by name. What is hidden or no manifest is passed over.
-pub(crate) fn plain(
-    files: &Files<'_>,
-    folder: &TreePath,
-) -> Result<(Vec<Manifest>, Vec<Note>, Kept), Problems> {
+pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<Built, Problems> {
     let mut found = Vec::new();
     let mut paths = Vec::new();
     gather(files, folder, 0, &mut paths, &mut found);

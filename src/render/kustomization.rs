@@ -2,12 +2,13 @@
 
 use super::cursor::{Cursor, Found};
 use super::entries::{
-    all, blocks, build_metadata, charts, generator_options, labels, openapi, some_map, some_text, sort, texts,
+    all, blocks, build_metadata, generator_options, labels, openapi, some_map, some_text, sort, texts,
 };
 pub(crate) use super::entries::{
     block, block_of, field_spec, generator, image, patch, replacement, replica, selector,
 };
 use super::fields::FieldSpec;
+use super::helm_charts::{HelmChart, chart_home, helm_chart, old_helm_chart};
 use super::replacement::Replacement;
 use super::selector::Selector;
 use super::source::{Doc, Text};
@@ -57,7 +58,9 @@ pub(crate) struct Kustomization {
     pub openapi: Option<At<OpenApi>>,
     pub sort: Option<At<Sort>>,
     pub build_metadata: Vec<String>,
-    pub charts: Vec<At<String>>,
+    pub charts: Vec<At<HelmChart>>,
+    /// Where the charts are, for all that do not say: `helmGlobals`.
+    pub chart_home: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -206,6 +209,7 @@ impl Kustomization {
             sort: None,
             build_metadata: Vec::new(),
             charts: Vec::new(),
+            chart_home: None,
         }
     }
 
@@ -281,7 +285,9 @@ impl Kustomization {
             "openapi" => self.openapi = Some(At { place: field.place(), it: openapi(field, found) }),
             "sortOptions" => self.sort = Some(At { place: field.place(), it: sort(field, found) }),
             "buildMetadata" => self.build_metadata = build_metadata(field, found),
-            "helmCharts" | "helmChartInflationGenerator" => self.charts.extend(charts(field, found)),
+            "helmCharts" => self.charts.extend(all(field, found, helm_chart)),
+            "helmChartInflationGenerator" => self.charts.extend(all(field, found, old_helm_chart)),
+            "helmGlobals" => self.chart_home = chart_home(field, found).or(self.chart_home.take()),
             "metadata" => {
                 for (name, field) in field.fields(&["name", "namespace", "labels", "annotations"], found) {
                     match name {
@@ -306,6 +312,7 @@ fn modern_way(name: &str) -> Option<&'static str> {
         "imageTags" => "`images`",
         "patchesStrategicMerge" | "patchesJson6902" => "`patches`",
         "vars" => "`replacements`",
+        "helmChartInflationGenerator" => "`helmCharts`",
         "commonLabels" => "`labels` with `includeSelectors: true`",
         "configurations" => "`fields` in `labels`, or `replacements`",
         "transformers" | "generators" => "the field of the same purpose in kustomization.yaml",

@@ -17,7 +17,7 @@ use super::vars::Var;
 use super::{
     configurations, generators, images, labels, names, namespace, patches, plugins, replacement, replicas,
 };
-use crate::object::{Note, Place, Problem, TreeError, TreePath};
+use crate::object::{ChartRequest, Note, Place, Problem, TreeError, TreePath};
 use crate::yaml::Dialect;
 
 /// What the layers of one build share.
@@ -25,6 +25,8 @@ pub(crate) struct Build<'a> {
     pub files: Files<'a>,
     pub schemas: Arc<Schemas>,
     pub found: Vec<Problem>,
+    /// Charts without which this build cannot end.
+    pub needed: Vec<ChartRequest>,
     pub notes: Vec<Note>,
     /// The folders that are being read, outermost first.
     pub stack: Vec<TreePath>,
@@ -58,6 +60,7 @@ impl<'a> Build<'a> {
             files,
             schemas: Schemas::built_in().clone(),
             found: Vec::new(),
+            needed: Vec::new(),
             notes: Vec::new(),
             stack: Vec::new(),
             build_metadata: Vec::new(),

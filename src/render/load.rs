@@ -8,13 +8,15 @@ use super::Limits;
 use super::cache::Cache;
 use super::resource::Resource;
 use super::source::Text;
-use crate::object::{EntryKind, Place, Problem, Tree, TreeError, TreePath};
+use crate::object::{ChartAnswers, EntryKind, Place, Problem, Tree, TreeError, TreePath};
 use crate::yaml::{Dialect, Node};
 
 pub(crate) struct Files<'a> {
     pub tree: &'a dyn Tree,
     pub limits: &'a Limits,
     pub cache: &'a Cache,
+    /// What helm rendered so far.
+    pub charts: &'a ChartAnswers,
     /// What was read as text, and not as objects alone.
     pub texts: RefCell<HashSet<TreePath>>,
 }

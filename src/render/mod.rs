@@ -10,6 +10,8 @@
 mod again;
 mod build_metadata;
 mod cache;
+mod chart_refusals;
+mod charts;
 mod configurations;
 mod cursor;
 mod entries;
@@ -19,6 +21,7 @@ mod finish;
 mod folder;
 mod generators;
 mod hash;
+mod helm_charts;
 mod id;
 mod images;
 mod json_patch;
@@ -47,14 +50,16 @@ mod vars;
 
 pub use again::{Kept, again};
 pub use cache::Cache;
-pub use explain::{Explained, NoSuchField, Setting, explain, find_field};
+pub use explain::{Explained, NoSuchField, Setting, explain, explain_with, find_field};
 pub use trace::{FieldPath, Step};
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::object::{
-    Desired, Manifest, Note, ObjectKey, Place, Problem, Problems, RenderContext, Tree, TreePath,
+    ChartAnswers, ChartFailure, ChartOutput, ChartRequest, Desired, Manifest, Note, ObjectKey, Place,
+    Problem, Problems, RenderContext, Tree, TreePath,
 };
 use crate::yaml;
 
@@ -62,24 +67,19 @@ use crate::yaml;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AppSource {
     Folder(TreePath),
-    Chart { chart: TreePath, values: Vec<TreePath> },
+    Chart(Box<ChartRequest>),
 }
 
-/// A chart that helm must render before this can go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChartRequest {
-    pub chart: TreePath,
-    pub values: Vec<TreePath>,
-    pub release: String,
-    pub namespace: Option<String>,
-}
-
+/// How far a render came.
 #[derive(Debug)]
-pub enum Rendered {
-    /// The objects, and what a render after a small change can use.
-    Done(Desired, Kept),
-    NeedChart(ChartRequest),
+pub enum Rendered<T> {
+    Done(T),
+    /// Charts that helm must render before this can go on.
+    NeedCharts(Vec<ChartRequest>),
 }
+
+/// What a folder is built to: its objects, and what a build after a small change can use.
+pub type Built = (Vec<Manifest>, Vec<Note>, Kept);
 
 /// What a render may cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,26 +112,58 @@ pub fn render(
     context: &RenderContext,
     limits: &Limits,
     cache: &Cache,
-) -> Result<Rendered, Problems> {
-    let folder = match source {
-        AppSource::Folder(folder) => folder,
-        AppSource::Chart { chart, values } => {
-            return Ok(Rendered::NeedChart(ChartRequest {
-                chart: chart.clone(),
-                values: values.clone(),
-                release: context.app.as_str().to_owned(),
-                namespace: None,
-            }));
-        }
+    charts: &ChartAnswers,
+) -> Result<Rendered<(Desired, Kept)>, Problems> {
+    let built = match source {
+        AppSource::Folder(folder) => build_with(tree, folder, limits, cache, charts)?,
+        AppSource::Chart(request) => match charts.get(request) {
+            None => Rendered::NeedCharts(vec![(**request).clone()]),
+            Some(answer) => Rendered::Done(chart(tree, request, answer, limits)?),
+        },
     };
-    let (objects, notes, kept) = build_keeping(tree, folder, limits, cache)?;
+    let (objects, notes, kept) = match built {
+        Rendered::Done(built) => built,
+        Rendered::NeedCharts(needed) => return Ok(Rendered::NeedCharts(needed)),
+    };
     let mut found = Vec::new();
     check(&objects, limits, &mut found);
     Problems::check(found)?;
-    Ok(Rendered::Done(Desired::new(context.app.clone(), objects, notes), kept))
+    Ok(Rendered::Done((Desired::new(context.app.clone(), objects, notes), kept)))
 }
 
-/// Renders a folder as `kustomize build` takes it; a folder without a kustomization is all its manifests.
+/// The objects of an app that is a chart, read as helm itself reads them.
+fn chart(
+    tree: &dyn Tree,
+    request: &ChartRequest,
+    answer: &Result<Arc<ChartOutput>, ChartFailure>,
+    limits: &Limits,
+) -> Result<Built, Problems> {
+    let read = charts::objects(tree, request, answer, yaml::Dialect::Kubectl, limits);
+    let (resources, notes) = read.map_err(problems)?;
+    let (mut objects, mut found, mut text) = (Vec::with_capacity(resources.len()), Vec::new(), Vec::new());
+    for resource in resources {
+        let place = resource.origin.place.clone();
+        match finish::manifest(&resource.node, resource.origin, &mut text) {
+            Ok(manifest) => objects.push(manifest),
+            Err(error) => {
+                let problem = Problem::at(place, format!("in what this template renders to: {error}"));
+                found.push(problem.hint("an object has apiVersion, kind and metadata.name"));
+            }
+        }
+    }
+    Problems::check(found)?;
+    Ok((objects, notes, Kept::default()))
+}
+
+fn problems(found: Vec<Problem>) -> Problems {
+    match Problems::check(found) {
+        Err(problems) => problems,
+        Ok(()) => Problem::new("the chart could not be rendered").into(),
+    }
+}
+
+/// Renders a folder as `kustomize build` takes it; a folder without a kustomization is all its manifests. A chart in it
+/// is refused: nobody is there to render it.
 pub fn build(
     tree: &dyn Tree,
     folder: &TreePath,
@@ -146,11 +178,30 @@ pub fn build_keeping(
     folder: &TreePath,
     limits: &Limits,
     cache: &Cache,
-) -> Result<(Vec<Manifest>, Vec<Note>, Kept), Problems> {
-    let files = load::Files { tree, limits, cache, texts: RefCell::default() };
+) -> Result<Built, Problems> {
+    match build_with(tree, folder, limits, cache, &ChartAnswers::new())? {
+        Rendered::Done(built) => Ok(built),
+        Rendered::NeedCharts(needed) => {
+            let no_helm = |request: &ChartRequest| {
+                Problem::at(request.place.clone(), format!("the chart {} needs helm", request.chart))
+            };
+            Err(problems(needed.iter().map(no_helm).collect()))
+        }
+    }
+}
+
+/// [`build_keeping`] with the charts that helm has rendered so far.
+pub fn build_with(
+    tree: &dyn Tree,
+    folder: &TreePath,
+    limits: &Limits,
+    cache: &Cache,
+    charts: &ChartAnswers,
+) -> Result<Rendered<Built>, Problems> {
+    let files = load::Files { tree, limits, cache, charts, texts: RefCell::default() };
     match files.kustomization(folder)? {
         Some(_) => finish::overlay(files, folder),
-        None => folder::plain(&files, folder),
+        None => folder::plain(&files, folder).map(Rendered::Done),
     }
 }
 

@@ -31,7 +31,8 @@ pub(crate) fn apply(
     layer: &mut Layer,
 ) {
     let mut errors = Vec::new();
-    for object in &mut layer.objects {
+    // Of what a chart renders to, helm has said it.
+    for object in layer.objects.iter_mut().filter(|object| !object.is_of_helm) {
         object.store_previous();
         if let Err(NotThere(message)) = set(object, &namespace.it, fields, subjects, unset_only) {
             let message = format!("{message} (setting the namespace of {})", object.id());

@@ -2,6 +2,7 @@
 
 use super::cursor::{Cursor, Found};
 use super::fields::FieldSpec;
+use super::helm_charts::{self, helm_chart};
 use super::kustomization::{
     At, Content, Generator, Kustomization, Patch, block, field_spec, generator, image, patch, replacement,
     replica, selector,
@@ -22,16 +23,17 @@ pub(crate) fn generate(
     kustomization: &Kustomization,
     layer: &mut Layer,
 ) {
-    for chart in &kustomization.charts {
-        let problem = match chart.it.as_str() {
-            "remote" => Problem::at(chart.place.clone(), "a chart from a remote repository is never fetched")
-                .hint("copy the chart into the repository"),
-            _ => Problem::at(chart.place.clone(), "charts inside a kustomization are not rendered")
-                .hint("name the chart in environment.yaml: `{name: …, chart: charts/…}`"),
-        };
-        build.found.push(problem);
-    }
+    helm_charts::generate(build, folder, kustomization, layer);
     for (document, kind) in configs(build, folder, &kustomization.generators) {
+        if kind == "HelmChartInflationGenerator" {
+            let mut found = Found::new();
+            let chart = At { place: document.place(), it: helm_chart(&Cursor::new(&document), &mut found) };
+            if found.is_empty() {
+                helm_charts::one(build, folder, kustomization, &chart, layer);
+            }
+            build.found.append(&mut found);
+            continue;
+        }
         let is_secret = kind == "SecretGenerator";
         if !is_secret && kind != "ConfigMapGenerator" {
             refuse(build, &document, &kind);

@@ -43,6 +43,8 @@ pub(crate) struct Resource {
     /// Whether its name gets a suffix made from its content.
     pub needs_hash: bool,
     pub is_generated: bool,
+    /// Whether a chart renders to it: helm has said which namespace it is in.
+    pub is_of_helm: bool,
     pub behavior: Behavior,
     /// Names of the `vars` that take their value from it.
     pub vars: Vec<String>,
@@ -65,6 +67,7 @@ impl Resource {
             suffixes: Vec::new(),
             needs_hash: false,
             is_generated: false,
+            is_of_helm: false,
             behavior: Behavior::Create,
             vars: Vec::new(),
             build_origin: None,
@@ -176,6 +179,7 @@ impl Resource {
             || !self.prefixes.is_empty()
             || !self.suffixes.is_empty()
             || self.is_generated
+            || self.is_of_helm
             || self.build_origin.is_some()
     }
 

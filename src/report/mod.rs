@@ -3,10 +3,12 @@
 mod conditions;
 pub mod explain;
 mod handover;
+mod hooks;
 mod plan;
 mod prune;
 
 pub use conditions::{Trouble, conditions, same_but_times, summary};
 pub use handover::{HandoverReport, SharedReport};
+pub use hooks::{HookReport, HookState};
 pub use plan::{AppPlan, PlanReport, StepReport};
 pub use prune::{DeleteReport, KeptReport, PruneReport};

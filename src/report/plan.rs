@@ -9,7 +9,7 @@ use crate::object::{Digest, Place, Problem};
 use crate::plan::{Answer, Downtime, FieldChange, Plan, Proof, Reason, Refusal};
 use crate::redact;
 
-use super::{HandoverReport, PruneReport, SharedReport};
+use super::{HandoverReport, HookReport, PruneReport, SharedReport};
 
 /// The plan of an environment. The JSON of this is documented in `docs/plan.md` and kept stable.
 #[derive(Clone, Debug, Serialize)]
@@ -44,6 +44,8 @@ pub struct AppPlan {
     pub warnings: Vec<String>,
     pub notes: Vec<String>,
     pub steps: Vec<StepReport>,
+    /// What runs once on the way, in order.
+    pub hooks: Vec<HookReport>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -77,6 +79,7 @@ impl AppPlan {
             downtime: Vec::new(),
             warnings: Vec::new(),
             steps: Vec::new(),
+            hooks: Vec::new(),
         }
     }
 
@@ -93,6 +96,7 @@ impl AppPlan {
             .flat_map(|(n, wave)| wave.steps.iter().map(move |step| (n, wave, step)));
         for (((n, wave, step), answer), changes) in numbered.zip(answers).zip(changes) {
             let key = &step.wanted.key;
+            let mut recreated = false;
             let (proof, exists) = match answer {
                 Answer::Asked(asked) if asked.settled => {
                     report.unchanged += 1;
@@ -113,6 +117,10 @@ impl AppPlan {
                             "{key} exists and was not made by Fairlead; it would become part of the app"
                         ));
                     }
+                    if let Some(why) = &asked.replace {
+                        report.risks.push(format!("{key} is deleted and made anew: {why}"));
+                    }
+                    recreated = asked.replace.is_some();
                     (Some(Proof::Accepted), asked.exists || asked.adopt.is_some())
                 }
                 Answer::NotYet { on } => (Some(Proof::Conditional { on: on.clone() }), false),
@@ -124,7 +132,11 @@ impl AppPlan {
                     (None, refusal.handover.is_some())
                 }
             };
-            let action = if exists { "update" } else { step.action.verb() };
+            let action = match (recreated, exists) {
+                (true, _) => "recreate",
+                (false, true) => "update",
+                (false, false) => step.action.verb(),
+            };
             match action {
                 "create" => report.create += 1,
                 _ => report.update += 1,
@@ -150,7 +162,7 @@ impl AppPlan {
     }
 
     fn has_changes(&self) -> bool {
-        !self.steps.is_empty()
+        !self.steps.is_empty() || self.hooks.iter().any(HookReport::is_due)
     }
 
     fn is_refused(&self) -> bool {
@@ -234,6 +246,9 @@ impl PlanReport {
                 let handover = app.handovers.iter().find(|handover| handover.object == step.object);
                 write_step(&mut out, step, handover, &paint);
             }
+            for hook in &app.hooks {
+                let _ = writeln!(out, "  {hook}");
+            }
         }
         if let Some(prune) =
             self.prune.as_ref().filter(|prune| !prune.objects.is_empty() || !prune.kept.is_empty())
@@ -246,7 +261,11 @@ impl PlanReport {
 }
 
 fn write_step(out: &mut String, step: &StepReport, handover: Option<&HandoverReport>, paint: &Paint) {
-    let sign = if step.action == "create" { paint.green("+") } else { paint.yellow("~") };
+    let sign = match step.action {
+        "create" => paint.green("+"),
+        "recreate" => paint.red("±"),
+        _ => paint.yellow("~"),
+    };
     let why = match &step.reason {
         Reason::Drifted { fields } => format!(", changed by someone else: {}", fields.join(", ")),
         Reason::NeverApplied => ", not yet applied by Fairlead".to_owned(),

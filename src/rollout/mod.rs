@@ -1,19 +1,25 @@
-//! Decides from observed health what a rollout does next: write the next wave, wait, or halt.
+//! Decides from observed health what a rollout does next: write the next wave, run a hook, wait, or halt.
 //!
 //! ```text
-//!            ┌───────────────── the next wave ◄────────────────┐
-//!            ▼                                                 │ healthy
-//! start ─► Write ──written──► Gate ──┬── all healthy ──────────┤
-//!            │                       │                         └── last wave ──► Settle ──► Done
-//!            │ refused               ├── failed, and it lasts ─┐                   │
-//!            ▼                       └── out of time ──────────┤                   │ failed, and it lasts
-//!         Halted ◄─────────────────────────────────────────────┴───────────────────┘
-//!            ├── there is something to go back to ──► a rollout of that, which goes back no further
-//!            └── what halted a gate became healthy after all ──► the next wave, or Done
+//!            ┌─────────────────── the next wave ◄──────────────────────────┐
+//!            ▼                                                             │ no hook is due (any more)
+//! start ─► Write ──written──► Gate ──┬── all healthy ──┬───────────────► Hook ── none, and no wave is left ──► Done
+//!    │       │                       │                 │ last wave       ▲ │ ▲
+//!    │       │                       │                 └─────► Settle ───┘ │ │ RunHook, or Wait, until it succeeded
+//!    │       │ refused               ├── failed, and it lasts ─┐ │ failed  ├─┘
+//!    │       ▼                       └── out of time ──────────┤ │         │ it failed, or is out of time
+//!    │    Halted ◄─────────────────────────────────────────────┴─┴─────────┘
+//!    │       ├── there is something to go back to ──► a rollout of that, which runs no hooks and goes back no further
+//!    │       └── what halted it became healthy, or ended well, after all ──► the next wave, or Done
+//!    └── a hook is due before the first wave ──► Hook
 //! ```
 //!
 //! A gate judges what its rollout changed and, with the last wave, what was healthy before the first write and is not any
-//! more. What was broken before is not asked. Where nothing is to settle, `Settle` is passed at once.
+//! more. What was broken before is not asked. After the last wave all has to `Settle`; where nothing is to, that is passed
+//! at once.
+//!
+//! A hook is a Job that runs once: before the wave that it names, or when all has settled. Hooks run one after the other,
+//! and which have ended is observed, as health is: a restart goes on at the one that has not.
 //!
 //! [`step`] is the whole of it: a pure function of the state, of what is observed and of the time it is told. A newer
 //! commit is not an event here: it makes a new plan, and with it a new rollout, whose first plan starts from what is
@@ -21,11 +27,13 @@
 //! it remembers what failed.
 
 mod gate;
+mod hooks;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 pub use gate::{Waiting, deferred};
+pub use hooks::{Hook, Run};
 
 use crate::health::Health;
 use crate::object::{Digest, ObjectKey};
@@ -68,6 +76,10 @@ pub enum Phase {
         #[serde(rename = "failingSince")]
         failing_since: Option<Timestamp>,
     },
+    /// What runs before wave `wave` has not ended, or after the last one.
+    Hook {
+        wave: usize,
+    },
     /// All was healthy once; a failure within this time counts still.
     Settle {
         wave: usize,
@@ -92,6 +104,8 @@ pub enum Halt {
     Failed { on: Vec<Waiting> },
     /// The server refused a write, or a step that could only be asked about now.
     Refused { messages: Vec<String> },
+    /// A hook failed, or did not end in time.
+    Hook { on: Waiting },
 }
 
 /// What the world says. `waves` are the objects that each wave changed.
@@ -100,7 +114,9 @@ pub struct Observed<'a> {
     /// What the rollout does not change and was healthy before its first write.
     pub baseline: &'a [ObjectKey],
     pub health: &'a dyn Fn(&ObjectKey) -> Health,
-    /// What came of the write that `Next::Apply` asked for, once it ended.
+    /// The hooks, in the order in which they run. None on a way back.
+    pub hooks: &'a [Hook],
+    /// What came of the write that `Next::Apply` asked for, once it ended; or that a hook's Job was refused.
     pub wrote: Option<Wrote>,
     pub timeout: SignedDuration,
     /// How long all has to stay healthy.
@@ -119,6 +135,10 @@ pub enum Wrote {
 pub enum Next {
     Apply {
         wave: usize,
+    },
+    /// Make the Job of this hook, by its place in `hooks`.
+    RunHook {
+        hook: usize,
     },
     Wait {
         on: Vec<Waiting>,
@@ -157,11 +177,11 @@ impl State {
     /// The wave that is written or waited for, counted from 1.
     pub fn wave(&self) -> Option<usize> {
         match self.phase {
+            Phase::Hook { .. } | Phase::Halted { why: Halt::Hook { .. }, .. } | Phase::Done => None,
             Phase::Write { wave }
             | Phase::Gate { wave, .. }
             | Phase::Settle { wave, .. }
             | Phase::Halted { wave, .. } => Some(wave + 1),
-            Phase::Done => None,
         }
     }
 }
@@ -169,10 +189,12 @@ impl State {
 /// What to do now, and the state to remember. Called with the same arguments it answers the same.
 pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) {
     let State { digest, purpose, phase } = state;
+    let hooks = if purpose == Purpose::Back { &[] } else { observed.hooks };
+    let observed = &Observed { hooks, wrote: observed.wrote.clone(), ..*observed };
     let (phase, next) = match phase {
-        Phase::Write { wave } if wave >= observed.waves.len() => (Phase::Done, Next::Done),
+        Phase::Write { wave } if wave >= observed.waves.len() => go_on(wave, observed),
         Phase::Write { wave } => match &observed.wrote {
-            None => (Phase::Write { wave }, Next::Apply { wave }),
+            None => go_on(wave, observed),
             Some(Wrote::Refused(messages)) => halt(wave, Halt::Refused { messages: messages.clone() }),
             Some(Wrote::All) => judge(wave, now, None, observed, now),
         },
@@ -186,6 +208,12 @@ pub fn step(state: State, observed: &Observed, now: Timestamp) -> (State, Next) 
                 halt(wave, why)
             }
         }
+        Phase::Hook { wave } => match &observed.wrote {
+            Some(Wrote::Refused(messages)) => halt(wave, Halt::Refused { messages: messages.clone() }),
+            _ => hooks::judge(wave, observed, now),
+        },
+        // Likewise of a hook that was late, or that had to wait for another.
+        Phase::Halted { wave, why: Halt::Hook { .. } } => hooks::judge(wave, observed, now),
         Phase::Halted { wave, why } => halt(wave, why),
         Phase::Done => (Phase::Done, Next::Done),
     };
@@ -219,6 +247,20 @@ fn judge(
     (Phase::Gate { wave, since, failing_since }, Next::Wait { on, since, until })
 }
 
+/// Goes on to wave `wave`, through the hooks before it.
+fn go_on(wave: usize, observed: &Observed) -> (Phase, Next) {
+    match hooks::next(wave, observed) {
+        Some(Next::Halt { why }) => return halt(wave, why),
+        Some(next) => return (Phase::Hook { wave }, next),
+        None => {}
+    }
+    if wave >= observed.waves.len() {
+        (Phase::Done, Next::Done)
+    } else {
+        (Phase::Write { wave }, Next::Apply { wave })
+    }
+}
+
 /// Since when something says that it failed, or that this has lasted long enough.
 fn failing(on: &[Waiting], since: Option<Timestamp>, now: Timestamp) -> Result<Option<Timestamp>, Halt> {
     let failed: Vec<Waiting> = on.iter().filter(|waiting| waiting.is_failure()).cloned().collect();
@@ -231,11 +273,7 @@ fn failing(on: &[Waiting], since: Option<Timestamp>, now: Timestamp) -> Result<O
 
 fn opened(wave: usize, observed: &Observed, now: Timestamp) -> (Phase, Next) {
     let next = wave + 1;
-    if next < observed.waves.len() {
-        (Phase::Write { wave: next }, Next::Apply { wave: next })
-    } else {
-        settle(wave, now, None, observed, now)
-    }
+    if next < observed.waves.len() { go_on(next, observed) } else { settle(wave, now, None, observed, now) }
 }
 
 /// Nothing fails for a while, and at its end all is healthy. What is merely on its way, as of an autoscaler that asks for
@@ -248,7 +286,7 @@ fn settle(
     now: Timestamp,
 ) -> (Phase, Next) {
     if observed.settle.is_zero() {
-        return (Phase::Done, Next::Done);
+        return go_on(observed.waves.len(), observed);
     }
     let on = gate::waiting(wave, observed);
     let failing_since = match failing(&on, failing_since, now) {
@@ -258,7 +296,7 @@ fn settle(
     let end = since + observed.settle;
     let limit = end + observed.timeout;
     let until = match (on.is_empty(), now < end) {
-        (true, false) => return (Phase::Done, Next::Done),
+        (true, false) => return go_on(observed.waves.len(), observed),
         (false, false) if now >= limit => return halt(wave, Halt::TimedOut { on }),
         (_, true) => end,
         (false, false) => limit,

@@ -17,6 +17,7 @@ struct World {
     waves: Vec<Vec<ObjectKey>>,
     health: BTreeMap<ObjectKey, Status>,
     may_go_back: bool,
+    hooks: Vec<Hook>,
     baseline: Vec<ObjectKey>,
     settle: i64,
     reason: &'static str,
@@ -25,8 +26,8 @@ struct World {
 impl World {
     fn new(waves: &[&[&str]]) -> Self {
         let waves = waves.iter().map(|names| names.iter().map(|name| key(name)).collect()).collect();
-        let (health, baseline) = (BTreeMap::new(), Vec::new());
-        Self { waves, health, may_go_back: false, baseline, settle: 0, reason: "Said" }
+        let (health, baseline, hooks) = (BTreeMap::new(), Vec::new(), Vec::new());
+        Self { waves, health, may_go_back: false, baseline, settle: 0, hooks, reason: "Said" }
     }
 
     fn set(&mut self, name: &str, status: Status) -> &mut Self {
@@ -42,6 +43,7 @@ impl World {
             waves: &self.waves,
             baseline: &self.baseline,
             health: &health,
+            hooks: &self.hooks,
             wrote,
             timeout: SignedDuration::from_secs(600),
             settle: SignedDuration::from_secs(self.settle),
@@ -231,6 +233,7 @@ proptest! {
                 }
                 Next::Done => prop_assert_eq!(written, waves),
                 Next::Wait { until, .. } => prop_assert!(*until > at(now)),
+                Next::RunHook { .. } => prop_assert!(false, "there is none"),
                 Next::Halt { .. } => prop_assert!(back || !may_go_back),
                 Next::GoBack { .. } => prop_assert!(may_go_back && !back, "one way back, and only where it may"),
             }
@@ -266,4 +269,138 @@ fn what_fails_goes_back_where_it_may_and_what_went_back_goes_no_further() {
     let refused = Some(Wrote::Refused(vec!["no".to_owned()]));
     assert!(matches!(world.step(start(), refused.clone(), 0).1, Next::GoBack { .. }));
     assert!(matches!(world.step(State::back("old".into()), refused, 0).1, Next::Halt { .. }));
+}
+
+fn job(name: &str) -> Waiting {
+    let key = ObjectKey::new("batch", "Job", Some("web"), name);
+    Waiting { key, status: Status::Progressing, reason: "Said".into(), message: "so it says".into() }
+}
+
+fn runs(until: i64) -> Run {
+    Run::Runs { on: job("migrate"), since: at(0), until: at(until) }
+}
+
+fn hooks(hooks: &[(usize, Run)]) -> Vec<Hook> {
+    hooks.iter().map(|(wave, run)| Hook { wave: *wave, run: run.clone() }).collect()
+}
+
+#[test]
+fn a_hook_runs_before_its_wave_and_the_wave_is_not_written_before_it_ended_well() {
+    let mut world = World::new(&[&["config"], &["web"]]);
+    world.hooks = hooks(&[(1, Run::Due), (2, Run::Due)]);
+    let (state, next) = world.step(start(), None, 0);
+    assert_eq!(next, Next::Apply { wave: 0 });
+    let (state, next) = world.set("config", Status::Healthy).step(state, Some(Wrote::All), 1);
+    assert_eq!((next, state.wave()), (Next::RunHook { hook: 0 }, None));
+    world.hooks[0].run = runs(60);
+    let (state, next) = world.step(state, None, 2);
+    assert!(matches!(next, Next::Wait { ref on, .. } if on[0].key.name.as_ref() == "migrate"), "{next:?}");
+    world.hooks[0].run = Run::Succeeded;
+    let (state, next) = world.step(state, None, 3);
+    assert_eq!(next, Next::Apply { wave: 1 });
+    let (state, next) = world.set("web", Status::Progressing).step(state, Some(Wrote::All), 4);
+    assert!(matches!(next, Next::Wait { .. }), "the gate comes before what runs after it: {next:?}");
+    let (state, next) = world.set("web", Status::Healthy).step(state, None, 5);
+    assert_eq!(next, Next::RunHook { hook: 1 });
+    world.hooks[1].run = Run::Succeeded;
+    let (state, next) = world.step(state, None, 6);
+    assert_eq!((next, state.is_done()), (Next::Done, true));
+}
+
+#[test]
+fn a_hook_that_fails_or_is_late_halts_or_goes_back() {
+    for (run, now) in [(Run::Failed { on: job("migrate") }, 1), (runs(60), 60)] {
+        let mut world = World::new(&[&["web"]]);
+        world.set("web", Status::Healthy);
+        world.hooks = hooks(&[(0, run)]);
+        let (state, next) = world.step(start(), None, 0);
+        let (state, next) = if now == 60 { world.step(state, None, now) } else { (state, next) };
+        assert!(matches!(next, Next::Halt { why: Halt::Hook { .. } }), "{next:?}");
+        // That the objects of the next wave are healthy as they are is no reason to go on.
+        assert!(matches!(world.step(state.clone(), None, 61).1, Next::Halt { .. }));
+        world.may_go_back = true;
+        assert!(matches!(world.step(state.clone(), None, 62).1, Next::GoBack { .. }));
+        // It ended well after all, or a person had it run again.
+        world.hooks[0].run = Run::Succeeded;
+        assert_eq!(world.step(state.clone(), None, 63).1, Next::Apply { wave: 0 });
+        world.hooks[0].run = Run::Due;
+        assert_eq!(world.step(state, None, 64).1, Next::RunHook { hook: 0 });
+    }
+}
+
+#[test]
+fn a_hook_that_the_server_refuses_halts() {
+    let mut world = World::new(&[&["web"]]);
+    world.hooks = hooks(&[(0, Run::Due)]);
+    let (state, next) = world.step(start(), None, 0);
+    assert_eq!(next, Next::RunHook { hook: 0 });
+    let (_, next) = world.step(state, Some(Wrote::Refused(vec!["no".into()])), 1);
+    assert!(matches!(next, Next::Halt { why: Halt::Refused { .. } }), "{next:?}");
+}
+
+#[test]
+fn a_way_back_runs_no_hooks() {
+    let mut world = World::new(&[&["web"]]);
+    world.set("web", Status::Healthy).hooks = hooks(&[(0, Run::Due), (1, Run::Due)]);
+    let (state, next) = world.step(State::back("old".into()), None, 0);
+    assert_eq!(next, Next::Apply { wave: 0 });
+    assert_eq!(world.step(state, Some(Wrote::All), 1).1, Next::Done);
+}
+
+proptest! {
+    /// Whatever becomes of hooks and waves, no wave is written before what runs before it ended well, hooks run one after
+    /// the other, none is asked for twice unless it was not made, and in the end all have run or it halted.
+    #[test]
+    fn hooks_keep_their_place(
+        places in prop::collection::vec(0usize..4, 0..4),
+        story in prop::collection::vec((0u8..6, 1i64..30), 1..60),
+    ) {
+        let mut world = World::new(&[&["a"], &["b"], &["c"]]);
+        let mut places = places;
+        places.sort_unstable();
+        world.hooks = places.iter().map(|wave| Hook { wave: *wave, run: Run::Due }).collect();
+        let (mut state, mut now, mut wrote, mut halted) = (start(), 0, None, false);
+        for name in ["a", "b", "c"] {
+            world.set(name, Status::Healthy);
+        }
+        for (says, pause) in story {
+            now += pause;
+            let (after, next) = world.step(state, wrote.take(), now);
+            state = after;
+            match next {
+                Next::Apply { wave } => {
+                    let before = world.hooks.iter().filter(|hook| hook.wave <= wave);
+                    prop_assert!(before.clone().all(|hook| hook.run == Run::Succeeded));
+                    wrote = Some(Wrote::All);
+                }
+                Next::RunHook { hook } => {
+                    prop_assert_eq!(&world.hooks[hook].run, &Run::Due);
+                    prop_assert!(world.hooks[..hook].iter().all(|hook| hook.run == Run::Succeeded));
+                    // Killed before the Job was made, refused, or made.
+                    match says {
+                        0 => {}
+                        1 => world.hooks[hook].run = Run::Behind { on: job("other"), since: at(now), until: at(now + 40) },
+                        _ => world.hooks[hook].run = Run::Runs { on: job("m"), since: at(now), until: at(now + 40) },
+                    }
+                }
+                Next::Wait { .. } => {
+                    let hook = world.hooks.iter_mut().find(|hook| hook.run != Run::Succeeded);
+                    let hook = hook.expect("all else is healthy");
+                    hook.run = match (says, &hook.run) {
+                        (0, run) => run.clone(),
+                        (_, Run::Behind { .. }) => Run::Due,
+                        (1, _) => Run::Failed { on: job("m") },
+                        _ => Run::Succeeded,
+                    };
+                }
+                Next::Halt { why } => {
+                    prop_assert!(matches!(why, Halt::Hook { .. }), "{:?}", why);
+                    halted = true;
+                }
+                Next::Done => prop_assert!(world.hooks.iter().all(|hook| hook.run == Run::Succeeded)),
+                Next::GoBack { .. } => prop_assert!(false, "nothing ran before"),
+            }
+        }
+        prop_assert!(!halted || !state.is_done() || world.hooks.iter().all(|hook| hook.run == Run::Succeeded));
+    }
 }

@@ -2,7 +2,8 @@
 //! well. Decides the form; `cluster` keeps it.
 //!
 //! ```text
-//! Memory ─┬─ apps: what each ran when it last passed all its gates, and what it ran before that ([`Good`])
+//! Memory ─┬─ apps: what each ran when it last passed all its gates, and what it ran before that ([`Good`]);
+//!         │        what failed ([`Quarantine`]), and which hooks ran ([`Hooks`])
 //!         └─ ledger: the uid of every object that is ours ([`Ledger`])
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 mod document;
 mod good;
+mod hooks;
 mod ledger;
 mod pack;
 
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use document::{Document, Unreadable};
 pub use good::{Stored, StoredObject, read_good, write_good};
+pub use hooks::{HookMemory, HookRun, HookStage, Hooks};
 pub use ledger::{Evidence, Ledger, read_ledger, write_ledger};
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
@@ -44,6 +47,9 @@ pub struct AppMemory {
     /// What failed, and what was done about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<Quarantine>,
+    /// What became of its hooks.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: Hooks,
     /// A rollout that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolling: Option<Rolling>,

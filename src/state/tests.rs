@@ -23,7 +23,7 @@ fn wanted(kind: &str, name: &str, body: Value) -> Arc<Wanted> {
 }
 
 fn app(objects: Vec<Arc<Wanted>>) -> WantedApp {
-    WantedApp { app: AppName::new("web").unwrap(), digest: Digest::of(b"the app"), objects }
+    WantedApp::of_objects(AppName::new("web").unwrap(), Digest::of(b"the app"), objects)
 }
 
 /// `n` objects of about 3 KiB that hardly compress.

@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fairlead::agent::charts::Charts;
 use fairlead::agent::desired::{Memo, Scope, desire};
 use fairlead::git::Local;
+use fairlead::helm::{Bounds, Helm};
 use fairlead::object::EnvironmentName;
 use fairlead::render::Limits;
 use fairlead::schema;
@@ -108,6 +110,8 @@ fn again(repository: &'static str, apps: &[&str], objects: usize) -> Again {
     let scope = Scope::unbound(name, Some("bench".to_owned())).expect("a scope");
     let kinds = Arc::new(schema::builtin().kinds().clone());
     let (mut memo, limits) = (Memo::default(), Limits::default());
+    let helm = Helm::new(None, Path::new(""), Bounds::default());
+    let charts = Charts::offline(&helm, None);
     let resident = || {
         // The allocator gives back what is free after half a second.
         std::thread::sleep(Duration::from_millis(1_500));
@@ -117,7 +121,7 @@ fn again(repository: &'static str, apps: &[&str], objects: usize) -> Again {
     let mut render = || {
         let begun = Instant::now();
         let tree = local.tree(Some("HEAD")).expect("a tree");
-        let desire = desire(&tree, &scope, &kinds, &mut memo, &limits).expect("an environment");
+        let desire = desire(&tree, &scope, &kinds, &mut memo, &limits, &charts).expect("an environment");
         let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
         let digests: Vec<String> = desire
             .apps

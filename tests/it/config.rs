@@ -102,6 +102,7 @@ fn a_change_of_configuration_that_is_taken_back_rolls_back_what_reads_it() {
     bed.wait_ready(&bed.commit_web(&all("1", &[])));
     bed.wait_ready(&bed.commit_web(&all("2", &[])));
     let good = in_template(&bed);
+    assert!(good.is_string(), "its pods rolled with the configuration");
     let (path, config) = bed.config("{name: web, path: web}", "rollout: {timeout: 10s}");
     let bad = all("3", &[("crash", "always")]);
     bed.commit(&[(&path, &config), ("web/all.yaml", &bad)]);

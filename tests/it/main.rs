@@ -5,6 +5,7 @@
 mod adopt;
 mod authority;
 mod bed;
+mod charts;
 mod cli;
 mod config;
 mod drift;
@@ -12,6 +13,9 @@ mod epoch;
 mod explain;
 mod faults;
 mod gates;
+mod helm;
+mod helm_overlay;
+mod hooks;
 mod input;
 mod kill;
 mod matrix;

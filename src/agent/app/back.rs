@@ -46,6 +46,7 @@ impl App {
         self.known_good = memory.last_good.as_ref().map(|good| good.digest.clone());
         self.with_all = memory.with_all.as_ref().map(|good| good.digest.clone());
         self.rolling = memory.rolling.clone();
+        self.remember_hooks(&memory.hooks);
         self.back = memory.quarantined.clone().map(|memory| Back { memory, target: None });
     }
 
@@ -95,6 +96,7 @@ impl App {
 
     pub(super) fn begin_back(&mut self, why: String, with: Option<AppName>) {
         let (Some(wanted), Some(good)) = (self.wanted.clone(), self.good().cloned()) else { return };
+        let why = why + &self.hooks_that_stay();
         let what = if with.is_some() { "is set aside" } else { "failed" };
         let note = format!("{} {what}, and {} is put back: {why}", wanted.digest.short(), good.short());
         self.tell(true, "Restoring", note);
@@ -184,6 +186,7 @@ impl App {
         self.retry = Some(word.nonce.to_owned());
         if asked && !self.is_busy() {
             self.back = None;
+            self.retry_hooks(word.nonce);
             self.start_over();
             let digest = word.digest.get(..12).unwrap_or(word.digest);
             self.tell(false, "Retrying", format!("{digest} is tried again"));
@@ -218,7 +221,8 @@ fn reversible(good: &WantedApp, failed: &WantedApp) -> WantedApp {
         }
         newer.get(&object.key).map(|newer| (*newer).clone())
     };
-    WantedApp { objects: good.objects.iter().filter_map(pick).collect(), ..good.clone() }
+    let objects = good.objects.iter().filter_map(pick).collect();
+    WantedApp::of_objects(good.app.clone(), good.digest.clone(), objects)
 }
 
 /// Definitions and volumes hold what others rely on, and a Job that ran has run.

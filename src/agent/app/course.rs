@@ -23,6 +23,8 @@ pub(super) struct Course {
     pub(super) waves: Vec<Vec<ObjectKey>>,
     /// Which wave of the plan each one writes; none where all of it was written before.
     pub(super) writes: Vec<Option<usize>>,
+    /// The place of each wave among all; none where they have none.
+    pub(super) orders: Vec<WaveOrder>,
 }
 
 impl Course {
@@ -34,7 +36,14 @@ impl Course {
             Purpose::Back => State::back(plan.digest().clone()),
         };
         let waves = 0..plan.waves().len();
-        Self { state, waves: waves.clone().map(keys).collect(), writes: waves.map(Some).collect() }
+        let orders = plan.waves().iter().map(|wave| wave.order).collect();
+        Self { state, waves: waves.clone().map(keys).collect(), writes: waves.map(Some).collect(), orders }
+    }
+
+    /// Of what is all written already: one wave, which is only judged.
+    pub(super) fn written(state: State, wanted: &WantedApp) -> Self {
+        let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
+        Self { state, waves: vec![keys], writes: vec![None], orders: Vec::new() }
     }
 
     /// From where it was broken off, or from the first wave that is to be written anew. `None` where nothing is left of it.
@@ -44,7 +53,7 @@ impl Course {
         plan: Option<&CheckedPlan>,
         now: Timestamp,
     ) -> Option<Self> {
-        let orders = order(&wanted.objects).ok()?;
+        let orders = order(&wanted.objects, &wanted.needed).ok()?;
         let mut waves: BTreeMap<WaveOrder, (BTreeSet<ObjectKey>, Option<usize>)> = BTreeMap::new();
         for (key, order) in &orders {
             if rolling.changed.as_ref().is_none_or(|changed| changed.contains(key)) {
@@ -58,11 +67,12 @@ impl Course {
                 wave.1 = Some(n);
             }
         }
+        let orders = waves.keys().copied().collect();
         let (waves, writes): (Vec<Vec<ObjectKey>>, Vec<Option<usize>>) =
             waves.into_values().map(|(keys, writes)| (keys.into_iter().collect(), writes)).unzip();
         let last = waves.len().checked_sub(1)?;
         let (reached, since) = match rolling.state.phase {
-            Phase::Write { wave } => (wave, now),
+            Phase::Write { wave } | Phase::Hook { wave } => (wave, now),
             Phase::Gate { wave, since, .. } => (wave, since),
             Phase::Settle { wave, .. } | Phase::Halted { wave, .. } => (wave, now),
             Phase::Done => (last, now),
@@ -72,7 +82,7 @@ impl Course {
             Some(first) if first <= reached => Phase::Write { wave: first },
             _ => Phase::Gate { wave: reached, since, failing_since: None },
         };
-        Some(Self { state: State { phase, ..rolling.state }, waves, writes })
+        Some(Self { state: State { phase, ..rolling.state }, waves, writes, orders })
     }
 }
 
@@ -134,7 +144,7 @@ mod tests {
             Arc::new(Wanted::stored(key, gvk, place, "o".into(), 0, Vec::new(), body).unwrap())
         };
         let objects = vec![object("", "ConfigMap"), object("apps", "Deployment")];
-        WantedApp { app: AppName::new("web").unwrap(), digest: "d".into(), objects }
+        WantedApp::of_objects(AppName::new("web").unwrap(), "d".into(), objects)
     }
 
     fn rolling(phase: Phase, changed: Option<BTreeSet<ObjectKey>>) -> Rolling {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::course::Course;
+use super::hooks::Placed;
 use super::look::Looks;
 use super::status::{halt_message, some};
 use super::{App, Decision, World};
@@ -18,6 +21,7 @@ pub(super) struct Rollout {
     pub waves: Vec<Vec<ObjectKey>>,
     /// Which wave of the plan each one writes.
     pub writes: Vec<Option<usize>>,
+    pub hooks: Vec<Placed>,
     pub wrote: Option<Wrote>,
     /// What it does not change and was healthy before its first write.
     pub baseline: Vec<ObjectKey>,
@@ -25,9 +29,14 @@ pub(super) struct Rollout {
 }
 
 impl Rollout {
-    pub(super) fn new(course: Course, plan: Option<Arc<CheckedPlan>>, baseline: Vec<ObjectKey>) -> Self {
-        let Course { state, waves, writes } = course;
-        Self { state, plan, waves, writes, wrote: None, baseline, looks: Looks::default() }
+    pub(super) fn new(
+        course: Course,
+        plan: Option<Arc<CheckedPlan>>,
+        baseline: Vec<ObjectKey>,
+        hooks: Vec<Placed>,
+    ) -> Self {
+        let Course { state, waves, writes, .. } = course;
+        Self { state, plan, waves, writes, hooks, wrote: None, baseline, looks: Looks::default() }
     }
 }
 
@@ -40,20 +49,27 @@ impl App {
             self.arrived(wanted, 0);
             return Decision::Rest { until: Some(world.now) };
         }
-        let all = || Course {
-            state: State::verify(wanted.digest.clone(), self.purpose(), 0, world.now),
-            waves: vec![wanted.objects.iter().map(|object| object.key.clone()).collect()],
-            writes: vec![None],
-        };
+        let state = || State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
         let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, world.now));
-        let course = resumed.unwrap_or_else(all);
-        self.rollout = Some(Rollout::new(course, None, Vec::new()));
+        let course = resumed.unwrap_or_else(|| Course::written(state(), wanted));
+        self.rollout = Some(Rollout::new(course, None, Vec::new(), Vec::new()));
         self.advance(world, wanted)
+    }
+
+    /// The same, with hooks that have not run.
+    pub(super) fn run_hooks(&mut self, wanted: &Arc<WantedApp>, now: Timestamp) {
+        let broken_off = self.take_rolling(&wanted.digest);
+        let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, now));
+        let state = || State::start(wanted.digest.clone());
+        let course = resumed.unwrap_or_else(|| Course::written(state(), wanted));
+        let hooks = self.place_hooks(wanted, &course.orders);
+        self.rollout = Some(Rollout::new(course, None, Vec::new(), hooks));
     }
 
     /// Goes one step on in the rollout.
     pub(super) fn advance(&mut self, world: &World, wanted: &Arc<WantedApp>) -> Decision {
         let may_go_back = self.may_go_back();
+        let hooks = self.seen_hooks(world);
         let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
         let looks = &rollout.looks;
         let settling = matches!(rollout.state.phase, Phase::Settle { .. });
@@ -62,6 +78,7 @@ impl App {
             waves: &rollout.waves,
             baseline: &rollout.baseline,
             health: &health,
+            hooks: &hooks,
             wrote: rollout.wrote.take(),
             timeout: self.timeout,
             settle: self.settle,
@@ -84,6 +101,10 @@ impl App {
                 let rolling = (!repairs).then(|| rollout.rolling(phase));
                 let stop = self.begin(AppPhase::Applying);
                 Decision::Write { plan, wave: writes, rolling, stop }
+            }
+            Next::RunHook { hook } => {
+                self.halted = None;
+                self.make_hook(hook, world)
             }
             Next::Wait { on, since, until } => {
                 let digest = rollout.state.digest.clone();
@@ -120,14 +141,18 @@ impl App {
         let first = self.halted.is_none();
         let on = match &why {
             Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
-            Halt::Refused { .. } => Vec::new(),
+            // One that failed was asked already.
+            Halt::Hook { on } if !on.is_failure() => vec![on.clone()],
+            Halt::Hook { .. } | Halt::Refused { .. } => Vec::new(),
         };
         self.halted.get_or_insert((why, None));
         if !first {
             return Decision::Rest { until: None };
         }
-        let find =
-            |waiting: &Waiting| wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
+        let find = |waiting: &Waiting| {
+            let own = wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
+            own.or_else(|| self.hook_job(&waiting.key))
+        };
         Decision::Explain { wanted: on.iter().filter_map(find).collect() }
     }
 

@@ -76,6 +76,9 @@ impl App {
             let phase = if waits { AppPhase::Waiting } else { AppPhase::Applying };
             return (if rollout.state.is_done() { AppPhase::Ready } else { phase }, None);
         }
+        if let Some(held) = &self.hooks.held {
+            return (AppPhase::Waiting, Some(format!("waits for {held}")));
+        }
         if let Some(what) = &self.suspended {
             return (AppPhase::Suspended, Some(what.clone()));
         }
@@ -103,6 +106,8 @@ pub(super) fn halt_message(why: &Halt, told: &[String]) -> String {
     let (head, mut words) = match why {
         Halt::TimedOut { on } => ("not healthy in time", on.iter().map(ToString::to_string).collect()),
         Halt::Failed { on } => ("failed", on.iter().map(ToString::to_string).collect()),
+        Halt::Hook { on } if on.is_failure() => ("a hook failed", vec![on.to_string()]),
+        Halt::Hook { on } => ("a hook did not end in time", vec![on.to_string()]),
         Halt::Refused { messages } => ("refused on the way", messages.clone()),
     };
     words.extend(told.iter().cloned());

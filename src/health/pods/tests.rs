@@ -118,3 +118,24 @@ fn only_the_newest_template_is_blamed() {
     let stateful = json!({"kind": "StatefulSet", "status": {"updateRevision": "new"}});
     assert_eq!(newest(&stateful, &[], &pods), [&pods[1]]);
 }
+
+#[test]
+fn only_what_never_started_anything_may_be_ended() {
+    let waits = |reason: &str, restarts: i64| {
+        let state = json!({"waiting": {"reason": reason, "message": "no such image"}});
+        pod("a", json!({"name": "web", "restartCount": restarts, "state": state, "lastState": {}}))
+    };
+    let found = never_ran(&[waits("ImagePullBackOff", 0)]).unwrap();
+    assert_eq!((found.cause, found.reason.as_str()), (Cause::ImagePull, "ImagePullBackOff"));
+    // The first try, and what a Secret that comes later would mend.
+    assert_eq!(never_ran(&[waits("ErrImagePull", 0)]), None);
+    assert_eq!(never_ran(&[waits("CreateContainerConfigError", 0)]), None);
+    assert_eq!(never_ran(&[]), None);
+    // One that ran before, one that ran beside it, an init container that did its work.
+    assert_eq!(never_ran(&[waits("ImagePullBackOff", 1)]), None);
+    assert_eq!(never_ran(&[waits("ImagePullBackOff", 0), crashing("b", 1)]), None);
+    let mut prepared = waits("ImagePullBackOff", 0);
+    prepared["status"]["initContainerStatuses"] =
+        json!([{"name": "init", "restartCount": 0, "state": {"terminated": {"exitCode": 0}}}]);
+    assert_eq!(never_ran(&[prepared]), None);
+}

@@ -43,6 +43,7 @@ impl Claims {
                 all.keys.insert(object.key.clone());
                 all.digests.insert(object.digest.clone(), object.key.clone());
             }
+            all.keys.extend(wanted.hooks.iter().map(|hook| hook.job.key.clone()));
         }
         for claim in claims {
             let objects = claim.wanted.as_ref().map_or(0, |wanted| wanted.objects.len());
@@ -58,6 +59,11 @@ impl Claims {
         let claims: Vec<Claim> =
             depends_on.into_iter().map(|(app, depends_on)| Claim { app, wanted: None, depends_on }).collect();
         Self { leaving: true, unrendered: Vec::new(), ..Self::new(&claims) }
+    }
+
+    /// Whether there is an app of this name.
+    pub(super) fn has(&self, app: Option<&String>) -> bool {
+        app.is_some_and(|app| self.apps.keys().any(|name| name.as_str() == app))
     }
 
     pub fn wants(&self, key: &ObjectKey) -> bool {

@@ -128,6 +128,27 @@ fn an_object_of_another_uid_stays_and_one_that_nobody_remembers_asks() {
 }
 
 #[test]
+fn the_jobs_of_hooks_are_the_apps_own_and_go_with_it_by_their_uid() {
+    let job = |app: &str| {
+        let mut object = ours("Job", app, "migrate-1");
+        object["apiVersion"] = json!("batch/v1");
+        object["metadata"]["labels"][crate::object::HOOK] = json!("migrate");
+        object["metadata"]["managedFields"][0]["operation"] = json!("Update");
+        object["metadata"]["annotations"] = json!({});
+        live(object)
+    };
+    let world = World::new(vec![claim("web", &["kept"])], vec![job("web")]);
+    let plan = world.look();
+    assert!(plan.doomed.is_empty() && plan.kept.is_empty(), "whatever git says now");
+    let mut world = World::new(vec![claim("web", &["kept"])], vec![job("gone")]);
+    assert_eq!(world.due(), ["migrate-1"]);
+    for (known, doomed) in [(Known::Not, 0), (Known::Another, 0), (Known::Same, 1)] {
+        world.known.insert("migrate-1".into(), known);
+        assert_eq!(world.look().doomed.len(), doomed, "{known:?}");
+    }
+}
+
+#[test]
 fn labels_alone_make_nothing_ours() {
     let bare = |object: &mut Value| object["metadata"]["managedFields"] = json!([]);
     assert!(matches!(stray(bare), Err(SkipReason::NotApplied { .. })));

@@ -40,6 +40,14 @@ impl Agent {
         Self::run(command)
     }
 
+    /// With another helm than that of the tests.
+    pub fn with_helm(kubeconfig: &Path, cache: &Path, environments: &[&str], helm: &Path) -> Self {
+        let mut command = fairlead();
+        arguments(&mut command, kubeconfig, cache, environments, "bed");
+        command.env_remove("FAIRLEAD_HELM").arg("--helm").arg(helm);
+        Self::run(command)
+    }
+
     /// Its cache is a disk of 1 MB, in a mount namespace of its own.
     pub fn on_a_small_disk(kubeconfig: &Path, cache: &Path, environment: &str) -> Self {
         std::fs::create_dir_all(cache).expect("the folder is made");

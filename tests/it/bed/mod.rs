@@ -11,10 +11,10 @@ mod proxy;
 pub mod rbac;
 mod repo;
 mod seen;
+mod traffic;
 #[allow(dead_code, reason = "the tests of git ask it for more")]
 #[path = "../../git/web.rs"]
 pub mod web;
-mod traffic;
 mod webhook;
 
 use std::path::PathBuf;

@@ -254,7 +254,10 @@ spec: {{metres: {version}}}
         if version == 2 {
             text.push_str(&configmap("new", "2"));
         }
-        text + &deployment_of("web", 1, &format!("registry.example/web:{version}"), "", &[])
+        // It reads what the second commit changes: whatever happens between the two, it is rolled once.
+        let web = deployment_of("web", 1, &format!("registry.example/web:{version}"), "", &[]);
+        let reads = "envFrom: [{configMapRef: {name: c0}}, {secretRef: {name: key}}], image:";
+        text + &web.replacen("image:", reads, 1)
     }
 
     /// What the second commit no longer has.
