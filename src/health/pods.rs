@@ -73,11 +73,24 @@ pub struct Thresholds {
     pub restarts: i64,
     /// A run that ended before this is no failure of what is looked at now: a pod may have a long past.
     pub since: Option<Timestamp>,
+    /// Whether a container that is up at this moment counts as well: it may be up between two crashes.
+    pub even_if_up: bool,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { restarts: 4, since: None }
+        Self { restarts: 4, since: None, even_if_up: false }
+    }
+}
+
+impl Thresholds {
+    /// Whether a container that was restarted so often, and ended so last, is beyond them.
+    fn are_passed(&self, restarts: i64, exit: Option<&Exit>) -> bool {
+        let ended = exit.and_then(|exit| exit.at.parse::<Timestamp>().ok());
+        // Servers tell whole seconds.
+        let before =
+            self.since.zip(ended).is_some_and(|(since, ended)| ended.as_second() < since.as_second());
+        restarts >= self.restarts && !before
     }
 }
 
@@ -105,17 +118,36 @@ pub fn known_failure<'a>(
     pods: impl IntoIterator<Item = &'a Value>,
     limits: Thresholds,
 ) -> Option<PodProblem> {
-    explain(pods).into_iter().find(|problem| match problem.cause {
+    let pods: Vec<&Value> = pods.into_iter().collect();
+    let known = explain(pods.iter().copied()).into_iter().find(|problem| match problem.cause {
         Cause::CrashLoop | Cause::Crashed => {
-            let ended = problem.previous_exit.as_ref().and_then(|exit| exit.at.parse::<Timestamp>().ok());
-            // Servers tell whole seconds.
-            let before =
-                limits.since.zip(ended).is_some_and(|(since, ended)| ended.as_second() < since.as_second());
-            problem.restarts >= limits.restarts && !before
+            limits.are_passed(problem.restarts, problem.previous_exit.as_ref())
         }
         // `ErrImagePull` is the first try; the kubelet says one of these when it has tried again or need not try.
         Cause::ImagePull => problem.reason != "ErrImagePull",
         _ => false,
+    });
+    known.or_else(|| pods.into_iter().filter(|_| limits.even_if_up).find_map(|pod| up_for_now(pod, limits)))
+}
+
+/// The container of a pod that keeps ending, and is up at this moment.
+fn up_for_now(pod: &Value, limits: Thresholds) -> Option<PodProblem> {
+    let ends = |container: &Container| {
+        let exit = container.exit()?;
+        limits.are_passed(container.restarts(), Some(&exit)).then_some(exit)
+    };
+    let (exit, container) =
+        Containers::of(pod).0.into_iter().find_map(|container| Some((ends(&container)?, container)))?;
+    let name = text(&container.status["name"]);
+    Some(PodProblem {
+        namespace: text(&pod["metadata"]["namespace"]).to_owned(),
+        pod: text(&pod["metadata"]["name"]).to_owned(),
+        container: Some(name.to_owned()),
+        cause: Cause::CrashLoop,
+        reason: exit.reason_or_error(),
+        message: format!("container {name} was restarted {} times, {}", container.restarts(), exit.words()),
+        restarts: container.restarts(),
+        previous_exit: Some(exit),
     })
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bed::manifests::{configmap, deployment, deployment_of};
 use crate::bed::{Agent, Bed, Class, Effect, Fault, SECOND, SOON, holds_for, wait_until};
+use crate::state::document;
 
 const CRASHES: &[(&str, &str)] = &[("crash", "always"), ("log", "cannot open the database")];
 
@@ -45,6 +46,8 @@ fn running(name: &str) -> (Bed, Agent) {
     let agent = bed.agent();
     let revision = commit(&bed, &good("1"));
     bed.wait_ready(&revision);
+    // Whoever kills it a moment later kills who knows what ran when all was well.
+    wait_until(SOON, "it is remembered", || !document(&bed)["apps"]["web"]["lastGood"].is_null());
     (bed, agent)
 }
 

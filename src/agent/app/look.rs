@@ -85,13 +85,16 @@ impl App {
         let Some(rollout) = self.rollout.as_mut().filter(|rollout| rollout.state.digest == *digest) else {
             return;
         };
+        let settling = matches!(rollout.state.phase, Phase::Settle { .. });
         let looks = &mut rollout.looks;
         looks.under_way = false;
         for (key, failed) in found {
             match failed {
-                Some(failed) => looks.known.insert(key, failed),
-                None => looks.known.remove(&key),
-            };
+                Some(failed) => drop(looks.known.insert(key, failed)),
+                // While it settles, what failed once has failed.
+                None if settling => {}
+                None => drop(looks.known.remove(&key)),
+            }
         }
         // Rarer the longer it takes: who waits for ten minutes need not be asked every five seconds.
         let since = self.waiting.as_ref().map_or(now, |(_, since, _)| *since);

@@ -108,13 +108,14 @@ impl App {
             }
             Next::Wait { on, since, until } => {
                 let digest = rollout.state.digest.clone();
+                let even_if_up = matches!(rollout.state.phase, Phase::Settle { .. });
                 let look = self.look(wanted, &on, since, world.now);
                 self.waiting = Some((on, since, until));
                 match look {
                     Ok(wanted) => Decision::Look {
                         digest,
                         wanted,
-                        limits: Thresholds { restarts: self.restarts, since: Some(since) },
+                        limits: Thresholds { restarts: self.restarts, since: Some(since), even_if_up },
                     },
                     Err(due) => Decision::Rest { until: [Some(until), due].into_iter().flatten().min() },
                 }

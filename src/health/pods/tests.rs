@@ -41,12 +41,30 @@ fn an_app_that_crashes_twice_and_then_runs_is_not_a_failure() {
 fn a_crash_loop_is_a_known_failure_at_the_threshold() {
     assert_eq!(known(&[crashing("a", 3)]), None);
     assert_eq!(known(&[crashing("a", 4)]).as_deref(), Some("CrashLoopBackOff"));
-    let patient = Thresholds { restarts: 9, since: None };
+    let patient = Thresholds { restarts: 9, ..Thresholds::default() };
     assert_eq!(known_failure([&crashing("a", 8)], patient), None);
     // Its last run ended at midnight.
     let since = |time: &str| Thresholds { since: Some(time.parse().unwrap()), ..Thresholds::default() };
     assert_eq!(known_failure([&crashing("a", 4)], since("2026-01-01T00:01:00Z")), None);
     assert!(known_failure([&crashing("a", 4)], since("2026-01-01T00:00:00.9Z")).is_some());
+}
+
+#[test]
+fn what_is_up_between_two_crashes_counts_where_it_is_asked_for() {
+    let up = |restarts: i64| {
+        let last = json!({"terminated": {"exitCode": 3, "finishedAt": "2026-01-01T00:00:00Z"}});
+        let state = json!({"running": {}});
+        pod(
+            "a",
+            json!({"name": "web", "ready": true, "restartCount": restarts, "state": state, "lastState": last}),
+        )
+    };
+    assert_eq!(known(&[up(9)]), None);
+    let asked = Thresholds { even_if_up: true, ..Thresholds::default() };
+    assert!(known_failure([&up(4)], asked).is_some());
+    assert_eq!(known_failure([&up(3)], asked), None);
+    let later = Thresholds { since: Some("2026-01-01T00:01:00Z".parse().unwrap()), ..asked };
+    assert_eq!(known_failure([&up(4)], later), None, "it ended before anybody asked");
 }
 
 #[test]
