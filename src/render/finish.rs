@@ -127,7 +127,9 @@ fn out(build: &mut Build<'_>, layer: Layer) -> (Vec<Manifest>, Vec<Option<Source
         object.rewrite_texts("annotations");
         build.write_metadata(&mut object);
         let place = object.origin.place.clone();
-        if let (Some(traces), Some(mut trace)) = (&mut build.traces, object.trace.take()) {
+        if let Some(traces) = &mut build.traces {
+            // One for each object, whatever brought it: they are told apart by their order.
+            let mut trace = object.trace.take().unwrap_or_else(|| Trace::start(&object.node));
             trace.note(&object.node, "buildMetadata", &place);
             traces.push(*trace);
         }

@@ -12,6 +12,7 @@ use super::generators;
 use super::kustomization::{At, Kustomization};
 use super::layer::{Build, Layer};
 use super::load::{Target, at};
+use super::trace::Trace;
 use crate::object::{ChartRequest, ChartValues, EntryKind, Place, Problem, TreeError, TreePath};
 use crate::yaml::Dialect;
 
@@ -234,6 +235,7 @@ pub(crate) fn one(
     build.notes.append(&mut notes);
     for mut object in objects {
         object.is_of_helm = true;
+        object.trace = build.traces.is_some().then(|| Trace::start(&object.node));
         build.mark_generated(kustomization, &mut object, "HelmChartInflationGenerator");
         let place = object.origin.place.clone();
         generators::absorb(build, &place, object, layer);

@@ -168,3 +168,38 @@ fn a_chart_of_an_overlay_names_what_is_missing() {
         );
     }
 }
+
+#[test]
+fn what_set_a_field_is_told_of_objects_of_charts_and_of_those_beside_them() {
+    let root = TempDir::new().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    };
+    write("charts/demo/Chart.yaml", CHART);
+    write(
+        "charts/demo/templates/a.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: made}\ndata: {x: \"1\"}\n",
+    );
+    write("app/beside.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: beside}\n");
+    let patch = "{apiVersion: v1, kind: ConfigMap, metadata: {name: NAME}, data: {key: NAME}}";
+    let patches = ["made", "beside"].map(|name| format!("- patch: '{}'\n", patch.replace("NAME", name)));
+    let head = "helmGlobals: {chartHome: ../charts}\nhelmCharts: [{name: demo, releaseName: r}]\nresources: [beside.yaml]\n";
+    write("app/kustomization.yaml", &format!("{head}patches:\n{}", patches.concat()));
+    for (name, file, line) in [("made", "charts/demo/templates/a.yaml", 5), ("beside", "app/beside.yaml", 6)]
+    {
+        let mut command = fairlead();
+        command.current_dir(root.path()).env("FAIRLEAD_HELM", helm_binary());
+        command.args(["explain", &format!("configmap/{name}"), "data.key", "--folder", "app", "--offline"]);
+        let said = Said::from(command.output().expect("it runs")).ok();
+        let expected = [
+            format!("ConfigMap {name}\n"),
+            file.to_owned(),
+            format!("data.key: {name}\n    set by patch at "),
+        ];
+        for part in expected.iter().chain([&format!("app/kustomization.yaml:{line}\n")]) {
+            assert!(said.stdout.contains(part), "{part} is not in {}", said.stdout);
+        }
+    }
+}
