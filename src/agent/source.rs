@@ -49,7 +49,7 @@ pub struct Subscription {
     answered: watch::Receiver<u64>,
     /// The first look that was begun after this subscription.
     first: u64,
-    /// Whether the last look knew an answer to it.
+    /// Whether an answer to it was looked at, or told of.
     fresh: bool,
     pub mirror: Arc<Mirror>,
     follower: Arc<Follower>,
@@ -64,10 +64,11 @@ impl Subscription {
         if self.fresh { seen } else { Seen { revision: None, ..seen } }
     }
 
-    /// Until there is news.
+    /// Until there is news. It is told once, whether anybody looks or not: who has no use for it must not be woken for
+    /// ever.
     pub async fn changed(&mut self) {
         let Self { seen, answered, first, fresh, .. } = self;
-        let fresh = async {
+        let answer = async {
             // An answer that came since the last look is news, too.
             if *fresh || answered.wait_for(|answered| answered >= first).await.is_err() {
                 std::future::pending().await
@@ -75,8 +76,9 @@ impl Subscription {
         };
         tokio::select! {
             changed = seen.changed() => if changed.is_err() { std::future::pending().await },
-            () = fresh => {}
+            () = answer => {}
         }
+        self.fresh = *self.answered.borrow() >= self.first;
     }
 
     /// Looks now instead of at the next poll.

@@ -97,13 +97,31 @@ fn killed_while_it_is_taken_down_the_next_start_goes_on() {
     delete(&bed);
     wait_until(SOON, "it asks", || bed.status()["prune"]["halted"] == true);
     proxy.set(Fault::nth(Class::Write, 2, Effect::KillAfter));
-    // What is approved is what was shown; where more came to light since, it asks again.
-    wait_until(SOON, "it is killed", || {
-        bed.fairlead(&["approve", "--env", &bed.name]);
-        agent.has_ended()
-    });
+    bed.fairlead(&["approve", "--env", &bed.name]).ok();
+    agent.wait(SOON);
     drop(agent);
     let _agent = bed.agent();
+    wait_until(SOON, "the Environment is gone", || bed.environment().is_null());
+    assert!(GOING.iter().all(|name| bed.configmap(name).is_none()));
+}
+
+#[test]
+fn git_that_answers_only_while_it_is_taken_down_is_no_hindrance() {
+    let (bed, agent) = removable("lategit");
+    agent.terminate();
+    agent.wait(SOON);
+    let remote = std::path::PathBuf::from(bed.repo.url().trim_start_matches("file://"));
+    let away = remote.with_extension("away");
+    std::fs::rename(&remote, &away).expect("the remote goes");
+    let _agent = bed.agent();
+    delete(&bed);
+    wait_until(SOON, "it asks", || bed.status()["prune"]["halted"] == true);
+    std::fs::rename(&away, &remote).expect("the remote is back");
+    // As long as a poll that failed before takes to come again.
+    holds_for(8 * SECOND, "nothing goes unasked", || {
+        GOING.iter().all(|name| bed.configmap(name).is_some())
+    });
+    bed.fairlead(&["approve", "--env", &bed.name]).ok();
     wait_until(SOON, "the Environment is gone", || bed.environment().is_null());
     assert!(GOING.iter().all(|name| bed.configmap(name).is_none()));
 }
