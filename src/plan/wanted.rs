@@ -48,6 +48,7 @@ const LEVEL: i32 = 1;
 thread_local! {
     /// To make one for each object would take longer than to compress it.
     static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<zstd::bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 impl Body {
@@ -60,7 +61,12 @@ impl Body {
     }
 
     fn json(&self) -> Vec<u8> {
-        zstd::bulk::decompress(&self.frame, self.size).expect("we compressed this ourselves")
+        DECOMPRESSOR.with_borrow_mut(|kept| {
+            let new = || zstd::bulk::Decompressor::new().expect("there is memory for it");
+            kept.get_or_insert_with(new)
+                .decompress(&self.frame, self.size)
+                .expect("we compressed this ourselves")
+        })
     }
 }
 

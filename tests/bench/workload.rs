@@ -8,6 +8,8 @@ pub struct Workload {
     pub name: &'static str,
     pub count: usize,
     kind: &'static str,
+    /// How often the first apply of each subject is measured.
+    pub rounds: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,9 +46,9 @@ impl Phase {
 impl Workload {
     pub fn all() -> Vec<Self> {
         vec![
-            Self { name: "configmaps-1k", count: 1_000, kind: "ConfigMap" },
-            Self { name: "deployments-1k", count: 1_000, kind: "Deployment" },
-            Self { name: "configmaps-10k", count: 10_000, kind: "ConfigMap" },
+            Self { name: "configmaps-1k", count: 1_000, kind: "ConfigMap", rounds: 3 },
+            Self { name: "deployments-1k", count: 1_000, kind: "Deployment", rounds: 3 },
+            Self { name: "configmaps-10k", count: 10_000, kind: "ConfigMap", rounds: 1 },
         ]
     }
 
