@@ -3,6 +3,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "these tests read cases from disk and ask the judge")]
 
+#[path = "render_support/costs.rs"]
+mod costs;
 #[path = "render_support/explained.rs"]
 mod explained;
 #[path = "render_support/merge.rs"]

@@ -289,7 +289,7 @@ pub type AppDesire = (AppSpec, Result<Arc<WantedApp>, Problems>);
 pub struct Desire {
     pub config: EnvironmentConfig,
     pub apps: Vec<AppDesire>,
-    /// After how long to ask again, where a chart could not be rendered for a reason that may pass.
+    /// After how long to ask again, where something could not be rendered for a reason that may pass.
     pub again: Option<std::time::Duration>,
 }
 
@@ -332,6 +332,9 @@ impl Remembered {
     }
 }
 
+/// What took too long is rendered again after this: the machine may have been busy with something else.
+const LATE_AGAIN: std::time::Duration = std::time::Duration::from_mins(5);
+
 /// Everything a revision says for an environment. An app whose files are wrong harms only itself.
 pub fn desire(
     tree: &dyn Tree,
@@ -344,7 +347,7 @@ pub fn desire(
     let config = read_config(tree, scope)?;
     let region = config.region.as_ref().map(|region| region.active.clone());
     let mut apps = Vec::with_capacity(config.apps.len());
-    let mut fresh = BTreeMap::new();
+    let (mut fresh, mut is_late) = (BTreeMap::new(), false);
     // Shared by the apps of one revision, which have bases in common; kept no longer, for parsed files are large.
     let cache = render::Cache::new();
     for app in &config.apps {
@@ -363,6 +366,7 @@ pub fn desire(
             continue;
         }
         let recording = Recording::new(tree);
+        let began = (limits.clock)();
         let made = render_app(&recording, scope, &config, app, limits, &cache, charts)
             .and_then(|(desired, kept)| Ok((want(desired, scope, app, kinds)?, kept)));
         let made = made.map(|((wanted, basis), kept)| {
@@ -376,10 +380,12 @@ pub fn desire(
             fresh.insert(app.name.clone(), known);
             made
         });
+        is_late |= made.is_err() && (limits.clock)().saturating_sub(began) >= limits.time;
         apps.push((app.clone(), made));
     }
     memo.apps = fresh;
-    Ok(Desire { config, apps, again: charts.again() })
+    let again = charts.again().into_iter().chain(is_late.then_some(LATE_AGAIN)).min();
+    Ok(Desire { config, apps, again })
 }
 
 #[cfg(test)]

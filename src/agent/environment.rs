@@ -33,7 +33,6 @@ use crate::api::{ConditionStatus, Environment, EnvironmentStatus, OnDelete, Sour
 use crate::git::GitError;
 use crate::helm::Stop;
 use crate::object::{Commit, EnvironmentName, Kinds, Problems, Revision, TreePath};
-use crate::render;
 use crate::report::{Trouble, conditions, same_but_times, summary};
 
 /// Changes in the cluster come in swarms; they are looked at together.
@@ -282,8 +281,9 @@ impl EnvironmentLoop {
         if let Some((_, driver)) = &mut self.driver {
             let (mirror, branch) = (source.mirror.clone(), spec.branch.clone());
             let (helm, session) = (self.context.helm.clone(), self.context.session.clone());
+            let limits = self.context.limits.clone();
             let (scope, kinds) = (scope.clone(), kinds.clone());
-            driver.archive(Archive { mirror, branch, scope, kinds, helm, session });
+            driver.archive(Archive { mirror, branch, scope, kinds, helm, limits, session });
         }
         let Seen { revision, error, failures } = source.look();
         let in_doubt =
@@ -432,7 +432,7 @@ impl EnvironmentLoop {
                 let said =
                     said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
                 let commit = Commit::new(of, said.0, said.1);
-                let desire = desire(&tree, &scope, &kinds, &mut memo, &render::Limits::default(), &charts);
+                let desire = desire(&tree, &scope, &kinds, &mut memo, &context.limits, &charts);
                 desire.map(|desire| (desire, commit))
             });
             (memo, result)

@@ -36,7 +36,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use once::{Once, OnceError, Progress, plan_once};
+pub use once::{Means, Once, OnceError, Progress, plan_once};
 
 use crate::api::{Environment, names};
 use crate::cluster::{
@@ -51,6 +51,7 @@ use crate::metrics::{Beside, Metrics, Requests};
 use crate::notify::{BadUrl, Notifier, Webhook};
 use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
+use crate::render;
 use environment::EnvironmentLoop;
 use source::Sources;
 use supervisor::Supervisor;
@@ -63,6 +64,7 @@ pub struct Context {
     vault: Vault,
     sources: Sources,
     helm: Arc<Helm>,
+    limits: render::Limits,
     metrics: Arc<Metrics>,
     namespace: String,
     poll_interval: Option<Duration>,
@@ -88,7 +90,11 @@ pub enum AgentError {
 const PANIC_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Runs until `end`, then hands over: what is under way is finished, nothing new begins.
-pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), AgentError> {
+pub async fn run(
+    config: AgentConfig,
+    limits: render::Limits,
+    end: CancellationToken,
+) -> Result<(), AgentError> {
     let place: Option<Place> = config.history.as_deref().map(str::parse).transpose()?;
     let channel = config.notify.as_ref().map(|url| Webhook::new(&url.0)).transpose()?;
     let listener = http::listen(config.listen)
@@ -119,6 +125,7 @@ pub async fn run(config: AgentConfig, end: CancellationToken) -> Result<(), Agen
         environments: environments.clone(),
         vault: Vault::new(&cluster, &config.state_namespace),
         helm: Arc::new(helm),
+        limits,
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,

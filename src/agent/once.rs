@@ -25,10 +25,16 @@ use crate::plan::{
 use crate::render;
 use crate::report::{AppPlan, HookReport, PlanReport};
 
+/// What renders.
+pub struct Means {
+    pub helm: Helm,
+    pub limits: render::Limits,
+}
+
 /// A cluster, an environment and a tree.
 pub struct Once {
     pub session: Session,
-    helm: Helm,
+    means: Means,
     /// Of the server.
     version: String,
     pub environments: Environments,
@@ -64,14 +70,14 @@ impl Once {
         cluster: Cluster,
         scope: Scope,
         identity: Option<Identity>,
-        helm: Helm,
+        means: Means,
     ) -> Result<Self, CallError> {
         let environments = Environments::new(&cluster, "fairlead-cli");
         let session = Session::open(cluster).await?;
         Ok(Self {
             version: session.version().await?,
             session,
-            helm,
+            means,
             environments,
             scope,
             identity,
@@ -82,9 +88,9 @@ impl Once {
     }
 
     fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
-        let (mut memo, kinds, limits) = (Memo::default(), self.session.kinds(), render::Limits::default());
-        let charts = Charts::of(&self.helm, &self.version, &kinds);
-        Ok(desire(tree, &self.scope, &kinds, &mut memo, &limits, &charts)?)
+        let (mut memo, kinds) = (Memo::default(), self.session.kinds());
+        let charts = Charts::of(&self.means.helm, &self.version, &kinds);
+        Ok(desire(tree, &self.scope, &kinds, &mut memo, &self.means.limits, &charts)?)
     }
 
     fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {

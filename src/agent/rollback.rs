@@ -52,6 +52,7 @@ pub struct Archive {
     pub scope: Scope,
     pub kinds: Arc<Kinds>,
     pub helm: Arc<Helm>,
+    pub limits: render::Limits,
     pub session: Session,
 }
 
@@ -182,9 +183,9 @@ fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(Good, Vec<Piece>
     let Some(spec) = config.apps.iter().find(|spec| spec.name == *app) else {
         return Err(format!("commit {short} has no app {app}"));
     };
-    let (limits, cache) = (render::Limits::default(), render::Cache::new());
+    let cache = render::Cache::new();
     let charts = Charts::blocking(&archive.helm, &archive.session, &archive.kinds, Stop::default());
-    let made = render_app(&past.tree, &archive.scope, &config, spec, &limits, &cache, &charts)
+    let made = render_app(&past.tree, &archive.scope, &config, spec, &archive.limits, &cache, &charts)
         .and_then(|(desired, _)| want(desired, &archive.scope, spec, &archive.kinds));
     let (wanted, _) = made.map_err(wrong)?;
     // A migration of the past is not run again: going back runs no hooks.

@@ -53,7 +53,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
         return ask_the_agent(&Environments::new(&cluster, "fairlead-cli"), arguments).await;
     }
     let repo = arguments.repo.open()?;
-    let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.helm()).await?;
+    let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
     once.only = arguments.app.clone();
     let plan = plan_once(&once, &*repo.tree, repo.revision.clone()).await?;
     let wanted = |object: &str| arguments.objects.is_empty() || arguments.objects.iter().any(|o| o == object);

@@ -73,10 +73,11 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
         helm_memory: global.helm_bytes(),
         only: arguments.only,
     };
+    let limits = global.limits();
     super::block_on(async move {
         let end = CancellationToken::new();
         tokio::spawn(until_told(end.clone()));
-        let done = crate::agent::run(config, end).await;
+        let done = crate::agent::run(config, limits, end).await;
         done.map(|()| Exit::Done).map_err(|error| Failure::error("the agent cannot run", &error))
     })
 }

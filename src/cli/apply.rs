@@ -42,7 +42,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
         return ask_the_agent(&Environments::new(&cluster, "fairlead-cli"), arguments).await;
     }
     let repo = arguments.repo.open()?;
-    let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.helm()).await?;
+    let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
     once.only = arguments.app.clone();
     roll_out(&once, &*repo.tree).await
 }

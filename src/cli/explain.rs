@@ -60,7 +60,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let (repo, places) = places(arguments)?;
-    let limits = render::Limits::default();
+    let limits = global.limits();
     let blame = Blame::of(&repo, arguments.repo.rev.as_deref());
     let (mut explanations, mut others, mut broken) = (Vec::new(), Vec::new(), Vec::new());
     let mut missing = None;

@@ -10,6 +10,7 @@ mod explain;
 mod failure;
 mod health;
 mod history;
+mod limits;
 mod output;
 mod plan;
 mod render;

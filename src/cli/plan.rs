@@ -33,7 +33,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     if environment.is_none() {
         eprintln!("note: this cluster has no Environment {}: nothing says what it is granted", arguments.env);
     }
-    let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.helm()).await?;
+    let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
     once.only = arguments.app.clone();
     once.platform = environment;
     let report = plan_once(&once, &*repo.tree, repo.revision.clone()).await?;

@@ -36,7 +36,7 @@ pub struct Arguments {
 const PIECE: usize = 256 << 10;
 
 pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
-    let limits = render::Limits::default();
+    let limits = global.limits();
     let helm = global.helm();
     let charts = Charts::offline(&helm, arguments.kube_version.as_deref());
     let (objects, notes) = match (&arguments.folder, &arguments.env) {

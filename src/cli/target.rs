@@ -4,12 +4,15 @@ use clap::Args;
 use kube::ResourceExt;
 
 use super::failure::Failure;
+use super::limits::LimitArguments;
+use crate::agent::Means;
 use crate::agent::desired::{Grants, Scope};
 use crate::api::{Environment, Identity, Span};
 use crate::cluster::{Cluster, ConnectOptions, Environments};
 use crate::config;
 use crate::helm::{Bounds, Helm};
 use crate::object::{EnvironmentName, TreePath};
+use crate::render::Limits;
 
 /// Which cluster, for every verb that asks one.
 #[derive(Clone, Debug, Args)]
@@ -32,6 +35,8 @@ pub struct Global {
     /// How much memory helm may take for a chart, in MiB
     #[arg(long, global = true, value_name = "MIB", default_value_t = 384, env = "FAIRLEAD_HELM_MEMORY")]
     pub helm_memory: u32,
+    #[command(flatten)]
+    limits: LimitArguments,
 }
 
 impl Global {
@@ -40,6 +45,16 @@ impl Global {
         let bounds =
             Bounds { time: self.helm_timeout.duration(), memory: self.helm_bytes(), ..Bounds::default() };
         Helm::new(config::program(self.helm.clone(), "helm"), &config::scratch(), bounds)
+    }
+
+    /// What a render may cost.
+    pub fn limits(&self) -> Limits {
+        self.limits.limits()
+    }
+
+    /// What renders, for one command.
+    pub fn means(&self) -> Means {
+        Means { helm: self.helm(), limits: self.limits() }
     }
 
     pub fn helm_bytes(&self) -> u64 {

@@ -95,9 +95,11 @@ pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let mut findings = Findings { kubernetes: builtin.release().to_owned(), ..Findings::default() };
     let mut files = BTreeSet::new();
     let cache = render::Cache::new();
+    let limits = global.limits();
+    let means = Means { cache: &cache, charts: &charts, limits: &limits };
     let (repo, all) = match arguments.folders.is_empty() {
-        true => of_environments(arguments, &cache, &charts, &mut files)?,
-        false => of_folders(arguments, &cache, &charts, &mut files)?,
+        true => of_environments(arguments, means, &mut files)?,
+        false => of_folders(arguments, means, &mut files)?,
     };
     // One app may bring the definition of what another one holds, and one environment for all.
     let mut definitions = Definitions::default();
@@ -108,10 +110,10 @@ pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
         }
     }
     for environment in all {
-        let against = Against { builtin, definitions: &definitions, charts: &charts };
+        let against = Against { builtin, definitions: &definitions, means };
         judge(&repo, environment, &against, &mut findings);
     }
-    ambiguities(&*repo.tree, &files, &mut findings.notes);
+    ambiguities(&*repo.tree, &files, &limits.yaml, &mut findings.notes);
     // A base that several environments share is wrong once.
     let mut seen = HashSet::new();
     findings.errors.retain(|finding| seen.insert(finding.problem.to_string()));
@@ -121,10 +123,17 @@ pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
     Ok(if findings.errors.is_empty() { Exit::Done } else { Exit::Input })
 }
 
+/// What renders.
+#[derive(Clone, Copy)]
+struct Means<'a> {
+    cache: &'a render::Cache,
+    charts: &'a Charts<'a>,
+    limits: &'a render::Limits,
+}
+
 fn of_environments(
     arguments: &Arguments,
-    cache: &render::Cache,
-    charts: &Charts<'_>,
+    means: Means<'_>,
     files: &mut BTreeSet<TreePath>,
 ) -> Result<(Repo, Vec<Rendered>), Failure> {
     let repo = arguments.repo.open()?;
@@ -137,7 +146,7 @@ fn of_environments(
             "each is a folder environments/NAME with an environment.yaml; or name folders to look at",
         ));
     }
-    let limits = render::Limits::default();
+    let Means { cache, charts, limits } = means;
     let mut all = Vec::new();
     for name in names {
         // Offline nobody says what the environment is granted; a placeholder stands for the one namespace it has.
@@ -148,7 +157,7 @@ fn of_environments(
             Ok(config) => {
                 for spec in &config.apps {
                     let tree = Recording::new(&*repo.tree);
-                    let desired = render_app(&tree, &one.scope, &config, spec, &limits, cache, charts);
+                    let desired = render_app(&tree, &one.scope, &config, spec, limits, cache, charts);
                     // Of a chart, files are templates.
                     if spec.path.is_some() {
                         files.extend(tree.into_reads().contents().cloned());
@@ -165,11 +174,10 @@ fn of_environments(
 
 fn of_folders(
     arguments: &Arguments,
-    cache: &render::Cache,
-    charts: &Charts<'_>,
+    means: Means<'_>,
     files: &mut BTreeSet<TreePath>,
 ) -> Result<(Repo, Vec<Rendered>), Failure> {
-    let limits = render::Limits::default();
+    let Means { cache, charts, limits } = means;
     let mut found: Option<(Repo, Vec<Rendered>)> = None;
     for (nth, folder) in arguments.folders.iter().enumerate() {
         let (repo, path) = open_around(folder)?;
@@ -183,7 +191,7 @@ fn of_folders(
         let spec =
             AppSpec::folder(crate::object::AppName::new(&name("folder")).map_err(failed)?, path.as_str());
         let tree = Recording::new(&*repo.tree);
-        let made = charts.serve(&tree, |answers| render::build_with(&tree, &path, &limits, cache, answers));
+        let made = charts.serve(&tree, |answers| render::build_with(&tree, &path, limits, cache, answers));
         let desired = made.map(|(objects, notes, _)| Desired::new(spec.name.clone(), objects, notes));
         files.extend(tree.into_reads().contents().cloned());
         let one =
@@ -238,8 +246,7 @@ fn judge(repo: &Repo, environment: Rendered, against: &Against<'_>, findings: &m
 }
 
 /// Notes what kustomize and kubectl would read differently in the files that were looked at.
-fn ambiguities(tree: &dyn Tree, files: &BTreeSet<TreePath>, notes: &mut Vec<Note>) {
-    let limits = yaml::Limits::default();
+fn ambiguities(tree: &dyn Tree, files: &BTreeSet<TreePath>, limits: &yaml::Limits, notes: &mut Vec<Note>) {
     for file in files {
         let name = file.file_name();
         let is_yaml = name.ends_with(".yaml") || name.ends_with(".yml");
@@ -250,6 +257,6 @@ fn ambiguities(tree: &dyn Tree, files: &BTreeSet<TreePath>, notes: &mut Vec<Note
         }
         // What cannot be read has been told as an error.
         let Ok(blob) = tree.read(file, limits.file_bytes) else { continue };
-        notes.extend(yaml::ambiguous(&blob.bytes, file, &limits).unwrap_or_default());
+        notes.extend(yaml::ambiguous(&blob.bytes, file, limits).unwrap_or_default());
     }
 }

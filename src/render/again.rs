@@ -8,7 +8,6 @@
 //! Whatever else looks from one object into another (`vars`, `replacements`, plugins, generators that merge) makes a
 //! render leave nothing behind, and whatever goes wrong on the short way is left to a whole render to say.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -167,7 +166,7 @@ pub fn again(
     limits: &Limits,
 ) -> Option<Vec<(usize, Manifest)>> {
     let (cache, charts) = (Cache::none(), ChartAnswers::new());
-    let files = Files { tree, limits, cache: &cache, charts: &charts, texts: RefCell::default() };
+    let files = Files::new(tree, limits, &cache, &charts);
     let manifests = match kept.0.as_ref()? {
         Way::Plain { folder, files: known } => folder::again(&files, folder, known, changed),
         Way::Overlay(overlay) => {

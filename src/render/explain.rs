@@ -4,7 +4,6 @@
 //! Rendering notes what changed an object after each step ([`super::trace`]) and the place of the entry or patch that did.
 //! Where exactly in that entry or patch the value stands is looked up here, in the files, for the fields that are asked for.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 
 use serde_json::Value;
@@ -57,7 +56,7 @@ pub fn explain(
     charts: &ChartAnswers,
 ) -> Result<Rendered<Vec<Explained>>, Problems> {
     let cache = Cache::none();
-    let files = Files { tree, limits, cache: &cache, charts, texts: RefCell::default() };
+    let files = Files::new(tree, limits, &cache, charts);
     if files.kustomization(path)?.is_none() {
         let (manifests, ..) = folder::plain(&files, path)?;
         let plain = manifests.into_iter().map(|manifest| Explained { manifest, trace: None });

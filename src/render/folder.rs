@@ -16,6 +16,10 @@ pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<Built, Probl
     gather(files, folder, 0, &mut paths, &mut found);
     let (mut manifests, mut text, mut counts) = (Vec::new(), Vec::new(), Vec::new());
     for path in paths {
+        if let Err(problem) = files.in_time(&Place::file(path.clone())) {
+            found.push(problem);
+            break;
+        }
         let read = files.resources(&path, &Place::file(path.clone()), Dialect::Kubectl);
         match read {
             Err(mut problems) => found.append(&mut problems),

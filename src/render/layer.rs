@@ -38,6 +38,8 @@ pub(crate) struct Build<'a> {
     /// Whether somebody asks what set each field, and what did, in the order of the objects that left.
     pub traces: Option<Vec<Trace>>,
     openapi_is_set: bool,
+    /// The time is over, and somebody was told.
+    is_late: bool,
 }
 
 /// What a layer passes up: its objects, and the rules and variables that it brought.
@@ -69,12 +71,24 @@ impl<'a> Build<'a> {
             trail: Trail::new(),
             traces: None,
             openapi_is_set: false,
+            is_late: false,
         }
     }
 
     /// Keeps a failure and goes on: all that is wrong is told at once.
     pub fn keep<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
         result.map_err(|problem| self.found.push(problem)).ok()
+    }
+
+    /// Whether the time is over. It is told once: whatever is under way ends then, and nothing begins.
+    pub fn late(&mut self, place: &Place) -> bool {
+        if !self.is_late
+            && let Err(problem) = self.files.in_time(place)
+        {
+            self.found.push(problem);
+            self.is_late = true;
+        }
+        self.is_late
     }
 
     pub fn keep_all<T>(&mut self, result: Result<T, Vec<Problem>>) -> Option<T> {
@@ -118,6 +132,9 @@ impl<'a> Build<'a> {
 
     /// Renders a folder that `resources` or `components` names, or the top one. `None` where problems were found.
     pub fn layer(&mut self, folder: &TreePath, named_at: &Place, base: Option<Layer>) -> Option<Layer> {
+        if self.late(named_at) {
+            return None;
+        }
         if let Some(first) = self.stack.iter().position(|open| open.is_within(folder)) {
             let mut names: Vec<&str> = self.stack[first..].iter().map(TreePath::as_str).collect();
             names.push(folder.as_str());
@@ -212,6 +229,9 @@ impl<'a> Build<'a> {
     fn resources(&mut self, folder: &TreePath, paths: &[At<String>], layer: &mut Layer) {
         let mut ids = Ids::of(&layer.objects);
         for path in paths {
+            if self.late(&path.place) {
+                return;
+            }
             let (target, number) = match self.trail.next(folder, &path.it) {
                 Step::Skip => continue,
                 Step::Read(number) => (folder.join(&path.it).ok().map(Target::File), number),

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Limits;
 use super::cache::Cache;
@@ -19,6 +20,12 @@ pub(crate) struct Files<'a> {
     pub charts: &'a ChartAnswers,
     /// What was read as text, and not as objects alone.
     pub texts: RefCell<HashSet<TreePath>>,
+    /// When the time is over, by the clock of the limits.
+    ends: Duration,
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
 }
 
 /// The names under which a kustomization is looked for.
@@ -30,7 +37,21 @@ pub(crate) enum Target {
     Folder(TreePath),
 }
 
-impl Files<'_> {
+impl<'a> Files<'a> {
+    pub fn new(tree: &'a dyn Tree, limits: &'a Limits, cache: &'a Cache, charts: &'a ChartAnswers) -> Self {
+        let ends = (limits.clock)().saturating_add(limits.time);
+        Self { tree, limits, cache, charts, texts: RefCell::default(), ends }
+    }
+
+    /// What is small can be read many times over, so that no other limit ends it: this one does.
+    pub fn in_time(&self, place: &Place) -> Result<(), Problem> {
+        if (self.limits.clock)() < self.ends {
+            return Ok(());
+        }
+        let message = format!("rendering this took longer than {}", seconds(self.limits.time));
+        Err(Problem::at(place.clone(), message).hint("make it smaller, or allow it more time"))
+    }
+
     /// What a path in a kustomization names.
     pub fn resolve(&self, folder: &TreePath, path: &str, place: &Place) -> Result<Target, Problem> {
         if path.is_empty() {
@@ -81,6 +102,7 @@ impl Files<'_> {
     }
 
     pub fn text(&self, path: &TreePath, place: &Place) -> Result<Text, Problem> {
+        self.in_time(place)?;
         let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| at(place, &error))?;
         self.texts.borrow_mut().insert(path.clone());
         Ok(Text::file(path.clone(), blob.bytes))

@@ -53,13 +53,13 @@ pub use cache::Cache;
 pub use explain::{Explained, NoSuchField, Setting, explain, find_field};
 pub use trace::{FieldPath, Step};
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::object::{
-    ChartAnswers, ChartFailure, ChartOutput, ChartRequest, Desired, Manifest, Note, ObjectKey, Place,
-    Problem, Problems, RenderContext, Tree, TreePath,
+    ChartAnswers, ChartFailure, ChartOutput, ChartRequest, Desired, Manifest, Note, Problem, Problems,
+    RenderContext, Tree, TreePath,
 };
 use crate::yaml;
 
@@ -82,7 +82,7 @@ pub enum Rendered<T> {
 pub type Built = (Vec<Manifest>, Vec<Note>, Kept);
 
 /// What a render may cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     pub yaml: yaml::Limits,
     /// Objects of one app. The largest apps in the wild have a few thousand.
@@ -91,6 +91,10 @@ pub struct Limits {
     pub object_bytes: usize,
     /// Bytes of all objects of an app as JSON.
     pub total_bytes: usize,
+    /// How long the render of one app may take, helm's part aside, which has a limit of its own.
+    pub time: Duration,
+    /// Tells the time, which nobody here may read: how long it has been since some moment.
+    pub clock: fn() -> Duration,
 }
 
 impl Default for Limits {
@@ -100,6 +104,8 @@ impl Default for Limits {
             objects: 50_000,
             object_bytes: 1_500_000,
             total_bytes: 512 << 20,
+            time: Duration::from_mins(1),
+            clock: || Duration::ZERO,
         }
     }
 }
@@ -125,9 +131,7 @@ pub fn render(
         Rendered::Done(built) => built,
         Rendered::NeedCharts(needed) => return Ok(Rendered::NeedCharts(needed)),
     };
-    let mut found = Vec::new();
-    check(&objects, limits, &mut found);
-    Problems::check(found)?;
+    unique(&objects)?;
     Ok(Rendered::Done((Desired::new(context.app.clone(), objects, notes), kept)))
 }
 
@@ -152,6 +156,7 @@ fn chart(
         }
     }
     Problems::check(found)?;
+    sizes(&objects, limits)?;
     Ok((objects, notes, Kept::default()))
 }
 
@@ -198,22 +203,33 @@ pub fn build_with(
     cache: &Cache,
     charts: &ChartAnswers,
 ) -> Result<Rendered<Built>, Problems> {
-    let files = load::Files { tree, limits, cache, charts, texts: RefCell::default() };
-    match files.kustomization(folder)? {
-        Some(_) => finish::overlay(files, folder),
-        None => folder::plain(&files, folder).map(Rendered::Done),
+    let files = load::Files::new(tree, limits, cache, charts);
+    let built = match files.kustomization(folder)? {
+        Some(_) => finish::overlay(files, folder)?,
+        None => Rendered::Done(folder::plain(&files, folder)?),
+    };
+    if let Rendered::Done((objects, ..)) = &built {
+        sizes(objects, limits)?;
     }
+    Ok(built)
 }
 
-fn check(objects: &[Manifest], limits: &Limits, found: &mut Vec<Problem>) {
-    let mut seen: HashMap<ObjectKey, &Place> = HashMap::with_capacity(objects.len());
-    let mut total = 0_usize;
+fn unique(objects: &[Manifest]) -> Result<(), Problems> {
+    let (mut seen, mut found) = (HashMap::with_capacity(objects.len()), Vec::new());
     for object in objects {
         let place = &object.origin.place;
         if let Some(first) = seen.insert(object.key(), place) {
             let message = format!("{} is there twice: first at {first}", object.key());
             found.push(Problem::at(place.clone(), message).hint("remove one of the two"));
         }
+    }
+    Problems::check(found)
+}
+
+fn sizes(objects: &[Manifest], limits: &Limits) -> Result<(), Problems> {
+    let (mut total, mut found) = (0_usize, Vec::new());
+    for object in objects {
+        let place = &object.origin.place;
         let size = object.json().len();
         total = total.saturating_add(size);
         if size > limits.object_bytes {
@@ -228,4 +244,5 @@ fn check(objects: &[Manifest], limits: &Limits, found: &mut Vec<Problem>) {
             limits.total_bytes
         )));
     }
+    Problems::check(found)
 }

@@ -82,6 +82,9 @@ pub(crate) fn run(
 ) {
     let mut index = Index::default();
     for patch in &kustomization.patches {
+        if build.late(&patch.place) {
+            return;
+        }
         one(build, folder, patch, layer, &mut index);
         build.transformed(kustomization, layer, "PatchTransformer");
     }
@@ -363,6 +366,9 @@ pub(crate) fn merge_texts(build: &mut Build<'_>, folder: &TreePath, entries: &[A
     let options =
         Patch { content: Content::Nothing, target: None, allow_name_change: false, allow_kind_change: false };
     for entry in entries {
+        if build.late(&entry.place) {
+            return;
+        }
         let Some(patches) = file_or_inline(build, folder, &entry.place, &entry.it) else {
             continue;
         };

@@ -188,6 +188,9 @@ pub(crate) fn apply_all(
     layer: &mut Layer,
 ) {
     for At { place, it } in all {
+        if build.late(place) {
+            return;
+        }
         match it {
             ReplacementSource::Inline(replacement) => {
                 let result = apply(replacement, layer);

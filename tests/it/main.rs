@@ -20,6 +20,7 @@ mod history;
 mod hooks;
 mod input;
 mod kill;
+mod limits;
 mod matrix;
 mod ownership;
 mod preempt;

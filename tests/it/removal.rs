@@ -118,9 +118,7 @@ fn git_that_answers_only_while_it_is_taken_down_is_no_hindrance() {
     wait_until(SOON, "it asks", || bed.status()["prune"]["halted"] == true);
     std::fs::rename(&away, &remote).expect("the remote is back");
     // As long as a poll that failed before takes to come again.
-    holds_for(8 * SECOND, "nothing goes unasked", || {
-        GOING.iter().all(|name| bed.configmap(name).is_some())
-    });
+    holds_for(8 * SECOND, "nothing goes unasked", || GOING.iter().all(|name| bed.configmap(name).is_some()));
     bed.fairlead(&["approve", "--env", &bed.name]).ok();
     wait_until(SOON, "the Environment is gone", || bed.environment().is_null());
     assert!(GOING.iter().all(|name| bed.configmap(name).is_none()));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::agent::charts::Charts;
+use super::Means;
 use crate::api::AppSpec;
 use crate::object::{Desired, Manifest, Place, Problem, Tree, TreePath};
 use crate::render::{self, Explained};
@@ -13,15 +13,15 @@ use crate::schema::{self, Builtin, Definitions};
 pub struct Against<'a> {
     pub builtin: &'a Builtin,
     pub definitions: &'a Definitions,
-    pub charts: &'a Charts<'a>,
+    pub means: Means<'a>,
 }
 
 /// Removed versions, unknown kinds of Kubernetes' own groups, unknown fields, wrong types, missing fields; of custom
 /// resources what their definitions say, where those are in the tree. Others are the cluster's to judge.
 pub fn check(tree: &dyn Tree, app: &AppSpec, desired: &Desired, against: &Against<'_>) -> Vec<Problem> {
-    let Against { builtin, definitions, charts } = *against;
+    let Against { builtin, definitions, means } = *against;
     let mut found = Vec::new();
-    let mut places = Places { tree, app, charts, objects: None };
+    let mut places = Places { tree, app, means, objects: None };
     for (nth, object) in desired.objects.iter().enumerate() {
         let gvk = object.gvk();
         let place = || object.origin.place.clone();
@@ -56,7 +56,7 @@ pub fn check(tree: &dyn Tree, app: &AppSpec, desired: &Desired, against: &Agains
 struct Places<'a> {
     tree: &'a dyn Tree,
     app: &'a AppSpec,
-    charts: &'a Charts<'a>,
+    means: Means<'a>,
     objects: Option<Vec<Explained>>,
 }
 
@@ -67,12 +67,11 @@ impl Places<'_> {
     }
 
     fn exact(&mut self, nth: usize, object: &Manifest, pointer: &str) -> Option<Place> {
-        let (tree, app, charts) = (self.tree, self.app, self.charts);
-        let limits = render::Limits::default();
+        let (tree, app, Means { charts, limits, .. }) = (self.tree, self.app, self.means);
         let objects = self.objects.get_or_insert_with(|| {
             let folder = app.path.as_ref().and_then(|path| TreePath::new(path).ok());
             let explain = |folder: TreePath| {
-                charts.serve(tree, |made| render::explain(tree, &folder, &limits, made)).ok()
+                charts.serve(tree, |made| render::explain(tree, &folder, limits, made)).ok()
             };
             folder.and_then(explain).unwrap_or_default()
         });
@@ -81,7 +80,7 @@ impl Places<'_> {
             return None;
         }
         let path = explained.find(pointer).ok()?;
-        let settings = explained.settings(tree, &limits, &path);
+        let settings = explained.settings(tree, limits, &path);
         // The object as a whole is meant where a value is missing in it.
         settings
             .last()
