@@ -18,54 +18,56 @@ const ROUNDS: usize = 100;
 /// helm may come, or the machine have a better day.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
-/// Asks a server for its version.
-type AskVersion<'a> = Box<dyn Fn() -> Result<String, String> + Send + Sync + 'a>;
-
-enum Source<'a> {
-    Known(ChartTarget),
-    /// Asked when the first chart needs it: most environments have none.
-    Server {
-        kinds: &'a Kinds,
-        version: AskVersion<'a>,
-    },
-}
+/// Finds out what charts are rendered for, or why that cannot be said.
+type Find<'a> = Box<dyn Fn() -> Result<ChartTarget, String> + Send + Sync + 'a>;
 
 /// What renders the charts of one look at a tree.
 pub struct Charts<'a> {
     helm: &'a Helm,
     stop: Stop,
-    source: Source<'a>,
+    /// Asked when the first chart needs it: most environments have none.
+    find: Find<'a>,
     target: OnceLock<ChartTarget>,
     /// After how many seconds it is worth to try again; 0 where all is as it will stay.
     again: AtomicU64,
 }
 
 impl<'a> Charts<'a> {
-    fn new(helm: &'a Helm, source: Source<'a>, stop: Stop) -> Self {
-        Self { helm, stop, source, target: OnceLock::new(), again: AtomicU64::new(0) }
+    fn new(
+        helm: &'a Helm,
+        stop: Stop,
+        find: impl Fn() -> Result<ChartTarget, String> + Send + Sync + 'a,
+    ) -> Self {
+        let (find, target, again) = (Box::new(find), OnceLock::new(), AtomicU64::new(0));
+        Self { helm, stop, find, target, again }
     }
 
     /// Without a cluster: for a version of Kubernetes and what it serves by itself.
-    pub fn offline(helm: &'a Helm, version: Option<&str>) -> Self {
-        let builtin = schema::builtin();
-        let kubernetes = version.unwrap_or(builtin.release()).to_owned();
-        let target = ChartTarget { kubernetes, apis: apis(builtin.kinds()) };
-        Self::new(helm, Source::Known(target), Stop::default())
+    pub fn offline(helm: &'a Helm, version: Option<&'a str>) -> Self {
+        Self::new(helm, Stop::default(), move || {
+            let builtin = schema::builtin();
+            let kubernetes = version.unwrap_or(builtin.release()).to_owned();
+            Ok(ChartTarget { kubernetes, apis: apis(builtin.kinds()) })
+        })
     }
 
     /// For a server whose version is known.
-    pub fn of(helm: &'a Helm, version: &str, kinds: &Kinds) -> Self {
-        let target = ChartTarget { kubernetes: version.to_owned(), apis: apis(kinds) };
-        Self::new(helm, Source::Known(target), Stop::default())
+    pub fn of(helm: &'a Helm, version: &'a str, kinds: &'a Kinds) -> Self {
+        Self::new(helm, Stop::default(), move || {
+            Ok(ChartTarget { kubernetes: version.to_owned(), apis: apis(kinds) })
+        })
     }
 
     /// For a server that is asked on a thread that may wait.
     pub fn blocking(helm: &'a Helm, session: &'a Session, kinds: &'a Kinds, stop: Stop) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let version: AskVersion<'a> = Box::new(move || {
-            runtime.block_on(session.version()).map_err(|error| crate::cluster::chain(&error))
-        });
-        Self::new(helm, Source::Server { kinds, version }, stop)
+        Self::new(helm, stop, move || {
+            let version = runtime.block_on(session.version()).map_err(|error| {
+                let why = crate::cluster::chain(&error);
+                format!("the server does not say its version, which a chart may ask for: {why}")
+            })?;
+            Ok(ChartTarget { kubernetes: version, apis: apis(kinds) })
+        })
     }
 
     /// After how long to try again, where a chart could not be rendered for a reason that may pass.
@@ -104,16 +106,12 @@ impl<'a> Charts<'a> {
     }
 
     fn ask(&self, tree: &dyn Tree, request: &ChartRequest) -> Result<Arc<ChartOutput>, ChartFailure> {
-        let target = match (&self.source, self.target.get()) {
-            (_, Some(target)) => target,
-            (Source::Known(target), None) => target,
-            (Source::Server { kinds, version }, None) => {
-                let kubernetes = version().map_err(|why| {
-                    let message =
-                        format!("the server does not say its version, which a chart may ask for: {why}");
-                    ChartFailure::Unable(Problem::at(request.place.clone(), message))
-                })?;
-                self.target.get_or_init(|| ChartTarget { kubernetes, apis: apis(kinds) })
+        let target = match self.target.get() {
+            Some(target) => target,
+            None => {
+                let unable = |message| ChartFailure::Unable(Problem::at(request.place.clone(), message));
+                let found = (self.find)().map_err(unable)?;
+                self.target.get_or_init(|| found)
             }
         };
         self.helm.render(tree, request, target, &self.stop)

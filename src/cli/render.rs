@@ -32,8 +32,8 @@ pub struct Arguments {
     output: Format,
 }
 
-/// Bytes of YAML that are written at once.
-const PIECE: usize = 256 << 10;
+/// Objects that are written at once.
+const PIECE: usize = 256;
 
 pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let limits = global.limits();
@@ -59,18 +59,15 @@ pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
         Format::Json => print_value(&objects.iter().map(Manifest::value).collect::<Vec<_>>(), Format::Json)?,
         // Piece by piece, so that the whole output never is in memory too.
         Format::Text | Format::Yaml => {
-            let mut text = String::new();
-            for (nth, object) in objects.into_iter().enumerate() {
-                if nth > 0 {
-                    text.push_str("---\n");
-                }
-                yaml::write_json(object.json(), &mut text);
-                if text.len() > PIECE {
-                    print(&text);
-                    text.clear();
-                }
+            for (nth, some) in objects.chunks(PIECE).enumerate() {
+                let written = render::on_all_cores(some, |object| {
+                    let mut text = String::new();
+                    yaml::write_json(object.json(), &mut text);
+                    text
+                });
+                let between = if nth > 0 { "---\n" } else { "" };
+                print(&format!("{between}{}", written.join("---\n")));
             }
-            print(&text);
         }
     }
     Ok(Exit::Done)

@@ -143,7 +143,7 @@ impl Kept {
             return Self(None);
         }
         let trail = std::mem::replace(&mut build.trail, Trail::new());
-        let texts = build.files.texts.take();
+        let texts = build.files.take_texts();
         let (kustomizations, files) = (trail.kustomizations, trail.files);
         let folder = folder.clone();
         Self(Some(Way::Overlay(Box::new(Overlay {

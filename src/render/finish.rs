@@ -1,5 +1,6 @@
 //! What happens once, at the top: hash suffixes, references, variables, the order, and the way out.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::again::{self, Kept, Source};
@@ -8,7 +9,7 @@ use super::load::Files;
 use super::references::Referents;
 use super::resource::Resource;
 use super::trace::Trace;
-use super::{Built, Rendered, hash, order, references, vars};
+use super::{Built, Rendered, hash, many, order, references, vars};
 use crate::object::{Identity, Manifest, NotAManifest, Origin, Place, Problem, Problems, TreePath};
 use crate::yaml::Node;
 
@@ -116,36 +117,51 @@ fn problems(mut found: Vec<Problem>) -> Problems {
     }
 }
 
+/// So many objects are written before those that they were made from are forgotten.
+const AT_ONCE: usize = 256;
+
 /// The manifests in their order, and where each was read.
 fn out(build: &mut Build<'_>, layer: Layer) -> (Vec<Manifest>, Vec<Option<Source>>) {
     let objects: Vec<Resource> = layer.objects.into_iter().filter(|object| !is_local(object)).collect();
     let sort = build.top_sort.take();
     let mut manifests = Vec::with_capacity(objects.len());
     let mut sources = Vec::with_capacity(objects.len());
-    let mut text = Vec::new();
-    for mut object in order::sort(objects, sort.as_ref()) {
-        object.rewrite_texts("annotations");
-        build.write_metadata(&mut object);
-        let place = object.origin.place.clone();
-        if let Some(traces) = &mut build.traces {
-            // One for each object, whatever brought it: they are told apart by their order.
-            let mut trace = object.trace.take().unwrap_or_else(|| Trace::start(&object.node));
-            trace.note(&object.node, "buildMetadata", &place);
-            traces.push(*trace);
+    let mut sorted = order::sort(objects, sort.as_ref()).into_iter();
+    loop {
+        let mut some: Vec<Resource> = sorted.by_ref().take(AT_ONCE).collect();
+        if some.is_empty() {
+            return (manifests, sources);
         }
-        match manifest(&object.node, object.origin, &mut text) {
-            Ok(manifest) => {
-                manifests.push(manifest);
-                sources.push(object.source);
+        for object in &mut some {
+            object.rewrite_texts("annotations");
+            build.write_metadata(object);
+            if let Some(traces) = &mut build.traces {
+                // One for each object, whatever brought it: they are told apart by their order.
+                let mut trace = object.trace.take().unwrap_or_else(|| Trace::start(&object.node));
+                trace.note(&object.node, "buildMetadata", &object.origin.place);
+                traces.push(*trace);
             }
-            Err(error) => build.found.push(Problem::at(place, error.to_string())),
+        }
+        let made = many::map(&some, |object| manifest(&object.node, object.origin.clone()));
+        for (object, made) in some.into_iter().zip(made) {
+            match made {
+                Ok(manifest) => {
+                    manifests.push(manifest);
+                    sources.push(object.source);
+                }
+                Err(error) => build.found.push(Problem::at(object.origin.place, error.to_string())),
+            }
         }
     }
-    (manifests, sources)
 }
 
-/// The way out: the object as JSON, written through a buffer that the next one can use again.
-pub(crate) fn manifest(node: &Node, origin: Origin, buffer: &mut Vec<u8>) -> Result<Manifest, NotAManifest> {
+thread_local! {
+    /// What is written is copied out of it, to its size.
+    static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The way out: the object as JSON.
+pub(crate) fn manifest(node: &Node, origin: Origin) -> Result<Manifest, NotAManifest> {
     fn text(node: Option<&Node>) -> Result<&str, ()> {
         match node {
             Some(Node::Text(text)) => Ok(&text.value),
@@ -161,10 +177,12 @@ pub(crate) fn manifest(node: &Node, origin: Origin, buffer: &mut Vec<u8>) -> Res
         name: text(metadata("name")),
         namespace: text(metadata("namespace")).unwrap_or_default(),
     };
-    buffer.clear();
-    node.write_json(buffer);
-    let json = std::str::from_utf8(buffer).expect("JSON is UTF-8");
-    Manifest::written(identity, json, origin)
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.clear();
+        node.write_json(buffer);
+        let json = std::str::from_utf8(buffer).expect("JSON is UTF-8");
+        Manifest::written(identity, json, origin)
+    })
 }
 
 /// Objects for tools on the way, which are not meant for a cluster.

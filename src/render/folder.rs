@@ -6,39 +6,54 @@ use super::Built;
 use super::again::Kept;
 use super::finish::manifest;
 use super::load::{Files, KUSTOMIZATION_NAMES, at};
-use crate::object::{EntryKind, Manifest, Place, Problem, Problems, TreeError, TreePath};
+use super::many;
+use super::resource::Resource;
+use crate::object::{EntryKind, Manifest, NotAManifest, Place, Problem, Problems, TreeError, TreePath};
 use crate::yaml::Dialect;
+
+/// So many files are read before it is looked whether that was too much.
+const AT_ONCE: usize = 256;
 
 /// Collects the manifests of a folder and of those below it, by name. What is hidden or no manifest is passed over.
 pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<Built, Problems> {
     let mut found = Vec::new();
     let mut paths = Vec::new();
     gather(files, folder, 0, &mut paths, &mut found);
-    let (mut manifests, mut text, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-    for path in paths {
-        if let Err(problem) = files.in_time(&Place::file(path.clone())) {
-            found.push(problem);
-            break;
-        }
-        let read = files.resources(&path, &Place::file(path.clone()), Dialect::Kubectl);
-        match read {
-            Err(mut problems) => found.append(&mut problems),
-            Ok(resources) => {
-                counts.push((path.clone(), resources.len()));
-                for resource in resources.iter() {
-                    match manifest(&resource.node, resource.origin.clone(), &mut text) {
-                        Ok(manifest) => manifests.push(manifest),
-                        Err(error) => {
-                            let problem = Problem::at(resource.origin.place.clone(), error.to_string());
-                            found.push(problem.hint("an object has apiVersion, kind and metadata.name"));
-                        }
+    let (mut manifests, mut counts) = (Vec::new(), Vec::new());
+    for some in paths.chunks(AT_ONCE) {
+        let here = |path: &TreePath| Place::file(path.clone());
+        let read = many::map(some, |path| {
+            files.in_time(&here(path)).map_err(|problem| vec![problem])?;
+            let read = files.resources(path, &here(path), Dialect::Kubectl)?;
+            let written = |resource: &Resource| manifest(&resource.node, resource.origin.clone());
+            Ok(read.iter().map(|resource| (resource.origin.place.clone(), written(resource))).collect())
+        });
+        for (path, read) in some.iter().zip(read) {
+            let read: Vec<(Place, Result<Manifest, NotAManifest>)> = match read {
+                Ok(read) => read,
+                Err(mut problems) => {
+                    found.append(&mut problems);
+                    if files.in_time(&here(path)).is_err() {
+                        return Err(super::problems(found));
                     }
+                    continue;
+                }
+            };
+            counts.push((path.clone(), read.len()));
+            for (place, made) in read {
+                match made {
+                    Ok(manifest) => manifests.push(manifest),
+                    Err(error) => found.push(
+                        Problem::at(place, error.to_string())
+                            .hint("an object has apiVersion, kind and metadata.name"),
+                    ),
                 }
             }
-        }
-        if manifests.len() > files.limits.objects {
-            found.push(Problem::at(Place::file(path), format!("more than {} objects", files.limits.objects)));
-            break;
+            if manifests.len() > files.limits.objects {
+                let message = format!("more than {} objects", files.limits.objects);
+                found.push(Problem::at(here(path), message));
+                return Err(super::problems(found));
+            }
         }
     }
     Problems::check(found)?;
@@ -57,7 +72,7 @@ pub(crate) fn again(
     if !found.is_empty() || !paths.iter().eq(known.iter().map(|(path, _)| path)) {
         return None;
     }
-    let (mut manifests, mut text, mut first) = (Vec::new(), Vec::new(), 0);
+    let (mut manifests, mut first) = (Vec::new(), 0);
     for (path, count) in known {
         if changed.contains(path) {
             let resources = files.resources(path, &Place::file(path.clone()), Dialect::Kubectl).ok()?;
@@ -65,7 +80,7 @@ pub(crate) fn again(
                 return None;
             }
             for (at, resource) in (first..).zip(resources.iter()) {
-                manifests.push((at, manifest(&resource.node, resource.origin.clone(), &mut text).ok()?));
+                manifests.push((at, manifest(&resource.node, resource.origin.clone()).ok()?));
             }
         }
         first += count;

@@ -1,7 +1,7 @@
 //! One kustomization: its resources, generators and components gathered, then its transformers in kustomize's order.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::again::{Step, Trail};
@@ -19,6 +19,10 @@ use super::{
 };
 use crate::object::{ChartRequest, Note, Place, Problem, TreeError, TreePath};
 use crate::yaml::Dialect;
+
+/// So many files are read at once, before what is in them is looked at: more would be in memory for nothing where the
+/// first ones are too many already.
+const AHEAD: usize = 256;
 
 /// What the layers of one build share.
 pub(crate) struct Build<'a> {
@@ -227,16 +231,22 @@ impl<'a> Build<'a> {
     }
 
     fn resources(&mut self, folder: &TreePath, paths: &[At<String>], layer: &mut Layer) {
-        let mut ids = Ids::of(&layer.objects);
-        for path in paths {
+        let (mut ids, mut ahead) = (Ids::of(&layer.objects), VecDeque::new());
+        for (nth, path) in paths.iter().enumerate() {
             if self.late(&path.place) {
                 return;
             }
+            if nth % AHEAD == 0 && !self.trail.is_short() {
+                let entries = &paths[nth..paths.len().min(nth + AHEAD)];
+                ahead = self.files.ahead(folder, entries, Dialect::Kustomize);
+            }
+            let (found, read) = ahead.pop_front().unzip();
+            let read = read.flatten();
             let (target, number) = match self.trail.next(folder, &path.it) {
                 Step::Skip => continue,
                 Step::Read(number) => (folder.join(&path.it).ok().map(Target::File), number),
                 Step::Unknown => {
-                    let target = self.files.resolve(folder, &path.it, &path.place);
+                    let target = found.unwrap_or_else(|| self.files.resolve(folder, &path.it, &path.place));
                     let target = self.keep(target);
                     let number = match &target {
                         Some(Target::File(file)) => self.trail.read(file),
@@ -248,7 +258,8 @@ impl<'a> Build<'a> {
             match target {
                 None => {}
                 Some(Target::File(file)) => {
-                    let read = self.files.resources(&file, &path.place, Dialect::Kustomize);
+                    let read =
+                        read.unwrap_or_else(|| self.files.resources(&file, &path.place, Dialect::Kustomize));
                     let Some(read) = self.keep_all(read) else { continue };
                     // Nobody else holds it where nothing is kept.
                     let mut objects = Arc::try_unwrap(read).unwrap_or_else(|kept| kept.as_ref().clone());

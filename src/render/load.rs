@@ -1,12 +1,13 @@
 //! Files of the tree as overlays see them: only from the folder of the kustomization that names them, each parsed once.
 
-use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Limits;
 use super::cache::Cache;
+use super::kustomization::At;
+use super::many;
 use super::resource::Resource;
 use super::source::Text;
 use crate::object::{ChartAnswers, EntryKind, Place, Problem, Tree, TreeError, TreePath};
@@ -19,7 +20,7 @@ pub(crate) struct Files<'a> {
     /// What helm rendered so far.
     pub charts: &'a ChartAnswers,
     /// What was read as text, and not as objects alone.
-    pub texts: RefCell<HashSet<TreePath>>,
+    texts: Mutex<HashSet<TreePath>>,
     /// When the time is over, by the clock of the limits.
     ends: Duration,
 }
@@ -32,6 +33,12 @@ fn seconds(time: Duration) -> String {
 pub(crate) const KUSTOMIZATION_NAMES: [&str; 3] =
     ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
+/// The objects of a file, or what is wrong with it.
+pub(crate) type Read = Result<Arc<Vec<Resource>>, Vec<Problem>>;
+
+/// What an entry names, and its objects where it is a file.
+pub(crate) type Ahead = (Result<Target, Problem>, Option<Read>);
+
 pub(crate) enum Target {
     File(TreePath),
     Folder(TreePath),
@@ -40,7 +47,7 @@ pub(crate) enum Target {
 impl<'a> Files<'a> {
     pub fn new(tree: &'a dyn Tree, limits: &'a Limits, cache: &'a Cache, charts: &'a ChartAnswers) -> Self {
         let ends = (limits.clock)().saturating_add(limits.time);
-        Self { tree, limits, cache, charts, texts: RefCell::default(), ends }
+        Self { tree, limits, cache, charts, texts: Mutex::default(), ends }
     }
 
     /// What is small can be read many times over, so that no other limit ends it: this one does.
@@ -104,17 +111,34 @@ impl<'a> Files<'a> {
     pub fn text(&self, path: &TreePath, place: &Place) -> Result<Text, Problem> {
         self.in_time(place)?;
         let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| at(place, &error))?;
-        self.texts.borrow_mut().insert(path.clone());
+        self.texts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
         Ok(Text::file(path.clone(), blob.bytes))
     }
 
+    /// Takes what was read as text so far.
+    pub fn take_texts(&self) -> HashSet<TreePath> {
+        std::mem::take(&mut self.texts.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What some entries of `resources` name, and what is in those that are files, read on all cores.
+    pub fn ahead(&self, folder: &TreePath, entries: &[At<String>], dialect: Dialect) -> VecDeque<Ahead> {
+        let read = |entry: &At<String>| {
+            let target = self.resolve(folder, &entry.it, &entry.place);
+            let objects = match &target {
+                Ok(Target::File(file)) => Some(
+                    self.in_time(&entry.place)
+                        .map_err(|problem| vec![problem])
+                        .and_then(|()| self.resources(file, &entry.place, dialect)),
+                ),
+                _ => None,
+            };
+            (target, objects)
+        };
+        many::map(entries, read).into()
+    }
+
     /// The objects of a file, lists expanded.
-    pub fn resources(
-        &self,
-        path: &TreePath,
-        place: &Place,
-        dialect: Dialect,
-    ) -> Result<Arc<Vec<Resource>>, Vec<Problem>> {
+    pub fn resources(&self, path: &TreePath, place: &Place, dialect: Dialect) -> Read {
         // The id is known without the content.
         let id = match self.cache.keeps() {
             true => self.tree.entry(path).map_err(|error| vec![at(place, &error)])?.map(|entry| entry.id),

@@ -29,6 +29,7 @@ mod kustomization;
 mod labels;
 mod layer;
 mod load;
+mod many;
 mod names;
 mod namespace;
 mod order;
@@ -51,6 +52,7 @@ mod vars;
 pub use again::{Kept, again};
 pub use cache::Cache;
 pub use explain::{Explained, NoSuchField, Setting, explain, find_field};
+pub use many::map as on_all_cores;
 pub use trace::{FieldPath, Step};
 
 use std::collections::HashMap;
@@ -144,10 +146,10 @@ fn chart(
 ) -> Result<Built, Problems> {
     let read = charts::objects(tree, request, answer, yaml::Dialect::Kubectl, limits);
     let (resources, notes) = read.map_err(problems)?;
-    let (mut objects, mut found, mut text) = (Vec::with_capacity(resources.len()), Vec::new(), Vec::new());
+    let (mut objects, mut found) = (Vec::with_capacity(resources.len()), Vec::new());
     for resource in resources {
         let place = resource.origin.place.clone();
-        match finish::manifest(&resource.node, resource.origin, &mut text) {
+        match finish::manifest(&resource.node, resource.origin) {
             Ok(manifest) => objects.push(manifest),
             Err(error) => {
                 let problem = Problem::at(place, format!("in what this template renders to: {error}"));
