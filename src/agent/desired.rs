@@ -210,23 +210,13 @@ pub fn pointer(path: &serde_path_to_error::Path) -> String {
         .collect()
 }
 
-/// Renders one app, as the agent does.
-pub fn render_app(
+/// What an app is rendered from, as its environment's configuration says.
+pub fn source_of(
     tree: &dyn Tree,
     scope: &Scope,
     config: &EnvironmentConfig,
     app: &AppSpec,
-    limits: &render::Limits,
-    cache: &render::Cache,
-    charts: &Charts<'_>,
-) -> Result<(Desired, render::Kept), Problems> {
-    let context = RenderContext {
-        environment: scope.environment.clone(),
-        app: app.name.clone(),
-        cluster: None,
-        region: config.region.as_ref().map(|region| region.active.clone()),
-        role: None,
-    };
+) -> Result<AppSource, Problems> {
     let places = config.places.get(&app.name);
     let here =
         places.map_or_else(|| Place::file(scope.path.child(CONFIG_FILE)), |places| places.source.clone());
@@ -238,7 +228,7 @@ pub fn render_app(
             _ => Ok(path),
         }
     };
-    let source = match (&app.path, &app.chart) {
+    Ok(match (&app.path, &app.chart) {
         (Some(folder), _) => AppSource::Folder(path(folder, &here)?),
         (None, Some(chart)) => {
             let named = |nth: usize| {
@@ -266,7 +256,27 @@ pub fn render_app(
         (None, None) => {
             return Err(Problem::new(format!("the app {} has neither `path` nor `chart`", app.name)).into());
         }
+    })
+}
+
+/// Renders one app, as the agent does.
+pub fn render_app(
+    tree: &dyn Tree,
+    scope: &Scope,
+    config: &EnvironmentConfig,
+    app: &AppSpec,
+    limits: &render::Limits,
+    cache: &render::Cache,
+    charts: &Charts<'_>,
+) -> Result<(Desired, render::Kept), Problems> {
+    let context = RenderContext {
+        environment: scope.environment.clone(),
+        app: app.name.clone(),
+        cluster: None,
+        region: config.region.as_ref().map(|region| region.active.clone()),
+        role: None,
     };
+    let source = source_of(tree, scope, config, app)?;
     charts.serve(tree, |answers| render::render(tree, &source, &context, limits, cache, answers))
 }
 

@@ -1,5 +1,6 @@
 mod asked;
 mod blame;
+mod charted;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,13 +14,14 @@ use super::repo::{Repo, RepoArguments, open_around};
 use super::target::Global;
 use super::{Exit, Outcome};
 use crate::agent::charts::Charts;
-use crate::agent::desired::{Scope, read_config};
+use crate::agent::desired::{Scope, read_config, source_of};
 use crate::cluster::{Call, Cluster, ConnectOptions, Session, chain};
-use crate::object::{AppName, EnvironmentName, Kinds, ObjectKey, Scope as KindScope, TreePath};
-use crate::render::{self, Explained, FieldPath, find_field};
+use crate::object::{AppName, EnvironmentName, Kinds, ObjectKey, Problem, Scope as KindScope, TreePath};
+use crate::render::{self, AppSource, Explained, FieldPath, find_field};
 use crate::report::explain::{Explanation, Field, SetBy, Spot};
 use asked::Asked;
 use blame::Blame;
+use charted::Charted;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -48,28 +50,39 @@ pub struct Arguments {
     output: Format,
 }
 
-/// One folder to look in, and for whom it is rendered.
+/// One folder or chart to look in, and for whom it is rendered.
 struct Place {
     environment: Option<EnvironmentName>,
     app: Option<AppName>,
-    folder: TreePath,
+    source: AppSource,
 }
 
 /// A cluster that says nothing for so long is not there; the answer from git is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
-    let (repo, places) = places(arguments)?;
+    let (repo, places, mut broken) = places(arguments)?;
     let limits = global.limits();
     let blame = Blame::of(&repo, arguments.repo.rev.as_deref());
-    let (mut explanations, mut others, mut broken) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut explanations, mut others) = (Vec::new(), Vec::new());
     let mut missing = None;
     let mut session = None;
     let helm = global.helm();
     let charts = Charts::offline(&helm, None);
     for place in &places {
-        let rendered =
-            charts.serve(&*repo.tree, |made| render::explain(&*repo.tree, &place.folder, &limits, made));
+        let (tree, mut requests) = (&*repo.tree, Vec::new());
+        let rendered = match &place.source {
+            AppSource::Folder(folder) => charts.serve(tree, |made| {
+                requests = made.keys().cloned().collect();
+                render::explain(tree, folder, &limits, made)
+            }),
+            AppSource::Chart(request) => {
+                requests.push((**request).clone());
+                let charted = Charted { tree, charts: &charts, limits: &limits, requests: requests.clone() };
+                charted.render(request).map(|all| all.into_iter().map(Explained::as_it_is).collect())
+            }
+        };
+        let charted = Charted { tree, charts: &charts, limits: &limits, requests };
         let objects = match rendered {
             Ok(objects) => objects,
             Err(problems) => {
@@ -90,7 +103,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
                 }
                 Some(Err(error)) => (Vec::new(), Some(error)),
             };
-            let mut explanation = explain(&repo, place, &object, fields, &blame, &limits);
+            let mut explanation = explain(&repo, place, &object, fields, &blame, &charted);
             if !arguments.offline {
                 let asked = tokio::time::timeout(PATIENCE, ask(global, place, &object, &mut session)).await;
                 match asked {
@@ -132,7 +145,8 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn places(arguments: &Arguments) -> Result<(Repo, Vec<Place>), Failure> {
+/// Where to look, and what is wrong with other places.
+fn places(arguments: &Arguments) -> Result<(Repo, Vec<Place>, Vec<Problem>), Failure> {
     if let Some(folder) = &arguments.folder {
         let (repo, path) = match &arguments.repo.rev {
             None => open_around(folder)?,
@@ -141,35 +155,43 @@ fn places(arguments: &Arguments) -> Result<(Repo, Vec<Place>), Failure> {
                 (arguments.repo.open()?, TreePath::new(text)?)
             }
         };
-        return Ok((repo, vec![Place { environment: None, app: None, folder: path }]));
+        return Ok((
+            repo,
+            vec![Place { environment: None, app: None, source: AppSource::Folder(path) }],
+            Vec::new(),
+        ));
     }
     let repo = arguments.repo.open()?;
     let environments = match &arguments.env {
         Some(name) => vec![name.clone()],
         None => repo.environments()?,
     };
-    let mut places = Vec::new();
+    let (mut places, mut broken) = (Vec::new(), Vec::new());
     for environment in environments {
         let scope = Scope::unbound(environment.clone(), None)?;
         let config = read_config(&*repo.tree, &scope)?;
-        let count = places.len();
+        let count = places.len() + broken.len();
         for app in &config.apps {
             let is_asked = arguments.app.as_ref().is_none_or(|only| *only == app.name);
-            // What a chart is made of is helm's to say.
-            let (true, Some(path)) = (is_asked, &app.path) else { continue };
-            places.push(Place {
-                environment: Some(environment.clone()),
-                app: Some(app.name.clone()),
-                folder: TreePath::new(path)?,
-            });
+            if !is_asked {
+                continue;
+            }
+            match source_of(&*repo.tree, &scope, &config, app) {
+                Ok(source) => places.push(Place {
+                    environment: Some(environment.clone()),
+                    app: Some(app.name.clone()),
+                    source,
+                }),
+                Err(problems) => broken.extend(problems.into_vec()),
+            }
         }
-        if let (true, Some(app)) = (places.len() == count, &arguments.app) {
+        if let (true, Some(app)) = (places.len() + broken.len() == count, &arguments.app) {
             let names: Vec<&str> = config.apps.iter().map(|app| app.name.as_str()).collect();
-            return Err(Failure::input(format!("{environment} has no app {app} that is a folder"))
+            return Err(Failure::input(format!("{environment} has no app {app}"))
                 .hint(format!("it has {}", names.join(", "))));
         }
     }
-    Ok((repo, places))
+    Ok((repo, places, broken))
 }
 
 fn explain(
@@ -178,12 +200,14 @@ fn explain(
     object: &Explained,
     fields: Vec<FieldPath>,
     blame: &Blame,
-    limits: &render::Limits,
+    charted: &Charted<'_>,
 ) -> Explanation {
     let key = object.manifest.key();
     let spot = |place: &crate::object::Place| Spot { place: place.clone(), commit: blame.line(repo, place) };
     let fields = fields.into_iter().map(|path| {
-        let settings = object.settings(&*repo.tree, limits, &path).into_iter().map(|setting| {
+        let mut settings = object.settings(&*repo.tree, charted.limits, &path);
+        charted.name_values(object, &path, &mut settings);
+        let settings = settings.into_iter().map(|setting| {
             let commit = blame.line(repo, &setting.place);
             SetBy::new(&key, &path, setting, commit)
         });
@@ -259,7 +283,7 @@ fn nothing(
     arguments: &Arguments,
     missing: Option<(ObjectKey, render::NoSuchField)>,
     others: &[ObjectKey],
-    broken: Vec<crate::object::Problem>,
+    broken: Vec<Problem>,
 ) -> Failure {
     if let Some((key, error)) = missing {
         return Failure::input(format!("{key}: {error}"));

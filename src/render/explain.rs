@@ -59,7 +59,7 @@ pub fn explain(
     let files = Files::new(tree, limits, &cache, charts);
     if files.kustomization(path)?.is_none() {
         let (manifests, ..) = folder::plain(&files, path)?;
-        let plain = manifests.into_iter().map(|manifest| Explained { manifest, trace: None });
+        let plain = manifests.into_iter().map(Explained::as_it_is);
         return Ok(Rendered::Done(plain.collect()));
     }
     Ok(match finish::traced(files, path)? {
@@ -71,12 +71,22 @@ pub fn explain(
     })
 }
 
+/// What is at a field of an object.
+pub fn value_at<'a>(object: &'a Value, path: &FieldPath) -> Option<&'a Value> {
+    at(object, &parts_of(object, path)?)
+}
+
 /// Finds a field of an object as it is, by what a person wrote.
 pub fn find_field(object: &Value, text: &str) -> Option<FieldPath> {
     resolve(object, &words(text)).ok().map(|parts| path_of(object, &parts))
 }
 
 impl Explained {
+    /// An object that nothing changes once it is there.
+    pub fn as_it_is(manifest: Manifest) -> Self {
+        Self { manifest, trace: None }
+    }
+
     /// The names that it had on its way, the first one first.
     pub fn names(&self) -> Vec<String> {
         let states = self.states();

@@ -51,7 +51,7 @@ mod vars;
 
 pub use again::{Kept, again};
 pub use cache::Cache;
-pub use explain::{Explained, NoSuchField, Setting, explain, find_field};
+pub use explain::{Explained, NoSuchField, Setting, explain, find_field, value_at};
 pub use many::map as on_all_cores;
 pub use trace::{FieldPath, Step};
 

@@ -31,10 +31,10 @@ fn configmap(data: &str) -> String {
 }
 
 /// A repository on disk with an environment `dev` of one app, the chart `charts/demo` of these files.
-struct Tree(TempDir);
+pub struct Tree(TempDir);
 
 impl Tree {
-    fn new(files: &[(&str, &str)]) -> Self {
+    pub fn new(files: &[(&str, &str)]) -> Self {
         let tree = Self(TempDir::new().expect("a scratch folder"));
         tree.write("charts/demo/Chart.yaml", CHART);
         tree.app("");
@@ -49,7 +49,7 @@ impl Tree {
         Self::new(&[("charts/demo/templates/a.yaml", template)])
     }
 
-    fn app(&self, more: &str) {
+    pub fn app(&self, more: &str) {
         self.write(
             "environments/dev/environment.yaml",
             &format!(
@@ -59,13 +59,17 @@ impl Tree {
         );
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub fn write(&self, path: &str, text: &str) {
         let place = self.0.path().join(path);
         fs::create_dir_all(place.parent().expect("a file lies in a folder")).expect("the folder is made");
         fs::write(place, text).expect("the file is written");
     }
 
-    fn run(&self, arguments: &[&str]) -> Said {
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Said {
         let mut command = fairlead();
         command.env("FAIRLEAD_HELM", helm_binary()).args(arguments).arg("--repo").arg(self.0.path());
         command.output().expect("the binary runs").into()

@@ -12,6 +12,7 @@ mod config;
 mod drift;
 mod epoch;
 mod explain;
+mod explain_charts;
 mod faults;
 mod gates;
 mod helm;
