@@ -54,7 +54,10 @@ pub(super) fn merge<'a>(
         let change = patch.iter().find(|item| fits(item)).cloned();
         let original = at.and_then(|at| dest[at].take());
         match merger.merge_item(original, change, schema)?.filter(|item| !item.is_empty()) {
-            None => deleted.extend(at),
+            // With all others of its keys.
+            None => {
+                deleted.extend((0..before.len()).filter(|&n| at.is_some_and(|at| before[n] == before[at])))
+            }
             Some(mut item) => {
                 for &key in &used {
                     if let Some(map) = item.as_map_mut()
@@ -69,8 +72,17 @@ pub(super) fn merge<'a>(
         }
     }
     let result = if used.len() == 1 {
-        // One key that counts: as in any other list, the patch's items first.
-        merged.into_iter().map(|(_, item)| item).chain(dest.into_iter().flatten()).collect()
+        // One key that counts: as in any other list, the patch's items first. Of items of one key the last one counts, as
+        // it is written, at the place of the first; where one is deleted, all are.
+        let mut result: Vec<Node> = merged.into_iter().map(|(_, item)| item).collect();
+        for item in dest.into_iter().flatten() {
+            let key = &keys[used[0]];
+            let at = result.iter().position(|other| key_text(other, key) == key_text(&item, key));
+            if let (Some(at), Some(item)) = (at, merger.merge_item(Some(item), None, schema)?) {
+                result[at] = item;
+            }
+        }
+        result
     } else {
         in_the_objects_order(merged, dest, keys, &used)
     };

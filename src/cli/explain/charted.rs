@@ -24,7 +24,10 @@ pub struct Charted<'a> {
     pub requests: Vec<ChartRequest>,
 }
 
-/// A value of a chart, the last word on it first.
+/// Takes some values, and what says where each stands.
+type Take<'a> = dyn FnMut(&Value, &dyn Fn(&str) -> Place) + 'a;
+
+/// A value of a chart, and where it is said, the last word last.
 struct Leaf {
     value: Value,
     places: Vec<(Place, Value)>,
@@ -121,7 +124,7 @@ impl Charted<'_> {
         (leaves, all)
     }
 
-    fn file(&self, path: &TreePath, take: &mut dyn FnMut(&Value, &dyn Fn(&str) -> Place)) {
+    fn file(&self, path: &TreePath, take: &mut Take<'_>) {
         let Ok(blob) = self.tree.read(path, self.limits.yaml.file_bytes) else { return };
         let Ok(documents) = yaml::read(&blob.bytes, path, Dialect::Config, &self.limits.yaml) else { return };
         if let Some(document) = documents.first() {
