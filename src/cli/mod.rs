@@ -8,6 +8,7 @@ mod completions;
 mod crd;
 mod explain;
 mod failure;
+mod follow;
 mod health;
 mod history;
 mod limits;

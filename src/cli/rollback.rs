@@ -1,19 +1,16 @@
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
-use futures::StreamExt;
-use indicatif::ProgressBar;
-use kube::ResourceExt;
 
 use super::failure::Failure;
+use super::follow::follow;
 use super::target::{Global, environment, whoami};
 use super::{Exit, Outcome};
 use crate::api::{
     AppStatus, Environment, RollbackRequest, RollbackState, RollbackStatus, RollbackTo, Span, names,
 };
-use crate::cluster::{EnvironmentEvent, Environments};
+use crate::cluster::Environments;
 use crate::object::{AppName, EnvironmentName};
 
 #[derive(Debug, Args)]
@@ -113,53 +110,23 @@ async fn until_answered(
     request: &RollbackRequest,
     limit: Duration,
 ) -> Outcome {
-    let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
-    if let Some(bar) = &bar {
-        bar.enable_steady_tick(Duration::from_millis(120));
-    }
     let mut shown = BTreeMap::new();
-    let watching = async {
-        let mut events = std::pin::pin!(environments.watch());
-        while let Some(event) = events.next().await {
-            let found = match event {
-                EnvironmentEvent::All(all) => all.into_iter().find(|found| found.name_any() == name.as_str()),
-                EnvironmentEvent::Changed(found) if found.name_any() == name.as_str() => Some(*found),
-                EnvironmentEvent::Gone(gone) if gone == name.as_str() => {
-                    return Err(Failure::input(format!("the Environment {name} was deleted")));
-                }
-                EnvironmentEvent::Failed(why) => {
-                    eprintln!("watching failed and begins anew: {why}");
-                    None
-                }
-                _ => None,
-            };
-            let Some(found) = found else { continue };
-            let answers = answers(&found, request);
-            for (app, answer) in &answers {
-                let line = format!("{app}: {}", answer.words);
-                if shown.insert(app.clone(), line.clone()).as_ref() != Some(&line) {
-                    match &bar {
-                        Some(bar) => bar.suspend(|| eprintln!("{line}")),
-                        None => eprintln!("{line}"),
-                    }
-                }
-            }
-            if answers.iter().all(|(_, answer)| answer.exit.is_some()) {
-                let worst =
-                    answers.iter().filter_map(|(_, answer)| answer.exit).max_by_key(|exit| *exit as u8);
-                return Ok(worst.unwrap_or(Exit::Done));
+    let waited = follow(environments, name, limit, |found, spinner| {
+        let answers = answers(found, request);
+        for (app, answer) in &answers {
+            let line = format!("{app}: {}", answer.words);
+            if shown.insert(app.clone(), line.clone()).as_ref() != Some(&line) {
+                spinner.say(&line);
             }
         }
-        Err(Failure::input("the watch ended"))
-    };
-    let waited = tokio::time::timeout(limit, watching).await;
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
-    waited.unwrap_or_else(|_| {
+        let worst = answers.iter().filter_map(|(_, answer)| answer.exit).max_by_key(|exit| *exit as u8);
+        let all = answers.iter().all(|(_, answer)| answer.exit.is_some());
+        all.then(|| worst.unwrap_or(Exit::Done))
+    });
+    Ok(waited.await?.unwrap_or_else(|| {
         eprintln!("error: not within {} s; it goes on: fairlead status {name}", limit.as_secs());
-        Ok(Exit::Error)
-    })
+        Exit::Error
+    }))
 }
 
 /// What is known of one app's way back.

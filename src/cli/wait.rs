@@ -1,16 +1,13 @@
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
-use futures::StreamExt;
-use indicatif::ProgressBar;
 use kube::ResourceExt;
 
-use super::failure::Failure;
+use super::follow::follow;
 use super::target::{Global, environment};
 use super::{Exit, Outcome};
 use crate::api::{ConditionStatus, Environment, Span, names};
-use crate::cluster::{EnvironmentEvent, Environments};
+use crate::cluster::Environments;
 use crate::object::EnvironmentName;
 
 #[derive(Debug, Args)]
@@ -47,55 +44,23 @@ pub async fn until_ready(
     limit: Duration,
 ) -> Outcome {
     environment(environments, name).await?;
-    let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
-    if let Some(bar) = &bar {
-        bar.enable_steady_tick(Duration::from_millis(120));
-    }
     let mut last = String::new();
-    let watching = async {
-        let mut events = std::pin::pin!(environments.watch());
-        while let Some(event) = events.next().await {
-            let found = match event {
-                EnvironmentEvent::All(all) => all.into_iter().find(|found| found.name_any() == name.as_str()),
-                EnvironmentEvent::Changed(found) if found.name_any() == name.as_str() => Some(*found),
-                EnvironmentEvent::Gone(gone) if gone == name.as_str() => {
-                    return Err(Failure::input(format!("the Environment {name} was deleted")));
-                }
-                EnvironmentEvent::Failed(why) => {
-                    eprintln!("watching failed and begins anew: {why}");
-                    None
-                }
-                _ => None,
-            };
-            let Some(found) = found else { continue };
-            let (verdict, words) = judge(&found, wanted);
-            match &bar {
-                Some(bar) => bar.set_message(words.clone()),
-                None if words != last => eprintln!("{words}"),
-                None => {}
-            }
-            last = words;
-            if let Some(exit) = verdict {
-                return Ok(exit);
-            }
-        }
-        Err(Failure::input("the watch ended"))
-    };
-    let waited = tokio::time::timeout(limit, watching).await;
-    if let Some(bar) = &bar {
-        bar.finish_and_clear();
-    }
-    match waited {
-        Ok(Ok(Exit::Done)) => {
+    let waited = follow(environments, name, limit, |found, spinner| {
+        let (verdict, words) = judge(found, wanted);
+        spinner.stand(&words, words != last);
+        last = words;
+        verdict
+    });
+    match waited.await? {
+        Some(Exit::Done) => {
             eprintln!("{last}");
             Ok(Exit::Done)
         }
-        Ok(Ok(exit)) => {
+        Some(exit) => {
             eprintln!("error: {last}");
             Ok(exit)
         }
-        Ok(Err(failure)) => Err(failure),
-        Err(_) => {
+        None => {
             let limit = limit.as_secs();
             eprintln!("error: {name} was not ready within {limit} s; last: {last}");
             Ok(Exit::Error)
