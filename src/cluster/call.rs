@@ -120,6 +120,18 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// A delete of one object in one state: the server reads what it is held to from the body.
+    pub fn delete(path: impl Into<String>, options: &Value, identity: Option<&'a Identity>) -> Self {
+        Self {
+            method: Method::DELETE,
+            path: path.into(),
+            body: Some(options.to_string().into()),
+            content_type: JSON,
+            accept: JSON,
+            identity,
+        }
+    }
+
     #[must_use]
     pub fn accept(mut self, accept: &'static str) -> Self {
         self.accept = accept;

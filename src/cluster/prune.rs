@@ -1,11 +1,11 @@
 //! Deletes what a [`CheckedPrune`] holds, wave by wave. Nothing else in the program deletes an object.
 
 use futures::stream::{self, StreamExt};
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::call::{Call, CallError, JSON, METADATA, chain};
+use super::call::{Call, CallError, METADATA, chain};
 use super::discovery::Session;
 use super::prove::AT_ONCE;
 use crate::api::Identity;
@@ -131,14 +131,7 @@ fn call<'a>(path: String, live: &Live, identity: Option<&'a Identity>, dry_run: 
     } else {
         path
     };
-    Call {
-        method: Method::DELETE,
-        path,
-        body: Some(options.to_string().into()),
-        content_type: JSON,
-        accept: JSON,
-        identity,
-    }
+    Call::delete(path, &options, identity)
 }
 
 /// A workload is gone when its pods are: what it uses goes in a later wave and must outlive them.

@@ -33,7 +33,7 @@ pub(super) async fn prove_replacement(
     let asked = async {
         if let Some(live) = &step.live {
             let options = options(&live.uid, None, "Background", true);
-            session.cluster.send(&delete(format!("{path}?dryRun=All"), &options, identity)).await?;
+            session.cluster.send(&Call::delete(format!("{path}?dryRun=All"), &options, identity)).await?;
         }
         let mut like = wanted.value();
         if let Some(metadata) = like["metadata"].as_object_mut() {
@@ -71,7 +71,7 @@ pub(super) async fn take_away(
     let refused = |error: &CallError| refusal(error, wanted);
     let policy = propagation(session, path, wanted).await.map_err(|error| refused(&error))?;
     let options = options(uid, Some(version), policy, false);
-    match session.cluster.send(&delete(path.to_owned(), &options, identity)).await {
+    match session.cluster.send(&Call::delete(path.to_owned(), &options, identity)).await {
         Ok(_) => {}
         Err(error) if error.is_not_found() => {}
         Err(CallError::Refused { status: StatusCode::CONFLICT, .. }) => {
@@ -127,15 +127,4 @@ fn options(uid: &str, version: Option<&str>, policy: &str, dry_run: bool) -> Val
         options["dryRun"] = json!(["All"]);
     }
     options
-}
-
-fn delete<'a>(path: String, options: &Value, identity: Option<&'a Identity>) -> Call<'a> {
-    Call {
-        method: Method::DELETE,
-        path,
-        body: Some(options.to_string().into()),
-        content_type: JSON,
-        accept: JSON,
-        identity,
-    }
 }
