@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bed::manifests::{configmap, deployment};
+use crate::bed::manifests::{configmap, deployment, deployment_of};
 use crate::bed::{Bed, Class, Effect, Fault, SECOND, wait_until};
 
 /// How soon a commit that is seen must be acted on, and how long it may take to be seen with a poll each second.
@@ -65,6 +65,46 @@ fn a_newer_commit_preempts_a_proof() {
     wait_until(SEEN + LIMIT, "the newer commit is written", || bed.configmap("new").is_some());
     bed.wait_ready(&revision);
     assert!(bed.configmap("old-000").is_none(), "nothing of the older commit was written");
+}
+
+/// `FAIRLEAD_SEED` repeats the moments of a run, which are told where it fails.
+#[test]
+fn a_commit_at_any_moment_of_a_rollout_takes_over() {
+    let given = std::env::var("FAIRLEAD_SEED").ok().and_then(|text| text.parse().ok());
+    let seed: u64 = given.unwrap_or_else(|| fastrand::u64(..100_000));
+    println!("FAIRLEAD_SEED={seed}");
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let bed = Bed::new("moments");
+    let _agent = bed.agent();
+    // A rollout takes some five seconds: a proof, three waves, and pods that need their time.
+    let manifests = |version: u32| {
+        let image = format!("registry.example/web:{version}");
+        let last = configmap("last", &version.to_string())
+            .replace("name: last", "name: last, annotations: {fairlead.dev/wave: \"3\"}");
+        configmap("first", &version.to_string())
+            + &deployment_of("web", 2, &image, "", &[("ready-after", "2s")])
+            + &last
+    };
+    let value = |name: &str| bed.configmap(name).map(|object| object["data"]["value"].clone());
+    let mut revision = bed.commit_web(&manifests(1));
+    bed.wait_ready(&revision);
+    for version in 2..=9_u32 {
+        revision = bed.commit_web(&manifests(version));
+        // Now and then nobody looks how far it came: the next one may meet its proof.
+        if chance.u8(..4) > 0 {
+            let pushed = Instant::now();
+            wait_until(SEEN + LIMIT, "what is newer takes over", || {
+                value("first") == Some(version.to_string().into())
+            });
+            println!("version {version} took over within {:?}", pushed.elapsed());
+        }
+        std::thread::sleep(Duration::from_millis(chance.u64(..5_000)));
+    }
+    bed.wait_ready(&revision);
+    let url = format!("/apis/apps/v1/namespaces/{}/deployments/web", bed.name);
+    let web = bed.api().get(&url).expect("it is there");
+    assert_eq!(web["spec"]["template"]["spec"]["containers"][0]["image"], "registry.example/web:9");
+    assert_eq!((value("first"), value("last")), (Some("9".into()), Some("9".into())), "seed {seed}");
 }
 
 #[test]
