@@ -29,7 +29,7 @@ test: ## run every test
 	@make/test.sh
 
 .PHONY: faults
-faults: ## a fault at every request of a story: half an hour (FAIRLEAD_SEED=... or FAIRLEAD_FAULT='Write 3': only those)
+faults: ## a fault at every request of a story: an hour (FAIRLEAD_SEED=... or FAIRLEAD_FAULT='Write 3': only those)
 	@make/faults.sh
 
 .PHONY: fuzz

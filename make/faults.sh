@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that can go wrong between the agent and its API server or its remotes, at every place: tests/it/matrix tells
-# one story with a fault at each of its requests, in each way in which a request fails. About half an hour on two cores.
+# one story with a fault at each of its requests, in each way in which a request fails. About an hour on two cores.
 #
 #   FAIRLEAD_SEED=7            only the few that `make test` takes with this seed, which it prints
 #   FAIRLEAD_FAULT='Write 12'  only those whose name holds this, as they are printed: class, number, what is done
