@@ -146,11 +146,14 @@ fn sync_folder(
     Ok(Seen { heads, moved: !moved.is_empty() })
 }
 
+/// Every object is too large to look at. libgit2 reads that limit under the name of another (`packbuilder_config`).
+const WITHOUT_DELTAS: &str = "[core]\n\tbigFileThreshold = 1\n[pack]\n\tdeltaCacheSize = 1\n";
+
 /// From one disk to another, looking for what objects have in common costs more than it spares: a third of all that the
 /// agent computed for a first rollout. libgit2 asks the configuration which objects are too large to look at.
 fn without_deltas(source: &Repository, cache: &Repository) {
     let file = cache.path().join("fetch.config");
-    let made = std::fs::write(&file, "[core]\n\tbigFileThreshold = 1\n").is_ok();
+    let made = std::fs::write(&file, WITHOUT_DELTAS).is_ok();
     if made && let Ok(config) = Config::open(&file) {
         let _ = source.set_config(&config); // With deltas the pack is as good.
     }

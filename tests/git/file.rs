@@ -26,6 +26,22 @@ fn a_commit_is_fetched_and_read_without_a_checkout() {
 }
 
 #[test]
+fn from_disk_to_disk_nobody_looks_for_deltas() {
+    let origin = Origin::new();
+    for n in 0..20 {
+        origin
+            .write(&format!("{n}.yaml"), &format!("number: {n}\n{}", "the same in all of them\n".repeat(40)));
+    }
+    origin.push("main");
+    let cache = Cache::new();
+    fetch(&cache.mirror(&origin.url()), "main").unwrap();
+    let packs = std::fs::read_dir(cache.generations()[0].join("objects/pack")).unwrap().flatten();
+    let index = packs.map(|entry| entry.path()).find(|path| path.extension().is_some_and(|end| end == "idx"));
+    let said = git(&cache.generations()[0], &["verify-pack", "-v", &index.unwrap().to_string_lossy()]);
+    assert!(said.matches(" blob ").count() == 20 && !said.contains("chain length"), "{said}");
+}
+
+#[test]
 fn nothing_is_fetched_when_no_wanted_branch_moved() {
     let (origin, _) = Origin::with_one_commit();
     let cache = Cache::new();
