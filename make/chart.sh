@@ -56,6 +56,18 @@ can() { kubectl auth can-i --as system:serviceaccount:fairlead:fairlead "$@" 2>/
 
 check 'the CRD is what the program prints' crd_is_current
 check 'helm lint' helm lint --strict "$chart" --values "$work/values.yaml"
+limits_are_known() {
+	local limits
+	mapfile -t limits < <(helm template fairlead "$chart" --set-json \
+		'treeLimits={"max-objects":80000,"max-file-bytes":"16Mi","max-render-time":"120s"}' |
+		sed -nE 's/^ +- (--max-.*)$/\1/p')
+	[[ ${limits[*]} == '--max-file-bytes=16Mi --max-objects=80000 --max-render-time=120s' ]] || {
+		echo "it says ${limits[*]}"
+		return 1
+	}
+	"$fairlead" agent "${limits[@]}" --help >/dev/null
+}
+check 'the agent knows the limits that the chart sets' limits_are_known
 check 'helm template with the values as they are' helm template fairlead "$chart" --namespace fairlead
 helm template fairlead "$chart" --namespace fairlead --values "$work/values.yaml" --include-crds >"$work/all.yaml"
 

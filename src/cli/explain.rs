@@ -103,7 +103,8 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
                 }
                 Some(Err(error)) => (Vec::new(), Some(error)),
             };
-            let mut explanation = explain(&repo, place, &object, fields, &blame, &charted);
+            let mut explanation =
+                explain(&repo, place, &object, (fields, arguments.field.is_some()), &blame, &charted);
             if !arguments.offline {
                 let asked = tokio::time::timeout(PATIENCE, ask(global, place, &object, &mut session)).await;
                 match asked {
@@ -198,15 +199,19 @@ fn explain(
     repo: &Repo,
     place: &Place,
     object: &Explained,
-    fields: Vec<FieldPath>,
+    (fields, is_asked): (Vec<FieldPath>, bool),
     blame: &Blame,
     charted: &Charted<'_>,
 ) -> Explanation {
     let key = object.manifest.key();
     let spot = |place: &crate::object::Place| Spot { place: place.clone(), commit: blame.line(repo, place) };
-    let fields = fields.into_iter().map(|path| {
+    let fields = fields.into_iter().enumerate().map(|(nth, path)| {
         let mut settings = object.settings(&*repo.tree, charted.limits, &path);
-        charted.name_values(object, &path, &mut settings);
+        charted.name_template(object, &mut settings);
+        // The one that is asked for comes first; for all of them helm would run for minutes.
+        if is_asked && nth == 0 {
+            charted.name_values(object, &path, &mut settings);
+        }
         let settings = settings.into_iter().map(|setting| {
             let commit = blame.line(repo, &setting.place);
             SetBy::new(&key, &path, setting, commit)

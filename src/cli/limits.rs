@@ -3,6 +3,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use crate::api::Span;
+use crate::object::Manifest;
 use crate::{cluster, render, yaml};
 
 /// What the files of a repository may cost: whoever may commit can write anything into them.
@@ -113,13 +114,10 @@ impl LimitArguments {
     }
 }
 
-/// Every thread has to have room for so many calls inside one another.
-const DEEPEST: usize = 1_000;
-
 fn depth(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(depth @ 1..=DEEPEST) => Ok(depth),
-        _ => Err(format!("write a number from 1 to {DEEPEST}")),
+        Ok(depth @ 1..=Manifest::DEEPEST) => Ok(depth),
+        _ => Err(format!("write a number from 1 to {}", Manifest::DEEPEST)),
     }
 }
 
@@ -178,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn a_depth_is_one_that_a_thread_has_room_for() {
+    fn a_depth_is_one_that_an_object_can_have() {
         assert_eq!(depth("100"), Ok(100));
-        for text in ["0", "1001", "deep"] {
+        for text in ["0", "121", "deep"] {
             assert!(depth(text).is_err(), "{text}");
         }
     }

@@ -46,6 +46,8 @@ pub enum NotAManifest {
     Missing(&'static str),
     #[error("the object's {0} must be a string")]
     NotText(&'static str),
+    #[error("lists and maps of the object are nested more than {} deep", Manifest::DEEPEST)]
+    TooDeep,
 }
 
 /// The texts by which an object is known, each as it was found: `Err` where there is something that is no text.
@@ -58,6 +60,9 @@ pub struct Identity<'a> {
 }
 
 impl Manifest {
+    /// Lists and maps inside one another: serde_json reads up to 127. No file is so deep, but patches put one into another.
+    pub const DEEPEST: usize = 120;
+
     pub fn new(value: &Value, origin: Origin) -> Result<Self, NotAManifest> {
         match value {
             Value::Object(_) => {}
@@ -93,6 +98,9 @@ impl Manifest {
         let name = text(identity.name, "metadata.name")?.into();
         let namespace = Some(identity.namespace).filter(|namespace| !namespace.is_empty()).map(Into::into);
         let gvk = Gvk::from_api_version(&api_version, &kind);
+        if is_deeper(json, Self::DEEPEST) {
+            return Err(NotAManifest::TooDeep);
+        }
         Ok(Self { gvk, name, namespace, json: json.into(), origin })
     }
 
@@ -124,6 +132,25 @@ impl Manifest {
     pub fn hash(&self) -> Hash {
         Hash::of(self.json.as_bytes())
     }
+}
+
+fn is_deeper(json: &str, most: usize) -> bool {
+    // Most objects do not open so many at all.
+    if json.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count() <= most {
+        return false;
+    }
+    let (mut depth, mut in_text, mut is_escaped) = (0_usize, false, false);
+    json.bytes().any(|byte| {
+        match (in_text, byte) {
+            (true, _) if is_escaped => is_escaped = false,
+            (true, b'\\') => is_escaped = true,
+            (_, b'"') => in_text = !in_text,
+            (false, b'{' | b'[') => depth += 1,
+            (false, b'}' | b']') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > most
+    })
 }
 
 /// What a render is made for. The region decides which regional component joins; the rest names the result.
@@ -168,5 +195,26 @@ impl Desired {
 
     pub fn digest(&self) -> &Digest {
         &self.digest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_read_again_is_no_manifest() {
+        let origin = || Origin::new(Place::file(crate::object::TreePath::root()));
+        let deep = |depth: usize| {
+            let mut value = Value::from("[[{\\\"{[");
+            (0..depth).for_each(|_| value = Value::Array(vec![value.take()]));
+            serde_json::json!({"apiVersion": "v1", "kind": "A", "metadata": {"name": "a"}, "x": value})
+        };
+        let deepest = Manifest::new(&deep(Manifest::DEEPEST - 1), origin()).unwrap();
+        assert_eq!(deepest.value()["kind"], "A");
+        assert_eq!(Manifest::new(&deep(Manifest::DEEPEST), origin()), Err(NotAManifest::TooDeep));
+        let mut wide = deep(1);
+        wide["x"] = vec![Value::Array(vec!["]}".repeat(9).into()]); 500].into();
+        assert!(Manifest::new(&wide, origin()).is_ok(), "many beside one another are not deep");
     }
 }

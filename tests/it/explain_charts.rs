@@ -78,3 +78,36 @@ fn explain_names_the_values_of_a_chart_that_set_a_field() {
         assert!(text.contains(words), "no {words:?} in:\n{text}");
     }
 }
+
+#[test]
+fn of_two_releases_of_one_chart_each_object_is_told_by_its_own() {
+    let tree = Tree::new(&[
+        ("charts/demo/values.yaml", "replicas: 1\n"),
+        (
+            "charts/demo/templates/web.yaml",
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: \"{{ .Release.Name }}\"}\nspec:\n  \
+             replicas: {{ .Values.replicas }}\n",
+        ),
+        (
+            "over/kustomization.yaml",
+            "helmGlobals: {chartHome: ../charts}\nhelmCharts:\n- {name: demo, releaseName: one, additionalValuesFiles: [one.yaml]}\n\
+             - {name: demo, releaseName: two, additionalValuesFiles: [two.yaml]}\nlabels: [{pairs: {team: a}}]\n",
+        ),
+        ("over/one.yaml", "replicas: 5\n"),
+        ("over/two.yaml", "replicas: 6\n"),
+    ]);
+    let explain = |arguments: &[&str]| {
+        let mut command = fairlead();
+        command.env("FAIRLEAD_HELM", helm_binary()).args(["explain", "--offline", "--folder"]);
+        let said: Said =
+            command.arg(tree.path().join("over")).args(arguments).output().expect("it runs").into();
+        said.ok().stdout
+    };
+    let (one, two) = (explain(&["deploy/one", "spec.replicas"]), explain(&["deploy/two", "spec.replicas"]));
+    assert!(one.contains("5, chart value (replicas) at ") && one.contains("over/one.yaml:1"), "{one}");
+    assert!(two.contains("6, chart value (replicas) at ") && two.contains("over/two.yaml:1"), "{two}");
+    assert!(!one.contains("two.yaml") && !two.contains("one.yaml"), "{one}{two}");
+    // Nobody waits for helm where no field is asked for.
+    let all = explain(&["deploy/one"]);
+    assert!(all.contains("metadata.labels.team: a") && !all.contains("chart value"), "{all}");
+}

@@ -63,6 +63,23 @@ fn a_tree_that_would_never_end_is_ended_and_named() {
 }
 
 #[test]
+fn what_a_patch_nests_too_deep_is_refused_with_its_place() {
+    let nested = |inner: &str| format!("{}{inner}{}", "{a: ".repeat(90), "}".repeat(90));
+    let object = format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\nx: {}\n", nested("1"));
+    let patch = format!("- {{op: replace, path: /x{}, value: {}}}\n", "/a".repeat(90), nested("1"));
+    let kustomization = "resources: [a.yaml]\npatches: [{path: p.yaml, target: {kind: ConfigMap}}]\n";
+    let files = [("app/a.yaml", &*object), ("app/p.yaml", &patch), ("app/kustomization.yaml", kustomization)];
+    for arguments in [&["-o", "yaml"][..], &["-o", "json"]] {
+        let said = render(&files, arguments, &[]);
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(
+            said.stderr.contains("app/a.yaml:1: lists and maps of the object are nested more"),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn an_agent_has_limits_of_its_own_and_an_app_beyond_them_harms_only_itself() {
     let bed = Bed::new("limits");
     let _agent = bed.agent_with(&[("FAIRLEAD_MAX_OBJECTS", "2")]);

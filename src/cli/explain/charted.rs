@@ -34,38 +34,43 @@ struct Leaf {
 }
 
 impl Charted<'_> {
-    /// Says what of a chart set a field first, where the object is of one.
-    pub fn name_values(&self, object: &Explained, path: &FieldPath, settings: &mut Vec<Setting>) {
+    /// Says of a field that a template set it, where the object is of a chart.
+    pub fn name_template(&self, object: &Explained, settings: &mut [Setting]) {
+        let is_of_chart = |first: &&mut Setting| {
+            self.asked_for(object).any(|request| first.place.path.is_within(&request.chart))
+        };
+        if let Some(first) = settings.first_mut().filter(is_of_chart) {
+            first.by = "chart template";
+        }
+    }
+
+    fn asked_for(&self, object: &Explained) -> impl Iterator<Item = &ChartRequest> {
         let template = &object.manifest.origin.place.path;
-        let Some(request) = self.requests.iter().find(|request| template.is_within(&request.chart)) else {
-            return;
-        };
-        let Some(first) = settings.first_mut().filter(|first| first.place.path.is_within(&request.chart))
-        else {
-            return;
-        };
-        first.by = "chart template";
-        let Some(value) = first.value.clone().filter(|value| !value.is_object() && !value.is_array()) else {
-            return;
-        };
+        self.requests.iter().filter(move |request| template.is_within(&request.chart))
+    }
+
+    /// Says which values of its chart set a field. Each that is tried is a run of helm.
+    pub fn name_values(&self, object: &Explained, path: &FieldPath, settings: &mut Vec<Setting>) {
+        let first = settings.first().filter(|first| first.by == "chart template");
+        let value = first.and_then(|first| first.value.clone());
+        let Some(value) = value.filter(|value| !value.is_object() && !value.is_array()) else { return };
         let names = object.names();
         let is_it = |manifest: &&Manifest| {
             manifest.gvk() == object.manifest.gvk() && names.iter().any(|name| *name == *manifest.key().name)
         };
-        let field = |objects: &[Manifest]| {
-            let object = objects.iter().find(is_it)?.value();
-            value_at(&object, path).cloned()
+        let field = |request: &ChartRequest| {
+            let objects = self.render(request).ok()?;
+            value_at(&objects.iter().find(is_it)?.value(), path).cloned()
         };
-        if self.render(request).ok().and_then(|objects| field(&objects)).as_ref() != Some(&value) {
-            return; // It is another object after all.
-        }
+        // One chart may be there as several releases.
+        let mut asked_for = self.asked_for(object);
+        let Some(request) = asked_for.find(|request| field(request).as_ref() == Some(&value)) else { return };
         let (leaves, all) = self.values(request);
         let mut found = Vec::new();
         for (keys, leaf) in likely(&leaves, &value) {
             let mut changed = request.clone();
             changed.values.push(ChartValues::Inline(with_another(&all, keys).to_string()));
-            let now = self.render(&changed).ok().and_then(|objects| field(&objects));
-            if now.is_some_and(|now| now != value) {
+            if field(&changed).is_some_and(|now| now != value) {
                 // Those that were overruled come first.
                 found.extend(leaf.places.iter().map(|(place, value)| Setting {
                     by: "chart value",
