@@ -207,7 +207,7 @@ impl Pruner {
     pub fn look(&self, world: &PruneWorld) -> Option<PrunePlan> {
         let (context, claims) = (self.context.as_ref()?, self.claims.as_ref()?);
         let environment = context.environment.as_str();
-        let (strays, total) = world.index.strays(environment, &|key| claims.wants(key));
+        let (strays, total) = world.index.strays(environment, claims.keys());
         let part_of = applyset_id(environment, "Environment", names::GROUP);
         let view = PruneView {
             marks: Marks {

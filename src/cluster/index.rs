@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::autoscalers::{self, Autoscalers};
+use super::census::{Census, WantedKeys};
 use super::discovery::Session;
 use super::judging::Judges;
 use super::sharing::Sharing;
@@ -105,6 +106,7 @@ pub struct Index {
 #[derive(Default)]
 struct State {
     kinds: HashMap<Id, Kind>,
+    census: Census,
     listeners: HashMap<String, Arc<Notify>>,
     /// Pairs of digests and ownerships that a dry run proved to be as wanted although they do not look so.
     settled: HashSet<(ObjectKey, crate::object::Digest, crate::object::Owned)>,
@@ -159,7 +161,10 @@ impl Index {
     }
 
     pub fn forget(&self, environment: &str) {
-        self.lock().listeners.remove(environment);
+        let mut state = self.lock();
+        state.listeners.remove(environment);
+        state.census.forget(environment);
+        drop(state);
         self.judges.forget(environment);
     }
 
@@ -255,35 +260,31 @@ impl Index {
         (state.kinds.values().map(|kind| kind.objects.len()).sum(), state.kinds.len())
     }
 
-    /// The objects that bear an environment's label and that nobody wants; and how many bear it, wanted or not.
-    pub fn strays(&self, environment: &str, wanted: &dyn Fn(&ObjectKey) -> bool) -> (Vec<Arc<Live>>, usize) {
-        let state = self.lock();
-        let mut total = 0;
-        let mut strays = Vec::new();
-        for record in state.kinds.values().flat_map(|kind| kind.objects.values()) {
-            if record.live.labels.get(self.selector).is_some_and(|name| name == environment) {
-                total += 1;
-                if !wanted(&record.live.key) {
-                    strays.push(record.live.clone());
-                }
-            }
+    /// The objects that bear an environment's label and are not among the wanted; and how many bear it, wanted or not.
+    pub fn strays(&self, environment: &str, wanted: &WantedKeys) -> (Vec<Arc<Live>>, usize) {
+        let mut state = self.lock();
+        let total = state.census.total(environment);
+        if let Some(strays) = state.census.strays(environment, wanted) {
+            return (strays, total);
         }
+        let records = state.kinds.values().flat_map(|kind| kind.objects.values());
+        let ours = records.filter(|record| self.bearer(&record.live).is_some_and(|name| name == environment));
+        let strays: Vec<Arc<Live>> = ours
+            .filter(|record| !wanted.contains(&record.live.key))
+            .map(|record| record.live.clone())
+            .collect();
+        state.census.keep_strays(environment, wanted.clone(), &strays);
         (strays, total)
     }
 
     /// Where objects bear an environment's label.
     pub fn places(&self, environment: &str) -> Inventory {
-        let state = self.lock();
-        let mut found = Inventory::default();
-        for ((group, name, _), kind) in &state.kinds {
-            let objects = kind.objects.values().map(|record| &record.live);
-            let ours =
-                objects.filter(|live| live.labels.get(self.selector).is_some_and(|name| name == environment));
-            let namespaces: BTreeSet<Option<&str>> = ours.map(|live| live.key.namespace.as_deref()).collect();
-            let kind = Gvk::new(group, "", name).group_kind();
-            namespaces.into_iter().for_each(|namespace| found.add(kind.clone(), namespace));
-        }
-        found
+        self.lock().census.places(environment)
+    }
+
+    /// The environment whose label an object bears.
+    fn bearer<'a>(&self, live: &'a Live) -> Option<&'a String> {
+        live.labels.get(self.selector)
     }
 
     /// The objects that bear an environment's label.
@@ -313,9 +314,8 @@ impl Index {
     /// Takes what a write answered, so that the next plan sees it before the watch does.
     pub fn note_write(&self, live: Live) {
         let mut state = self.lock();
-        let Some(kind) = state.kinds.get_mut(&id(&live.key)) else {
-            return;
-        };
+        let State { kinds, census, .. } = &mut *state;
+        let Some(kind) = kinds.get_mut(&id(&live.key)) else { return };
         let bodyless = is_bodyless(&live.key.group, &live.key.kind);
         let old = kind.objects.get(&live.key);
         if old.is_some_and(|old| old.live.uid == live.uid && newer(&old.live, &live)) {
@@ -329,6 +329,7 @@ impl Index {
             None => Health::new(Status::Progressing, "JustWritten", "it was just written"),
         };
         let live = self.share(live);
+        census.note(old.map(|old| (self.bearer(&old.live), &*old.live)), Some((self.bearer(&live), &live)));
         kind.objects.insert(live.key.clone(), Record { live, health });
     }
 
@@ -431,7 +432,7 @@ impl Index {
 
     fn replace(&self, watched: &Watched, listing: HashMap<ObjectKey, Record>) {
         let mut state = self.lock();
-        let State { kinds, listeners, .. } = &mut *state;
+        let State { kinds, listeners, census, .. } = &mut *state;
         let Some(kind) = kinds.get_mut(&watched.id()) else { return };
         let mut touched = HashSet::new();
         for record in kind.objects.values() {
@@ -441,19 +442,33 @@ impl Index {
             }
         }
         touched.extend(listing.values().filter_map(|record| record.live.labels.get(self.selector).cloned()));
+        for old in kind.objects.values().filter(|old| !listing.contains_key(&old.live.key)) {
+            census.note(Some((self.bearer(&old.live), &*old.live)), None);
+        }
+        for (key, new) in &listing {
+            let old = kind.objects.get(key);
+            census.note(
+                old.map(|old| (self.bearer(&old.live), &*old.live)),
+                Some((self.bearer(&new.live), &new.live)),
+            );
+        }
         kind.objects = listing;
         ring(listeners, touched);
     }
 
     fn put(&self, watched: &Watched, record: Record) {
         let mut state = self.lock();
-        let State { kinds, listeners, .. } = &mut *state;
+        let State { kinds, listeners, census, .. } = &mut *state;
         let Some(kind) = kinds.get_mut(&watched.id()) else { return };
         let old = kind.objects.get(&record.live.key);
         if old.is_some_and(|old| old.live.uid == record.live.uid && newer(&old.live, &record.live)) {
             return; // The watch is behind a write that we have seen the answer of.
         }
         let touched = record.live.labels.get(self.selector).cloned();
+        census.note(
+            old.map(|old| (self.bearer(&old.live), &*old.live)),
+            Some((self.bearer(&record.live), &record.live)),
+        );
         // Whoever had it before has lost it where the label changed.
         let old = kind.objects.insert(record.live.key.clone(), record);
         let lost = old.and_then(|old| old.live.labels.get(self.selector).cloned());
@@ -462,11 +477,12 @@ impl Index {
 
     fn remove(&self, watched: &Watched, live: &Live) {
         let mut state = self.lock();
-        let State { kinds, listeners, .. } = &mut *state;
+        let State { kinds, listeners, census, .. } = &mut *state;
         let Some(kind) = kinds.get_mut(&watched.id()) else { return };
         let same = kind.objects.get(&live.key).is_some_and(|old| old.live.uid == live.uid);
         if same {
             let old = kind.objects.remove(&live.key);
+            census.note(old.as_ref().map(|old| (self.bearer(&old.live), &*old.live)), None);
             ring(listeners, old.and_then(|old| old.live.labels.get(self.selector).cloned()));
         }
     }

@@ -9,6 +9,7 @@ mod adopt;
 mod apply;
 mod autoscalers;
 mod call;
+mod census;
 mod discovery;
 mod environments;
 mod fence;

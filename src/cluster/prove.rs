@@ -22,7 +22,7 @@ use crate::plan::{
 use crate::schema;
 
 /// As many steps are under way at once as there are connections, and a few to keep them busy.
-pub const AT_ONCE: usize = 12;
+pub const AT_ONCE: usize = 20;
 /// etcd takes requests of 1.5 MiB; the server refuses larger ones in words that name no object.
 const OBJECT_LIMIT: usize = 1_500_000;
 

@@ -1,20 +1,26 @@
-//! The roofline: a client that proves and applies every object and does nothing else.
+//! The roofline: a client that proves and applies every object, by the same requests as the agent, and does nothing else.
 
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::{Method, Request};
 use kube::client::Body;
 
-/// Sends every body twice, as a dry run and then for good, so many at a time.
-pub async fn prove_and_apply(client: &kube::Client, bodies: &[(String, Bytes)], concurrency: usize) {
-    for query in ["dryRun=All&", ""] {
+/// Sends every body twice as this user, as a dry run and then for good, so many at a time.
+pub async fn prove_and_apply(
+    client: &kube::Client,
+    user: &str,
+    bodies: &[(String, Bytes)],
+    concurrency: usize,
+) {
+    for query in ["dryRun=All&fieldValidation=Strict", "fieldValidation=Ignore"] {
         let sends = stream::iter(0..bodies.len()).map(|n| {
             let (path, body) = &bodies[n];
-            let uri = format!("{path}?{query}fieldManager=bare&force=true&fieldValidation=Strict");
+            let uri = format!("{path}?{query}&fieldManager=barelead&force=false");
             async move {
                 let request = Request::builder()
                     .method(Method::PATCH)
                     .uri(uri)
+                    .header("impersonate-user", user)
                     .header("content-type", "application/apply-patch+yaml")
                     .header("accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
                     .body(Body::from(body.clone()))

@@ -5,6 +5,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use fairlead::api::names;
+use fairlead::object::{APPLIED, Digest};
+use fairlead::plan::applyset_id;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -91,24 +94,48 @@ impl<'a> Meter<'a> {
     }
 }
 
+/// What the agent sends: the objects, with what it writes on each.
 fn bodies(workload: &Workload, namespace: &str, phase: Phase) -> Vec<(String, Bytes)> {
     let (root, plural) = workload.resource();
-    let body = |object: &Value| {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    let part_of = applyset_id("bench", "Environment", names::GROUP);
+    let body = |mut object: Value| {
+        let digest = Digest::of_parts([object.to_string().as_str()]);
+        let metadata = &mut object["metadata"];
+        metadata["labels"][names::ENVIRONMENT_LABEL] = "bench".into();
+        metadata["labels"][names::APP_LABEL] = "bench".into();
+        metadata["labels"][names::APPLYSET_PART_OF] = part_of.as_str().into();
+        metadata["annotations"][APPLIED] = digest.as_str().into();
+        let name = metadata["name"].as_str().unwrap_or_default();
         (format!("/{root}/namespaces/{namespace}/{plural}/{name}"), Bytes::from(object.to_string()))
     };
-    workload.objects(namespace, phase).iter().map(body).collect()
+    workload.objects(namespace, phase).into_iter().map(body).collect()
 }
 
 /// Shows the server a few such objects, for it learns a kind when it first sees one.
 pub async fn warm(plane: &ControlPlane, workload: &Workload) {
     plane.namespace("warm").await;
+    kubectl_apply(plane, &identity("warm"));
     let bodies = bodies(workload, "warm", Phase::First);
-    bare::prove_and_apply(&plane.client().await, &bodies[..WARM], 8).await;
+    bare::prove_and_apply(&plane.client().await, &user("warm"), &bodies[..WARM], 8).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
 }
 
 const WARM: usize = 50;
+
+/// As whom is written, in a namespace.
+fn identity(namespace: &str) -> [Value; 2] {
+    [
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deploy", "namespace": namespace}}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
+            "metadata": {"name": "deploy", "namespace": namespace},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
+            "subjects": [{"kind": "ServiceAccount", "name": "deploy", "namespace": namespace}]}),
+    ]
+}
+
+fn user(namespace: &str) -> String {
+    format!("system:serviceaccount:{namespace}:deploy")
+}
 
 pub struct Bare {
     client: kube::Client,
@@ -133,10 +160,14 @@ impl Subject for Bare {
         phase: Phase,
     ) -> BoxFuture<'a, Measured> {
         Box::pin(async move {
-            let bodies = bodies(workload, &self.namespace(workload), phase);
+            let namespace = self.namespace(workload);
+            if phase == Phase::First {
+                kubectl_apply(plane, &identity(&namespace));
+            }
+            let (bodies, user) = (bodies(workload, &namespace, phase), user(&namespace));
             let meter = Meter::start(plane, workload).await;
             let before = usage(std::process::id());
-            bare::prove_and_apply(&self.client, &bodies, self.concurrency).await;
+            bare::prove_and_apply(&self.client, &user, &bodies, self.concurrency).await;
             let cpu = usage(std::process::id()).cpu_seconds - before.cpu_seconds;
             let name = format!("bare client, {}", self.concurrency);
             meter.stop(workload, &name, phase.name(), cpu, Usage::default()).await
@@ -368,11 +399,7 @@ async fn seen(plane: &ControlPlane, head: &str) -> Instant {
 pub fn platform(remote: &Path, environments: &[String]) -> Vec<Value> {
     let mut objects: Vec<Value> =
         fairlead::api::crds().iter().map(|crd| serde_json::to_value(crd).expect("JSON")).collect();
-    objects.push(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deploy", "namespace": NAMESPACE}}));
-    objects.push(json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
-        "metadata": {"name": "deploy", "namespace": NAMESPACE},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": "deploy", "namespace": NAMESPACE}]}));
+    objects.extend(identity(NAMESPACE));
     objects.extend(environments.iter().map(|name| {
         json!({"apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment", "metadata": {"name": name}, "spec": {
             "source": {"url": format!("file://{}", remote.display()), "branch": "env/bench"},
@@ -384,18 +411,18 @@ pub fn platform(remote: &Path, environments: &[String]) -> Vec<Value> {
 pub fn kubectl_apply(plane: &ControlPlane, objects: &[Value]) {
     let (definitions, rest): (Vec<&Value>, Vec<&Value>) =
         objects.iter().partition(|object| object["kind"] == "CustomResourceDefinition");
-    for (n, part) in [definitions, rest].into_iter().enumerate() {
+    let apply = |part: &[&Value]| {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let text: Vec<String> = part.iter().map(|object| object.to_string()).collect();
         std::fs::write(file.path(), text.join("\n---\n")).expect("writing");
         kubectl(plane, &["apply", "--server-side", "-f", &file.path().to_string_lossy()]);
-        if n == 0 {
-            kubectl(
-                plane,
-                &["wait", "--for=condition=Established", "crd/environments.fairlead.dev", "--timeout=30s"],
-            );
-        }
+    };
+    if !definitions.is_empty() {
+        apply(&definitions);
+        let wait = ["wait", "--for=condition=Established", "crd/environments.fairlead.dev", "--timeout=30s"];
+        kubectl(plane, &wait);
     }
+    apply(&rest);
 }
 
 fn kubectl(plane: &ControlPlane, arguments: &[&str]) {

@@ -17,7 +17,7 @@ pub struct Claim {
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
     pub(super) apps: BTreeMap<AppName, App>,
-    keys: HashSet<ObjectKey>,
+    keys: Arc<HashSet<ObjectKey>>,
     pub(super) digests: HashMap<Digest, ObjectKey>,
     pub(super) unrendered: Vec<AppName>,
     /// The environment itself goes, and nothing is wanted any more.
@@ -33,18 +33,19 @@ pub(super) struct App {
 
 impl Claims {
     pub fn new(claims: &[Claim]) -> Self {
-        let mut all = Self::default();
+        let (mut all, mut keys) = (Self::default(), HashSet::new());
         for claim in claims {
             let Some(wanted) = &claim.wanted else {
                 all.unrendered.push(claim.app.clone());
                 continue;
             };
             for object in &wanted.objects {
-                all.keys.insert(object.key.clone());
+                keys.insert(object.key.clone());
                 all.digests.insert(object.digest.clone(), object.key.clone());
             }
-            all.keys.extend(wanted.hooks.iter().map(|hook| hook.job.key.clone()));
+            keys.extend(wanted.hooks.iter().map(|hook| hook.job.key.clone()));
         }
+        all.keys = Arc::new(keys);
         for claim in claims {
             let objects = claim.wanted.as_ref().map_or(0, |wanted| wanted.objects.len());
             let needs_it = claims.iter().filter(|other| other.depends_on.contains(&claim.app));
@@ -64,6 +65,11 @@ impl Claims {
     /// Whether there is an app of this name.
     pub(super) fn has(&self, app: Option<&String>) -> bool {
         app.is_some_and(|app| self.apps.keys().any(|name| name.as_str() == app))
+    }
+
+    /// All that is wanted.
+    pub fn keys(&self) -> &Arc<HashSet<ObjectKey>> {
+        &self.keys
     }
 
     pub fn wants(&self, key: &ObjectKey) -> bool {
