@@ -7,6 +7,7 @@ mod chronicle;
 mod course;
 mod hooks;
 mod look;
+mod mending;
 mod rolling;
 mod sight;
 mod status;
@@ -37,6 +38,7 @@ use back::Back;
 pub(super) use back::is_one_way;
 use chronicle::Chronicle;
 use hooks::Hooked;
+use mending::Mending;
 use rolling::Rollout;
 use sight::Sight;
 pub use together::{go_together, hear};
@@ -90,6 +92,7 @@ pub struct App {
     chronicle: Chronicle,
     /// A rollout that was broken off, by a restart or for a new plan.
     rolling: Option<Rolling>,
+    mending: Mending,
     adoption: Adoption,
     hooks: Hooked,
     /// What just passed all its gates, until someone remembers it.
@@ -193,6 +196,7 @@ impl App {
             asking: Asking::default(),
             chronicle: Chronicle::default(),
             rolling: None,
+            mending: Mending::default(),
             adoption: Adoption::default(),
             hooks: Hooked::default(),
             good: None,
@@ -249,6 +253,7 @@ impl App {
     }
 
     fn preempt(&mut self) {
+        self.forget_mending();
         if let Some(busy) = &self.busy {
             busy.stop.cancel();
         }
@@ -434,6 +439,7 @@ impl App {
 
     /// Takes that all gates were passed.
     fn arrived(&mut self, wanted: &Arc<WantedApp>, wrote: usize) {
+        self.forget_mending();
         let drift = self.effective.as_ref() == Some(&wanted.digest);
         let new = self.is_begun() || self.known_good.as_ref() != Some(&wanted.digest);
         self.effective = Some(wanted.digest.clone());
@@ -486,6 +492,8 @@ impl App {
                 }
                 self.announce(&plan);
                 let baseline = self.baseline(&plan, index);
+                let changes = plan.steps().map(|step| &step.wanted().key).collect();
+                let baseline = self.kept_baseline(digest, &changes, baseline);
                 let course = self.course(&plan, now);
                 let hooks = self.place_hooks(&target, &course.orders);
                 self.rollout = Some(Rollout::new(course, Some(Arc::new(plan)), baseline, hooks));

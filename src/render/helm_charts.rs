@@ -48,7 +48,8 @@ pub(crate) struct HelmChart {
     skip_tests: bool,
     api_versions: Vec<String>,
     kube_version: String,
-    name_template: Option<Place>,
+    /// How helm is to make the release's name.
+    name_template: Option<At<String>>,
     home: Option<String>,
 }
 
@@ -97,15 +98,27 @@ pub(crate) fn helm_chart(item: &Cursor<'_>, found: &mut Found) -> HelmChart {
             }
             "kubeVersion" => chart.kube_version = field.text(found),
             "nameTemplate" => {
-                chart.name_template = (!field.text(found).is_empty()).then(|| field.place());
+                let it = field.text(found);
+                chart.name_template = (!it.is_empty()).then(|| At { place: field.place(), it });
             }
             "debug" | "devel" => drop(field.bool(found)),
             "chartHome" => chart.home = Some(field.text(found)).filter(|home| !home.is_empty()),
             _ => {}
         }
     }
+    if let Some(name) = chart.name_template.as_ref().filter(|name| is_name(&name.it))
+        && chart.release.is_empty()
+    {
+        chart.release.clone_from(&name.it);
+        chart.name_template = None;
+    }
     check(item, &chart, found);
     chart
+}
+
+/// A template in which nothing is to be made is the name itself.
+fn is_name(template: &str) -> bool {
+    !template.contains("{{")
 }
 
 /// The old field of the same purpose. What kustomize does not take over from it, it does not take over either.
@@ -195,9 +208,14 @@ fn check(item: &Cursor<'_>, chart: &HelmChart, found: &mut Found) {
             found.push(item.problem(format!("`{field}` must not begin with `-`")));
         }
     }
-    if let Some(place) = &chart.name_template {
-        let problem = Problem::at(place.clone(), "`nameTemplate` is not taken");
-        found.push(problem.hint("say the name itself, as `releaseName`"));
+    if let Some(name) = &chart.name_template {
+        let problem = match chart.release.is_empty() {
+            true => Problem::at(name.place.clone(), "a `nameTemplate` that makes a name is not taken")
+                .hint("say the name itself, as `releaseName`"),
+            false => Problem::at(name.place.clone(), "both `releaseName` and `nameTemplate` say the name")
+                .hint("helm takes one of them"),
+        };
+        found.push(problem);
     } else if chart.release.is_empty() {
         let problem = item.problem(format!("the chart {} has no `releaseName`", chart.name));
         found.push(problem.hint("helm would make one of the time, and so another each time"));

@@ -16,6 +16,9 @@ pub(super) struct Growing {
     late: BTreeMap<String, Node>,
 }
 
+/// Entries that a map has room for at first: most of them are a name and a value, and stay as small.
+const FEW: usize = 2;
+
 /// Entries of a map that is looked through from its start.
 const SHORT: usize = 16;
 
@@ -28,6 +31,9 @@ impl Growing {
         let entries = &mut self.entries.0;
         // What waits is always less than the last entry.
         if entries.last().is_none_or(|(last, _)| *last < key) {
+            if entries.is_empty() {
+                entries.reserve_exact(FEW);
+            }
             entries.push((key, value));
             return Ok(());
         }

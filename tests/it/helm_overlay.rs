@@ -64,6 +64,7 @@ fn charts_in_a_kustomization_render_as_kustomize_does() {
         ),
         "helmGlobals: {chartHome: elsewhere}\nhelmCharts: [{name: demo, releaseName: r}]\n".to_owned(),
         "helmChartInflationGenerator: [{chartName: demo, releaseName: r, values: mine.yaml, valuesLocal: {a: local}}]\n".to_owned(),
+        "helmCharts: [{name: demo, nameTemplate: said}]\n".to_owned(),
         "generators: [g.yaml]\n".to_owned(),
         "resources: [below]\nnamespace: top\n".to_owned(),
     ];
@@ -72,6 +73,7 @@ fn charts_in_a_kustomization_render_as_kustomize_does() {
         format!("{base}, valuesFile: none.yaml}}]\n"),
         format!("{base}, valuesMerge: other}}]\n"),
         format!("{base}, nonsense: 1}}]\n"),
+        format!("{base}, nameTemplate: said}}]\n"),
         "helmCharts: [{releaseName: r}]\n".to_owned(),
         "helmCharts: [{name: none, releaseName: r}]\n".to_owned(),
     ];
@@ -156,7 +158,7 @@ fn a_chart_of_an_overlay_names_what_is_missing() {
             "commit the chart as the folder",
         ),
         ("{name: redis}", "the chart redis has no `releaseName`"),
-        ("{name: redis, nameTemplate: \"a{{ 1 }}\"}", "`nameTemplate` is not taken"),
+        ("{name: redis, nameTemplate: \"a{{ 1 }}\"}", "a `nameTemplate` that makes a name is not taken"),
         ("{name: redis, releaseName: -x}", "must not begin with `-`"),
     ] {
         let said = render(&format!("resources: []\nhelmCharts:\n  - {entry}\n"));

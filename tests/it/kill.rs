@@ -61,6 +61,9 @@ fn state(bed: &Bed) -> (BTreeMap<String, Value>, BTreeMap<String, String>) {
     (objects, uids)
 }
 
+/// As many writes as the agent may have begun when one of them is noticed.
+const ON_THE_WAY: usize = 20;
+
 fn kill_and_restart(n: usize, effect: Effect, reference: &BTreeMap<String, Value>) {
     let what = format!("killed at write {n}, {effect:?}");
     let bed = Bed::new("kill");
@@ -71,7 +74,8 @@ fn kill_and_restart(n: usize, effect: Effect, reference: &BTreeMap<String, Value
     let _ = agent.wait(60 * SECOND);
     std::thread::sleep(SECOND / 5); // What was on its way arrives.
     let (after_kill, uids) = state(&bed);
-    assert!(after_kill.len() < OBJECTS || n == OBJECTS, "{what}: {} objects", after_kill.len());
+    // Some of the last ones were on their way already.
+    assert!(after_kill.len() < OBJECTS || n + ON_THE_WAY > OBJECTS, "{what}: {} objects", after_kill.len());
     drop(agent);
 
     let agent = bed.agent_through(&proxy);

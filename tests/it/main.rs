@@ -23,6 +23,7 @@ mod input;
 mod kill;
 mod limits;
 mod matrix;
+mod mending;
 mod ownership;
 mod preempt;
 mod prune;

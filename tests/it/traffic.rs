@@ -181,6 +181,27 @@ fn nobody_notices_an_image_that_is_not_there() {
 }
 
 #[test]
+fn nobody_notices_a_migration_that_fails() {
+    let story = Story::begin("tmigrate");
+    let migration = "---
+apiVersion: batch/v1
+kind: Job
+metadata: {name: migrate, annotations: {fairlead.dev/hook: before}}
+spec:
+  backoffLimit: 0
+  template:
+    metadata: {annotations: {sim.fairlead.dev/job: fail, sim.fairlead.dev/log: the table is locked}}
+    spec: {restartPolicy: Never, containers: [{name: main, image: registry.example/migrate:1}]}
+";
+    commit(&story.bed, &(good("2") + migration));
+    let app = story.bed.wait_app("web", "Restored");
+    assert!(app["message"].as_str().unwrap().contains("the table is locked"), "{app}");
+    let web = story.bed.deployment("web").expect("the Deployment");
+    assert_eq!(web["spec"]["template"]["metadata"]["labels"]["version"], "1", "nothing of the new version");
+    story.unnoticed(&["Ready", "Restored"], "1");
+}
+
+#[test]
 fn nobody_notices_ten_commits_in_a_minute() {
     let story = Story::begin("tten");
     let mut last = String::new();

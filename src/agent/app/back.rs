@@ -105,6 +105,7 @@ impl App {
 
     pub(super) fn begin_back(&mut self, why: String, with: Option<AppName>) {
         let (Some(wanted), Some(good)) = (self.wanted.clone(), self.good().cloned()) else { return };
+        self.forget_mending();
         let why = why + &self.hooks_that_stay();
         let what = if with.is_some() { "is set aside" } else { "failed" };
         let note = format!("{} {what}, and {} is put back: {why}", wanted.digest.short(), good.short());

@@ -26,6 +26,8 @@ pub(super) struct Rollout {
     /// What it does not change and was healthy before its first write.
     pub baseline: Vec<ObjectKey>,
     pub looks: Looks,
+    /// When it was looked whether somebody else changed what it has come by.
+    pub looked_for_edits: Option<Timestamp>,
 }
 
 impl Rollout {
@@ -36,7 +38,8 @@ impl Rollout {
         hooks: Vec<Placed>,
     ) -> Self {
         let Course { state, waves, writes, .. } = course;
-        Self { state, plan, waves, writes, hooks, wrote: None, baseline, looks: Looks::default() }
+        let looks = Looks::default();
+        Self { state, plan, waves, writes, hooks, wrote: None, baseline, looks, looked_for_edits: None }
     }
 }
 
@@ -52,7 +55,9 @@ impl App {
         let state = || State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
         let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, world.now));
         let course = resumed.unwrap_or_else(|| Course::written(state(), wanted));
-        self.rollout = Some(Rollout::new(course, None, Vec::new(), Vec::new()));
+        let changes = course.waves.iter().flatten().collect();
+        let baseline = self.kept_baseline(&wanted.digest, &changes, Vec::new());
+        self.rollout = Some(Rollout::new(course, None, baseline, Vec::new()));
         self.advance(world, wanted)
     }
 
@@ -85,8 +90,12 @@ impl App {
             may_go_back,
         };
         let (state, next) = rollout::step(rollout.state.clone(), &observed, world.now);
-        rollout.state = state;
+        let before = std::mem::replace(&mut rollout.state, state).phase;
         self.waiting = None;
+        if self.mends(world, wanted, &before, &next) {
+            return Decision::Rest { until: Some(world.now) };
+        }
+        let Some(rollout) = &mut self.rollout else { return Decision::Rest { until: None } };
         match next {
             Next::Apply { wave } => {
                 self.halted = None;
@@ -117,7 +126,10 @@ impl App {
                         wanted,
                         limits: Thresholds { restarts: self.restarts, since: Some(since), even_if_up },
                     },
-                    Err(due) => Decision::Rest { until: [Some(until), due].into_iter().flatten().min() },
+                    Err(due) => {
+                        let edits = self.next_look_for_edits(world);
+                        Decision::Rest { until: [Some(until), due, edits].into_iter().flatten().min() }
+                    }
                 }
             }
             Next::Halt { why } => self.halt(why, wanted),
@@ -183,9 +195,12 @@ impl App {
     pub(super) fn announce(&mut self, plan: &CheckedPlan) {
         let (steps, waves) = (plan.steps().count(), plan.waves().len());
         let going = self.back.as_ref().is_some_and(|back| !back.is_over());
-        let drifted =
-            |step: &&CheckedStep| !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. });
-        if !going && self.effective.as_ref() == Some(plan.digest()) {
+        let again = plan.steps().any(|step| self.mended(&step.wanted().key));
+        let drifted = |step: &&CheckedStep| match again {
+            true => self.mended(&step.wanted().key),
+            false => !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. }),
+        };
+        if again || (!going && self.effective.as_ref() == Some(plan.digest())) {
             // Git did not change, so someone else did.
             let changed = plan.steps().filter(drifted).map(|step| match step.reason() {
                 Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
