@@ -5,6 +5,7 @@ use regex::Regex;
 use super::fields::{FieldSpec, Make, NotThere, visit};
 use super::kustomization::{At, Image, Kustomization};
 use super::layer::{Build, Layer};
+use super::wildcard::Wildcard;
 use crate::object::Problem;
 use crate::yaml::{Node, Text};
 
@@ -13,18 +14,16 @@ struct Rule<'a> {
     name: Pattern,
 }
 
-/// The name as it is written, or as a regular expression where it holds what means something there. To make one takes
-/// longer than to render ten objects.
+/// The name, which is a regular expression.
 enum Pattern {
-    Literal(String),
+    Plain(Wildcard),
     Regex(Regex),
 }
 
 impl Pattern {
     fn new(name: &str) -> Result<Self, regex::Error> {
-        if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/' | b':'))
-        {
-            return Ok(Self::Literal(name.to_owned()));
+        if let Some(plain) = Wildcard::new(name).filter(|plain| !plain.has_runs()) {
+            return Ok(Self::Plain(plain));
         }
         let pattern = format!(
             "^{name}(:[a-zA-Z0-9_.{{}}-]*)?(@[a-zA-Z0-9]+([.+_-][a-zA-Z0-9]+)*:[a-zA-Z0-9_.{{}}-]*)?$"
@@ -34,7 +33,7 @@ impl Pattern {
 
     fn is_match(&self, image: &str) -> bool {
         match self {
-            Self::Literal(name) => image.strip_prefix(name.as_str()).is_some_and(is_tag_and_digest),
+            Self::Plain(name) => name.rest(image).is_some_and(is_tag_and_digest),
             Self::Regex(regex) => regex.is_match(image),
         }
     }
@@ -218,17 +217,23 @@ mod tests {
             "\n",
             ":1\n",
         ];
-        for name in ["nginx", "a/b", "host:5000/a", "a-b_c", ""] {
+        for name in ["nginx", "a/b", "host:5000/a", "a-b_c", "", "ghcr.io/a.b/c", "."] {
             for end in ends {
                 for start in ["", "x", "/"] {
-                    let image = format!("{start}{name}{end}");
-                    let literal = Pattern::new(name).unwrap();
-                    assert!(matches!(literal, Pattern::Literal(_)));
-                    assert_eq!(literal.is_match(&image), regex(name).is_match(&image), "{name:?} {image:?}");
+                    for dot in [".", "x", "ä", "", "\n"] {
+                        let image = format!("{start}{}{end}", name.replace('.', dot));
+                        let plain = Pattern::new(name).unwrap();
+                        assert!(matches!(plain, Pattern::Plain(_)));
+                        assert_eq!(
+                            plain.is_match(&image),
+                            regex(name).is_match(&image),
+                            "{name:?} {image:?}"
+                        );
+                    }
                 }
             }
         }
-        assert!(matches!(Pattern::new("a.b").unwrap(), Pattern::Regex(_)));
+        assert!(matches!(Pattern::new("a.*b").unwrap(), Pattern::Regex(_)));
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod strategic;
 mod strategic_ports;
 mod trace;
 mod vars;
+mod wildcard;
 
 pub use again::{Kept, again};
 pub use cache::Cache;

@@ -3,6 +3,7 @@
 use regex::Regex;
 
 use super::resource::Resource;
+use super::wildcard::Wildcard;
 
 /// A selector as it is written. Empty parts select everything.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,6 +22,7 @@ pub(crate) struct Selector {
 enum Pattern {
     Any,
     Literal(String),
+    Wildcard(Wildcard),
     Regex(Regex),
 }
 
@@ -32,6 +34,9 @@ impl Pattern {
         if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'/')) {
             return Ok(Self::Literal(text.to_owned()));
         }
+        if let Some(wildcard) = Wildcard::new(text) {
+            return Ok(Self::Wildcard(wildcard));
+        }
         Regex::new(&format!("^(?:{text})$"))
             .map(Self::Regex)
             .map_err(|_| "the selector holds a regular expression that is not one".to_owned())
@@ -41,6 +46,7 @@ impl Pattern {
         match self {
             Self::Any => true,
             Self::Literal(literal) => literal == text,
+            Self::Wildcard(wildcard) => wildcard.fits(text),
             Self::Regex(regex) => regex.is_match(text),
         }
     }
