@@ -20,7 +20,7 @@ use crate::cluster::{
 use crate::helm::Helm;
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{
-    Answer, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with,
+    Answer, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with, repeated,
 };
 use crate::render;
 use crate::report::{AppPlan, HookReport, PlanReport};
@@ -216,6 +216,7 @@ async fn plan_app(
     say_how(&once.scope.environment, &found.app, consent, &mut answers);
     let mut report = AppPlan::new(&found, &answers, changes);
     report.notes = notes(wanted, index);
+    report.notes.extend(repeated(wanted));
     report.downtime = down;
     report.notes.extend(wanted.left.iter().cloned());
     let hooks = hooks_due(once, wanted);

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Wanted;
 use super::needs::needed;
+use super::{Wanted, WantedApp};
 use crate::object::{
     APPLIED, Digest, Gvk, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Manifest, ObjectKey, Place, Problem, Problems,
     REVERSIBLE, WAVE,
@@ -90,6 +90,21 @@ impl Hook {
         }
         job.to_string().into_bytes()
     }
+}
+
+/// What people should know about the Jobs of an app that are no hooks.
+pub fn repeated(app: &WantedApp) -> Vec<String> {
+    let jobs =
+        app.objects.iter().filter(|object| (&*object.key.group, &*object.key.kind) == ("batch", "Job"));
+    let leave = jobs.filter(|job| job.value()["spec"]["ttlSecondsAfterFinished"].is_number());
+    let say = |job: &Arc<Wanted>| {
+        format!(
+            "{}: it runs again each time that its ttlSecondsAfterFinished has removed it; a Job that is to run once is marked \
+             {HOOK}",
+            job.key
+        )
+    };
+    leave.map(say).collect()
 }
 
 /// Whether an object may be a hook, without reading it whole: an app of ten thousand has few.

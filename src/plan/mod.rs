@@ -36,7 +36,7 @@ pub use diff::{Change, Reason, compare, compare_owned};
 pub use downtime::{Downtime, DowntimeCause, Touched, downtime};
 pub use fields::{FieldChange, field_changes};
 pub use foreign::{other_owner, owned_elsewhere};
-pub use hooks::{Hook, Moment};
+pub use hooks::{Hook, Moment, repeated};
 pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
 pub use prune::{

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use crate::bed::manifests::{configmap, deployment};
-use crate::bed::{Bed, Class, SECOND};
+use crate::bed::manifests::{configmap, deployment, deployment_of};
+use crate::bed::{Bed, Class, Record, SECOND};
 
 const READS: [Class; 3] = [Class::Discovery, Class::List, Class::Get];
 const WRITES: [Class; 4] = [Class::DryRun, Class::Write, Class::Status, Class::Event];
@@ -31,6 +31,24 @@ fn at_rest_nothing_is_written_and_nothing_is_read() {
     let asked = proxy.since(began, &[&READS[..], &[Class::DryRun, Class::Write, Class::Event]].concat());
     assert!(asked.is_empty(), "{asked:#?}");
     assert_eq!(proxy.since(began, &[Class::Status]).len(), 1);
+}
+
+#[test]
+fn a_rollout_asks_about_each_object_once_and_writes_it_once() {
+    const COUNT: usize = 150;
+    let bed = Bed::new("each-once");
+    let proxy = bed.proxy();
+    let _agent = bed.agent_through(&proxy);
+    let image = "registry.example/web:1";
+    let many: String = (0..COUNT).map(|n| deployment_of(&format!("d-{n}"), 0, image, "", &[])).collect();
+    let revision = bed.commit_web(&many);
+    bed.wait_ready(&revision);
+    let asked = |class: Class| {
+        let records = proxy.records();
+        let about = |record: &&Record| record.class == class && record.path.contains("/deployments/");
+        records.iter().filter(about).count()
+    };
+    assert_eq!((asked(Class::DryRun), asked(Class::Write)), (COUNT, COUNT));
 }
 
 #[test]

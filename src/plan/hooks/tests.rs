@@ -103,6 +103,20 @@ fn a_pod_is_run_as_a_job() {
 }
 
 #[test]
+fn a_job_that_removes_itself_and_is_no_hook_is_told_about() {
+    let timed = |name: &str, annotations: Value| {
+        let mut timed = job(name, annotations);
+        timed["spec"]["ttlSecondsAfterFinished"] = json!(60);
+        timed
+    };
+    let app =
+        app(vec![timed("once", json!({HOOK: "before"})), timed("again", json!({})), job("kept", json!({}))]);
+    let told = repeated(&app);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("Job.batch ") && told[0].contains("again: it runs again"), "{told:?}");
+}
+
+#[test]
 fn the_time_to_live_begins_when_the_end_is_known() {
     let mut timed = job("a", json!({HOOK: "before", HELM_DELETE: "before-hook-creation,hook-succeeded"}));
     timed["spec"]["ttlSecondsAfterFinished"] = json!(0);
