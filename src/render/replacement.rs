@@ -239,15 +239,37 @@ pub(crate) fn from_file(
 }
 
 pub(crate) fn apply(replacement: &Replacement, layer: &mut Layer) -> Result<(), Problem> {
-    let value = match (&replacement.value, &replacement.source) {
+    let mut value = match (&replacement.value, &replacement.source) {
         (Some(text), _) => Node::text(text.clone()),
         (None, Some(source)) => source_value(source, layer)?,
         (None, None) => return Ok(()),
     };
+    let own = replacement.source.as_ref().filter(|source| source.options.delimiter.is_empty());
+    let own = own.and_then(|source| {
+        let at = layer.objects.iter().position(|object| source.selects(object))?;
+        Some(Own { at, path: paths::split(&source.field_path) })
+    });
     for target in &replacement.targets {
-        apply_target(replacement, target, &value, layer)?;
+        apply_target(replacement, target, &mut value, own.as_ref(), layer)?;
     }
     Ok(())
+}
+
+/// Where the value is from. For kustomize the value *is* that field: what is put into it is part of the value from then
+/// on, the field that is made to put it into included.
+struct Own {
+    at: usize,
+    path: Vec<String>,
+}
+
+impl Own {
+    fn holds(&self, at: usize, parts: &[String]) -> bool {
+        self.at == at && parts.len() > self.path.len() && parts.starts_with(&self.path)
+    }
+
+    fn value(&self, node: &Node) -> Option<Node> {
+        paths::lookup(node, &self.path).ok().flatten().cloned()
+    }
 }
 
 fn source_value(source: &Source, layer: &Layer) -> Result<Node, Problem> {
@@ -284,7 +306,8 @@ fn source_value(source: &Source, layer: &Layer) -> Result<Node, Problem> {
 fn apply_target(
     replacement: &Replacement,
     target: &Target,
-    value: &Node,
+    value: &mut Node,
+    own: Option<&Own>,
     layer: &mut Layer,
 ) -> Result<(), Problem> {
     let problem = |message: String| Problem::at(target.place.clone(), message);
@@ -294,7 +317,7 @@ fn apply_target(
     let select = Matcher::new(select).map_err(problem)?;
     let reject: Vec<Matcher> =
         target.reject.iter().map(Matcher::new).collect::<Result<_, _>>().map_err(problem)?;
-    for object in &mut layer.objects {
+    for (at, object) in layer.objects.iter_mut().enumerate() {
         let selects = |matcher: &Matcher| {
             let api_version = object.api_version();
             let one = |kind: &str, name: &str, namespace: &str| {
@@ -314,9 +337,13 @@ fn apply_target(
         }
         for (place, path) in &target.field_paths {
             let before = object.shared.values(&object.node);
-            set(&mut object.node, path, value, &target.options).map_err(|message| {
+            let own = own.filter(|own| own.holds(at, &paths::split(path)));
+            set(&mut object.node, path, value, own, &target.options).map_err(|message| {
                 Problem::at(place.clone(), format!("{path} of {}: {message}", object.id()))
             })?;
+            if let Some(now) = own.and_then(|own| own.value(&object.node)) {
+                *value = now;
+            }
             object.shared.after_change(&mut object.node, &before);
         }
         object.touch("replacement", &replacement.place);
@@ -328,7 +355,13 @@ fn apply_target(
     Ok(())
 }
 
-fn set(node: &mut Node, path: &str, value: &Node, options: &Options) -> Result<(), String> {
+fn set(
+    node: &mut Node,
+    path: &str,
+    value: &Node,
+    own: Option<&Own>,
+    options: &Options,
+) -> Result<(), String> {
     let parts = paths::split(path);
     if let Some(at) = structured_text(node, &parts) {
         return set_in_text(node, &parts, at, value, options);
@@ -339,6 +372,14 @@ fn set(node: &mut Node, path: &str, value: &Node, options: &Options) -> Result<(
         (true, Node::List(_)) => Create::List,
         (true, _) => Create::Scalar,
     };
+    let grown = match own {
+        Some(own) => {
+            paths::each(node, &parts, create, false, &mut |_, _| Ok(()))?;
+            own.value(node)
+        }
+        None => None,
+    };
+    let value = grown.as_ref().unwrap_or(value);
     let found =
         paths::each(node, &parts, create, false, &mut |field, is_new| put(field, is_new, value, options))?;
     if found > 0 {
