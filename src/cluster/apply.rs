@@ -240,3 +240,15 @@ pub(super) fn read(object: serde_json::Value, wanted: &Wanted) -> Option<Live> {
 
 /// Nothing is remembered of any dry run.
 type Nothing = std::collections::BTreeMap<crate::object::ObjectKey, Arc<Live>>;
+
+#[cfg(test)]
+mod tests {
+    use super::validation;
+
+    #[test]
+    fn only_the_servers_own_kinds_are_not_looked_at_twice() {
+        for (group, asked) in [("", "Ignore"), ("apps", "Ignore"), ("example.org", "Strict")] {
+            assert_eq!(validation(group), asked, "{group:?}");
+        }
+    }
+}

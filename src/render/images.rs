@@ -14,7 +14,7 @@ struct Rule<'a> {
     name: Pattern,
 }
 
-/// The name, which is a regular expression.
+/// The name: a regular expression, and by itself where it is a plain one.
 enum Pattern {
     Plain(Wildcard),
     Regex(Regex),

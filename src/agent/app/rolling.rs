@@ -14,6 +14,7 @@ use crate::health::pods::Thresholds;
 use crate::object::{ObjectKey, Outcome};
 use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp};
 use crate::rollout::{self, Halt, Next, Observed, Phase, State, Waiting, Wrote};
+use crate::state::Rolling;
 
 pub(super) struct Rollout {
     pub state: State,
@@ -52,11 +53,8 @@ impl App {
             self.arrived(wanted, 0);
             return Decision::Rest { until: Some(world.now) };
         }
-        let state = || State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
-        let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, world.now));
-        let course = resumed.unwrap_or_else(|| Course::written(state(), wanted));
-        let changes = course.waves.iter().flatten().collect();
-        let baseline = self.kept_baseline(&wanted.digest, &changes, Vec::new());
+        let state = State::verify(wanted.digest.clone(), self.purpose(), 0, world.now);
+        let (course, baseline) = self.written(wanted, broken_off, state, world.now);
         self.rollout = Some(Rollout::new(course, None, baseline, Vec::new()));
         self.advance(world, wanted)
     }
@@ -64,11 +62,25 @@ impl App {
     /// The same, with hooks that have not run.
     pub(super) fn run_hooks(&mut self, wanted: &Arc<WantedApp>, now: Timestamp) {
         let broken_off = self.take_rolling(&wanted.digest);
-        let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, now));
-        let state = || State::start(wanted.digest.clone());
-        let course = resumed.unwrap_or_else(|| Course::written(state(), wanted));
+        let state = State::start(wanted.digest.clone());
+        let (course, baseline) = self.written(wanted, broken_off, state, now);
         let hooks = self.place_hooks(wanted, &course.orders);
-        self.rollout = Some(Rollout::new(course, None, Vec::new(), hooks));
+        self.rollout = Some(Rollout::new(course, None, baseline, hooks));
+    }
+
+    /// The course of a rollout whose objects are all written, and what else has to be well in it.
+    fn written(
+        &mut self,
+        wanted: &WantedApp,
+        broken_off: Option<Rolling>,
+        state: State,
+        now: Timestamp,
+    ) -> (Course, Vec<ObjectKey>) {
+        let resumed = broken_off.and_then(|rolling| Course::resumed(rolling, wanted, None, now));
+        let course = resumed.unwrap_or_else(|| Course::written(state, wanted));
+        let changes = course.waves.iter().flatten().collect();
+        let baseline = self.kept_baseline(&wanted.digest, &changes, Vec::new());
+        (course, baseline)
     }
 
     /// Goes one step on in the rollout.
