@@ -115,9 +115,7 @@ impl Members {
 
     fn judge(&mut self, live: &Arc<Live>) {
         let Some((wanted, strays)) = &mut self.strays else { return };
-        if wanted.contains(&live.key) {
-            strays.remove(&live.key);
-        } else {
+        if !wanted.contains(&live.key) {
             strays.insert(live.key.clone(), live.clone());
         }
     }
