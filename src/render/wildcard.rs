@@ -102,7 +102,7 @@ mod tests {
             (0..random.usize(..=most)).map(|_| from[random.usize(..from.len())]).collect()
         };
         let mut fitted = 0;
-        for _ in 0..40_000 {
+        for _ in 0..4_000 {
             let expression = pick(&mut random, &["a", "b", "-", ".", ".*", ".*", "/"], 6);
             let text = pick(&mut random, &["a", "b", "-", "/", "ä", "a", "b"], 8);
             let text = if random.u8(..20) == 0 { text + "\n" } else { text };
@@ -116,7 +116,7 @@ mod tests {
                 assert_eq!(wildcard.rest(&text), rest, "{expression:?} on {text:?}");
             }
         }
-        assert!(fitted > 1_000, "{fitted}");
+        assert!(fitted > 100, "{fitted}");
     }
 
     #[test]
