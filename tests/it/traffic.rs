@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::bed::{Agent, Bed, Count, SECOND, SOON, Traffic, wait_until};
+use crate::bed::{Agent, Bed, Count, SECOND, SOON, Setup, Traffic, wait_until};
 
 const GRACEFUL: &str = "{rollingUpdate: {maxUnavailable: 0, maxSurge: 1}}";
 
@@ -111,7 +111,10 @@ impl Story {
     }
 
     fn begin_with(name: &str, manifests: &str) -> Self {
-        let bed = Bed::new(name);
+        Self::begin_in(Bed::new(name), manifests)
+    }
+
+    fn begin_in(bed: Bed, manifests: &str) -> Self {
         let agent = bed.agent();
         let first = commit(&bed, manifests);
         bed.wait_ready(&first);
@@ -245,6 +248,32 @@ fn a_node_that_is_lost_on_the_way_is_not_the_commits_failure() {
     ])
     .ok();
     bed.wait_ready(&second);
+    let (count, seen) = story.end();
+    assert!(count.versions.contains_key("2"), "{count:?}");
+    assert!(!seen.iter().any(|phase| phase.starts_with("Restor") || phase == "Halted"), "{seen:?}");
+}
+
+/// The object of a node goes, as when a machine is taken away, and the cluster itself notices its pods a minute later.
+#[test]
+fn a_node_that_is_taken_away_is_not_the_commits_failure() {
+    let story = Story::begin_in(Setup::new("tgone").alone().make(), &good("1"));
+    let bed = &story.bed;
+    let slow = web("2", GRACEFUL, "registry.example/web:1", &[("ready-after", "25s")]);
+    let second = commit_within(bed, "4m", &slow);
+    bed.wait_app("web", "Waiting");
+    let nodes = bed.kubectl(&["get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"]).ok().stdout;
+    let node = nodes.split_whitespace().next().expect("a pod has a node").to_owned();
+    bed.kubectl(&["delete", "node", &node]).ok();
+    let pods_there = || {
+        let selector = format!("spec.nodeName={node}");
+        bed.kubectl(&["get", "pods", "--field-selector", &selector, "-o", "name"]).ok().stdout
+    };
+    assert!(!pods_there().is_empty(), "its pods are noticed later");
+    wait_until(120 * SECOND, "its pods are noticed", || pods_there().is_empty());
+    assert_ne!(bed.app("web")["effective"], bed.app("web")["desired"], "on the way");
+    wait_until(240 * SECOND, "the commit runs", || {
+        bed.status()["revision"] == second.as_str() && bed.condition("Ready")["status"] == "True"
+    });
     let (count, seen) = story.end();
     assert!(count.versions.contains_key("2"), "{count:?}");
     assert!(!seen.iter().any(|phase| phase.starts_with("Restor") || phase == "Halted"), "{seen:?}");
