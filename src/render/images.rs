@@ -165,7 +165,8 @@ fn put(node: &mut Node, rule: &Rule<'_>, touched: &mut bool) -> Result<(), NotTh
         }
     }
     *touched |= text != value;
-    *node = Node::Text(Text::new(text, node.is_quoted()));
+    // It does not say of what type it is, whatever stood there.
+    *node = Node::Text(Text { loose: true, ..Text::new(text, node.is_quoted()) });
     Ok(())
 }
 

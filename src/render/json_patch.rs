@@ -234,6 +234,10 @@ pub(crate) fn forget_writing(node: &mut Node) {
     match node {
         Node::List(items) => items.iter_mut().for_each(forget_writing),
         Node::Map(map) => map.values_mut().for_each(forget_writing),
+        Node::Text(text) if text.loose => {
+            *node = Node::from(std::mem::replace(node, Node::Null).into_value());
+            forget_writing(node);
+        }
         // Old booleans are the one kind of text that it puts in quotes although it need not.
         Node::Text(text) => text.quoted = is_old_boolean(&text.value).then_some(true),
         Node::Odd(odd) => *node = Node::from(std::mem::take(&mut odd.value)),

@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::fields::split_escaped;
-use crate::yaml::{Map, Node, Odd, Text};
+use crate::yaml::{Map, Node, Text};
 
 /// Splits at dots; `\.` is a dot in a key, and so is any dot in brackets.
 pub(crate) fn split(path: &str) -> Vec<String> {
@@ -89,33 +89,25 @@ pub(crate) enum Create {
     Map,
 }
 
-/// A scalar that was just made has no type yet: it takes that of what is put into it.
-pub(crate) type Set<'s> = &'s mut dyn FnMut(&mut Node, bool) -> Result<(), String>;
+pub(crate) type Set<'s> = &'s mut dyn FnMut(&mut Node) -> Result<(), String>;
 
 /// Calls `set` for every value at a path of a target, making what is missing where that is wanted. Returns how many.
-pub(crate) fn each(
-    node: &mut Node,
-    path: &[String],
-    create: Create,
-    is_new: bool,
-    set: Set<'_>,
-) -> Result<usize, String> {
+pub(crate) fn each(node: &mut Node, path: &[String], create: Create, set: Set<'_>) -> Result<usize, String> {
     let Some((part, rest)) = path.split_first() else {
-        set(node, is_new)?;
+        set(node)?;
         return Ok(1);
     };
     if let Ok(index) = part.parse::<usize>() {
         let Node::List(items) = node else {
             return Err(expects("list", node));
         };
-        let is_new = items.len() == index && create != Create::No;
-        if is_new {
+        if items.len() == index && create != Create::No {
             items.push(make(rest.first(), create));
         }
         let count = items.len();
         let item =
             items.get_mut(index).ok_or_else(|| format!("the path asks for item {index} of {count}"))?;
-        return each(item, rest, create, is_new, set);
+        return each(item, rest, create, set);
     }
     if let Some(inner) = list_part(part) {
         let (field, value) = field_and_value(inner)?;
@@ -129,8 +121,8 @@ pub(crate) fn each(
             return Ok(found);
         }
         items.push(match field {
-            "" => Node::text(value),
-            field => Node::Map(Map::from([(field.to_owned(), untyped(value))])),
+            "" => Node::Text(Text::loose(value)),
+            field => Node::Map(Map::from([(field.to_owned(), Node::Text(Text::loose(value)))])),
         });
         return matching(items, field, &pattern, rest, create, set);
     }
@@ -140,18 +132,17 @@ pub(crate) fn each(
         };
         let mut found = 0;
         for item in items {
-            found += each(item, rest, create, false, set)?;
+            found += each(item, rest, create, set)?;
         }
         return Ok(found);
     }
     match node {
         Node::Map(map) => {
-            let is_new = !map.contains_key(part);
-            if is_new && create == Create::No {
+            if create == Create::No && !map.contains_key(part) {
                 return Ok(0);
             }
             let field = map.get_or(part, || make(rest.first(), create));
-            each(field, rest, create, is_new, set)
+            each(field, rest, create, set)
         }
         node if node.is_null() => Ok(0),
         node => Err(expects("map", node)),
@@ -170,14 +161,14 @@ fn matching(
     for item in items {
         if field.is_empty() {
             if item.scalar().is_some_and(|text| pattern.is_match(&text)) {
-                set(item, false)?;
+                set(item)?;
                 found += 1;
             }
             continue;
         }
         let text = item.get(field).and_then(Node::scalar);
         if text.is_some_and(|text| pattern.is_match(&text)) {
-            found += each(item, rest, create, false, set)?;
+            found += each(item, rest, create, set)?;
         }
     }
     Ok(found)
@@ -194,31 +185,8 @@ fn make(next: Option<&String>, create: Create) -> Node {
         None => match create {
             Create::Map => Node::Map(Map::new()),
             Create::List => Node::List(Vec::new()),
-            Create::Scalar | Create::No => Node::Null,
+            Create::Scalar | Create::No => Node::Text(Text::loose("")),
         },
-    }
-}
-
-/// Text without quotes, read as what it looks like.
-pub(crate) fn untyped(text: &str) -> Node {
-    use crate::object::TreePath;
-    use crate::yaml::{Dialect, Limits, read};
-    let plain = Node::Text(Text::new(text, false));
-    // What could not stand without quotes stays text.
-    let special = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.' | '_' | '~'));
-    if text.contains(special) {
-        return plain;
-    }
-    match read(text.as_bytes(), &TreePath::root(), Dialect::Kustomize, &Limits::default()) {
-        Ok(documents) => match documents.into_iter().next().map(|document| document.into_value()) {
-            Some(value) if value.is_number() || value.is_boolean() => match Node::from(value) {
-                node if node.scalar().as_deref() == Some(text) => node,
-                node => Node::Odd(Box::new(Odd { value: node.into_value(), text: text.to_owned() })),
-            },
-            Some(_) => plain,
-            None => Node::Odd(Box::new(Odd { value: serde_json::Value::Null, text: text.to_owned() })),
-        },
-        Err(_) => plain,
     }
 }
 

@@ -10,7 +10,7 @@ use super::paths::{self, Create};
 use super::resource::Resource;
 use super::selector::{Matcher, Selector};
 use crate::object::{Place, Problem, TreePath};
-use crate::yaml::{Dialect, Node, Text, go_number};
+use crate::yaml::{Dialect, Looks, Node, Text, plain};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Replacement {
@@ -374,21 +374,20 @@ fn set(
     };
     let grown = match own {
         Some(own) => {
-            paths::each(node, &parts, create, false, &mut |_, _| Ok(()))?;
+            paths::each(node, &parts, create, &mut |_| Ok(()))?;
             own.value(node)
         }
         None => None,
     };
     let value = grown.as_ref().unwrap_or(value);
-    let found =
-        paths::each(node, &parts, create, false, &mut |field, is_new| put(field, is_new, value, options))?;
+    let found = paths::each(node, &parts, create, &mut |field| put(field, value, options))?;
     if found > 0 {
         return Ok(());
     }
     Err("there is no such field; `create: true` in `options` makes it".to_owned())
 }
 
-fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Result<(), String> {
+fn put(field: &mut Node, value: &Node, options: &Options) -> Result<(), String> {
     if !field.is_scalar() {
         if !options.delimiter.is_empty() {
             return Err(format!("`delimiter` is for text, and this is {}", field.what()));
@@ -400,7 +399,7 @@ fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Resul
         return Err(format!("the source is {}, and this is {}", value.what(), field.what()));
     };
     if !options.delimiter.is_empty() {
-        let old = if is_new { String::new() } else { field.scalar().unwrap_or_default() };
+        let old = field.scalar().unwrap_or_default();
         let mut parts: Vec<String> = old.split(&options.delimiter).map(str::to_owned).collect();
         match usize::try_from(options.index) {
             Err(_) => parts.insert(0, text),
@@ -410,32 +409,17 @@ fn put(field: &mut Node, is_new: bool, value: &Node, options: &Options) -> Resul
         text = parts.join(&options.delimiter);
     }
     *field = match &*field {
-        _ if is_new => paths::untyped(&text),
-        Node::Text(old) => Node::Text(Text::new(text, old.is_quoted())),
-        other => match (other.what(), typed(paths::untyped(&text))) {
-            ("a boolean", new @ Node::Bool(_)) => new,
-            ("a number", Node::Number(new))
-                if new.is_f64() && !matches!(other, Node::Number(old) if old.is_f64()) =>
-            {
-                // A whole number written as a float does not fit where an integer stood.
-                return Err(format!(
-                    "the source is no integer, and this is one ({} digits)",
-                    go_number(&new).len()
-                ));
-            }
-            ("a number", new @ Node::Number(_)) => new,
-            (what, _) => return Err(format!("the source does not fit: this is {what}")),
-        },
+        Node::Text(old) => Node::Text(old.replaced_by(text)),
+        other if fits(other, &text) => plain(&text),
+        other => return Err(format!("the source does not fit: this is {}", other.what())),
     };
     Ok(())
 }
 
-/// A scalar by its type alone.
-fn typed(node: Node) -> Node {
-    match node {
-        Node::Odd(odd) => Node::from(odd.value),
-        node => node,
-    }
+/// Whether go-yaml reads a text back under the type that the field has. A whole number fits where a float stood.
+fn fits(field: &Node, text: &str) -> bool {
+    let (is, will_be) = (Looks::of(&field.scalar().unwrap_or_default()), Looks::of(text));
+    is == will_be || (is, will_be) == (Looks::Float, Looks::Int)
 }
 
 /// How much of a path leads to a text that holds JSON or YAML, where more of the path follows.
@@ -465,9 +449,7 @@ fn set_in_text(
     let mut inner = Node::from(parsed);
     let rest = parts[at..].join(".").replace("\\", "");
     let create = if options.create { Create::Scalar } else { Create::No };
-    let found = paths::each(&mut inner, &parts[at..], create, false, &mut |field, is_new| {
-        put(field, is_new, value, options)
-    })?;
+    let found = paths::each(&mut inner, &parts[at..], create, &mut |field| put(field, value, options))?;
     if found == 0 {
         return Err(format!("the JSON text has no {rest}"));
     }
@@ -477,7 +459,7 @@ fn set_in_text(
         false => serde_json::to_string(&value),
     };
     let written = escape_html(&written.unwrap_or_default());
-    paths::each(node, &parts[..at], Create::No, false, &mut |field, _| {
+    paths::each(node, &parts[..at], Create::No, &mut |field| {
         *field = Node::quoted(written.clone());
         Ok(())
     })?;

@@ -73,7 +73,7 @@ impl Scalar<'_> {
     fn into_text(self) -> Node {
         // A tag says what it is; whether there are quotes too says nothing more.
         let quoted = (self.tag.is_none() && self.style != ScalarStyle::Plain).then_some(true);
-        Node::Text(Text { value: self.text.into_owned(), quoted })
+        Node::Text(Text { value: self.text.into_owned(), quoted, loose: false })
     }
 
     /// A value that is not text keeps its own way of being written where JSON has another.

@@ -14,6 +14,7 @@ mod ambiguous;
 mod anchors;
 mod build;
 mod leaf;
+mod loose;
 mod map;
 mod merge;
 mod node;
@@ -38,6 +39,7 @@ use serde_json::Value;
 use crate::object::{Place, TreePath};
 use spans::Spans;
 
+pub use loose::{Looks, plain};
 pub use map::Map;
 pub use node::{Node, Odd, Text, go_number, is_old_boolean, needs_quotes};
 pub use read::{ambiguous, nodes, read};

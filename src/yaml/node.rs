@@ -6,6 +6,7 @@
 
 use serde_json::{Number, Value};
 
+use super::loose::plain;
 pub use super::map::Map;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -32,11 +33,28 @@ pub struct Text {
     pub value: String,
     /// Whether it stands in quotes or in a block, where that was looked up: then what is put over it stays text.
     pub quoted: Option<bool>,
+    /// Whether kustomize made it without saying of what type it is. Everything takes it for text until it is written;
+    /// without quotes it is then what it looks like.
+    pub loose: bool,
 }
 
 impl Text {
     pub fn new(value: impl Into<String>, quoted: bool) -> Self {
-        Self { value: value.into(), quoted: Some(quoted) }
+        Self { value: value.into(), quoted: Some(quoted), loose: false }
+    }
+
+    pub fn loose(value: impl Into<String>) -> Self {
+        Self { value: value.into(), quoted: Some(false), loose: true }
+    }
+
+    /// Another value in the same place, written in the same way.
+    pub fn replaced_by(&self, value: impl Into<String>) -> Self {
+        Self { value: value.into(), quoted: Some(self.is_quoted()), loose: self.loose }
+    }
+
+    /// What loose text is where it is written.
+    fn written(&self) -> Option<Node> {
+        (self.loose && !self.is_quoted()).then(|| plain(&self.value))
     }
 
     /// A strategic merge writes text that would be read as something else in quotes, wherever it comes by.
@@ -61,7 +79,7 @@ impl PartialEq for Text {
 
 impl Node {
     pub fn text(value: impl Into<String>) -> Self {
-        Self::Text(Text { value: value.into(), quoted: None })
+        Self::Text(Text { value: value.into(), quoted: None, loose: false })
     }
 
     pub fn is_quoted(&self) -> bool {
@@ -169,7 +187,11 @@ impl Node {
             Self::Null => Value::Null,
             Self::Bool(value) => Value::Bool(value),
             Self::Number(number) => Value::Number(number),
-            Self::Text(text) => Value::String(text.value),
+            Self::Text(text) => match text.written() {
+                Some(Self::Text(text)) => Value::String(text.value),
+                Some(other) => other.into_value(),
+                None => Value::String(text.value),
+            },
             Self::List(list) => Value::Array(list.into_iter().map(Self::into_value).collect()),
             Self::Map(map) => {
                 Value::Object(map.into_iter().map(|(key, value)| (key, value.into_value())).collect())
@@ -184,7 +206,10 @@ impl Node {
             Self::Null => out.extend_from_slice(b"null"),
             Self::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
             Self::Number(number) => leaf(number, out),
-            Self::Text(text) => leaf(&text.value, out),
+            Self::Text(text) => match text.written() {
+                Some(written) => leaf(&written.into_value(), out),
+                None => leaf(&text.value, out),
+            },
             Self::Odd(odd) => leaf(&odd.value, out),
             Self::List(items) => {
                 for (nth, item) in items.iter().enumerate() {
