@@ -47,7 +47,7 @@ impl ReadSet {
         let mut changed = BTreeSet::new();
         for (folder, reads) in &self.0 {
             let is_the_same = reads.id.is_some() && folder_id(tree, folder) == reads.id;
-            if !is_the_same && !compare_folder(tree, folder, &reads.seen, &mut changed) {
+            if !is_the_same && !reads.compare(tree, folder, &mut changed) {
                 return Difference::Other;
             }
         }
@@ -88,36 +88,51 @@ fn folder_id(tree: &dyn Tree, folder: &TreePath) -> Option<Digest> {
     (entry.kind == EntryKind::Folder).then_some(entry.id)
 }
 
-/// Adds what changed; false where more than content is another.
-fn compare_folder(
-    tree: &dyn Tree,
-    folder: &TreePath,
-    reads: &BTreeMap<TreePath, Seen>,
-    changed: &mut BTreeSet<TreePath>,
-) -> bool {
-    let listed = match reads.len() > MANY {
-        true => tree.list(folder).ok(),
-        false => None,
-    };
-    for (path, before) in reads {
-        let now = match &listed {
-            Some(entries) => {
-                let at = entries.binary_search_by(|entry| entry.name.as_str().cmp(path.file_name()));
-                Ok(at.ok().map(|at| entries[at].clone()))
-            }
-            None => tree.entry(path),
+impl Reads {
+    /// Adds what changed; false where more than content is another.
+    fn compare(&self, tree: &dyn Tree, folder: &TreePath, changed: &mut BTreeSet<TreePath>) -> bool {
+        let told = self.id.as_ref().and_then(|id| tree.differences(folder, id).ok().flatten());
+        if let Some(names) = told {
+            return names.iter().all(|name| {
+                let path = folder.child(name);
+                self.seen.get(&path).is_none_or(|before| before.compare(&path, tree.entry(&path), changed))
+            });
+        }
+        let listed = match self.seen.len() > MANY {
+            true => tree.list(folder).ok(),
+            false => None,
         };
+        self.seen.iter().all(|(path, before)| {
+            let now = match &listed {
+                Some(entries) => {
+                    let at = entries.binary_search_by(|entry| entry.name.as_str().cmp(path.file_name()));
+                    Ok(at.ok().map(|at| entries[at].clone()))
+                }
+                None => tree.entry(path),
+            };
+            before.compare(path, now, changed)
+        })
+    }
+}
+
+impl Seen {
+    fn compare(
+        &self,
+        path: &TreePath,
+        now: Result<Option<Entry>, TreeError>,
+        changed: &mut BTreeSet<TreePath>,
+    ) -> bool {
         let Ok(now) = now else { return false };
-        match before {
-            Seen::Kind(kind) if *kind == now.as_ref().map(|entry| entry.kind) => {}
-            Seen::Content(id) if *id == now.as_ref().map(|entry| entry.id.clone()) => {}
-            Seen::Content(Some(_)) if now.is_some_and(|now| is_content(now.kind)) => {
+        match self {
+            Self::Kind(kind) => *kind == now.map(|entry| entry.kind),
+            Self::Content(id) if *id == now.as_ref().map(|entry| entry.id.clone()) => true,
+            Self::Content(Some(_)) if now.is_some_and(|now| is_content(now.kind)) => {
                 changed.insert(path.clone());
+                true
             }
-            _ => return false,
+            Self::Content(_) => false,
         }
     }
-    true
 }
 
 fn is_content(kind: EntryKind) -> bool {
@@ -200,10 +215,52 @@ mod tests {
         MemoryTree::new(files.iter().copied()).unwrap()
     }
 
+    /// A tree that knows in what it differs from an older one, as git does.
+    struct Told<'a> {
+        older: &'a MemoryTree,
+        now: MemoryTree,
+    }
+
+    impl Tree for Told<'_> {
+        fn entry(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+            self.now.entry(path)
+        }
+
+        fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {
+            self.now.list(folder)
+        }
+
+        fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {
+            self.now.read(path, limit)
+        }
+
+        fn differences(
+            &self,
+            folder: &TreePath,
+            before: &Digest,
+        ) -> Result<Option<Vec<Box<str>>>, TreeError> {
+            if folder_id(self.older, folder).as_ref() != Some(before) {
+                return Ok(None);
+            }
+            let of = |tree: &MemoryTree| tree.list(folder).unwrap_or_default();
+            let (older, now) = (of(self.older), of(&self.now));
+            let only = |some: &[Entry], others: &[Entry]| -> Vec<Box<str>> {
+                let is_other = |entry: &&Entry| !others.contains(entry);
+                some.iter().filter(is_other).map(|entry| entry.name.as_str().into()).collect()
+            };
+            Ok(Some([only(&older, &now), only(&now, &older)].concat()))
+        }
+    }
+
     #[test]
     fn only_what_was_read_makes_a_difference() {
-        let before = reads(&tree(&[("a/x", "1"), ("b/y", "1")]));
-        let compare = |files: &[(&str, &str)]| before.compare(&tree(files));
+        let older = tree(&[("a/x", "1"), ("b/y", "1")]);
+        let before = reads(&older);
+        let compare = |files: &[(&str, &str)]| {
+            let found = before.compare(&tree(files));
+            assert_eq!(before.compare(&Told { older: &older, now: tree(files) }), found);
+            found
+        };
         assert_eq!(compare(&[("a/x", "1"), ("b/y", "2")]), Difference::None);
         assert_eq!(compare(&[("a/x", "1"), ("a/z", "new"), ("b/y", "1")]), Difference::None);
         let changed = BTreeSet::from([path("a/x")]);

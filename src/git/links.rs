@@ -52,6 +52,16 @@ pub(super) trait Source: Send + Sync {
     fn file_id(&self, path: &TreePath, key: &Self::Key) -> Result<Digest, TreeError>;
     /// The id of all below a folder. Must also change when what a link below it leads to changes.
     fn folder_id(&self, path: &TreePath, key: &Self::Key) -> Result<Digest, TreeError>;
+    /// Which names of a folder stand for something else than in the folder that had this id, where that can be told.
+    fn differences(
+        &self,
+        path: &TreePath,
+        key: &Self::Key,
+        before: &Digest,
+    ) -> Result<Option<Vec<Box<str>>>, TreeError> {
+        let _ = (path, key, before);
+        Ok(None)
+    }
 }
 
 /// A [`Source`] as a [`Tree`].
@@ -241,6 +251,13 @@ impl<S: Source> Tree for Links<S> {
             Err(_) => self.bad_link(&child.name, &here.path.child(&child.name), &child.key),
         };
         children.iter().map(entry).collect()
+    }
+
+    fn differences(&self, folder: &TreePath, before: &Digest) -> Result<Option<Vec<Box<str>>>, TreeError> {
+        match self.resolve(folder, &mut Vec::new()) {
+            Ok(Node::Folder(here)) => self.0.differences(&here.path, &here.key, before),
+            _ => Ok(None),
+        }
     }
 
     fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {

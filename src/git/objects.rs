@@ -127,6 +127,14 @@ impl Objects {
         Ok(parsed)
     }
 
+    /// What a folder of an older revision held, if it is still there: nobody says that it must be.
+    fn remembered(&self, id: Oid) -> Option<Arc<[Child<Oid>]>> {
+        if let Some(parsed) = lock(&self.parsed).by_id.get(&id) {
+            return Some(parsed.children.clone());
+        }
+        self.with(|repo| Ok(children_of(&repo.find_tree(id)?))).ok()
+    }
+
     fn links_below(&self, path: &TreePath, id: Oid, depth: usize) -> Result<bool, TreeError> {
         let parsed = self.parsed(path, id)?;
         if let Some(known) = parsed.links_below {
@@ -206,8 +214,44 @@ impl Source for Snapshot {
         if !self.objects.links_below(path, *key, 0)? {
             return Ok(id_of(*key));
         }
+        // As long as no id of git's: see `differences`.
         let (root, folder) = (self.root.to_string(), key.to_string());
         Ok(Digest::of_parts(["links below", &root, path.as_str(), &folder]))
+    }
+
+    fn differences(
+        &self,
+        path: &TreePath,
+        key: &Oid,
+        before: &Digest,
+    ) -> Result<Option<Vec<Box<str>>>, TreeError> {
+        // Where links were or are below it, the same key may stand for something else.
+        let Ok(before) = Oid::from_str(before.as_str()) else { return Ok(None) };
+        if self.objects.links_below(path, *key, 0)? {
+            return Ok(None);
+        }
+        let now = self.children(path, key)?;
+        Ok(self.objects.remembered(before).map(|before| differing(&before, &now)))
+    }
+}
+
+/// The names under which two folders hold something else. Both are sorted by name.
+fn differing(before: &[Child<Oid>], now: &[Child<Oid>]) -> Vec<Box<str>> {
+    let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
+    let mut names = Vec::new();
+    loop {
+        let order = match (before.peek(), now.peek()) {
+            (None, None) => return names,
+            (Some(_), None) => std::cmp::Ordering::Less,
+            (None, Some(_)) => std::cmp::Ordering::Greater,
+            (Some(old), Some(new)) => old.name.cmp(&new.name),
+        };
+        let old = before.next_if(|_| order.is_le());
+        let new = now.next_if(|_| order.is_ge());
+        let what = |child: &Child<Oid>| (child.kind, child.key);
+        if old.map(what) != new.map(what) {
+            names.extend(old.or(new).map(|child| child.name.clone()));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::links::Links;
 use super::objects::{Objects, Snapshot};
-use crate::object::{Blob, Entry, EntryKind, Revision, Tree, TreeError, TreePath};
+use crate::object::{Blob, Digest, Entry, EntryKind, Revision, Tree, TreeError, TreePath};
 
 /// The subject of a commit is shown in lines and tables; longer ones are cut.
 const SUBJECT_CHARS: usize = 200;
@@ -75,6 +75,10 @@ impl Tree for GitTree {
 
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {
         self.links.list(folder)
+    }
+
+    fn differences(&self, folder: &TreePath, before: &Digest) -> Result<Option<Vec<Box<str>>>, TreeError> {
+        self.links.differences(folder, before)
     }
 
     fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {

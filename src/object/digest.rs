@@ -64,14 +64,39 @@ impl Hash {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+}
 
-    /// The digest of some hashes, whatever their order.
-    pub fn digest_of_all(hashes: &[Self]) -> Digest {
-        let mut sorted = hashes.to_vec();
-        sorted.sort_unstable();
+/// Some hashes in their order, and the digest of them all, whatever their order.
+#[derive(Clone, Debug, Default)]
+pub struct Hashes {
+    placed: Vec<Hash>,
+    sorted: Vec<Hash>,
+}
+
+impl Hashes {
+    pub fn replace(&mut self, at: usize, hash: Hash) -> Option<()> {
+        let old = std::mem::replace(self.placed.get_mut(at)?, hash);
+        if let Ok(place) = self.sorted.binary_search(&old) {
+            self.sorted.remove(place);
+        }
+        let place = self.sorted.binary_search(&hash).unwrap_or_else(|place| place);
+        self.sorted.insert(place, hash);
+        Some(())
+    }
+
+    pub fn digest(&self) -> Digest {
         let mut hasher = Sha256::new();
-        sorted.iter().for_each(|hash| hasher.update(hash.0));
+        self.sorted.iter().for_each(|hash| hasher.update(hash.0));
         Digest::from_hash(hasher.finalize().as_slice())
+    }
+}
+
+impl FromIterator<Hash> for Hashes {
+    fn from_iter<I: IntoIterator<Item = Hash>>(hashes: I) -> Self {
+        let placed: Vec<Hash> = hashes.into_iter().collect();
+        let mut sorted = placed.clone();
+        sorted.sort_unstable();
+        Self { placed, sorted }
     }
 }
 

@@ -1,7 +1,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{AppName, Digest, EnvironmentName, Gvk, Hash, ObjectKey, Place};
+use super::{AppName, Digest, EnvironmentName, Gvk, Hash, Hashes, ObjectKey, Place};
 
 /// What changed an object on its way from its first file: for `explain`, and for the place that an error names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -177,19 +177,19 @@ pub struct Desired {
     pub objects: Vec<Manifest>,
     pub notes: Vec<Note>,
     /// What each object's content hashes to, in their order.
-    contents: Vec<Hash>,
+    contents: Hashes,
     digest: Digest,
 }
 
 impl Desired {
     pub fn new(app: AppName, objects: Vec<Manifest>, notes: Vec<Note>) -> Self {
-        let contents: Vec<Hash> = objects.iter().map(Manifest::hash).collect();
+        let contents: Hashes = objects.iter().map(Manifest::hash).collect();
         // In no order, so that moving a file changes nothing.
-        let digest = Hash::digest_of_all(&contents);
+        let digest = contents.digest();
         Self { app, objects, notes, contents, digest }
     }
 
-    pub fn contents(&self) -> &[Hash] {
+    pub fn contents(&self) -> &Hashes {
         &self.contents
     }
 

@@ -16,7 +16,7 @@ mod record;
 mod tree;
 
 pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
-pub use digest::{Digest, Hash};
+pub use digest::{Digest, Hash, Hashes};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{
     APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, MANAGER, Owned, PRUNE, REPLACE, REVERSIBLE,

@@ -166,6 +166,13 @@ pub trait Tree: Send + Sync {
     /// The names in a folder, sorted by name.
     fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError>;
 
+    /// Which names of a folder stand for something else than when the folder had this id; `None` where only a look at
+    /// each can tell.
+    fn differences(&self, folder: &TreePath, before: &Digest) -> Result<Option<Vec<Box<str>>>, TreeError> {
+        let _ = (folder, before);
+        Ok(None)
+    }
+
     /// A file's content. Files over `limit` bytes are refused without being read.
     fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError>;
 }

@@ -10,8 +10,8 @@ use super::hooks::{Hook, Hooks, is_hook};
 use super::readers::{self, Configs, child, encode_string_data};
 use super::replicas::GitReplicas;
 use crate::object::{
-    APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hash, Kinds, Manifest, ObjectKey, Place,
-    Problem, Problems, Scope,
+    APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hashes, Kinds, Manifest, ObjectKey,
+    Place, Problem, Problems, Scope,
 };
 
 /// An object as it will be sent: labelled as ours, with its own digest, as bytes.
@@ -168,7 +168,7 @@ pub struct WantedApp {
 #[derive(Clone, Debug)]
 pub struct Basis {
     /// What each object was rendered to, in the order of the objects: the app's digest is made of these.
-    contents: Vec<Hash>,
+    contents: Hashes,
     around: Arc<Around>,
 }
 
@@ -238,7 +238,7 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
         own_scopes: scopes_of_own_crds(&desired.objects),
         configs: Configs::of(&desired.objects, stamp.default_namespace),
     };
-    let (digest, contents) = (desired.digest().clone(), desired.contents().to_vec());
+    let (digest, contents) = (desired.digest().clone(), desired.contents().clone());
     let mut hooks = Hooks::default();
     for manifest in desired.objects {
         let stamped = stamp_one(&manifest, &desired.app, stamp, kinds, &around);
@@ -284,14 +284,15 @@ pub fn restamp(
             return None;
         }
         let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &basis.around).ok()?);
-        let (object, content) = (all.objects.get_mut(at)?, basis.contents.get_mut(at)?);
+        let object = all.objects.get_mut(at)?;
         if object.key != wanted.key || object.gvk != wanted.gvk {
             return None;
         }
-        (*object, *content) = (wanted.clone(), manifest.hash());
+        *object = wanted.clone();
+        basis.contents.replace(at, manifest.hash())?;
         only.push(wanted);
     }
-    all.digest = Hash::digest_of_all(&basis.contents);
+    all.digest = basis.contents.digest();
     let only = WantedApp::of_objects(all.app.clone(), all.digest.clone(), only);
     Some((all, only))
 }

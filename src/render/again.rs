@@ -8,7 +8,7 @@
 //! Whatever else looks from one object into another (`vars`, `replacements`, plugins, generators that merge) makes a
 //! render leave nothing behind, and whatever goes wrong on the short way is left to a whole render to say.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::Limits;
@@ -47,7 +47,15 @@ pub(crate) struct Overlay {
     texts: HashSet<TreePath>,
     pub referents: Referents,
     /// Where each object is among the referents, and which manifest it became, if any.
-    pub objects: HashMap<Source, (usize, Option<usize>)>,
+    pub objects: BTreeMap<Source, (usize, Option<usize>)>,
+}
+
+impl Overlay {
+    /// The objects of some files.
+    pub fn objects_of(&self, files: &[u32]) -> impl Iterator<Item = &(usize, Option<usize>)> {
+        let of = |file: &u32| self.objects.range((*file, 0)..=(*file, u32::MAX));
+        files.iter().flat_map(of).map(|(_, object)| object)
+    }
 }
 
 /// What is noted on a whole render, and what is asked on a short one.
@@ -57,6 +65,9 @@ pub(crate) struct Trail<'a> {
     /// Something that looks from one object into another.
     pub crosses: bool,
     only: Option<(&'a Overlay, &'a BTreeSet<TreePath>)>,
+    /// On the short way: how many files came by, and those that are read anew.
+    passed: u32,
+    anew: Vec<u32>,
 }
 
 pub(crate) enum Step {
@@ -70,7 +81,8 @@ pub(crate) enum Step {
 
 impl<'a> Trail<'a> {
     pub fn new() -> Self {
-        Self { kustomizations: HashMap::new(), files: Vec::new(), crosses: false, only: None }
+        let (kustomizations, files, anew) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { kustomizations, files, crosses: false, only: None, passed: 0, anew }
     }
 
     fn only(overlay: &'a Overlay, changed: &'a BTreeSet<TreePath>) -> Self {
@@ -81,10 +93,9 @@ impl<'a> Trail<'a> {
         self.only.is_some()
     }
 
-    /// On the short way: whether a file was read anew.
-    pub fn is_read(&self, number: u32) -> bool {
-        let file = usize::try_from(number).ok().and_then(|at| self.files.get(at));
-        self.only.zip(file).is_some_and(|((_, changed), file)| changed.contains(file))
+    /// On the short way: the files that were read anew.
+    pub fn anew(&self) -> &[u32] {
+        &self.anew
     }
 
     pub fn overlay(&self) -> Option<&'a Overlay> {
@@ -94,12 +105,17 @@ impl<'a> Trail<'a> {
     /// On the short way: what comes next, if it is this file of a folder.
     pub fn next(&mut self, folder: &TreePath, path: &str) -> Step {
         let Some((overlay, changed)) = self.only else { return Step::Unknown };
-        let at = self.files.len();
-        let Some(known) = overlay.files.get(at).filter(|known| is_at(known, folder, path)) else {
+        let number = self.passed;
+        let known = usize::try_from(number).ok().and_then(|at| overlay.files.get(at));
+        let Some(known) = known.filter(|known| is_at(known, folder, path)) else {
             return Step::Unknown;
         };
-        let number = self.read(known);
-        if changed.contains(known) { Step::Read(number) } else { Step::Skip }
+        self.passed += 1;
+        if !changed.contains(known) {
+            return Step::Skip;
+        }
+        self.anew.push(number);
+        Step::Read(number)
     }
 
     pub fn read(&mut self, file: &TreePath) -> u32 {
@@ -137,7 +153,7 @@ impl Kept {
         folder: &TreePath,
         build: &mut Build<'_>,
         referents: Referents,
-        objects: HashMap<Source, (usize, Option<usize>)>,
+        objects: BTreeMap<Source, (usize, Option<usize>)>,
     ) -> Self {
         if build.trail.crosses {
             return Self(None);

@@ -1,7 +1,7 @@
 //! What happens once, at the top: hash suffixes, references, variables, the order, and the way out.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::again::{self, Kept, Source};
 use super::layer::{Build, Layer};
@@ -47,7 +47,8 @@ pub(crate) fn again(
     before: &again::Overlay,
 ) -> Option<Vec<(usize, Manifest)>> {
     let mut layer = build.layer(folder, &Place::file(folder.clone()), None)?;
-    let mut wanted = before.objects.iter().filter(|((file, _), _)| build.trail.is_read(*file)).count();
+    let anew = build.trail.anew().to_vec();
+    let mut wanted = before.objects_of(&anew).count();
     for object in &layer.objects {
         let (at, _) = before.objects.get(&object.source?)?;
         wanted = wanted.checked_sub(1)?;
@@ -66,11 +67,7 @@ pub(crate) fn again(
         Some(((*at)?, manifest))
     });
     let placed: Vec<(usize, Manifest)> = placed.collect::<Option<_>>()?;
-    let expected = before
-        .objects
-        .iter()
-        .filter(|((file, _), (_, at))| build.trail.is_read(*file) && at.is_some())
-        .count();
+    let expected = before.objects_of(&anew).filter(|(_, at)| at.is_some()).count();
     (placed.len() == expected).then_some(placed)
 }
 
@@ -91,7 +88,7 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept
     let referents = Referents::of(&layer.objects);
     references::follow(build, &fields, &mut layer.objects, &referents);
     vars::resolve(build, &layer.vars, &fields, &mut layer.objects);
-    let mut objects: HashMap<Source, (usize, Option<usize>)> = HashMap::new();
+    let mut objects: BTreeMap<Source, (usize, Option<usize>)> = BTreeMap::new();
     for (at, object) in layer.objects.iter().enumerate() {
         objects.extend(object.source.map(|source| (source, (at, None))));
     }

@@ -12,8 +12,10 @@ const PIECE: usize = 8;
 
 /// What `work` makes of each item, in the order of the items.
 pub fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = cores.min(MOST_THREADS).min(items.len() / PIECE);
+    let most = MOST_THREADS.min(items.len() / PIECE);
+    // To ask for the cores is to read files of the system.
+    let threads =
+        if most < 2 { 1 } else { most.min(thread::available_parallelism().map_or(1, NonZero::get)) };
     if threads < 2 {
         return items.iter().map(work).collect();
     }

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use fairlead::git::{FolderTree, GitError, GitTree, Local};
-use fairlead::object::{EntryKind, Tree, TreeError};
+use fairlead::object::{Digest, EntryKind, Tree, TreeError};
 
 use crate::bed::*;
 
@@ -234,6 +234,37 @@ fn the_id_of_a_folder_follows_what_its_links_lead_to() {
         let id = |tree: &GitTree| tree.entry(&path(at)).unwrap().unwrap().id;
         assert_ne!(id(&before), id(&after), "{at}");
     }
+}
+
+#[test]
+fn what_differs_in_a_folder_is_told_by_name() {
+    let origin = Origin::new();
+    for (file, text) in [("a/same", "1"), ("a/other", "1"), ("a/gone", "1"), ("a/below/x", "1"), ("a/m", "1")] {
+        origin.write(file, text);
+    }
+    origin.push("main");
+    let before = committed(&origin);
+    let id = |tree: &GitTree| tree.entry(&path("a")).unwrap().unwrap().id;
+    let told = |now: &GitTree| now.differences(&path("a"), &id(&before)).unwrap();
+    assert_eq!(told(&before), Some(Vec::new()));
+    for (file, text) in [("a/other", "2"), ("a/below/x", "2"), ("a/came", "1"), ("b/y", "1")] {
+        origin.write(file, text);
+    }
+    std::fs::remove_file(origin.work().join("a/gone")).unwrap();
+    std::fs::remove_file(origin.work().join("a/m")).unwrap();
+    origin.write("a/m/is a folder now", "1");
+    origin.push("main");
+    let names = |told: Option<Vec<Box<str>>>| told.unwrap().join(" ");
+    assert_eq!(names(told(&committed(&origin))), "below came gone m other");
+    // A link may lead to another content without being another, so each has to be looked at.
+    link(&origin, "a/below/link", "../../b/y");
+    origin.push("main");
+    let linked = committed(&origin);
+    assert_eq!(told(&linked), None);
+    assert_eq!(before.differences(&path("a"), &id(&linked)).unwrap(), None);
+    // Of what was never there nothing is known; of what is no folder neither.
+    assert_eq!(before.differences(&path("a"), &Digest::of_hex(&[7; 20])).unwrap(), None);
+    assert_eq!(before.differences(&path("a/same"), &id(&before)).unwrap(), None);
 }
 
 #[test]
