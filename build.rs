@@ -1,4 +1,8 @@
 //! What Cargo.toml cannot say: for which checkout this is built, and how a release is linked.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the rooms are those of the program; cargo talks to this by its environment"
+)]
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -38,8 +42,13 @@ fn small_at_once() {
     println!("cargo:rustc-link-search=native={}", first.display());
 }
 
-/// Where Debian keeps static libraries, if it is one, and they are there.
+/// Where Debian keeps static libraries, if it is one, they are there, and ask for nothing more.
 fn archives() -> Option<PathBuf> {
     let folder = PathBuf::from("/usr/lib/x86_64-linux-gnu");
-    ["libssl.a", "libcrypto.a"].iter().all(|name| folder.join(name).exists()).then_some(folder)
+    let is_there = ["libssl.a", "libcrypto.a"].iter().all(|name| folder.join(name).exists());
+    let about = fs::read_to_string(folder.join("pkgconfig/libcrypto.pc")).ok()?;
+    // Some are built with compressions of their own.
+    let needs = about.lines().find_map(|line| line.strip_prefix("Libs.private:")).unwrap_or_default();
+    let is_alone = needs.split_whitespace().all(|need| matches!(need, "-ldl" | "-pthread"));
+    (is_there && is_alone).then_some(folder)
 }

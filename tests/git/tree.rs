@@ -239,7 +239,8 @@ fn the_id_of_a_folder_follows_what_its_links_lead_to() {
 #[test]
 fn what_differs_in_a_folder_is_told_by_name() {
     let origin = Origin::new();
-    for (file, text) in [("a/same", "1"), ("a/other", "1"), ("a/gone", "1"), ("a/below/x", "1"), ("a/m", "1")] {
+    for (file, text) in [("a/same", "1"), ("a/other", "1"), ("a/gone", "1"), ("a/below/x", "1"), ("a/m", "1")]
+    {
         origin.write(file, text);
     }
     origin.push("main");
