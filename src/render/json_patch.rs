@@ -18,6 +18,18 @@ pub(crate) struct Operation {
     operation: PatchOperation,
 }
 
+impl Operation {
+    /// Whether all annotations are others afterwards.
+    pub fn sets_annotations(&self) -> bool {
+        let is_above = |path: &str| matches!(path, "/metadata/annotations" | "/metadata");
+        match &self.operation {
+            PatchOperation::Test(_) => false,
+            PatchOperation::Move(step) if is_above(step.from.as_str()) => true,
+            operation => is_above(operation.path().as_str()),
+        }
+    }
+}
+
 /// Reads a patch. Text that starts with `[` must be strict JSON; other text is YAML.
 pub(crate) fn read(text: &Text, limits: &Limits) -> Result<Vec<Operation>, Vec<Problem>> {
     let bytes = text.bytes();

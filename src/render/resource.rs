@@ -173,6 +173,12 @@ impl Resource {
         });
     }
 
+    /// What `buildMetadata` tells stands among the annotations in kustomize, and goes with them.
+    pub fn forget_origin(&mut self) {
+        self.build_origin = None;
+        self.transformations.clear();
+    }
+
     /// Whether kustomize would keep notes of its own among the object's annotations by now.
     pub fn has_notes(&self) -> bool {
         !self.previous.is_empty()

@@ -17,8 +17,8 @@ pub enum Node {
     Text(Text),
     List(Vec<Node>),
     Map(Map),
-    /// A null, boolean or number that is not written as JSON writes it: `True`, `0644`, `1.10`, nothing at all (which in
-    /// braces kustomize puts out as empty text).
+    /// A null, boolean, number or date that is not written as JSON writes it: `True`, `0644`, `1.10`, `2026-11-21`,
+    /// nothing at all (which in braces kustomize puts out as empty text).
     Odd(Box<Odd>),
 }
 
@@ -178,6 +178,7 @@ impl Node {
             Self::Null => "null",
             Self::Odd(_) if self.is_null() => "null",
             Self::Odd(odd) if odd.value.is_boolean() => "a boolean",
+            Self::Odd(odd) if odd.value.is_string() => "text",
             Self::Odd(_) => "a number",
         }
     }

@@ -17,7 +17,7 @@ const fn wide(kind: &'static str, api: &'static str, body: &'static str) -> Kind
 }
 
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
-const RULES: &str = "‹rules:|rules: # of all›
+const RULES: &str = "rules:
 - apiGroups: [‹\"\"|apps›]
   resources: [‹secrets|configmaps|\"*\"›]
   ?50 resourceNames:
@@ -427,7 +427,6 @@ data:
     ?40 b:
     ?40 e: {}
     ?30 \"key with space\": x
-    ?30 8080: http
     ?30 on: %scalar
   ?50 flag: %scalar
   ?40 image: %image

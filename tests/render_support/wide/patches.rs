@@ -147,7 +147,7 @@ const BODIES: &[(&str, &[&str])] = &[
             "spec: {flag: %scalar, size: %scalar}",
             "spec:\n  containers:\n  - {name: main, image: other}",
             "spec: {map: {$patch: ‹delete|replace›}}",
-            "status: null\nspec: {empty: [x], map: {8080: null, on: 1}}",
+            "status: null\nspec: {empty: [x], map: {on: 1}}",
         ],
     ),
     (
@@ -275,7 +275,7 @@ impl Writer<'_> {
                         "- {op: test, path: /metadata/name, value: ANY}",
                         "- op: copy\n  from: /metadata/name\n  path: /metadata/uid",
                         "- {op: replace, path: /metadata/name, value: ‹web|other›}",
-                        "- op: add\n  path: /metadata/annotations\n  value: {note: json, n: \"5\"}",
+                        "- op: add\n  path: /metadata/annotations\n  value: {note: json, num: \"5\"}",
                         "- op: add\n  path: /metadata/annotations/example.com~1x\n  value: %scalar",
                         "- {op: move, from: /metadata/name, path: /metadata/name}",
                         "- {op: add, path: /metadata/namespace, value: ‹prod|dev›}",
