@@ -111,7 +111,12 @@ fn try_trees(trees: u64, plant: impl Fn(&mut fastrand::Rng) -> BTreeMap<String, 
                     println!("seed {seed} is refused: {}", why.trim());
                 }
             }
-            Err(_) if is_chosen(&mine, &theirs) => chosen += 1,
+            Err(difference) if is_chosen(&mine, &theirs) => {
+                chosen += 1;
+                if std::env::var("FAIRLEAD_WHY").is_ok() {
+                    println!("seed {seed} differs by our choice: {difference}");
+                }
+            }
             Err(difference) => failures.push(format!("seed {seed}: {difference}")),
         }
     }

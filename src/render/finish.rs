@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use super::again::{self, Kept, Source};
+use super::id::Id;
 use super::layer::{Build, Layer};
 use super::load::Files;
 use super::references::Referents;
@@ -91,6 +92,7 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept
     let referents = Referents::of(&layer.objects);
     references::follow(build, &fields, &mut layer.objects, &referents);
     vars::resolve(build, &layer.vars, &fields, &mut layer.objects);
+    refuse_twins(build, &layer.objects);
     let mut objects: HashMap<Source, (usize, Option<usize>)> = HashMap::new();
     for (at, object) in layer.objects.iter().enumerate() {
         objects.extend(object.source.map(|source| (source, (at, None))));
@@ -106,6 +108,18 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept
     match build.found.is_empty() {
         true => Ok((manifests, Kept::overlay(folder, build, referents, objects))),
         false => Err(problems(std::mem::take(&mut build.found))),
+    }
+}
+
+/// Patches and replacements can give two objects one name.
+fn refuse_twins(build: &mut Build<'_>, objects: &[Resource]) {
+    let mut seen: HashMap<Id, &Place> = HashMap::with_capacity(objects.len());
+    for object in objects {
+        if let Some(first) = seen.insert(object.id(), &object.origin.place) {
+            let message = format!("in the end {} is there twice: first at {first}", object.id());
+            let problem = Problem::at(object.origin.place.clone(), message);
+            build.found.push(problem.hint("give one of the two another name"));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::id::Id;
 use super::json_patch::{self, Operation};
 use super::kustomization::{At, Content, Kustomization, Patch};
-use super::layer::{Build, Ids, Layer};
+use super::layer::{Build, BuiltIn, Ids, Layer};
 use super::load::objects;
 use super::resource::Resource;
 use super::selector::{Matcher, Selector};
@@ -148,10 +148,14 @@ fn strategic(
     build: &mut Build<'_>,
     options: &Patch,
     place: &Place,
-    patches: Vec<Resource>,
+    mut patches: Vec<Resource>,
     layer: &mut Layer,
     index: &mut Index,
 ) {
+    // Where kustomize notes among a patch's annotations what it may change, they become text.
+    if options.allow_name_change || options.allow_kind_change {
+        patches.iter_mut().for_each(|patch| patch.rewrite_texts("annotations"));
+    }
     let Some(target) = &options.target else {
         for patch in patches {
             if let Some(at) = target_of(build, &patch, layer, &mut index.any_id) {
@@ -233,6 +237,7 @@ fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut 
         object.store_previous();
         index.forget();
     }
+    build.built_in = BuiltIn::Read;
     let schemas = build.schemas.clone();
     let mut merger = Merger::new(&schemas);
     let node = std::mem::replace(&mut object.node, Node::Null);

@@ -404,7 +404,7 @@ impl Tree<'_> {
                 ("Service", _) => "‹spec.externalName|spec.ports.0.name|spec.selector.app|spec.ports.*.name›".to_owned(),
                 ("Ingress", _) => "‹spec.rules.0.host|spec.rules.*.host|spec.tls.0.hosts.0|spec.rules.0.http.paths.*.backend.service.name›".to_owned(),
                 ("Widget", _) => "‹spec.list.0|spec.list.1|spec.list.-|spec.map.new.deep|spec.flag|spec.items.[name=one].value|spec.items.[name=new].value|spec.items.*.value|spec.made.0.x›".to_owned(),
-                _ => "‹metadata.annotations.rep|metadata.labels.rep|metadata.name›".to_owned(),
+                _ => "‹metadata.annotations.rep|metadata.labels.rep|spec.rep›".to_owned(),
             };
             let select = self.writer.write(&format!(
                 "‹kind: {0}|kind: {0}, name: {1}|name: {1}|kind: {0}, labelSelector: app=web›\n",
