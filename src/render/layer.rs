@@ -320,8 +320,8 @@ impl<'a> Build<'a> {
             if self.traces.is_some() && object.trace.is_none() {
                 object.trace = Some(Trace::start(&object.node));
             }
-            if self.built_in == BuiltIn::Unread && !self.schemas.knows(object.api_version(), object.kind()) {
-                self.built_in = BuiltIn::Due;
+            if !self.openapi_is_set && !self.schemas.knows(object.api_version(), object.kind()) {
+                self.meets_unknown();
             }
             match ids.0.entry(object.id()) {
                 Entry::Occupied(known) => {
@@ -342,6 +342,13 @@ impl<'a> Build<'a> {
             let place = Place::file(self.stack.last().cloned().unwrap_or_default());
             self.found.push(Problem::at(place, format!("more than {limit} objects")));
             all.truncate(limit);
+        }
+    }
+
+    /// Notes that there is something of a kind that the built-in OpenAPI does not know.
+    pub fn meets_unknown(&mut self) {
+        if self.built_in == BuiltIn::Unread {
+            self.built_in = BuiltIn::Due;
         }
     }
 

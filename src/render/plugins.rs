@@ -125,6 +125,7 @@ fn plugins(
                 build.found.push(Problem::at(place, "the config of a plugin needs a `metadata.name`"));
                 continue;
             }
+            build.meets_unknown();
             let origin = build.plugin(&file, [api_version, kind.clone(), name, namespace]);
             let plugin = Plugin { kind, origin, document };
             let twin = all.iter().find(|known| known.origin.configured_by == plugin.origin.configured_by);

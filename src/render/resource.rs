@@ -224,6 +224,7 @@ impl Resource {
 
     /// Labels or annotations as text, and none where there are none: how kustomize leaves them when it rewrites them.
     pub fn rewrite_texts(&mut self, field: &str) {
+        self.shared.part(&["metadata", field]);
         let Some(metadata) = self.node.get_mut("metadata").and_then(Node::as_map_mut) else {
             return;
         };
