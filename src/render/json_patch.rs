@@ -121,9 +121,9 @@ const NOWHERE: &str = "there is no such place in the object";
 
 fn run(object: &mut Node, operation: &PatchOperation) -> Result<(), &'static str> {
     match operation {
-        PatchOperation::Add(add) => put(object, add.path.as_str(), Node::from(&add.value), Put::Insert),
+        PatchOperation::Add(add) => put(object, add.path.as_str(), written(&add.value), Put::Insert),
         PatchOperation::Replace(replace) => {
-            put(object, replace.path.as_str(), Node::from(&replace.value), Put::Replace)
+            put(object, replace.path.as_str(), written(&replace.value), Put::Replace)
         }
         PatchOperation::Remove(remove) => take(object, remove.path.as_str()).map(drop),
         PatchOperation::Move(step) => {
@@ -239,6 +239,13 @@ fn get<'n>(object: &'n mut Node, pointer: &str) -> Result<Option<&'n Node>, &'st
         }
         _ => Err(NOWHERE),
     }
+}
+
+/// A value of a patch, as kustomize writes it.
+fn written(value: &Value) -> Node {
+    let mut node = Node::from(value);
+    forget_writing(&mut node);
+    node
 }
 
 /// After a JSON patch kustomize writes the object anew: nothing is left of how it was written.

@@ -6,8 +6,10 @@
 
 use serde_json::{Number, Value};
 
+use super::Dialect;
 use super::loose::plain;
 pub use super::map::Map;
+use super::scalar::{Resolved, resolve};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
@@ -341,15 +343,8 @@ fn looks_numeric(text: &str) -> bool {
         || prefixed(["0b", "0B"], 2)
         || (unsigned.bytes().any(|byte| byte.is_ascii_digit())
             && unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
-            && (unsigned.parse::<f64>().is_ok() || looks_like_date(text)))
-}
-
-/// `2026-11-21`: kustomize reads a bare one as a time.
-fn looks_like_date(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    parts.len() == 3
-        && parts[0].len() == 4
-        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+            && unsigned.parse::<f64>().is_ok())
+        || matches!(resolve(text, Dialect::Kustomize), Resolved::Time(_))
 }
 
 #[cfg(test)]
@@ -372,7 +367,7 @@ mod tests {
     #[test]
     fn text_that_would_be_read_otherwise_was_quoted() {
         for text in
-            ["", "5", "1.5", "1e3", "0x1F", "true", "null", "~", "- a", "a: b", "two\nlines", "2026-11-21"]
+            ["", "5", "1.5", "1e3", "true", "null", "~", "- a", "a: b", "2026-11-21", "2026-11-21T00:00:00Z"]
         {
             assert!(needs_quotes(text), "{text:?}");
         }
