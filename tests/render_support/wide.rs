@@ -8,6 +8,7 @@ use fastrand::Rng;
 mod fields;
 mod objects;
 mod patches;
+mod pods;
 mod writer;
 
 use objects::Kind;
@@ -192,7 +193,10 @@ impl Tree<'_> {
         let between = self.writer.write("?20 # and\n---\n?10 # nothing here\n?10 ---\n");
         text.push_str(&objects.join(&between));
         text.push_str(&self.writer.write("?10 ---\n?5 # end\n"));
-        text
+        match self.writer.chance(3) {
+            true => text.replace('\n', "\r\n"),
+            false => text,
+        }
     }
 
     /// One or two components, perhaps one inside the other, perhaps twice.

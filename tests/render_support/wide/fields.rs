@@ -10,6 +10,7 @@ const PLAIN: &[(u32, &str)] = &[
         "labels:
 - pairs:
     team: ‹red|blue|\"5\"›
+    ?25 app.kubernetes.io/name: ‹shop|web›
     ?30 tier: mid
   ?50 ‹includeSelectors|includeTemplates|includeVolumeClaimTemplates›: ‹true|true|false›
   ?20 fields:
@@ -23,7 +24,10 @@ const PLAIN: &[(u32, &str)] = &[
 ",
     ),
     (10, "commonLabels:\n  owner: me\n  ?40 env: ‹prod|\"1\"›\n"),
-    (15, "commonAnnotations:\n  note2: hello\n  ?40 num: \"5\"\n  ?30 note: over\n"),
+    (
+        15,
+        "commonAnnotations:\n  note2: hello\n  ?20 example.com/owner: a b\n  ?40 num: \"5\"\n  ?30 note: over\n",
+    ),
     (
         25,
         "images:
@@ -396,7 +400,7 @@ impl Tree<'_> {
         };
         for _ in 0..self.writer.rng.usize(1..3) {
             let Some(made) = self.writer.some(&[]) else { continue };
-            let pod = super::objects::PODS.iter().find(|(kind, _)| *kind == made.kind);
+            let pod = super::pods::PODS.iter().find(|(kind, _)| *kind == made.kind);
             let paths = match (made.kind, pod) {
                 (_, Some((_, pod))) => "‹POD.containers.[name=main].image|POD.containers.*.image|POD.containers.0.args.0|POD.containers.[name=main].env.[name=R].value|POD.containers.*.env.[name=A].value|POD.serviceAccountName|metadata.labels.rep|metadata.annotations.example\\.com/x|POD.nodeSelector.[a.b/c]›"
                     .replace("POD", &pod.join(".")),
@@ -413,7 +417,10 @@ impl Tree<'_> {
             let path = self.writer.write(&paths);
             body.push_str(&format!("  - select: {{{}}}\n", select.trim_end()));
             body.push_str(&self.writer.write("    ?10 reject: [{name: ‹db|web|d.*›}]\n"));
-            body.push_str(&format!("    fieldPaths: ['{}']\n", path.trim_end()));
+            let second = self.writer.write(&paths);
+            let second =
+                if self.writer.chance(25) { format!(", '{}'", second.trim_end()) } else { String::new() };
+            body.push_str(&format!("    fieldPaths: ['{}'{second}]\n", path.trim_end()));
             body.push_str(&self.writer.write("    ?93 options:\n      create: true\n      ?15 delimiter: ‹\":\"|\"-\"|\".\"|/›\n      ?20 index: ‹0|1|-1|5›\n"));
         }
         if self.writer.chance(30) {

@@ -1,6 +1,6 @@
 //! What patches of the wide trees say about each kind.
 
-use super::objects::PODS;
+use super::pods::PODS;
 use super::writer::{Made, Writer, header};
 
 const POD: &str = "?60 containers:
@@ -59,7 +59,7 @@ const POD: &str = "?60 containers:
 const METADATA: &str = "?30 labels:
   ‹app: %app|tier: null|new: label|new: \"7\"|new: 7|$patch: replace›
 ?30 annotations:
-  ‹note: changed|note: null|note: 5|more: \"yes\"|more: $(V1)›
+  ‹note: changed|note: null|note: 5|example.com/config: null|example.com/config: %scalar|more: \"yes\"|more: $(V1)›
 ?4 finalizers:
 - ‹example.com/one|example.com/three›
 ?3 ownerReferences:
@@ -194,8 +194,8 @@ const BODIES: &[(&str, &[&str])] = &[
     ("PriorityClass", &["value: 5\nglobalDefault: ‹yes|true|null›"]),
 ];
 
-const WORKLOADS: [&str; 5] =
-    ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController"];
+const WORKLOADS: [&str; 6] =
+    ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Rollout"];
 
 /// Paths that every object of a kind has, for JSON patches; then values for them.
 const PATHS: &[(&str, &[&str], &[&str])] = &[

@@ -6,11 +6,12 @@
 
 use fastrand::Rng;
 
-use super::objects::{KINDS, Kind, METADATA, POD};
+use super::objects::{KINDS, Kind};
+use super::pods::{METADATA, POD};
 
 pub const NAMES: [&str; 5] = ["web", "db", "api", "settings", "keys"];
 
-const SCALARS: [&str; 22] = [
+const SCALARS: &[&str] = &[
     "plain",
     "\"quoted\"",
     "5",
@@ -33,6 +34,20 @@ const SCALARS: [&str; 22] = [
     "'it''s'",
     "\"a\\tb\\u00e9\"",
     "http://x/y#z",
+    "\"line one\\nline two\"",
+    "'a: b'",
+    "\"- x\"",
+    "-1",
+    "0x1F",
+    "1_000",
+    ".5",
+    "\"null\"",
+    "True",
+    "2024-01-02T03:04:05Z",
+    "!!str 5",
+    "on",
+    "\" space \"",
+    "a-b_c.d/e@f",
 ];
 
 /// What a template's words mean: the names that there are, most of all.
@@ -98,7 +113,7 @@ impl Writer<'_> {
                     "ghcr.io/team/api",
                 ])
                 .to_owned(),
-            "scalar" => self.pick(&SCALARS).to_owned(),
+            "scalar" => self.pick(SCALARS).to_owned(),
             other => panic!("no word {other}"),
         }
     }
