@@ -15,6 +15,8 @@ use objects::Kind;
 use writer::{Made, Writer};
 
 pub type Files = BTreeMap<String, String>;
+/// Field and name of what is generated.
+type Generated = Vec<(&'static str, String)>;
 
 /// The tree of a seed; its top folder is `overlay`.
 pub fn files(rng: &mut Rng) -> Files {
@@ -70,10 +72,9 @@ impl Wish {
 pub struct Tree<'r> {
     writer: Writer<'r>,
     files: Files,
-    /// Field and name of what is generated.
-    generated: Vec<(&'static str, String)>,
+    generated: Generated,
     /// What there is in the layers that are done.
-    seen: BTreeMap<String, (Vec<Made>, Vec<(&'static str, String)>)>,
+    seen: BTreeMap<String, (Vec<Made>, Generated)>,
     variables: usize,
     /// Whether there are objects of the same names, so that patches without target fit more than one.
     is_ambiguous: bool,
