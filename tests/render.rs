@@ -66,17 +66,27 @@ fn the_judge_still_says_what_is_checked_in() {
 /// Random trees until `FAIRLEAD_TREES` of them (300 unless told) were tried. A failure names its seed.
 #[test]
 fn random_trees_render_as_the_judge_says() {
+    try_trees(300, |rng| support::random::Tree::new(rng).files);
+}
+
+/// The same with trees of most kinds, layers that meet again and all fields, in many styles.
+#[test]
+fn wide_trees_render_as_the_judge_says() {
+    try_trees(150, support::wide::files);
+}
+
+fn try_trees(trees: u64, plant: impl Fn(&mut fastrand::Rng) -> BTreeMap<String, String>) {
     let Ok(kustomize) = std::env::var("FAIRLEAD_KUSTOMIZE") else {
         return;
     };
     let number = |name: &str, default: u64| {
         std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
     };
-    let (first, count) = (number("FAIRLEAD_SEED", 1), number("FAIRLEAD_TREES", 300));
+    let (first, count) = (number("FAIRLEAD_SEED", 1), number("FAIRLEAD_TREES", trees));
     let (mut agree, mut refuse, mut chosen, mut failures) = (0, 0, 0, Vec::new());
     for seed in first..first + count {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let files = support::random::Tree::new(&mut rng).files;
+        let files = plant(&mut rng);
         let root = tempfile::tempdir().expect("a scratch folder");
         for (path, text) in &files {
             let path = root.path().join(path);
@@ -101,7 +111,12 @@ fn random_trees_render_as_the_judge_says() {
                     println!("seed {seed} is refused: {}", why.trim());
                 }
             }
-            Err(_) if is_chosen(&mine, &theirs) => chosen += 1,
+            Err(difference) if is_chosen(&mine, &theirs) => {
+                chosen += 1;
+                if std::env::var("FAIRLEAD_WHY").is_ok() {
+                    println!("seed {seed} differs by our choice: {difference}");
+                }
+            }
             Err(difference) => failures.push(format!("seed {seed}: {difference}")),
         }
     }
@@ -153,10 +168,12 @@ fn after_a_change_of_one_line_the_short_way_ends_where_the_whole_one_does() {
     let limits = Limits::default();
     let folder = TreePath::new("overlay").expect("a path");
     let (mut short, mut whole) = (0, 0);
-    for seed in 1..=1_500 {
+    for seed in 1..=2_000 {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let files: BTreeMap<String, String> =
-            support::random::Tree::new(&mut rng).files.into_iter().collect();
+        let files: BTreeMap<String, String> = match seed % 4 {
+            0 => support::wide::files(&mut rng),
+            _ => support::random::Tree::new(&mut rng).files,
+        };
         let tree = |files: &BTreeMap<String, String>| {
             MemoryTree::new(files.iter().map(|(path, text)| (path.as_str(), text))).expect("paths are paths")
         };

@@ -127,7 +127,10 @@ impl<'a> Trail<'a> {
     pub fn note(&mut self, folder: &TreePath, kustomization: &Arc<Kustomization>) {
         let merges = |behavior: &str| !matches!(behavior, "" | "create");
         let generators = kustomization.config_maps.iter().chain(&kustomization.secrets);
+        let is_top = self.kustomizations.is_empty();
         self.crosses |= !kustomization.vars.is_empty()
+            // What was met before decides what stays of the built-in OpenAPI.
+            || kustomization.openapi.is_some() && !is_top
             || !kustomization.replacements.is_empty()
             || !kustomization.charts.is_empty()
             || !kustomization.generators.is_empty()

@@ -41,23 +41,37 @@ impl Build<'_> {
         }
     }
 
+    /// What a plugin leaves as its mark: the file in which its config stands, and `apiVersion`, `kind`, `name` and
+    /// `namespace` of that.
+    pub fn plugin(&self, file: &str, config: [String; 4]) -> BuildOrigin {
+        BuildOrigin { path: String::new(), configured_in: self.reached(file), configured_by: Some(config) }
+    }
+
     pub fn mark_generated(&self, kustomization: &Kustomization, object: &mut Resource, kind: &str) {
+        self.mark_generated_by(&self.configured(kustomization, kind), object);
+    }
+
+    pub fn mark_generated_by(&self, origin: &BuildOrigin, object: &mut Resource) {
         if self.tracks_origins() {
-            object.build_origin = Some(self.configured(kustomization, kind));
+            object.build_origin = Some(origin.clone());
         }
     }
 
     /// Notes that a transformer has run: it counts for all objects, whether it changed them or not.
     pub fn transformed(&self, kustomization: &Kustomization, layer: &mut Layer, kind: &str) {
+        self.transformed_by(&self.configured(kustomization, kind), layer);
+    }
+
+    pub fn transformed_by(&self, origin: &BuildOrigin, layer: &mut Layer) {
         if !self.tracks_origins() {
             return;
         }
-        let origin = self.configured(kustomization, kind);
         for object in &mut layer.objects {
             match object.build_origin {
                 None => object.build_origin = Some(origin.clone()),
                 Some(_) => object.transformations.push(origin.clone()),
             }
+            object.rewrite_texts("annotations");
         }
     }
 

@@ -1,9 +1,10 @@
 //! What happens once, at the top: hash suffixes, references, variables, the order, and the way out.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::again::{self, Kept, Source};
+use super::id::effective_namespace;
 use super::layer::{Build, Layer};
 use super::load::Files;
 use super::references::Referents;
@@ -88,6 +89,7 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept
     let referents = Referents::of(&layer.objects);
     references::follow(build, &fields, &mut layer.objects, &referents);
     vars::resolve(build, &layer.vars, &fields, &mut layer.objects);
+    refuse_twins(build, &layer.objects);
     let mut objects: BTreeMap<Source, (usize, Option<usize>)> = BTreeMap::new();
     for (at, object) in layer.objects.iter().enumerate() {
         objects.extend(object.source.map(|source| (source, (at, None))));
@@ -103,6 +105,21 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept
     match build.found.is_empty() {
         true => Ok((manifests, Kept::overlay(folder, build, referents, objects))),
         false => Err(problems(std::mem::take(&mut build.found))),
+    }
+}
+
+/// Patches and replacements can give two objects one name.
+fn refuse_twins(build: &mut Build<'_>, objects: &[Resource]) {
+    let mut seen = HashMap::with_capacity(objects.len());
+    for object in objects {
+        let (api_version, kind) = (object.api_version(), object.kind());
+        let namespace = effective_namespace(api_version, kind, object.namespace());
+        if let Some(first) = seen.insert((api_version, kind, object.name(), namespace), &object.origin.place)
+        {
+            let message = format!("in the end {} is there twice: first at {first}", object.id());
+            let problem = Problem::at(object.origin.place.clone(), message);
+            build.found.push(problem.hint("give one of the two another name"));
+        }
     }
 }
 

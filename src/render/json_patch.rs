@@ -18,6 +18,18 @@ pub(crate) struct Operation {
     operation: PatchOperation,
 }
 
+impl Operation {
+    /// Whether all annotations are others afterwards.
+    pub fn sets_annotations(&self) -> bool {
+        let is_above = |path: &str| matches!(path, "/metadata/annotations" | "/metadata");
+        match &self.operation {
+            PatchOperation::Test(_) => false,
+            PatchOperation::Move(step) if is_above(step.from.as_str()) => true,
+            operation => is_above(operation.path().as_str()),
+        }
+    }
+}
+
 /// Reads a patch. Text that starts with `[` must be strict JSON; other text is YAML.
 pub(crate) fn read(text: &Text, limits: &Limits) -> Result<Vec<Operation>, Vec<Problem>> {
     let bytes = text.bytes();
@@ -109,9 +121,9 @@ const NOWHERE: &str = "there is no such place in the object";
 
 fn run(object: &mut Node, operation: &PatchOperation) -> Result<(), &'static str> {
     match operation {
-        PatchOperation::Add(add) => put(object, add.path.as_str(), Node::from(&add.value), Put::Insert),
+        PatchOperation::Add(add) => put(object, add.path.as_str(), written(&add.value), Put::Insert),
         PatchOperation::Replace(replace) => {
-            put(object, replace.path.as_str(), Node::from(&replace.value), Put::Replace)
+            put(object, replace.path.as_str(), written(&replace.value), Put::Replace)
         }
         PatchOperation::Remove(remove) => take(object, remove.path.as_str()).map(drop),
         PatchOperation::Move(step) => {
@@ -227,6 +239,13 @@ fn get<'n>(object: &'n mut Node, pointer: &str) -> Result<Option<&'n Node>, &'st
         }
         _ => Err(NOWHERE),
     }
+}
+
+/// A value of a patch, as kustomize writes it.
+fn written(value: &Value) -> Node {
+    let mut node = Node::from(value);
+    forget_writing(&mut node);
+    node
 }
 
 /// After a JSON patch kustomize writes the object anew: nothing is left of how it was written.

@@ -66,7 +66,9 @@ pub(crate) fn apply(
         let (api_version, kind) = (object.api_version().to_owned(), object.kind().to_owned());
         let mut maps = Vec::new();
         for spec in specs.iter().filter(|spec| spec.gvk.selects(&api_version, &kind)) {
-            let located = locate(&mut object.node, &spec.path, spec.create, &mut Vec::new(), &mut maps);
+            // Where kustomize keeps notes among the annotations, there are annotations to add to.
+            let create = spec.create || object.has_notes() && spec.path == ["metadata", "annotations"];
+            let located = locate(&mut object.node, &spec.path, create, &mut Vec::new(), &mut maps);
             if let Err(message) = located {
                 let message = format!("{message} (setting {by} of {kind} {})", object.name());
                 build.found.push(Problem::at(object.origin.place.clone(), message));

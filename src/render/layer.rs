@@ -42,8 +42,19 @@ pub(crate) struct Build<'a> {
     /// Whether somebody asks what set each field, and what did, in the order of the objects that left.
     pub traces: Option<Vec<Trace>>,
     openapi_is_set: bool,
+    pub built_in: BuiltIn,
     /// The time is over, and somebody was told.
     is_late: bool,
+}
+
+/// kustomize reads its own OpenAPI late, and one of the tree replaces it only as long as nothing has asked for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum BuiltIn {
+    Unread,
+    /// A kind was met that it does not know: it is read after the tree's.
+    Due,
+    /// Something was merged: it was read before the tree's.
+    Read,
 }
 
 /// What a layer passes up: its objects, and the rules and variables that it brought.
@@ -75,6 +86,7 @@ impl<'a> Build<'a> {
             trail: Trail::new(),
             traces: None,
             openapi_is_set: false,
+            built_in: BuiltIn::Unread,
             is_late: false,
         }
     }
@@ -218,7 +230,12 @@ impl<'a> Build<'a> {
                 let Some(text) = self.keep(text) else { return };
                 let documents = text.documents(Dialect::Config, &self.files.limits.yaml);
                 if let Some(document) = self.keep(documents).and_then(|mut documents| documents.pop()) {
-                    self.schemas = Arc::new(Schemas::from_openapi(document.value()));
+                    let own = Schemas::from_openapi(document.value());
+                    self.schemas = Arc::new(match self.built_in {
+                        BuiltIn::Unread => own,
+                        BuiltIn::Due => own.and(&self.schemas),
+                        BuiltIn::Read => Schemas::clone(&self.schemas).and(&own),
+                    });
                 }
             }
             (None, Some(version)) if version != "v1.21.2" && version != "v1212" => {
@@ -303,6 +320,9 @@ impl<'a> Build<'a> {
             if self.traces.is_some() && object.trace.is_none() {
                 object.trace = Some(Trace::start(&object.node));
             }
+            if !self.openapi_is_set && !self.schemas.knows(object.api_version(), object.kind()) {
+                self.meets_unknown();
+            }
             match ids.0.entry(object.id()) {
                 Entry::Occupied(known) => {
                     let first = &all[*known.get()].origin.place;
@@ -322,6 +342,13 @@ impl<'a> Build<'a> {
             let place = Place::file(self.stack.last().cloned().unwrap_or_default());
             self.found.push(Problem::at(place, format!("more than {limit} objects")));
             all.truncate(limit);
+        }
+    }
+
+    /// Notes that there is something of a kind that the built-in OpenAPI does not know.
+    pub fn meets_unknown(&mut self) {
+        if self.built_in == BuiltIn::Unread {
+            self.built_in = BuiltIn::Due;
         }
     }
 

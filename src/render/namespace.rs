@@ -69,8 +69,14 @@ fn set(
         visit(&mut object.node, &path, true, Make::Scalar, &mut |node| put(node))?;
     }
     let is_binding = matches!(&*kind, "RoleBinding" | "ClusterRoleBinding");
-    if is_binding && let Some(Node::List(list)) = object.node.get_mut("subjects") {
+    if is_binding
+        && subjects != Subjects::None
+        && let Some(Node::List(list)) = object.node.get_mut("subjects")
+    {
         for subject in list {
+            if subject.as_map().is_none() {
+                return Err(NotThere(format!("a subject is {}", subject.what())));
+            }
             let is = |field: &str, text: &str| subject.get(field).and_then(Node::as_str) == Some(text);
             let follows = match subjects {
                 Subjects::None => false,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::id::Id;
 use super::json_patch::{self, Operation};
 use super::kustomization::{At, Content, Kustomization, Patch};
-use super::layer::{Build, Ids, Layer};
+use super::layer::{Build, BuiltIn, Ids, Layer};
 use super::load::objects;
 use super::resource::Resource;
 use super::selector::{Matcher, Selector};
@@ -104,15 +104,14 @@ pub(crate) fn one(
             build.found.push(problem);
             return;
         }
-        Content::Inline(text) => text.clone(),
+        Content::Inline(text) => text.trimmed(),
         Content::Path(path) => {
             let text = build.files.file(folder, &path.it, &path.place);
             let Some(text) = build.keep(text) else { return };
             text
         }
     };
-    let trimmed = matches!(patch.it.content, Content::Inline(_));
-    let parsed = parse(build, &text, trimmed);
+    let parsed = parse(build, &text);
     match build.keep_all(parsed) {
         Some(Parsed::Strategic(patches)) => strategic(build, &patch.it, &patch.place, patches, layer, index),
         Some(Parsed::Json(operations)) => json(build, &patch.it, &patch.place, &operations, layer, index),
@@ -121,10 +120,9 @@ pub(crate) fn one(
 }
 
 /// A list is a JSON patch, a map a strategic merge.
-fn parse(build: &Build<'_>, text: &Text, is_inline: bool) -> Result<Parsed, Vec<Problem>> {
+fn parse(build: &Build<'_>, text: &Text) -> Result<Parsed, Vec<Problem>> {
     let limits = &build.files.limits.yaml;
-    let content = if is_inline { text.bytes().trim_ascii_start() } else { text.bytes() };
-    if content.first() == Some(&b'[') {
+    if text.bytes().first() == Some(&b'[') {
         return json_patch::read(text, limits).map(Parsed::Json);
     }
     let documents = text.nodes(Dialect::Kustomize, limits).map_err(|problem| vec![problem])?;
@@ -150,10 +148,14 @@ fn strategic(
     build: &mut Build<'_>,
     options: &Patch,
     place: &Place,
-    patches: Vec<Resource>,
+    mut patches: Vec<Resource>,
     layer: &mut Layer,
     index: &mut Index,
 ) {
+    // Where kustomize notes among a patch's annotations what it may change, they become text.
+    if options.allow_name_change || options.allow_kind_change {
+        patches.iter_mut().for_each(|patch| patch.rewrite_texts("annotations"));
+    }
     let Some(target) = &options.target else {
         for patch in patches {
             if let Some(at) = target_of(build, &patch, layer, &mut index.any_id) {
@@ -235,6 +237,7 @@ fn merge(build: &mut Build<'_>, patch: &Resource, options: &Patch, object: &mut 
         object.store_previous();
         index.forget();
     }
+    build.built_in = BuiltIn::Read;
     let schemas = build.schemas.clone();
     let mut merger = Merger::new(&schemas);
     let node = std::mem::replace(&mut object.node, Node::Null);
@@ -317,6 +320,9 @@ fn apply_json(build: &mut Build<'_>, operations: &[Operation], place: &Place, ob
     object.shared.clear();
     match applied {
         Ok(()) => {
+            if operations.iter().any(Operation::sets_annotations) {
+                object.forget_origin();
+            }
             object.rewrite_texts("annotations");
             object.touch("patch", place);
             if object.kind().is_empty() || object.name().is_empty() {

@@ -1,5 +1,7 @@
 //! `generators` and `transformers` that name kustomize's built-in plugins. Whatever would run code is refused by name.
 
+use serde_json::Value;
+
 use super::cursor::{Cursor, Found};
 use super::fields::FieldSpec;
 use super::helm_charts::{self, helm_chart};
@@ -12,7 +14,8 @@ use super::load::Target;
 use super::names::{self, End};
 use super::namespace::{self, Subjects};
 use super::patches::{self, Index};
-use super::source::{Doc, Text};
+use super::resource::BuildOrigin;
+use super::source::{Doc, Text, Written};
 use super::{generators, images, labels, replicas};
 use crate::object::{Place, Problem, TreePath};
 use crate::yaml::{self, Dialect};
@@ -24,7 +27,8 @@ pub(crate) fn generate(
     layer: &mut Layer,
 ) {
     helm_charts::generate(build, folder, kustomization, layer);
-    for (document, kind) in configs(build, folder, &kustomization.generators) {
+    for Plugin { document, kind, origin } in plugins(build, folder, kustomization, &kustomization.generators)
+    {
         if kind == "HelmChartInflationGenerator" {
             let mut found = Found::new();
             let chart = At { place: document.place(), it: helm_chart(&Cursor::new(&document), &mut found) };
@@ -47,7 +51,7 @@ pub(crate) fn generate(
         if let Some(mut object) =
             is_clean.then(|| generators::make(build, folder, which, &config, None)).flatten()
         {
-            build.mark_generated(kustomization, &mut object, &kind);
+            build.mark_generated_by(&origin, &mut object);
             generators::absorb(build, &config.place, object, layer);
         }
     }
@@ -78,38 +82,91 @@ pub(crate) fn transform(
             Problem::at(validator.place.clone(), "validators are programs, and programs are never run");
         build.found.push(problem.hint("check with `fairlead validate`"));
     }
-    for (document, kind) in configs(build, folder, &kustomization.transformers) {
+    for Plugin { document, kind, origin } in
+        plugins(build, folder, kustomization, &kustomization.transformers)
+    {
         one(build, folder, &document, &kind, layer);
-        build.transformed(kustomization, layer, &kind);
+        build.transformed_by(&origin, layer);
         layer.objects.retain(|object| !object.node.is_empty());
     }
 }
 
-/// The plugins that entries name: inline, by file or by folder.
-fn configs(build: &mut Build<'_>, folder: &TreePath, entries: &[At<Text>]) -> Vec<(Doc, String)> {
-    let mut all = Vec::new();
-    for entry in entries {
-        for document in documents(build, folder, entry) {
-            let text = |field: &str| document.value()[field].as_str().unwrap_or_default().to_owned();
-            if text("apiVersion") == "builtin" {
-                let kind = text("kind");
-                all.push((document, kind));
-            } else {
+/// A plugin's config, and where kustomize says that it stands.
+struct Plugin {
+    document: Doc,
+    kind: String,
+    origin: BuildOrigin,
+}
+
+/// The plugins that entries name: first those that stand inline, then those of files and folders.
+fn plugins(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    entries: &[At<Text>],
+) -> Vec<Plugin> {
+    let (inline, named): (Vec<_>, Vec<_>) =
+        entries.iter().partition(|entry| patches::is_inline(&String::from_utf8_lossy(entry.it.bytes())));
+    let mut all: Vec<Plugin> = Vec::new();
+    for entry in inline.into_iter().chain(named) {
+        for (document, file) in documents(build, folder, kustomization, entry) {
+            let place = document.place();
+            let [api_version, kind, name, namespace] =
+                ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"]
+                    .map(|pointer| word(&document, pointer));
+            if api_version != "builtin" {
                 let message =
                     "only kustomize's built-in plugins are taken; programs and containers are never run";
-                let problem = Problem::at(document.place(), message);
+                let problem = Problem::at(place, message);
                 build.found.push(problem.hint("write what it does as patches, replacements or manifests"));
+                continue;
             }
+            if name.is_empty() {
+                build.found.push(Problem::at(place, "the config of a plugin needs a `metadata.name`"));
+                continue;
+            }
+            build.meets_unknown();
+            let origin = build.plugin(&file, [api_version, kind.clone(), name, namespace]);
+            let plugin = Plugin { kind, origin, document };
+            let twin = all.iter().find(|known| known.origin.configured_by == plugin.origin.configured_by);
+            if let Some(twin) = twin {
+                let message = format!(
+                    "two plugins of kind {} and one name: first at {}",
+                    plugin.kind,
+                    twin.document.place()
+                );
+                build.found.push(Problem::at(place, message).hint("give each a name of its own"));
+                continue;
+            }
+            all.push(plugin);
         }
     }
     all
 }
 
-fn documents(build: &mut Build<'_>, folder: &TreePath, entry: &At<Text>) -> Vec<Doc> {
+/// Text of a config, in which a bare `n` is a name: it is read as an object is.
+fn word(document: &Doc, pointer: &str) -> String {
+    match document.value().pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => String::new(),
+        Some(other) => match document.written(pointer) {
+            Some(Written::Plain(text)) => text,
+            _ => other.to_string(),
+        },
+    }
+}
+
+/// The documents of an entry, each with the path of the file in which it stands, from the kustomization's folder.
+fn documents(
+    build: &mut Build<'_>,
+    folder: &TreePath,
+    kustomization: &Kustomization,
+    entry: &At<Text>,
+) -> Vec<(Doc, String)> {
     let limits = build.files.limits.yaml.clone();
     let written = String::from_utf8_lossy(entry.it.bytes()).into_owned();
-    let text = if patches::is_inline(&written) {
-        entry.it.clone()
+    let (text, file) = if patches::is_inline(&written) {
+        (entry.it.clone(), kustomization.place.path.file_name().to_owned())
     } else {
         let target = build.files.resolve(folder, &written, &entry.place);
         match build.keep(target) {
@@ -118,20 +175,21 @@ fn documents(build: &mut Build<'_>, folder: &TreePath, entry: &At<Text>) -> Vec<
                 let Some(text) = build.keep(text) else {
                     return Vec::new();
                 };
-                text
+                (text, written)
             }
             Some(Target::Folder(path)) => {
                 let Some(layer) = build.layer(&path, &entry.place, None) else {
                     return Vec::new();
                 };
                 let values: Vec<_> = layer.objects.iter().map(|object| object.node.to_value()).collect();
-                Text::inline(&entry.place, &yaml::write_all(&values), false)
+                (Text::inline(&entry.place, &yaml::write_all(&values), false), written)
             }
             None => return Vec::new(),
         }
     };
     let documents = text.documents(Dialect::Config, &limits);
-    build.keep(documents).unwrap_or_default()
+    let documents = build.keep(documents).unwrap_or_default();
+    documents.into_iter().map(|document| (document, file.clone())).collect()
 }
 
 fn refuse(build: &mut Build<'_>, document: &Doc, kind: &str) {

@@ -225,7 +225,7 @@ impl Search<'_> {
         let Some(name) = node.get("name").and_then(Node::scalar) else {
             return Err(Trouble::NotThere("what is referred to has no `name`".to_owned()));
         };
-        let namespace = node.get("namespace").and_then(Node::scalar);
+        let namespace = node.get("namespace").map(|namespace| namespace.scalar().unwrap_or_default());
         let in_namespace = |referent: &Referent| match &namespace {
             None => true,
             Some(namespace) if self.is_original(namespace) => {

@@ -173,6 +173,12 @@ impl Resource {
         });
     }
 
+    /// What `buildMetadata` tells stands among the annotations in kustomize, and goes with them.
+    pub fn forget_origin(&mut self) {
+        self.build_origin = None;
+        self.transformations.clear();
+    }
+
     /// Whether kustomize would keep notes of its own among the object's annotations by now.
     pub fn has_notes(&self) -> bool {
         !self.previous.is_empty()
@@ -218,6 +224,7 @@ impl Resource {
 
     /// Labels or annotations as text, and none where there are none: how kustomize leaves them when it rewrites them.
     pub fn rewrite_texts(&mut self, field: &str) {
+        self.shared.part(&["metadata", field]);
         let Some(metadata) = self.node.get_mut("metadata").and_then(Node::as_map_mut) else {
             return;
         };

@@ -80,6 +80,28 @@ impl Schemas {
         Some(Schema { all: self, at })
     }
 
+    /// Whether it is known where a kind stands, in a namespace or not.
+    pub fn knows(&self, api_version: &str, kind: &str) -> bool {
+        self.of(api_version, kind).is_some() || self.is_cluster_scoped(api_version, kind)
+    }
+
+    /// These and others, which count where both say something.
+    pub fn and(mut self, others: &Self) -> Self {
+        let before = self.parts.len();
+        let shift = |at: usize| if at == 0 { 0 } else { at + before };
+        self.parts.extend(others.parts.iter().map(|part| Part {
+            merge: part.merge.clone(),
+            items: shift(part.items),
+            values: shift(part.values),
+            fields: part.fields.iter().map(|(name, at)| (name.clone(), shift(*at))).collect(),
+        }));
+        for (api, kinds) in &others.kinds {
+            let all = self.kinds.entry(api.clone()).or_default();
+            all.extend(kinds.iter().map(|(kind, at)| (kind.clone(), shift(*at))));
+        }
+        self
+    }
+
     /// Whether a kind is known to stand outside namespaces. Of an unknown kind kustomize thinks that it does not.
     pub fn is_cluster_scoped(&self, api_version: &str, kind: &str) -> bool {
         self.cluster.get(api_version).is_some_and(|kinds| kinds.contains(kind))

@@ -40,6 +40,17 @@ impl Shared {
         self.0.clear();
     }
 
+    /// What kustomize writes anew below a place shares nothing any more.
+    pub fn part(&mut self, place: &[&str]) {
+        let is_below = |path: &Path| {
+            path.len() > place.len()
+                && path.iter().zip(place).all(|(step, key)| matches!(step, Step::Key(have) if have == key))
+        };
+        for group in &mut self.0 {
+            group.retain(|path| !is_below(path));
+        }
+    }
+
     /// Puts one entry into several maps of an object. Where it is new, the places share it from now on.
     pub fn put(&mut self, object: &mut Node, maps: &[Path], key: &str, value: &str) {
         let mut new = Vec::new();

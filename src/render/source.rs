@@ -37,6 +37,15 @@ impl Text {
         }
     }
 
+    /// The same without space at its ends.
+    pub fn trimmed(&self) -> Self {
+        let rest = self.bytes.trim_ascii_start();
+        let lead = &self.bytes[..self.bytes.len() - rest.len()];
+        let lines = lead.iter().filter(|byte| **byte == b'\n').count();
+        let before = self.before + u32::try_from(lines).unwrap_or_default();
+        Self { before, bytes: rest.trim_ascii_end().into(), lines: Arc::default(), ..self.clone() }
+    }
+
     fn line(&self, number: u32) -> Option<&str> {
         let starts = self.lines.get_or_init(|| {
             let after =

@@ -251,6 +251,12 @@ impl<'a> Merger<'a> {
             }
         }
         let below = schema.map(Schema::items);
+        let odd = |item: &&Node| item.as_map().is_none() && !item.is_null();
+        if keys.first().is_some_and(|key| !key.is_empty())
+            && let Some(item) = dest.iter().chain(patch.iter().flatten()).find(odd)
+        {
+            return Err(self.fault(format!("an item of this list is {}, not a map", item.what()), None));
+        }
         let merged = match keys {
             [only] if only.is_empty() => merge_values(dest, patch.unwrap_or_default()),
             [key] => self.merge_by_key(dest, patch.unwrap_or_default(), key, below)?,

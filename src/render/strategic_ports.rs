@@ -52,8 +52,17 @@ pub(super) fn merge<'a>(
         let fits = |item: &Node| given.iter().all(|&at| has(item, &keys[at], &values[at]));
         let at = dest.iter().position(|item| item.as_ref().is_some_and(fits));
         let change = patch.iter().find(|item| fits(item)).cloned();
+        // What leaves out a key that counts is not found when it shall go, and stays as it was.
+        let stays = given.len() < used.len()
+            && at.is_some_and(|at| used.iter().any(|&key| before[at][key].is_empty()));
+        let unchanged = at.filter(|_| stays).and_then(|at| dest[at].clone());
         let original = at.and_then(|at| dest[at].take());
         match merger.merge_item(original, change, schema)?.filter(|item| !item.is_empty()) {
+            None if stays => {
+                if let Some(at) = at {
+                    dest[at] = unchanged;
+                }
+            }
             // With all others of its keys.
             None => {
                 deleted.extend((0..before.len()).filter(|&n| at.is_some_and(|at| before[n] == before[at])))

@@ -51,7 +51,7 @@ impl Scalar<'_> {
         let value = match resolved {
             Resolved::Text | Resolved::Merge => return Ok(self.into_text()),
             Resolved::Time(time) if dialect == Dialect::Kustomize && !(quoted && self.text.contains(':')) => {
-                return Ok(Node::text(time));
+                return Ok(self.with_writing(Value::String(time)));
             }
             Resolved::Time(_) => return Ok(self.into_text()),
             Resolved::Tagged(text) => return Ok(Node::text(text)),

@@ -6,8 +6,10 @@
 
 use serde_json::{Number, Value};
 
+use super::Dialect;
 use super::loose::plain;
 pub use super::map::Map;
+use super::scalar::{Resolved, resolve};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
@@ -17,8 +19,8 @@ pub enum Node {
     Text(Text),
     List(Vec<Node>),
     Map(Map),
-    /// A null, boolean or number that is not written as JSON writes it: `True`, `0644`, `1.10`, nothing at all (which in
-    /// braces kustomize puts out as empty text).
+    /// A null, boolean, number or date that is not written as JSON writes it: `True`, `0644`, `1.10`, `2026-11-21`,
+    /// nothing at all (which in braces kustomize puts out as empty text).
     Odd(Box<Odd>),
 }
 
@@ -178,6 +180,7 @@ impl Node {
             Self::Null => "null",
             Self::Odd(_) if self.is_null() => "null",
             Self::Odd(odd) if odd.value.is_boolean() => "a boolean",
+            Self::Odd(odd) if odd.value.is_string() => "text",
             Self::Odd(_) => "a number",
         }
     }
@@ -340,15 +343,8 @@ fn looks_numeric(text: &str) -> bool {
         || prefixed(["0b", "0B"], 2)
         || (unsigned.bytes().any(|byte| byte.is_ascii_digit())
             && unsigned.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
-            && (unsigned.parse::<f64>().is_ok() || looks_like_date(text)))
-}
-
-/// `2026-11-21`: kustomize reads a bare one as a time.
-fn looks_like_date(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    parts.len() == 3
-        && parts[0].len() == 4
-        && parts.iter().all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+            && unsigned.parse::<f64>().is_ok())
+        || matches!(resolve(text, Dialect::Kustomize), Resolved::Time(_))
 }
 
 #[cfg(test)]
@@ -371,7 +367,7 @@ mod tests {
     #[test]
     fn text_that_would_be_read_otherwise_was_quoted() {
         for text in
-            ["", "5", "1.5", "1e3", "0x1F", "true", "null", "~", "- a", "a: b", "two\nlines", "2026-11-21"]
+            ["", "5", "1.5", "1e3", "true", "null", "~", "- a", "a: b", "2026-11-21", "2026-11-21T00:00:00Z"]
         {
             assert!(needs_quotes(text), "{text:?}");
         }

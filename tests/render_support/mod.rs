@@ -1,6 +1,7 @@
 //! Cases as folders, the judge, and the comparison of two verdicts.
 
 pub mod random;
+pub mod wide;
 
 use std::fs;
 use std::path::{Path, PathBuf};
