@@ -255,18 +255,14 @@ pub(crate) fn apply(replacement: &Replacement, layer: &mut Layer) -> Result<(), 
     Ok(())
 }
 
-/// Where the value is from. For kustomize the value *is* that field: what is put into it is part of the value from then
-/// on, the field that is made to put it into included.
+/// Where the value is from. For kustomize the value *is* that field: what is put into it is the value from then on, and
+/// what is put below it is part of the value, the field that is made to put it into included.
 struct Own {
     at: usize,
     path: Vec<String>,
 }
 
 impl Own {
-    fn holds(&self, at: usize, parts: &[String]) -> bool {
-        self.at == at && parts.len() > self.path.len() && parts.starts_with(&self.path)
-    }
-
     fn value(&self, node: &Node) -> Option<Node> {
         paths::lookup(node, &self.path).ok().flatten().cloned()
     }
@@ -337,7 +333,7 @@ fn apply_target(
         }
         for (place, path) in &target.field_paths {
             let before = object.shared.values(&object.node);
-            let own = own.filter(|own| own.holds(at, &paths::split(path)));
+            let own = own.filter(|own| own.at == at);
             set(&mut object.node, path, value, own, &target.options).map_err(|message| {
                 Problem::at(place.clone(), format!("{path} of {}: {message}", object.id()))
             })?;
@@ -372,15 +368,22 @@ fn set(
         (true, Node::List(_)) => Create::List,
         (true, _) => Create::Scalar,
     };
-    let grown = match own {
+    let found = match own {
+        None => paths::each(node, &parts, create, &mut |field| put(field, value, options))?,
+        // One field after the other, for each may be the value's own.
         Some(own) => {
-            paths::each(node, &parts, create, &mut |_| Ok(()))?;
-            own.value(node)
+            let found = paths::each(node, &parts, create, &mut |_| Ok(()))?;
+            for nth in 0..found {
+                let now = own.value(node);
+                let (value, mut at) = (now.as_ref().unwrap_or(value), 0..);
+                paths::each(node, &parts, create, &mut |field| match at.next() == Some(nth) {
+                    true => put(field, value, options),
+                    false => Ok(()),
+                })?;
+            }
+            found
         }
-        None => None,
     };
-    let value = grown.as_ref().unwrap_or(value);
-    let found = paths::each(node, &parts, create, &mut |field| put(field, value, options))?;
     if found > 0 {
         return Ok(());
     }

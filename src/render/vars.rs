@@ -8,7 +8,7 @@ use super::layer::{Build, Layer};
 use super::paths;
 use super::resource::Resource;
 use crate::object::Problem;
-use crate::yaml::{Node, Text};
+use crate::yaml::{Looks, Node, Text, plain};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Var {
@@ -161,9 +161,30 @@ fn value_of(var: &Var, objects: &[Resource]) -> Result<Node, String> {
         }
     }
     let found = paths::lookup(&object.node, &parts)?;
-    found
-        .cloned()
-        .ok_or_else(|| format!("the variable {}: {} has no {}", var.name, object.id(), var.field_path))
+    let found = found
+        .ok_or_else(|| format!("the variable {}: {} has no {}", var.name, object.id(), var.field_path))?;
+    read_by_go(found).ok_or_else(|| {
+        format!(
+            "the variable {}: {} of {} is a number that kustomize does not read here; write it in decimal digits",
+            var.name,
+            var.field_path,
+            object.id()
+        )
+    })
+}
+
+/// Numbers are read once more from how they are written, as decimal digits whatever they begin with.
+fn read_by_go(node: &Node) -> Option<Node> {
+    let text = match node {
+        Node::Text(_) | Node::List(_) | Node::Map(_) | Node::Bool(_) => return Some(node.clone()),
+        node => node.scalar()?,
+    };
+    match Looks::of(&text) {
+        Looks::Int => text.parse::<i64>().ok().map(|number| Node::Number(number.into())),
+        Looks::Float => text.parse::<f64>().ok().map(|number| plain(&number.to_string())),
+        Looks::Bool => Some(plain(&text.to_ascii_lowercase())),
+        Looks::Null | Looks::Text => Some(Node::text(text)),
+    }
 }
 
 fn put(node: &mut Node, values: &[(String, Node)]) -> Result<(), NotThere> {
@@ -209,7 +230,7 @@ fn expand(text: &str, values: &[(String, Node)]) -> Node {
                     let name = &after[1..end];
                     let value = values.iter().find(|(known, value)| known == name && value.is_scalar());
                     match value {
-                        Some((_, value)) if text.len() == end + 2 => return typed(value),
+                        Some((_, value)) if text.len() == end + 2 => return value.clone(),
                         Some((_, value)) => (end + 1, value.scalar().unwrap_or_default()),
                         None => (end + 1, format!("$({name})")),
                     }
@@ -223,14 +244,6 @@ fn expand(text: &str, values: &[(String, Node)]) -> Node {
     }
     out.push_str(rest);
     Node::Text(Text::new(out, false))
-}
-
-fn typed(value: &Node) -> Node {
-    match value {
-        Node::Odd(odd) if !odd.value.is_null() => Node::from(odd.value.clone()),
-        value if value.is_null() => Node::text(value.scalar().unwrap_or_default()),
-        value => value.clone(),
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bed::manifests::{configmap, deployment, deployment_of};
-use crate::bed::{Bed, Class, Record, SECOND};
+use crate::bed::{Bed, Class, Record, SECOND, wait_until};
 
 const READS: [Class; 3] = [Class::Discovery, Class::List, Class::Get];
 const WRITES: [Class; 4] = [Class::DryRun, Class::Write, Class::Status, Class::Event];
@@ -76,9 +76,10 @@ fn probes_and_metrics_tell_how_it_goes() {
     bed.wait_ready(&revision);
     assert_eq!(agent.page("/livez").0, 200);
     assert_eq!(agent.page("/readyz").0, 200);
+    // The page follows the status, which was waited for, by a moment.
+    let ready = format!("fairlead_environment_ready{{environment={:?}}} 1", bed.name);
+    wait_until(5 * SECOND, "the page says that it is ready", || agent.page("/metrics").1.contains(&ready));
     let (code, metrics) = agent.page("/metrics");
     assert_eq!(code, 200);
-    let ready = format!("fairlead_environment_ready{{environment={:?}}} 1", bed.name);
-    assert!(metrics.contains(&ready), "{metrics}");
     assert!(metrics.contains("reason=\"RolledOut\""), "{metrics}");
 }
