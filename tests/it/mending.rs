@@ -27,13 +27,13 @@ fn what_is_deleted_while_a_gate_waits_comes_back_before_it_opens() {
     };
     let first = commit(&bed, rollout, &manifests("1", "100ms"));
     bed.wait_ready(&first);
-    let second = commit(&bed, rollout, &manifests("2", "12s"));
-    wait_until(10 * SECOND, "the gate of the Deployment waits", || {
+    let second = commit(&bed, rollout, &manifests("2", "30s"));
+    wait_until(15 * SECOND, "the gate of the Deployment waits", || {
         bed.app("web")["waitingOn"]["what"].to_string().contains("Deployment")
     });
     // One that this rollout wrote, and one that it did not have to.
     bed.kubectl(&["delete", "configmap/before", "configmap/beside"]).ok();
-    wait_until(5 * SECOND, "both are back while the gate waits", || {
+    wait_until(14 * SECOND, "both are back while the gate waits", || {
         bed.configmap("before").is_some() && bed.configmap("beside").is_some()
     });
     let app = bed.app("web");
@@ -54,10 +54,10 @@ fn a_commit_is_not_blamed_for_what_somebody_else_did_to_it() {
     let rollout = "{timeout: 30s}";
     let first = commit(&bed, rollout, &deployment("web", &[]));
     bed.wait_ready(&first);
-    let second = commit(&bed, rollout, &deployment("web", &[("ready-after", "8s")]));
+    let second = commit(&bed, rollout, &deployment("web", &[("ready-after", "15s")]));
     bed.wait_app("web", "Waiting");
     bed.kubectl(&["set", "image", "deployment/web", "main=registry.example/else:9"]).ok();
-    wait_until(5 * SECOND, "the image is put back", || image(&bed) == "registry.example/web:1");
+    wait_until(10 * SECOND, "the image is put back", || image(&bed) == "registry.example/web:1");
     bed.wait_ready(&second);
     assert_eq!(bed.app("web").get("quarantined"), None);
     assert!(!bed.events().iter().any(|event| event.starts_with("Restoring")), "{:?}", bed.events());
