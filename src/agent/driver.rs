@@ -26,14 +26,12 @@ use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use super::rollback::{Archive, Ask, Found, find};
 use crate::api::{Identity, PruneStatus};
-use crate::cluster::{
-    Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
-    prune_wave,
-};
+use crate::cluster::{Environments, Index, Session, Watched, apply_wave, ask_prune, finalizers, prune_wave};
 use crate::health::Health;
 use crate::object::{AppName, Commit, Digest, EnvironmentName, Live, ObjectKey, Record};
 use crate::plan::{
-    CheckedPlan, CheckedPrune, Inventory, Known, PruneRefusal, Refused, WantedApp, check_prune,
+    CheckedPlan, CheckedPrune, Inventory, Known, PruneOutcome, PruneRefusal, Refused, WantedApp, WaveOutcome,
+    check_prune,
 };
 
 /// What the actions of an environment work with.

@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn rolling(state: State) -> Option<Rolling> {
-        Some(Rolling { state, changed: None })
+        Some(Rolling { state, changed: None, commit: None })
     }
 
     #[test]

@@ -15,12 +15,13 @@ use super::plan_prune::plan_prune;
 use super::proof::refused_hooks;
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
-    Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
+    CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
 };
 use crate::helm::Helm;
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{
-    Answer, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with, repeated,
+    Answer, Before, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with,
+    repeated,
 };
 use crate::render;
 use crate::report::{AppPlan, HookReport, PlanReport};

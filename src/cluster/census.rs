@@ -1,14 +1,11 @@
 //! Whose objects there are, and where: counted as they come and go, so that nobody has to look at all of them for each
 //! that changes.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::object::{Gvk, Live, ObjectKey};
-use crate::plan::Inventory;
-
-/// What an environment wants, as whoever asks knows it.
-pub type WantedKeys = Arc<HashSet<ObjectKey>>;
+use crate::plan::{Inventory, WantedKeys};
 
 #[derive(Debug, Default)]
 pub(super) struct Census {
@@ -123,6 +120,8 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn live(name: &str, namespace: &str) -> Arc<Live> {

@@ -15,28 +15,21 @@ use tokio::sync::{Notify, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::autoscalers::{self, Autoscalers};
-use super::census::{Census, WantedKeys};
+use super::census::Census;
 use super::discovery::Session;
 use super::judging::Judges;
 use super::sharing::Sharing;
 use super::watching;
 use crate::api::names;
-use crate::health::{self, Health, Rule, Status};
+use crate::health::{self, Assessed, Health, Rule, Status};
 use crate::object::{Gvk, HOOK, Live, ObjectKey};
-use crate::plan::{Inventory, Lookup, Wanted};
+use crate::plan::{Inventory, Lookup, Wanted, WantedKeys};
 
 /// How long a first listing may take before a plan goes on without it, as an error.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
 /// The server ends a watch after this many seconds and it begins anew, so that watches do not stay with one server of
 /// several for ever.
 pub const WATCH_SECONDS: u32 = 240;
-
-/// An object as the index holds it.
-#[derive(Clone, Debug)]
-pub struct Record {
-    pub live: Arc<Live>,
-    pub health: Health,
-}
 
 /// What is watched together: a kind in all namespaces, or the Secrets of one, as rights on those are given by namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +113,7 @@ type Scaling = (watch::Receiver<Option<Result<(), String>>>, AbortOnDropHandle<(
 struct Kind {
     watched: Watched,
     plural: String,
-    objects: HashMap<ObjectKey, Record>,
+    objects: HashMap<ObjectKey, Assessed>,
     synced: watch::Receiver<Synced>,
     _task: AbortOnDropHandle<()>,
 }
@@ -244,7 +237,7 @@ impl Index {
         }
     }
 
-    pub fn get(&self, key: &ObjectKey) -> Option<Record> {
+    pub fn get(&self, key: &ObjectKey) -> Option<Assessed> {
         let state = self.lock();
         state.kinds.get(&id(key))?.objects.get(key).cloned()
     }
@@ -290,20 +283,21 @@ impl Index {
     /// The objects that bear an environment's label.
     pub fn of_environment(&self, environment: &str) -> BTreeMap<ObjectKey, Arc<Live>> {
         let state = self.lock();
-        let ours =
-            |record: &&Record| record.live.labels.get(self.selector).is_some_and(|name| name == environment);
+        let ours = |record: &&Assessed| {
+            record.live.labels.get(self.selector).is_some_and(|name| name == environment)
+        };
         let records = state.kinds.values().flat_map(|kind| kind.objects.values()).filter(ours);
         records.map(|record| (record.live.key.clone(), record.live.clone())).collect()
     }
 
     /// The Jobs of an app's hooks.
-    pub fn hook_jobs(&self, environment: &str, app: &str) -> Vec<Record> {
+    pub fn hook_jobs(&self, environment: &str, app: &str) -> Vec<Assessed> {
         let state = self.lock();
         let Some(kind) = state.kinds.get(&("batch".into(), "Job".into(), None)) else { return Vec::new() };
-        let bears = |record: &Record, label: &str, value: &str| {
+        let bears = |record: &Assessed, label: &str, value: &str| {
             record.live.labels.get(label).is_some_and(|found| found == value)
         };
-        let ours = |record: &&Record| {
+        let ours = |record: &&Assessed| {
             record.live.labels.contains_key(HOOK)
                 && bears(record, self.selector, environment)
                 && bears(record, names::APP_LABEL, app)
@@ -330,7 +324,7 @@ impl Index {
         };
         let live = self.share(live);
         census.note(old.map(|old| (self.bearer(&old.live), &*old.live)), Some((self.bearer(&live), &live)));
-        kind.objects.insert(live.key.clone(), Record { live, health });
+        kind.objects.insert(live.key.clone(), Assessed { live, health });
     }
 
     /// Remembers that a dry run of `wanted` ended where `live` is.
@@ -362,7 +356,7 @@ impl Index {
                 let live = Live::from_meta(gvk.clone(), &object.metadata)?;
                 let status = if live.deleting { Status::Terminating } else { Status::Healthy };
                 let message = if live.deleting { "it is being deleted" } else { "it exists" };
-                Some(Record { live: self.share(live), health: Health::new(status, "Exists", message) })
+                Some(Assessed { live: self.share(live), health: Health::new(status, "Exists", message) })
             };
             self.take(&watched, events, read, &say).await;
         } else {
@@ -377,7 +371,7 @@ impl Index {
                 value["kind"] = kind.as_str().into();
                 value["metadata"] = serde_json::to_value(&object.metadata).ok()?;
                 let health = self.judges.assess(&live, self.selector, &value);
-                Some(Record { live: self.share(live), health })
+                Some(Assessed { live: self.share(live), health })
             };
             self.take(&watched, events, read, &say).await;
         }
@@ -387,11 +381,11 @@ impl Index {
         &self,
         watched: &Watched,
         events: impl futures::Stream<Item = watcher::Result<watcher::Event<K>>>,
-        read: impl Fn(K) -> Option<Record>,
+        read: impl Fn(K) -> Option<Assessed>,
         say: &watch::Sender<Synced>,
     ) {
         let mut events = std::pin::pin!(events);
-        let mut listing: HashMap<ObjectKey, Record> = HashMap::new();
+        let mut listing: HashMap<ObjectKey, Assessed> = HashMap::new();
         while let Some(event) = events.next().await {
             match event {
                 Ok(watcher::Event::Init) => listing.clear(),
@@ -430,7 +424,7 @@ impl Index {
         }
     }
 
-    fn replace(&self, watched: &Watched, listing: HashMap<ObjectKey, Record>) {
+    fn replace(&self, watched: &Watched, listing: HashMap<ObjectKey, Assessed>) {
         let mut state = self.lock();
         let State { kinds, listeners, census, .. } = &mut *state;
         let Some(kind) = kinds.get_mut(&watched.id()) else { return };
@@ -456,7 +450,7 @@ impl Index {
         ring(listeners, touched);
     }
 
-    fn put(&self, watched: &Watched, record: Record) {
+    fn put(&self, watched: &Watched, record: Assessed) {
         let mut state = self.lock();
         let State { kinds, listeners, census, .. } = &mut *state;
         let Some(kind) = kinds.get_mut(&watched.id()) else { return };

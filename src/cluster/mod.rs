@@ -25,14 +25,14 @@ mod sharing;
 mod vault;
 mod watching;
 
-pub use apply::{Outcome, WaveOutcome, apply_wave};
+pub use apply::apply_wave;
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
 pub use discovery::Session;
 pub use environments::{EnvironmentEvent, Environments};
 pub use fence::{Fence, Fenced, uptime};
 pub use hooks::{delete_job, end_job, job_uid, make_hook, prove_hook, start_ttl};
-pub use index::{Index, IndexError, Record, Watched};
+pub use index::{Index, IndexError, Watched};
 pub use lease::{Beat, LeaseEvent, Leases};
-pub use prove::{Before, Detail, Proven, Terms, prove, prove_one};
-pub use prune::{PruneOutcome, ask_prune, finalizers, prune_wave};
+pub use prove::{Detail, Proven, Terms, prove, prove_one};
+pub use prune::{ask_prune, finalizers, prune_wave};
 pub use vault::{DocumentVersion, Vault, VaultError};

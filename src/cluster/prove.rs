@@ -14,10 +14,10 @@ use super::discovery::{Session, path};
 use super::refusal::{conflicts, refusal};
 use super::replace::prove_replacement;
 use crate::api::Identity;
-use crate::object::{Kinds, Live, MANAGER, ObjectKey};
+use crate::object::{Kinds, Live, MANAGER};
 use crate::plan::{
-    Action, Answer, Asked, Change, Consent, GitReplicas, Handover, Plan, Reason, Refusal, RefusalKind,
-    Replicas, Step, Wanted, compare, forcible, left_by_autoscaler,
+    Action, Answer, Asked, Before, Change, Consent, GitReplicas, Handover, Plan, Reason, Refusal,
+    RefusalKind, Replicas, Step, Wanted, compare, forcible, left_by_autoscaler,
 };
 use crate::schema;
 
@@ -46,9 +46,6 @@ impl From<Answer> for Proven {
         Self { answer, before: None, after: None }
     }
 }
-
-/// The manifests that were applied last, by key, where they are remembered: what was ours before.
-pub type Before = BTreeMap<ObjectKey, Arc<Wanted>>;
 
 /// As whom is asked, and what is known beside the plan.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,7 @@ mod readers;
 mod replace;
 mod replicas;
 mod wanted;
+mod written;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ pub use prune::{
 pub use replace::may_replace;
 pub use replicas::{GitReplicas, Replicas, left_by_autoscaler, notes};
 pub use wanted::{Basis, Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
+pub use written::{Before, PruneOutcome, WantedKeys, WaveOutcome, Written};
 
 use crate::object::{AppName, Digest, Held, Live, ObjectKey, Problems};
 

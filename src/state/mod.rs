@@ -11,6 +11,7 @@
 //! So the document can be replaced by one compare-and-swap, and it never says anything of which half is missing: pieces
 //! are written before it, and dropped after it.
 
+mod change;
 mod document;
 mod good;
 mod hooks;
@@ -21,13 +22,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use change::Change;
 pub use document::{Document, Unreadable};
 pub use good::{Stored, StoredObject, read_good, write_good};
 pub use hooks::{HookMemory, HookRun, HookStage, Hooks};
 pub use ledger::{Evidence, Ledger, read_ledger, write_ledger};
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
-use crate::object::{AppName, Digest, ObjectKey, Record, Revision};
+use crate::object::{AppName, Commit, Digest, ObjectKey, Record, Revision};
 use crate::rollout;
 
 /// Everything an environment remembers.
@@ -68,6 +70,9 @@ pub struct AppMemory {
     /// The last word of a person who wanted something back: each is answered once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<String>,
+    /// The last word of a person who wanted to try again: each is answered once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<String>,
     /// What became of its last rollouts, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Record>,
@@ -93,6 +98,9 @@ pub struct Rolling {
     /// What it changes; `None` is all of the app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<BTreeSet<ObjectKey>>,
+    /// The commit that brought what it goes to, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
 }
 
 /// A digest that is set aside: it failed its gates, or a person wants something older back.
