@@ -178,6 +178,9 @@ impl Memory {
     pub fn note_record(&mut self, record: Record) {
         let limit = (ALL_RECORDS / self.apps.len().max(1)).clamp(1, RECORDS);
         let recent = &mut self.apps.entry(record.app.clone()).or_default().recent;
+        if recent.contains(&record) {
+            return; // It was saved, and the answer was lost.
+        }
         recent.push(record);
         let more = recent.len().saturating_sub(limit);
         recent.drain(..more);
