@@ -2,9 +2,9 @@ use std::error::Error;
 
 use super::Exit;
 use crate::agent::OnceError;
-use crate::cluster::{CallError, ConnectError, chain};
+use crate::cluster::{CallError, ConnectError};
 use crate::git::GitError;
-use crate::object::{Problem, Problems, TreeError};
+use crate::object::{Problem, Problems, TreeError, chain};
 
 /// What a user sees when something went wrong: what was tried, why it failed, what to do, and the exit code.
 #[derive(Debug)]

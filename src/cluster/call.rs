@@ -17,6 +17,7 @@ use super::fence::{Fence, Fenced};
 use crate::api::Identity;
 
 /// So many requests are under way at once, for the whole agent. On two cores eight are as fast for small objects; where the
+pub use crate::object::chain;
 /// server has more to do for each, twice as many finish 1.4 times as soon. More only queue there.
 const CONCURRENT_CALLS: usize = 16;
 /// A webhook may take 30 s by the API's own limit, and then the server answers; so one try waits a little longer.
@@ -358,21 +359,6 @@ impl Call<'_> {
         }
         request.body(Body::from(self.body.clone().unwrap_or_default())).map_err(CallError::Unsendable)
     }
-}
-
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! [`Manifest`] is one validated object with its [`Origin`]; a [`Problem`] is something wrong with input, with its
 //! place. Every kind of name has its own type, so that an app is never passed where an environment is wanted.
 
+mod chain;
 mod chart;
 mod digest;
 mod kinds;
@@ -15,6 +16,7 @@ mod problem;
 mod record;
 mod tree;
 
+pub use chain::chain;
 pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
 pub use digest::{Digest, Hash, Hashes};
 pub use kinds::{KindInfo, Kinds, Scope};
