@@ -87,6 +87,9 @@ pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s
 pub const JSON_PATCH: &str = "application/json-patch+json";
 pub const APPLY: &str = "application/apply-patch+yaml";
 
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
+/// Of what is no object: a log is text, and refusals are JSON.
+pub const ANYTHING: &str = "application/json, */*";
 impl<'a> Call<'a> {
     pub fn get(path: impl Into<String>) -> Self {
         Self {
@@ -110,6 +113,23 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Makes what the body describes in the collection at a path.
+    pub fn create(path: impl Into<String>, body: Bytes, identity: Option<&'a Identity>) -> Self {
+        Self {
+            method: Method::POST,
+            path: path.into(),
+            body: Some(body),
+            content_type: JSON,
+            accept: METADATA,
+            identity,
+        }
+    }
+
+    /// A patch by RFC 7386, of which nothing but metadata is wanted back.
+    pub fn merge_patch(path: impl Into<String>, patch: &Value, identity: Option<&'a Identity>) -> Self {
+        Self { content_type: MERGE_PATCH, ..Self::json_patch(path, patch, identity) }
+    }
+
     /// A patch by RFC 6902, of which nothing but metadata is wanted back.
     pub fn json_patch(path: impl Into<String>, patch: &Value, identity: Option<&'a Identity>) -> Self {
         Self {
@@ -118,18 +138,6 @@ impl<'a> Call<'a> {
             body: Some(patch.to_string().into()),
             content_type: JSON_PATCH,
             accept: METADATA,
-            identity,
-        }
-    }
-
-    /// A delete of one object in one state: the server reads what it is held to from the body.
-    pub fn delete(path: impl Into<String>, options: &Value, identity: Option<&'a Identity>) -> Self {
-        Self {
-            method: Method::DELETE,
-            path: path.into(),
-            body: Some(options.to_string().into()),
-            content_type: JSON,
-            accept: JSON,
             identity,
         }
     }

@@ -10,6 +10,7 @@ mod apply;
 mod autoscalers;
 mod call;
 mod census;
+mod delete;
 mod discovery;
 mod environments;
 mod fence;
