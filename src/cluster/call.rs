@@ -1,5 +1,6 @@
 //! One request to the API server: its deadline, its retries, its identity, and the warnings that came back.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -70,7 +71,7 @@ pub struct Counts {
 }
 
 /// A request, before anyone sends it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call<'a> {
     pub method: Method,
     /// Path and query.
@@ -149,7 +150,6 @@ impl<'a> Call<'a> {
     }
 }
 
-#[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
     pub body: Bytes,
@@ -169,6 +169,35 @@ pub enum CallError {
     #[error("{}", status_message(.status, .body))]
     Refused { status: StatusCode, body: Value },
     #[error("the API server could not be reached")]
+/// Shows how large a body is and never what it holds: it may be a Secret, and this may end in a log.
+fn size_of(body: &[u8]) -> String {
+    format!("{} bytes", body.len())
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("body", &self.body.as_deref().map(size_of))
+            .field("content_type", &self.content_type)
+            .field("accept", &self.accept)
+            .field("identity", &self.identity)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("body", &size_of(&self.body))
+            .field("warnings", &self.warnings)
+            .field("retry_after", &self.retry_after)
+            .finish()
+    }
+}
+
     Unreachable(#[source] kube::Error),
     #[error("the API server did not answer within {0:?}")]
     TimedOut(Duration),
@@ -403,3 +432,18 @@ mod tests {
         assert!(!may_pass(StatusCode::INTERNAL_SERVER_ERROR, &body));
     }
 }
+    #[test]
+    fn a_body_is_not_shown() {
+        let call = Call::create("/api/v1/secrets", Bytes::from_static(b"hunter2"), None);
+        let reply = Reply {
+            status: StatusCode::OK,
+            body: Bytes::from_static(b"hunter2"),
+            warnings: Vec::new(),
+            retry_after: None,
+        };
+        for shown in [format!("{call:?}"), format!("{reply:#?}")] {
+            assert!(shown.contains("7 bytes") && !shown.contains("hunter2"), "{shown}");
+            assert!(!shown.contains("104, 117"), "nor as numbers: {shown}");
+        }
+    }
+

@@ -1,6 +1,7 @@
 //! Asks the server about every step of a plan, without writing: the dry run, as the environment's identity.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,11 +35,22 @@ pub enum Detail {
 }
 
 /// A step's answer, and with [`Detail::Objects`] the object before and after.
-#[derive(Debug)]
 pub struct Proven {
     pub answer: Answer,
     pub before: Option<Value>,
     pub after: Option<Value>,
+}
+
+/// Shows of an object only whether it is there: it may be a Secret, and this may end in a log.
+impl fmt::Debug for Proven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_there = |object: &Option<Value>| object.as_ref().map(|_| "an object");
+        f.debug_struct("Proven")
+            .field("answer", &self.answer)
+            .field("before", &is_there(&self.before))
+            .field("after", &is_there(&self.after))
+            .finish()
+    }
 }
 
 impl From<Answer> for Proven {
