@@ -72,12 +72,8 @@ impl Global {
         cluster: &Cluster,
         name: &EnvironmentName,
     ) -> Result<(Scope, Option<Environment>), Failure> {
-        let found = match Environments::new(cluster, "fairlead-cli").get(name.as_str()).await {
-            Ok(found) => found,
-            // A cluster without our definitions has no Environments.
-            Err(kube::Error::Api(status)) if status.code == 404 => None,
-            Err(error) => return Err(error.into()),
-        };
+        // A cluster without our definitions has no Environments, either.
+        let found = Environments::new(cluster, "fairlead-cli").get(name.as_str()).await?;
         let default = self.namespace.clone().or_else(|| Some(cluster.default_namespace().to_owned()));
         let mut scope = Scope::unbound(name.clone(), default)?;
         if let Some(environment) = &found {

@@ -10,15 +10,16 @@ use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, WARNING};
 use http::{HeaderValue, Method, StatusCode};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fence::{Fence, Fenced};
 use crate::api::Identity;
+pub use crate::object::chain;
 
 /// So many requests are under way at once, for the whole agent. On two cores eight are as fast for small objects; where the
-pub use crate::object::chain;
 /// server has more to do for each, twice as many finish 1.4 times as soon. More only queue there.
 const CONCURRENT_CALLS: usize = 16;
 /// A webhook may take 30 s by the API's own limit, and then the server answers; so one try waits a little longer.
@@ -65,7 +66,7 @@ pub struct Counts {
     pub reads: AtomicU64,
     pub dry_runs: AtomicU64,
     pub writes: AtomicU64,
-    /// Writes with the agent's own identity: what environments remember.
+    /// Writes with the agent's own identity: what environments remember, and what is told of them.
     pub own_writes: AtomicU64,
     pub retries: AtomicU64,
 }
@@ -86,11 +87,11 @@ pub const JSON: &str = "application/json";
 /// Of a response that is wanted only for its metadata: the server writes less and we read less.
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 pub const JSON_PATCH: &str = "application/json-patch+json";
-pub const APPLY: &str = "application/apply-patch+yaml";
-
 pub const MERGE_PATCH: &str = "application/merge-patch+json";
 /// Of what is no object: a log is text, and refusals are JSON.
 pub const ANYTHING: &str = "application/json, */*";
+pub const APPLY: &str = "application/apply-patch+yaml";
+
 impl<'a> Call<'a> {
     pub fn get(path: impl Into<String>) -> Self {
         Self {
@@ -159,16 +160,15 @@ pub struct Reply {
 
 impl Reply {
     pub fn json(&self) -> Result<Value, CallError> {
+        self.read()
+    }
+
+    /// Reads the answer as an object of a known type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, CallError> {
         serde_json::from_slice(&self.body).map_err(CallError::Unreadable)
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// The server answered, and the answer is no. The Status object says why.
-    #[error("{}", status_message(.status, .body))]
-    Refused { status: StatusCode, body: Value },
-    #[error("the API server could not be reached")]
 /// Shows how large a body is and never what it holds: it may be a Secret, and this may end in a log.
 fn size_of(body: &[u8]) -> String {
     format!("{} bytes", body.len())
@@ -198,10 +198,16 @@ impl fmt::Debug for Reply {
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server answered, and the answer is no. The Status object says why.
+    #[error("{}", status_message(.status, .body))]
+    Refused { status: StatusCode, body: Value },
+    #[error("the API server could not be reached")]
     Unreachable(#[source] kube::Error),
     #[error("the API server did not answer within {0:?}")]
     TimedOut(Duration),
-    #[error("the API server's answer is not JSON")]
+    #[error("the API server's answer is not what was asked for")]
     Unreadable(#[source] serde_json::Error),
     /// Refused here and not sent, or dropped under way.
     #[error(transparent)]
@@ -227,6 +233,11 @@ impl CallError {
 
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// Tells a path that the server does not know from an object that is not there: its kind is not served.
+    pub fn is_unserved(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, body } if body["reason"] != "NotFound")
     }
 
     /// What was to be made is there. Quotas and others answer the same status for a conflict of their own, and then it is
@@ -277,6 +288,25 @@ impl Cluster {
             counts: Arc::default(),
             default_namespace,
         })
+    }
+
+    /// Speaks to what a test puts in the place of the API server.
+    #[cfg(test)]
+    pub(super) fn of(client: kube::Client) -> Self {
+        Self {
+            unfenced: client.clone(),
+            client,
+            permits: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
+            counts: Arc::default(),
+            default_namespace: "default".into(),
+        }
+    }
+
+    /// Takes all permits, as calls that are under way do.
+    #[cfg(test)]
+    pub(super) async fn take_permits(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = self.permits.clone().acquire_many_owned(CONCURRENT_CALLS as u32);
+        all.await.expect("the semaphore is never closed")
     }
 
     /// For the watches of kube's own runtime.
@@ -410,6 +440,21 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_not_shown() {
+        let call = Call::create("/api/v1/secrets", Bytes::from_static(b"hunter2"), None);
+        let reply = Reply {
+            status: StatusCode::OK,
+            body: Bytes::from_static(b"hunter2"),
+            warnings: Vec::new(),
+            retry_after: None,
+        };
+        for shown in [format!("{call:?}"), format!("{reply:#?}")] {
+            assert!(shown.contains("7 bytes") && !shown.contains("hunter2"), "{shown}");
+            assert!(!shown.contains("104, 117"), "nor as numbers: {shown}");
+        }
+    }
+
+    #[test]
     fn not_every_conflict_says_that_it_is_there() {
         let conflict = |reason: &str| CallError::Refused {
             status: StatusCode::CONFLICT,
@@ -432,18 +477,3 @@ mod tests {
         assert!(!may_pass(StatusCode::INTERNAL_SERVER_ERROR, &body));
     }
 }
-    #[test]
-    fn a_body_is_not_shown() {
-        let call = Call::create("/api/v1/secrets", Bytes::from_static(b"hunter2"), None);
-        let reply = Reply {
-            status: StatusCode::OK,
-            body: Bytes::from_static(b"hunter2"),
-            warnings: Vec::new(),
-            retry_after: None,
-        };
-        for shown in [format!("{call:?}"), format!("{reply:#?}")] {
-            assert!(shown.contains("7 bytes") && !shown.contains("hunter2"), "{shown}");
-            assert!(!shown.contains("104, 117"), "nor as numbers: {shown}");
-        }
-    }
-
