@@ -17,11 +17,11 @@ use fairlead::yaml::{self, Dialect};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::bed::{SECOND, Said, fairlead};
+use crate::bed::{SECOND, SOON, Said, fairlead, wait_until};
+use crate::tools::tool;
 
 pub fn helm_binary() -> PathBuf {
-    let binary = std::env::var_os("FAIRLEAD_HELM").expect("FAIRLEAD_HELM names helm: source make/tools.sh");
-    binary.into()
+    tool("FAIRLEAD_HELM")
 }
 
 pub const CHART: &str = "apiVersion: v2\nname: demo\nversion: 0.1.0\n";
