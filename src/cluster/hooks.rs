@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::read;
+use super::body::read;
 use super::call::{Call, CallError, METADATA};
 use super::delete::{Delete, Propagation, goes_within, uid_at};
 use super::discovery::Session;
