@@ -21,10 +21,9 @@ pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, Ch
 pub use digest::{Digest, Hash, Hashes};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{
-    APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, MANAGER, Owned, PRUNE, REPLACE, REVERSIBLE,
-    WAVE,
+    APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, Owned, PRUNE, REPLACE, REVERSIBLE, WAVE,
 };
-pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
+pub use managers::{AUTOSCALER, Held, LET_GO, MANAGER, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};
 pub use problem::{Place, Problem, Problems};
