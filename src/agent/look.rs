@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::driver::Hands;
 use super::explain::selector;
+use crate::cluster::CallError;
 use crate::health::Health;
 use crate::health::pods::{self, Thresholds};
 use crate::object::ObjectKey;
@@ -26,7 +27,7 @@ pub async fn look(
     found
 }
 
-async fn failure(hands: &Hands, object: &Wanted, limits: Thresholds) -> Result<Option<Health>, kube::Error> {
+async fn failure(hands: &Hands, object: &Wanted, limits: Thresholds) -> Result<Option<Health>, CallError> {
     let (Some(namespace), Some(selector)) = (&object.key.namespace, selector(object)) else {
         return Ok(None);
     };

@@ -217,7 +217,7 @@ async fn plan_app(
     say_how(&once.scope.environment, &found.app, consent, &mut answers);
     let mut report = AppPlan::new(&found, &answers, changes);
     report.notes = notes(wanted, index);
-    report.notes.extend(repeated(wanted));
+    report.notes.extend(repeated(&wanted.objects));
     report.downtime = down;
     report.notes.extend(wanted.left.iter().cloned());
     let hooks = hooks_due(once, wanted);

@@ -110,7 +110,7 @@ impl Inventory {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wanted::tests::{object, wanted};
+    use super::super::stamp::tests::{object, wanted};
     use super::*;
 
     const MARKS: InventoryMarks = InventoryMarks {

@@ -15,6 +15,8 @@ mod render;
 mod restore;
 mod subject;
 mod table;
+#[path = "../tools/mod.rs"]
+mod tools;
 mod workload;
 
 use std::path::PathBuf;

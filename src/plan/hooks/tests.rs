@@ -1,4 +1,4 @@
-use super::super::wanted::tests::{object, wanted};
+use super::super::stamp::tests::{object, wanted};
 use super::*;
 use crate::plan::{Stage, WantedApp, plan};
 
@@ -111,7 +111,7 @@ fn a_job_that_removes_itself_and_is_no_hook_is_told_about() {
     };
     let app =
         app(vec![timed("once", json!({HOOK: "before"})), timed("again", json!({})), job("kept", json!({}))]);
-    let told = repeated(&app);
+    let told = repeated(&app.objects);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("Job.batch ") && told[0].contains("again: it runs again"), "{told:?}");
 }
