@@ -12,6 +12,8 @@ mod call;
 mod census;
 mod discovery;
 mod environments;
+#[cfg(test)]
+mod fake;
 mod fence;
 mod hooks;
 mod index;
@@ -31,7 +33,7 @@ pub use discovery::Session;
 pub use environments::{EnvironmentEvent, Environments};
 pub use fence::{Fence, Fenced, uptime};
 pub use hooks::{delete_job, end_job, job_uid, make_hook, prove_hook, start_ttl};
-pub use index::{Index, IndexError, Watched};
+pub use index::{Index, IndexError, Listed, Watched, Watches};
 pub use lease::{Beat, LeaseEvent, Leases};
 pub use prove::{Detail, Proven, Terms, prove, prove_one};
 pub use prune::{ask_prune, finalizers, prune_wave};
