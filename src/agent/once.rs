@@ -161,7 +161,8 @@ pub async fn plan_once(
     };
     let seconds = i64::try_from(desire.config.rollout.timeout.duration().as_secs()).unwrap_or(i64::MAX);
     let mut apps = Vec::new();
-    index.ensure_autoscalers().await;
+    let scalers = index.watch_autoscalers();
+    let _ = scalers.listed().await;
     let tokens = once.platform.as_ref().map_or_else(|| once.agreed.clone(), agreed);
     let production = desire.config.is_production(&once.scope.environment);
     for (spec, wanted) in once.narrow(desire)?.apps {
@@ -184,7 +185,8 @@ async fn plan_app(
     production: bool,
     seconds: i64,
 ) -> Result<AppPlan, OnceError> {
-    index.ensure(&Watched::of(wanted.all().map(|object| &**object))).await?;
+    let watches = index.watch(&Watched::of(wanted.all().map(|object| &**object)));
+    watches.listed().await?;
     let found = match plan_with(wanted, index, consent) {
         Ok(plan) => plan,
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
