@@ -1,8 +1,6 @@
 //! Sends the dry run of one object, and says what is known before and after it.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -11,7 +9,7 @@ use super::call::{Call, CallError, Reply};
 use super::discovery::Session;
 use crate::api::Identity;
 use crate::object::MANAGER;
-use crate::plan::{Answer, Before, Consent, Wanted};
+use crate::plan::{Answer, Before, Consent};
 
 /// Whether the objects that would come of it are wanted too, for people to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
