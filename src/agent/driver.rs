@@ -20,11 +20,11 @@ use super::desired::Desire;
 use super::explain::explain;
 use super::hooks::{self, HookDone, Notes};
 use super::inventory::Needs;
-use super::keeper::Keeper;
 use super::look::look;
 use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use super::rollback::{Archive, Ask, Found, find};
+use super::state_store::StateStore;
 use crate::api::{Identity, PruneStatus};
 use crate::cluster::{
     Environments, Index, Session, Watched, Watches, apply_wave, ask_prune, finalizers, prune_wave,
@@ -44,7 +44,7 @@ pub struct Hands {
     pub environments: Environments,
     pub environment: EnvironmentName,
     /// What is remembered outside of this process; a person at a command line has none.
-    pub keeper: Option<Arc<Keeper>>,
+    pub keeper: Option<Arc<StateStore>>,
     /// As whom is written; `None` is the caller's own identity, for people at a command line only.
     pub identity: Option<Identity>,
 }
@@ -493,7 +493,9 @@ impl Driver {
             Finished::Kept { wanted, result } => self.kept(&wanted, result, now),
             Finished::Wrote { app, digest, outcome } => {
                 if let Some(keeper) = &self.hands.keeper {
-                    outcome.written.iter().for_each(|written| keeper.note(&written.live));
+                    let live = outcome.written.iter().map(|written| &written.live);
+                    let uids = live.map(|live| (live.key.clone(), live.uid.clone())).collect();
+                    keeper.note(crate::state::Change::Wrote(uids));
                 }
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.wrote(&digest, outcome, now);

@@ -68,14 +68,14 @@ impl Memory {
             Change::Begin { plan, quarantine, rolling } => {
                 // A process that finds this half done has to know which way it goes, and how far it came.
                 if quarantine.is_some() || rolling.is_some() || self.apps.contains_key(plan.app()) {
-                    let app = self.apps.entry(plan.app().clone()).or_default();
+                    let app = self.app_mut(plan.app());
                     (app.quarantined, app.rolling) = (quarantine.clone(), rolling.clone());
                 }
                 self.intend(plan);
             }
             Change::Roll { app, rolling } => {
                 if rolling.is_some() || self.apps.contains_key(app) {
-                    self.apps.entry(app.clone()).or_default().rolling.clone_from(rolling);
+                    self.app_mut(app).rolling.clone_from(rolling);
                 }
             }
             Change::Wrote(uids) => uids.iter().for_each(|(key, uid)| self.ledger.record(key, uid)),
@@ -87,12 +87,12 @@ impl Memory {
                     .and_then(|known| known.revision)
                     .or_else(|| revision.clone());
                 self.note_good(&wanted.app, good(wanted, &revision));
-                let app = self.apps.entry(wanted.app.clone()).or_default();
+                let app = self.app_mut(&wanted.app);
                 app.depends_on.clone_from(depends_on);
                 app.rolling = None;
                 uids.iter().for_each(|(key, uid)| self.ledger.record(key, uid));
             }
-            Change::Gone(keys) => self.ledger.retain(|key, _| !keys.contains(key)),
+            Change::Gone(keys) => keys.iter().for_each(|key| self.ledger.forget(key)),
             Change::Quarantine { app, quarantine } => {
                 if quarantine.is_some() || self.apps.contains_key(app) {
                     self.note_quarantine(app, quarantine.as_ref());
@@ -102,22 +102,22 @@ impl Memory {
                 self.note_asked(&target.app, quarantine.clone(), good(target, revision));
             }
             Change::Heard { app, id } => {
-                self.apps.entry(app.clone()).or_default().heard = Some(id.clone());
+                self.app_mut(app).heard = Some(id.clone());
             }
             Change::Retried { app, word } => {
-                self.apps.entry(app.clone()).or_default().retried = Some(word.clone());
+                self.app_mut(app).retried = Some(word.clone());
             }
             Change::AllGood(apps) => {
                 for (name, digest) in apps {
                     if let Some(app) = self.apps.get_mut(name)
                         && let Some(good) = app.last_good.clone().filter(|good| good.digest == *digest)
                     {
-                        app.with_all = Some(good);
+                        Arc::make_mut(app).with_all = Some(good);
                     }
                 }
             }
             Change::Hooks { app, hooks, quarantine } => {
-                let known = self.apps.entry(app.clone()).or_default();
+                let known = self.app_mut(app);
                 known.hooks.clone_from(hooks);
                 known.quarantined.clone_from(quarantine);
                 for run in hooks.values().flat_map(|memory| &memory.runs) {
