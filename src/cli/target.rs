@@ -6,12 +6,13 @@ use kube::ResourceExt;
 use super::failure::Failure;
 use super::limits::LimitArguments;
 use crate::agent::Means;
-use crate::agent::desired::{Grants, Scope};
+use crate::agent::desired::Scope;
 use crate::api::{Environment, Identity, Span};
 use crate::cluster::{Cluster, ConnectOptions, Environments};
 use crate::config;
 use crate::helm::{Bounds, Helm};
 use crate::object::{EnvironmentName, TreePath};
+use crate::policy::Grants;
 use crate::render::Limits;
 
 /// Which cluster, for every verb that asks one.

@@ -14,7 +14,7 @@ mod tests;
 mod watched;
 mod watches;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde_json::Value;
@@ -26,9 +26,9 @@ use super::judging::Judges;
 use super::sharing::Sharing;
 use crate::api::names;
 use crate::health::{self, Assessed, Health, Rule};
-use crate::object::{Kinds, Live, ObjectKey};
+use crate::object::{AppName, Kinds, Live, ObjectKey};
 use crate::plan::{Inventory, Lookup, Wanted, WantedKeys};
-use objects::Objects;
+use objects::{Bearer, Objects};
 pub use watched::Watched;
 use watches::{Counted, Feed};
 pub use watches::{IndexError, Listed, Watches};
@@ -56,7 +56,7 @@ struct State {
     last_watch: u64,
     /// The kinds that were served when somebody looked last.
     kinds: Arc<Kinds>,
-    listeners: HashMap<String, Weak<Notify>>,
+    listeners: HashMap<String, Listener>,
 }
 
 impl Index {
@@ -107,13 +107,24 @@ impl Index {
     /// Rings whenever an object of this environment changed, and when a kind was listed for the first time or cannot be.
     pub fn listen(&self, environment: &str) -> Arc<Notify> {
         let mut state = self.lock();
-        if let Some(listener) = state.listeners.get(environment).and_then(Weak::upgrade) {
-            return listener;
+        if let Some(bell) = state.listeners.get(environment).and_then(|listener| listener.bell.upgrade()) {
+            return bell;
         }
-        state.listeners.retain(|_, listener| listener.strong_count() > 0);
-        let listener = Arc::default();
-        state.listeners.insert(environment.to_owned(), Arc::downgrade(&listener));
-        listener
+        state.listeners.retain(|_, listener| listener.bell.strong_count() > 0);
+        let bell = Arc::default();
+        let listener = Listener { bell: Arc::downgrade(&bell), touched: Touched::All };
+        state.listeners.insert(environment.to_owned(), listener);
+        bell
+    }
+
+    /// Takes of which apps of an environment something changed since the last time. Says so to the one that listens.
+    pub fn take_touched(&self, environment: &str) -> Touched {
+        let mut state = self.lock();
+        let nothing = Touched::Apps(BTreeSet::new());
+        match state.listeners.get_mut(environment) {
+            Some(listener) => std::mem::replace(&mut listener.touched, nothing),
+            None => Touched::All,
+        }
     }
 
     /// Forgets what an environment that is left alone was asked for.
@@ -177,17 +188,44 @@ impl Index {
     }
 }
 
+/// One that is told of an environment's objects.
+struct Listener {
+    bell: Weak<Notify>,
+    touched: Touched,
+}
+
+/// Of which apps something changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touched {
+    /// Of any: a kind was listed, or what scales objects changed.
+    All,
+    Apps(BTreeSet<AppName>),
+}
+
+impl Listener {
+    fn ring(&mut self, app: Option<&AppName>) {
+        match (&mut self.touched, app) {
+            (Touched::All, _) => {}
+            (Touched::Apps(apps), Some(app)) => drop(apps.insert(app.clone())),
+            (touched, None) => *touched = Touched::All,
+        }
+        if let Some(bell) = self.bell.upgrade() {
+            bell.notify_one();
+        }
+    }
+}
+
 impl State {
-    fn ring(&self, environments: &HashSet<String>) {
-        for environment in environments {
-            if let Some(listener) = self.listeners.get(environment).and_then(Weak::upgrade) {
-                listener.notify_one();
+    fn ring(&mut self, touched: &HashSet<Bearer>) {
+        for (environment, app) in touched {
+            if let Some(listener) = self.listeners.get_mut(environment) {
+                listener.ring(app.as_ref());
             }
         }
     }
 
-    fn ring_all(&self) {
-        self.listeners.values().filter_map(Weak::upgrade).for_each(|listener| listener.notify_one());
+    fn ring_all(&mut self) {
+        self.listeners.values_mut().for_each(|listener| listener.ring(None));
     }
 }
 

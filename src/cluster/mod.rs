@@ -38,7 +38,7 @@ pub use dry_run::{Detail, Proven, Terms};
 pub use environments::{EnvironmentEvent, Environments};
 pub use fence::{Fence, Fenced, uptime};
 pub use hooks::{delete_job, end_job, job_uid, make_hook, prove_hook, start_ttl};
-pub use index::{Index, IndexError, Listed, Watched, Watches};
+pub use index::{Index, IndexError, Listed, Touched, Watched, Watches};
 pub use lease::{Beat, LeaseEvent, Leases};
 pub use prove::{prove, prove_one};
 pub use prune::{ask_prune, finalizers, prune_wave};

@@ -3,13 +3,14 @@
 use jiff::Timestamp;
 
 use super::action::Action;
-use super::app::{App, Doing};
+use super::app::{App, Doing, Git};
 use super::cached_lookup::CachedLookup;
 use super::hold::{self, HeldBy};
 use super::world::{Listing, World};
 use crate::api::AppPhase;
 use crate::object::AppName;
 use crate::plan::{WantedApp, plan_with};
+use crate::policy::Grants;
 
 /// What an app is told when it decides.
 pub(super) struct View<'a> {
@@ -17,6 +18,8 @@ pub(super) struct View<'a> {
     /// Whether an app runs what git says.
     pub ready: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
+    /// What the platform grants; `None` for a person, whose rights are their own.
+    pub grants: Option<&'a Grants>,
     /// Whether anything outlives this process.
     pub remembers: bool,
     /// Whether it stands on the Environment where its objects are, so that they may be made.
@@ -90,6 +93,10 @@ impl App {
     /// Compares what is wanted with what is live, and goes on from there.
     fn compare(&mut self, view: &View, wanted: &std::sync::Arc<WantedApp>, forward: bool) -> Step {
         let rest = Step::Rest { until: None };
+        if let Some(messages) = self.not_granted(view, wanted) {
+            self.refuse(&wanted.digest, messages, true, view.now);
+            return rest;
+        }
         let lookup = CachedLookup { world: view.world, in_sync: &self.runs.in_sync };
         let mut found = match plan_with(wanted, &lookup, &self.adoption.consent) {
             Ok(plan) => plan,
@@ -132,6 +139,15 @@ impl App {
         let (before, consent) = (self.runs.before.clone(), self.adoption.consent.clone());
         let hooks = hooks.into_iter().map(|hook| (hook.clone(), self.hook_seconds(&hook))).collect();
         Step::Do { phase: AppPhase::Proving, action: Action::Prove { plan: found, before, consent, hooks } }
+    }
+
+    /// What of an older revision the platform does not grant today. What git says now was looked at when it was rendered.
+    fn not_granted(&self, view: &View, wanted: &WantedApp) -> Option<Vec<String>> {
+        let grants = view.grants.filter(|_| self.back().is_some() || !matches!(self.git, Git::Says(_)))?;
+        let objects = wanted.objects.iter().filter(|object| !grants.cover(&object.key, &object.gvk));
+        let messages: Vec<String> =
+            objects.map(|object| format!("{}, which the Environment does not grant", object.key)).collect();
+        (!messages.is_empty()).then_some(messages)
     }
 
     /// Notes what holds it up. A rollout that is under way is not: it waits at its gate.

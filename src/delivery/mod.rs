@@ -65,8 +65,8 @@ pub use ticket::{Owner, Ticket};
 pub use world::{Listing, World};
 
 use crate::api::{AppStatus, PruneStatus};
-use crate::object::{AppName, Digest, Live};
-use crate::plan::{Inventory, Known, WantedApp};
+use crate::object::{AppName, Digest, Live, ObjectKey};
+use crate::plan::{Inventory, WantedApp};
 use crate::state::Change;
 use app::App;
 use decide::{Step, View};
@@ -88,6 +88,8 @@ pub struct Delivery {
     due: BTreeSet<AppName>,
     timers: BTreeMap<AppName, Timestamp>,
     again: Option<Timestamp>,
+    /// How many objects were remembered when those that are no more were last looked for.
+    swept: usize,
     facts: Vec<Fact>,
 }
 
@@ -142,7 +144,10 @@ impl Delivery {
         }
         let together = environment_scope::go_together(&mut self.apps);
         self.due.extend(together);
-        self.note_all_well();
+        if self.is_all_saved() {
+            self.note_all_well();
+            self.note_gone(world);
+        }
         let Self { saving, apps, tickets, .. } = self;
         let saved = saving.begin(apps, tickets, now);
         let (prunes, prune_again) = self.prune(world, now);
@@ -178,6 +183,7 @@ impl Delivery {
             world,
             ready: &|name| apps.get(name).is_some_and(App::is_ready),
             suspended: self.platform.suspended,
+            grants: self.platform.grants.as_ref(),
             remembers: world.memory().is_some(),
             inventory_written: world.inventory_written(self.pruner.wanted()),
             now,
@@ -206,11 +212,33 @@ impl Delivery {
         begun
     }
 
-    /// Notes that every app is well, where all go back together.
-    fn note_all_well(&mut self) {
-        if !self.saving.is_empty() || !self.apps.values().all(|app| app.is_ready() && !app.has_changes()) {
+    /// Whether every app is well, and everything is remembered.
+    fn is_all_saved(&self) -> bool {
+        self.saving.is_empty() && self.apps.values().all(|app| app.is_ready() && !app.has_changes())
+    }
+
+    /// Forgets the uids of objects that are no more and that nobody wants, where it is known what there is.
+    fn note_gone(&mut self, world: &dyn World) {
+        let Some(memory) = world.memory() else { return };
+        let wanted = self.pruner.wanted_keys();
+        let count = memory.ledger.len();
+        if wanted.is_none_or(|wanted| wanted.len() >= count) || self.swept == count {
             return;
         }
+        if world.inventory_listed() != Listing::Done {
+            return;
+        }
+        self.swept = count;
+        let gone = memory.ledger.keys();
+        let gone = gone.filter(|key| self.pruner.wants(key) == Some(false) && world.live(key).is_none());
+        let gone: BTreeSet<ObjectKey> = gone.cloned().collect();
+        if !gone.is_empty() {
+            self.saving.push(Change::Gone(gone));
+        }
+    }
+
+    /// Notes that every app is well, where all go back together.
+    fn note_all_well(&mut self) {
         let new =
             self.apps.iter().filter_map(|(name, app)| Some((name.clone(), app.well_with_all()?.clone())));
         let new: BTreeMap<AppName, Digest> = new.collect();
@@ -225,8 +253,7 @@ impl Delivery {
             return (Vec::new(), None);
         }
         let Self { apps, pruner, tickets, platform, .. } = self;
-        let memory = world.memory();
-        let known = |live: &Live| memory.as_ref().map_or(Known::Not, |memory| memory.ledger.knows(live));
+        let known = |live: &Live| world.knows(live);
         let ready = |name: &AppName| apps.get(name).is_some_and(|app| app.is_ready() && app.busy.is_none());
         let view = PruneWorld { world, known: &known, ready: &ready, suspended: platform.suspended, now };
         pruner.decide(&view, tickets)

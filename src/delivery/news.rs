@@ -91,7 +91,7 @@ impl Delivery {
         let mut old = std::mem::take(&mut self.apps);
         for (spec, wanted) in says.apps {
             let name = spec.name.clone();
-            let known = memory.apps.get(&name);
+            let known = memory.apps.get(&name).map(|known| &**known);
             let mut app = old
                 .remove(&name)
                 .unwrap_or_else(|| App::new(spec.clone(), Git::Away(StandIn::of_known(known)), known));

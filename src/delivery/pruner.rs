@@ -15,7 +15,7 @@ use crate::api::{PruneBudget, PruneStatus, names};
 use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Inventory, Known, Marks, PruneOutcome, PrunePlan,
-    PruneRefusal, PruneView, RefusalKind, SkipReason, WantedApp, applyset_id, prune,
+    PruneRefusal, PruneView, RefusalKind, SkipReason, WantedApp, WantedKeys, applyset_id, prune,
 };
 use crate::policy::Grants;
 
@@ -170,6 +170,11 @@ impl Pruner {
     /// Whether any app wants an object; nobody knows before a configuration was read.
     pub fn wants(&self, key: &ObjectKey) -> Option<bool> {
         self.claims.as_ref().filter(|_| !self.unrendered).map(|claims| claims.wants(key))
+    }
+
+    /// All that is wanted, where that is known.
+    pub fn wanted_keys(&self) -> Option<&WantedKeys> {
+        self.claims.as_ref().filter(|_| !self.unrendered).map(Claims::keys)
     }
 
     /// The kinds and namespaces of what is wanted.

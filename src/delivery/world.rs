@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::health::{self, Assessed, Health};
 use crate::object::{AppName, Live, ObjectKey};
-use crate::plan::{Inventory, Lookup, WantedKeys};
+use crate::plan::{Inventory, Known, Lookup, WantedKeys};
 use crate::state::Memory;
 
 /// What is known of the cluster and of what is remembered, at the moment of a decision.
@@ -30,6 +30,11 @@ pub trait World: Lookup {
 
     /// What is remembered outside of this process; nothing is for a person at a command line.
     fn memory(&self) -> Option<Arc<Memory>>;
+
+    /// What is remembered of an object: whether it is the one that was written under its name.
+    fn knows(&self, live: &Live) -> Known {
+        self.memory().map_or(Known::Not, |memory| memory.ledger.knows(live))
+    }
 
     /// The health of an object, `Missing` where there is none.
     fn health(&self, key: &ObjectKey) -> Health {

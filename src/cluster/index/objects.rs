@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use super::super::census::Census;
 use super::watched::Id;
+use crate::api::names;
 use crate::health::{Assessed, Health, Status};
-use crate::object::{Digest, HOOK, Live, ObjectKey, Owned};
+use crate::object::{AppName, Digest, HOOK, Live, ObjectKey, Owned};
 use crate::plan::{Inventory, Wanted, WantedKeys};
 
 pub(super) struct Objects {
@@ -30,7 +31,7 @@ struct OfKind {
 #[derive(Default)]
 pub(super) struct Change {
     /// The environments that have or had what changed.
-    pub touched: HashSet<String>,
+    pub touched: HashSet<Bearer>,
     /// What is not kept any more, or never was.
     pub gone: Vec<Arc<Live>>,
 }
@@ -64,14 +65,14 @@ impl Objects {
         let Some(kind) = self.kinds.get_mut(id) else {
             return Change { gone: listing.into_values().map(|new| new.live).collect(), ..Change::default() };
         };
-        let mut touched = HashSet::new();
+        let mut touched: HashSet<Bearer> = HashSet::new();
         for old in kind.objects.values() {
             let same = listing.get(&old.live.key).is_some_and(|new| new.live == old.live);
             if !same {
-                touched.extend(bearer(self.selector, &old.live).cloned());
+                touched.extend(touch(self.selector, &old.live));
             }
         }
-        touched.extend(listing.values().filter_map(|new| bearer(self.selector, &new.live).cloned()));
+        touched.extend(listing.values().filter_map(|new| touch(self.selector, &new.live)));
         for old in kind.objects.values().filter(|old| !listing.contains_key(&old.live.key)) {
             self.census.note(Some((bearer(self.selector, &old.live), &*old.live)), None);
         }
@@ -121,10 +122,10 @@ impl Objects {
             old.map(|old| (bearer(self.selector, &old.live), &*old.live)),
             Some((bearer(self.selector, &record.live), &record.live)),
         );
-        let mut touched: HashSet<String> = bearer(self.selector, &record.live).cloned().into_iter().collect();
+        let mut touched: HashSet<Bearer> = touch(self.selector, &record.live).into_iter().collect();
         let old = kind.objects.insert(record.live.key.clone(), record);
         // Where the label changed, another environment has lost it.
-        touched.extend(old.as_ref().and_then(|old| bearer(self.selector, &old.live).cloned()));
+        touched.extend(old.as_ref().and_then(|old| touch(self.selector, &old.live)));
         Change { touched, gone: old.into_iter().map(|old| old.live).collect() }
     }
 
@@ -138,7 +139,7 @@ impl Objects {
         kind.settled.remove(&live.key);
         kind.shrink();
         self.census.note(Some((bearer(self.selector, &old.live), &*old.live)), None);
-        let touched = bearer(self.selector, &old.live).cloned().into_iter().collect();
+        let touched = touch(self.selector, &old.live).into_iter().collect();
         Change { touched, gone: vec![old.live, live] }
     }
 
@@ -248,6 +249,14 @@ impl OfKind {
 const ROOMY: usize = 1024;
 
 /// Tells the environment whose label an object bears.
+/// The environment and the app whose labels an object bears.
+pub(super) type Bearer = (String, Option<AppName>);
+
+fn touch(selector: &str, live: &Live) -> Option<Bearer> {
+    let app = live.labels.get(names::APP_LABEL).and_then(|name| AppName::new(name).ok());
+    Some((bearer(selector, live)?.clone(), app))
+}
+
 fn bearer<'a>(selector: &str, live: &'a Live) -> Option<&'a String> {
     live.labels.get(selector)
 }

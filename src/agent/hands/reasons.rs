@@ -1,14 +1,14 @@
-//! What the pods of a workload say when a gate waits for it in vain.
+//! Asks the pods of a workload why it is not healthy, when a gate waited for it in vain.
 
 use serde_json::Value;
 
-use super::driver::Hands;
+use super::Hands;
 use crate::health::pods::{self, PodProblem};
 use crate::plan::Wanted;
 use std::sync::Arc;
 
 /// What the pods of these workloads say: which, and why.
-pub async fn explain(hands: &Hands, wanted: &[Arc<Wanted>]) -> Vec<String> {
+pub(super) async fn reasons(hands: &Hands, wanted: &[Arc<Wanted>]) -> Vec<String> {
     let mut words = Vec::new();
     for object in wanted.iter().take(WORKLOADS_EXPLAINED) {
         let Some(namespace) = &object.key.namespace else { continue };

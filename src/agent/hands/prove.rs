@@ -2,26 +2,47 @@
 
 use std::sync::Arc;
 
-use super::adopt::say_how;
-use super::driver::Hands;
-use super::foreign::refuse_foreign;
+use super::Hands;
+use crate::agent::adopt::say_how;
+use crate::agent::foreign::refuse_foreign;
 use crate::api::Identity;
-use crate::cluster::{Detail, Session, Terms, prove, prove_hook};
-use crate::object::{AppName, Digest};
+use crate::cluster::{CallError, Detail, Session, Terms, prove, prove_hook};
+use crate::delivery::{Event, Failure};
+use crate::object::{AppName, chain};
 use crate::plan::{
-    Action, Answer, Before, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused,
-    WantedApp, check,
+    Action, Answer, Before, CheckedPlan, Consent, Hook, Lookup, Plan, Reason, Refusal, RefusalKind, Refused,
+    check,
 };
-use crate::state::Stored;
 
 /// Asks the server about each step of a plan, and about the Jobs of its hooks.
 pub(super) async fn prove_app(
     hands: &Hands,
-    app: &AppName,
     plan: Plan,
     (before, consent): (Arc<Before>, Consent),
     hooks: &[(Arc<Hook>, i64)],
-) -> Result<Result<CheckedPlan, Refused>, String> {
+) -> Event {
+    match asked(hands, plan, (before, consent), hooks).await {
+        Ok(Ok(plan)) => {
+            // What the server shows to be as wanted is not asked about again.
+            for settled in plan.settled() {
+                if let Some(live) = hands.index.live(&settled.key) {
+                    hands.index.note_settled(settled, &live);
+                }
+            }
+            Event::Proved(Ok(plan))
+        }
+        Ok(refused) => Event::Proved(refused),
+        Err(error) => Event::Failed(Failure::Passing(chain(&error))),
+    }
+}
+
+async fn asked(
+    hands: &Hands,
+    plan: Plan,
+    (before, consent): (Arc<Before>, Consent),
+    hooks: &[(Arc<Hook>, i64)],
+) -> Result<Result<CheckedPlan, Refused>, CallError> {
+    let app = plan.app.clone();
     let ask = |before: Arc<Before>| {
         let (plan, consent, identity) = (&plan, &consent, hands.identity.as_ref());
         async move {
@@ -39,32 +60,32 @@ pub(super) async fn prove_app(
         });
         refused.into_iter().any(|(step, _)| !before.contains_key(&step.wanted.key))
     });
-    if forgotten && let Some(remembered) = remembered(hands, app, &before).await {
+    if forgotten && let Some(remembered) = remembered(hands, &app, &before).await {
         proven = ask(Arc::new(remembered)).await;
     }
     match proven {
         Ok(proven) => {
             let mut answers: Vec<Answer> = proven.into_iter().map(|proven| proven.answer).collect();
             refuse_foreign(&hands.environments, &hands.environment, &plan, &mut answers).await;
-            say_how(&hands.environment, app, &consent, &mut answers);
+            say_how(&hands.environment, &app, &consent, &mut answers);
             let refused = refused_hooks(&hands.session, &plan, hooks, hands.identity.as_ref()).await;
             let digest = plan.digest.clone();
             Ok(match check(plan, answers) {
                 result if refused.is_empty() => result,
-                Ok(_) => Err(Refused { app: app.clone(), digest, refusals: refused }),
+                Ok(_) => Err(Refused { app, digest, refusals: refused }),
                 Err(mut more) => {
                     more.refusals.extend(refused);
                     Err(more)
                 }
             })
         }
-        Err(error) => Err(crate::cluster::chain(&error)),
+        Err(error) => Err(error),
     }
 }
 
 /// What was applied before, from memory and from what an app ran when it last passed its gates.
 async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Before> {
-    match hands.keeper.as_ref()?.last_good(app).await {
+    match hands.store.as_ref()?.last_good(app).await {
         Ok(stored) => {
             let mut all: Before =
                 stored?.whole().map(|wanted| (wanted.key.clone(), Arc::new(wanted))).collect();
@@ -72,31 +93,14 @@ async fn remembered(hands: &Hands, app: &AppName, before: &Before) -> Option<Bef
             Some(all)
         }
         Err(error) => {
-            tracing::warn!(%app, error = %crate::cluster::chain(&error), "what it ran before cannot be read");
+            tracing::warn!(%app, error = %chain(&error), "what it ran before cannot be read");
             None
         }
     }
 }
 
-/// What an app ran, as far as it was stored.
-pub(super) async fn recall(
-    hands: &Hands,
-    app: &AppName,
-    digest: &Digest,
-) -> Result<Option<WantedApp>, String> {
-    let Some(keeper) = &hands.keeper else { return Ok(None) };
-    let stored = keeper.good_of(app, digest).await.map_err(|error| crate::cluster::chain(&error))?;
-    Ok(stored.map(as_wanted))
-}
-
-/// What was stored, as an app wants it.
-pub(super) fn as_wanted(stored: Stored) -> WantedApp {
-    let (app, digest) = (stored.app.clone(), stored.digest.clone());
-    WantedApp::of_objects(app, digest, stored.whole().map(Arc::new).collect())
-}
-
 /// The hooks whose Jobs the server would not take. One whose namespace comes with this plan is asked when it is its turn.
-pub(super) async fn refused_hooks(
+pub async fn refused_hooks(
     session: &Session,
     plan: &Plan,
     hooks: &[(Arc<Hook>, i64)],

@@ -1,89 +1,23 @@
 //! Does what an app wants done for its hooks. What was decided is remembered first, or the Job is not made; how it ended is
 //! remembered before anyone goes on from there.
 
-use std::sync::Arc;
-
 use tokio_util::sync::CancellationToken;
 
-use super::driver::Hands;
-use super::explain::explain;
-use crate::cluster::{chain, delete_job, end_job, job_uid, make_hook, start_ttl};
+use super::Hands;
+use super::reasons::reasons;
+use crate::cluster::{delete_job, end_job, job_uid, make_hook, start_ttl};
+use crate::delivery::{Event, HookDone, HookWork, Tidy, TidyUp, What};
 use crate::health::pods::{self, PodProblem};
-use crate::object::{AppName, Live, ObjectKey};
-use crate::plan::{Hook, Refusal, RefusalKind, Wanted};
-use crate::state::{HookMemory, HookRun, HookStage, Hooks, Quarantine};
-
-/// What is to be done for a hook, by the name that it is remembered under.
-pub enum HookWork {
-    /// Make its Job.
-    Make { hook: Arc<Hook>, run: HookRun, stop: CancellationToken },
-    /// Its Job ended: well, or as it says.
-    End { name: String, run: HookRun, failed: Option<String>, job: Option<Arc<Wanted>> },
-    /// Its Job is not seen any more.
-    Look { name: String, run: HookRun },
-    /// Its Job takes its time.
-    Probe { name: String, run: HookRun },
-    /// What is left to do with Jobs that ended.
-    Tidy { jobs: Vec<Tidy> },
-}
-
-/// A Job that ended.
-pub struct Tidy {
-    pub name: String,
-    pub run: HookRun,
-    pub what: TidyUp,
-}
-
-pub enum TidyUp {
-    Delete,
-    /// Its time to live begins.
-    Ttl(i64),
-    /// It is gone.
-    Forget,
-}
-
-/// What came of it.
-pub struct HookDone {
-    /// What is remembered now; `None` where nothing changed.
-    pub hooks: Option<Hooks>,
-    /// The Job as the server answered.
-    pub made: Option<Live>,
-    /// The server does not take the Job.
-    pub refused: Option<Refusal>,
-    /// It could not be done now.
-    pub failed: Option<String>,
-    /// There is nothing new yet.
-    pub later: bool,
-    /// Its pods were looked at, and there is nothing to say.
-    pub probed: bool,
-    /// What to tell: whether it is bad, the reason, the words.
-    pub told: Vec<(bool, &'static str, String)>,
-}
-
-impl HookDone {
-    fn nothing() -> Self {
-        Self {
-            hooks: None,
-            made: None,
-            refused: None,
-            failed: None,
-            later: false,
-            probed: false,
-            told: Vec::new(),
-        }
-    }
-
-    fn failed(why: String) -> Self {
-        Self { failed: Some(why), ..Self::nothing() }
-    }
-}
+use crate::object::{AppName, chain};
+use crate::plan::{Hook, RefusalKind};
+use crate::state::{Change, HookMemory, HookRun, HookStage, Hooks, Quarantine};
 
 /// What an app remembers of its hooks, while that is changed.
-pub struct Notes<'a> {
+pub(super) struct Notes<'a> {
     pub hands: &'a Hands,
     pub app: &'a AppName,
     pub hooks: Hooks,
-    pub quarantine: Option<&'a Quarantine>,
+    pub quarantine: Option<Quarantine>,
 }
 
 impl Notes<'_> {
@@ -92,9 +26,14 @@ impl Notes<'_> {
     }
 
     async fn save(&self) -> Result<(), String> {
-        match &self.hands.keeper {
-            Some(keeper) => {
-                let saved = keeper.hooks(self.app, &self.hooks, self.quarantine).await;
+        let (app, hooks, quarantine) = (self.app.clone(), self.hooks.clone(), self.quarantine.clone());
+        self.remember(vec![Change::Hooks { app, hooks, quarantine }]).await
+    }
+
+    async fn remember(&self, changes: Vec<Change>) -> Result<(), String> {
+        match &self.hands.store {
+            Some(store) => {
+                let saved = store.save(changes).await;
                 saved
                     .map_err(|error| format!("what becomes of hooks cannot be remembered: {}", chain(&error)))
             }
@@ -103,32 +42,48 @@ impl Notes<'_> {
     }
 }
 
-pub async fn work(mut notes: Notes<'_>, work: HookWork) -> HookDone {
+pub(super) async fn work(
+    mut notes: Notes<'_>,
+    work: HookWork,
+    remember: Vec<Change>,
+    stop: &CancellationToken,
+) -> Event {
+    let done = match notes.remember(remember).await {
+        Ok(()) => done(&mut notes, work, stop).await,
+        Err(why) => HookDone::failed(why),
+    };
+    if let Some(live) = &done.made {
+        notes.hands.index.note_write(live.clone());
+    }
+    Event::Hooked(Box::new(done))
+}
+
+async fn done(notes: &mut Notes<'_>, work: HookWork, stop: &CancellationToken) -> HookDone {
     match work {
-        HookWork::Make { hook, run, stop } => make(&mut notes, &hook, run, &stop).await,
+        HookWork::Make { hook, run } => make(notes, &hook, run, stop).await,
         HookWork::End { name, run, failed, job } => {
             let result = match failed {
                 None => Ok(()),
                 Some(why) => {
-                    let words = explain(notes.hands, job.as_slice()).await;
+                    let words = reasons(notes.hands, job.as_slice()).await;
                     Err(std::iter::once(why).chain(words).collect::<Vec<_>>().join("; "))
                 }
             };
-            end(&mut notes, &name, &run, result).await
+            end(notes, &name, &run, result).await
         }
         HookWork::Look { name, run } => match job_uid(&notes.hands.session, &run.job).await {
-            Ok(uid) if uid == run.uid => HookDone { later: true, ..HookDone::nothing() },
+            Ok(uid) if uid == run.uid => HookDone { later: true, ..HookDone::default() },
             Ok(_) => {
                 let why = "somebody deleted its Job before it ended, and nobody knows what it did".to_owned();
-                end(&mut notes, &name, &run, Err(why)).await
+                end(notes, &name, &run, Err(why)).await
             }
             Err(error) => HookDone::failed(chain(&error)),
         },
         HookWork::Probe { name, run } => match never_ran(notes.hands, &run).await {
-            Some(why) => end(&mut notes, &name, &run, Err(why)).await,
-            None => HookDone { probed: true, ..HookDone::nothing() },
+            Some(why) => end(notes, &name, &run, Err(why)).await,
+            None => HookDone { probed: true, ..HookDone::default() },
         },
-        HookWork::Tidy { jobs } => tidy(&mut notes, jobs).await,
+        HookWork::Tidy { jobs } => tidy(notes, jobs).await,
     }
 }
 
@@ -159,7 +114,7 @@ async fn make(notes: &mut Notes<'_>, hook: &Hook, run: HookRun, stop: &Cancellat
     let hands = notes.hands;
     let (identity, replaces) = (hands.identity.as_ref(), run.replaces.as_deref());
     let made = make_hook(&hands.session, hook, run.limit, replaces, identity, stop).await;
-    let mut done = HookDone { hooks: Some(notes.hooks.clone()), ..HookDone::nothing() };
+    let mut done = HookDone { hooks: Some(notes.hooks.clone()), ..HookDone::default() };
     match made {
         Ok(None) => {}
         Ok(Some(live)) => {
@@ -171,7 +126,7 @@ async fn make(notes: &mut Notes<'_>, hook: &Hook, run: HookRun, stop: &Cancellat
                 Ok(()) => done.hooks = Some(notes.hooks.clone()),
                 Err(why) => done.failed = Some(why),
             }
-            done.told.push((false, "HookStarted", format!("{} runs", hook.job.key)));
+            done.told.push(What::HookStarted { job: hook.job.key.clone() });
             done.made = Some(live);
         }
         Err(refusal) => match refusal.kind {
@@ -190,10 +145,10 @@ async fn end(notes: &mut Notes<'_>, name: &str, run: &HookRun, result: Result<()
         return HookDone::failed(why);
     }
     let told = match result {
-        Ok(()) => (false, "HookSucceeded", format!("{} succeeded", run.job)),
-        Err(why) => (true, "HookFailed", format!("{} failed: {why}", run.job)),
+        Ok(()) => What::HookSucceeded { job: run.job.clone() },
+        Err(why) => What::HookFailed { job: run.job.clone(), why },
     };
-    HookDone { hooks: Some(notes.hooks.clone()), told: vec![told], ..HookDone::nothing() }
+    HookDone { hooks: Some(notes.hooks.clone()), told: vec![told], ..HookDone::default() }
 }
 
 /// None of this is worth a halt: what cannot be done is told, and not tried again before the next start.
@@ -209,7 +164,7 @@ async fn tidy(notes: &mut Notes<'_>, jobs: Vec<Tidy>) -> HookDone {
             TidyUp::Ttl(seconds) => start_ttl(session, &run.job, uid, seconds, identity).await,
         };
         if let Err(error) = &result {
-            told.push((true, "HookNotTidied", format!("{} stays as it is: {}", run.job, chain(error))));
+            told.push(What::HookNotTidied { job: run.job.clone(), why: chain(error) });
         }
         let memory = notes.of(&name);
         if matches!(what, TidyUp::Ttl(_)) || result.is_err() {
@@ -221,12 +176,7 @@ async fn tidy(notes: &mut Notes<'_>, jobs: Vec<Tidy>) -> HookDone {
         }
     }
     match notes.save().await {
-        Ok(()) => HookDone { hooks: Some(notes.hooks.clone()), told, ..HookDone::nothing() },
+        Ok(()) => HookDone { hooks: Some(notes.hooks.clone()), told, ..HookDone::default() },
         Err(why) => HookDone { told, ..HookDone::failed(why) },
     }
-}
-
-/// The Job of a hook, for whoever asks its pods.
-pub fn job_of(hooks: &[Arc<Hook>], key: &ObjectKey) -> Option<Arc<Wanted>> {
-    hooks.iter().find(|hook| hook.job.key == *key).map(|hook| hook.job.clone())
 }

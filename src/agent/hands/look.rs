@@ -1,21 +1,17 @@
-//! What the pods of a workload's newest template say while a gate waits for it.
+//! Looks at the pods of a workload's newest template while a gate waits for it.
 
 use std::sync::Arc;
 
-use super::driver::Hands;
-use super::explain::selector;
+use super::Hands;
+use super::reasons::selector;
 use crate::cluster::CallError;
+use crate::delivery::Event;
 use crate::health::Health;
 use crate::health::pods::{self, Thresholds};
-use crate::object::ObjectKey;
 use crate::plan::Wanted;
 
 /// Of each of these the failure that its pods are known for, if there is one.
-pub async fn look(
-    hands: &Hands,
-    wanted: &[Arc<Wanted>],
-    limits: Thresholds,
-) -> Vec<(ObjectKey, Option<Health>)> {
+pub(super) async fn look(hands: &Hands, wanted: &[Arc<Wanted>], limits: Thresholds) -> Event {
     let mut found = Vec::new();
     for object in wanted {
         match failure(hands, object, limits).await {
@@ -24,7 +20,7 @@ pub async fn look(
             Err(error) => tracing::warn!(%error, object = %object.key, "its pods cannot be looked at"),
         }
     }
-    found
+    Event::Looked(found)
 }
 
 async fn failure(hands: &Hands, object: &Wanted, limits: Thresholds) -> Result<Option<Health>, CallError> {
