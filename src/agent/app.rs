@@ -23,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use super::hooks::HookWork;
 use super::rollback::Want;
 use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
-use crate::cluster::{Before, Index, WaveOutcome};
+use crate::cluster::Index;
 use crate::health::Status;
 use crate::health::pods::Thresholds;
 use crate::object::{AppName, Digest, EnvironmentName, ObjectKey, Outcome, Problems};
 use crate::plan::{
-    CheckedPlan, Consent, Hook, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, plan_with,
+    Before, CheckedPlan, Consent, Hook, Lookup, Plan, RefusalKind, Refused, Wanted, WantedApp, WaveOutcome,
+    plan_with,
 };
 use crate::rollout::{Halt, Waiting, Wrote};
 use crate::state::Rolling;

@@ -20,20 +20,20 @@ use super::desired::Desire;
 use super::explain::explain;
 use super::hooks::{self, HookDone, Notes};
 use super::inventory::Needs;
-use super::keeper::Keeper;
 use super::look::look;
 use super::proof::{prove_app, recall};
 use super::prune::{PruneContext, PruneDecision, PruneWorld, Pruner};
 use super::rollback::{Archive, Ask, Found, find};
+use super::state_store::StateStore;
 use crate::api::{Identity, PruneStatus};
 use crate::cluster::{
-    Environments, Index, PruneOutcome, Session, Watched, WaveOutcome, apply_wave, ask_prune, finalizers,
-    prune_wave,
+    Environments, Index, Session, Watched, Watches, apply_wave, ask_prune, finalizers, prune_wave,
 };
 use crate::health::Health;
 use crate::object::{AppName, Commit, Digest, EnvironmentName, Live, ObjectKey, Record};
 use crate::plan::{
-    CheckedPlan, CheckedPrune, Inventory, Known, PruneRefusal, Refused, WantedApp, check_prune,
+    CheckedPlan, CheckedPrune, Inventory, Known, PruneOutcome, PruneRefusal, Refused, WantedApp, WaveOutcome,
+    check_prune,
 };
 
 /// What the actions of an environment work with.
@@ -44,7 +44,7 @@ pub struct Hands {
     pub environments: Environments,
     pub environment: EnvironmentName,
     /// What is remembered outside of this process; a person at a command line has none.
-    pub keeper: Option<Arc<Keeper>>,
+    pub keeper: Option<Arc<StateStore>>,
     /// As whom is written; `None` is the caller's own identity, for people at a command line only.
     pub identity: Option<Identity>,
 }
@@ -63,6 +63,10 @@ pub struct Driver {
     rollback: Option<String>,
     /// What the apps want, by kind.
     watched: BTreeMap<AppName, BTreeSet<Watched>>,
+    /// The watches of that, of where there may be objects, and of autoscalers.
+    watches: BTreeMap<AppName, Watches>,
+    inventory_watches: Option<Watches>,
+    autoscalers: Option<Watches>,
     /// What passed its gates and is not remembered yet, with when it is tried next; `None` while it is being tried.
     unkept: BTreeMap<AppName, (Arc<WantedApp>, Option<Timestamp>)>,
     /// The apps whose failure is being remembered.
@@ -174,6 +178,9 @@ impl Driver {
             hands,
             apps: BTreeMap::new(),
             watched,
+            watches: BTreeMap::new(),
+            inventory_watches: None,
+            autoscalers: None,
             pruner,
             listed: false,
             agreed: Tokens::default(),
@@ -284,9 +291,15 @@ impl Driver {
 
     /// Watches the kinds that the apps want. One that cannot be watched harms only the apps that want it.
     pub async fn watch(&mut self) {
-        self.hands.index.ensure_autoscalers().await;
+        let index = &self.hands.index;
+        let _ = self.autoscalers.get_or_insert_with(|| index.watch_autoscalers()).listed().await;
+        self.watches.retain(|name, _| self.watched.contains_key(name));
         for (name, watched) in &self.watched {
-            let result = self.hands.index.ensure(watched).await.map_err(|error| error.to_string());
+            let watches = self.watches.entry(name.clone()).or_insert_with(|| index.watch(watched));
+            if watches.watched() != watched {
+                *watches = index.watch(watched);
+            }
+            let result = watches.listed().await.map_err(|error| error.to_string());
             if let Some(app) = self.apps.get_mut(name) {
                 app.watched(result);
             }
@@ -297,11 +310,13 @@ impl Driver {
     /// deleted; the apps go on.
     pub async fn watch_inventory(&mut self, inventory: &Inventory) -> Result<(), String> {
         let watched = Watched::held(inventory);
-        let listed = tokio::time::timeout(LISTED_WITHIN, self.hands.index.ensure(&watched)).await;
+        let watches = self.hands.index.watch(&watched);
+        let listed = tokio::time::timeout(LISTED_WITHIN, watches.listed()).await;
         let listed = match listed {
             Ok(listed) => listed.map_err(|error| error.to_string()),
             Err(_) => Err("not every kind that the environment has objects of was listed yet".to_owned()),
         };
+        self.inventory_watches = Some(watches);
         self.listed = listed.is_ok();
         listed
     }
@@ -354,7 +369,7 @@ impl Driver {
                             apply_wave(&hands.session, &hands.index, &plan, wave, identity, &stop).await;
                         // A definition that was just written is served now, and what it defines is watched from here on.
                         let watched = Watched::of(outcome.written.iter().map(|written| &*written.wanted));
-                        if let Err(error) = hands.index.ensure(&watched).await {
+                        if let Err(error) = hands.index.watch(&watched).listed().await {
                             tracing::warn!(%error, "a new kind cannot be watched yet");
                         }
                         Finished::Wrote { app, digest: plan.digest().clone(), outcome }
@@ -478,7 +493,9 @@ impl Driver {
             Finished::Kept { wanted, result } => self.kept(&wanted, result, now),
             Finished::Wrote { app, digest, outcome } => {
                 if let Some(keeper) = &self.hands.keeper {
-                    outcome.written.iter().for_each(|written| keeper.note(&written.live));
+                    let live = outcome.written.iter().map(|written| &written.live);
+                    let uids = live.map(|live| (live.key.clone(), live.uid.clone())).collect();
+                    keeper.note(crate::state::Change::Wrote(uids));
                 }
                 if let Some(app) = self.apps.get_mut(&app) {
                     app.wrote(&digest, outcome, now);

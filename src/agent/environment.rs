@@ -25,10 +25,10 @@ use super::charts::Charts;
 use super::desired::{Desire, Grants, Memo, Scope, desire};
 use super::driver::{Driver, Hands};
 use super::inventory::{self, Parent, ParentError};
-use super::keeper::{Keeper, KeeperError};
 use super::prune::PruneContext;
 use super::rollback::Archive;
 use super::source::{MANY_FAILURES, Seen, Subscription};
+use super::state_store::StateStore;
 use crate::api::{ConditionStatus, Environment, EnvironmentStatus, OnDelete, SourceSpec, names};
 use crate::git::GitError;
 use crate::helm::Stop;
@@ -56,7 +56,7 @@ pub struct EnvironmentLoop {
     pub(super) name: EnvironmentName,
     platform: watch::Receiver<Arc<Environment>>,
     pub(super) driver: Option<(crate::api::Identity, Driver)>,
-    pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) keeper: Option<Arc<StateStore>>,
     /// Looks once whether what is remembered is whole.
     verifying: Option<AbortOnDropHandle<()>>,
     source: Option<(SourceSpec, Subscription)>,
@@ -376,13 +376,13 @@ impl EnvironmentLoop {
     }
 
     /// What the environment remembers. Without it nothing is written: nobody could tell later what was.
-    async fn keeper(&mut self) -> Result<Arc<Keeper>, Trouble> {
+    async fn keeper(&mut self) -> Result<Arc<StateStore>, Trouble> {
         if let Some(keeper) = &self.keeper {
             return Ok(keeper.clone());
         }
-        let opened = Keeper::open(&self.context.vault, &self.name).await;
+        let opened = StateStore::open(&self.context.state_secrets, &self.name).await;
         let opened = opened.map_err(|error| {
-            let may_pass = !matches!(error, KeeperError::Document { .. });
+            let may_pass = error.may_pass();
             trouble("StateUnavailable", &crate::cluster::chain(&error), may_pass)
         })?;
         let keeper = Arc::new(opened);

@@ -5,8 +5,8 @@
 
 use super::app::is_one_way;
 use super::desired::Scope;
-use super::keeper::Keeper;
 use super::proof::as_wanted;
+use super::state_store::StateStore;
 use crate::api::AppSpec;
 use crate::cluster::chain;
 use crate::object::{AppName, Digest, Kinds};
@@ -22,7 +22,7 @@ pub struct Remembered {
 }
 
 /// All apps that are remembered.
-pub(super) async fn remembered(keeper: &Keeper, scope: &Scope, kinds: &Kinds) -> Vec<Remembered> {
+pub(super) async fn remembered(keeper: &StateStore, scope: &Scope, kinds: &Kinds) -> Vec<Remembered> {
     let memory = keeper.memory();
     let mut all = Vec::new();
     for (name, known) in &memory.apps {
@@ -42,7 +42,7 @@ pub(super) async fn remembered(keeper: &Keeper, scope: &Scope, kinds: &Kinds) ->
 }
 
 async fn recollect(
-    keeper: &Keeper,
+    keeper: &StateStore,
     scope: &Scope,
     kinds: &Kinds,
     name: &AppName,
@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn rolling(state: State) -> Option<Rolling> {
-        Some(Rolling { state, changed: None })
+        Some(Rolling { state, changed: None, commit: None })
     }
 
     #[test]

@@ -15,7 +15,6 @@ mod foreign;
 mod heartbeat;
 mod hooks;
 mod inventory;
-mod keeper;
 mod look;
 mod memory;
 mod once;
@@ -26,6 +25,7 @@ pub mod reads;
 mod removal;
 mod rollback;
 mod source;
+mod state_store;
 mod supervisor;
 
 use std::sync::Arc;
@@ -40,7 +40,8 @@ pub use once::{Means, Once, OnceError, Progress, plan_once};
 
 use crate::api::{Environment, names};
 use crate::cluster::{
-    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Session, Vault,
+    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Session,
+    StateSecrets,
 };
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
@@ -61,7 +62,7 @@ pub struct Context {
     session: Session,
     index: Index,
     environments: Environments,
-    vault: Vault,
+    state_secrets: StateSecrets,
     sources: Sources,
     helm: Arc<Helm>,
     limits: render::Limits,
@@ -123,7 +124,7 @@ pub async fn run(
         session,
         index: index.clone(),
         environments: environments.clone(),
-        vault: Vault::new(&cluster, &config.state_namespace),
+        state_secrets: StateSecrets::new(&cluster, &config.state_namespace),
         helm: Arc::new(helm),
         limits,
         metrics: metrics.clone(),

@@ -15,12 +15,13 @@ use super::plan_prune::plan_prune;
 use super::proof::refused_hooks;
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
-    Before, CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
+    CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
 };
 use crate::helm::Helm;
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{
-    Answer, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with, repeated,
+    Answer, Before, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with,
+    repeated,
 };
 use crate::render;
 use crate::report::{AppPlan, HookReport, PlanReport};
@@ -160,7 +161,8 @@ pub async fn plan_once(
     };
     let seconds = i64::try_from(desire.config.rollout.timeout.duration().as_secs()).unwrap_or(i64::MAX);
     let mut apps = Vec::new();
-    index.ensure_autoscalers().await;
+    let scalers = index.watch_autoscalers();
+    let _ = scalers.listed().await;
     let tokens = once.platform.as_ref().map_or_else(|| once.agreed.clone(), agreed);
     let production = desire.config.is_production(&once.scope.environment);
     for (spec, wanted) in once.narrow(desire)?.apps {
@@ -183,7 +185,8 @@ async fn plan_app(
     production: bool,
     seconds: i64,
 ) -> Result<AppPlan, OnceError> {
-    index.ensure(&Watched::of(wanted.all().map(|object| &**object))).await?;
+    let watches = index.watch(&Watched::of(wanted.all().map(|object| &**object)));
+    watches.listed().await?;
     let found = match plan_with(wanted, index, consent) {
         Ok(plan) => plan,
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),

@@ -24,7 +24,8 @@ pub async fn plan_prune(
         Ok(inventory) => inventory,
         Err(error) => return PruneReport::unknown(error.to_string()),
     };
-    if let Err(error) = index.ensure(&Watched::held(&inventory)).await {
+    let watches = index.watch(&Watched::held(&inventory));
+    if let Err(error) = watches.listed().await {
         return PruneReport::unknown(error.to_string());
     }
     let mut pruner = Pruner::default();

@@ -6,10 +6,11 @@ use super::adopt::say_how;
 use super::driver::Hands;
 use super::foreign::refuse_foreign;
 use crate::api::Identity;
-use crate::cluster::{Before, Detail, Session, Terms, prove, prove_hook};
+use crate::cluster::{Detail, Session, Terms, prove, prove_hook};
 use crate::object::{AppName, Digest};
 use crate::plan::{
-    Action, Answer, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, WantedApp, check,
+    Action, Answer, Before, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused,
+    WantedApp, check,
 };
 use crate::state::Stored;
 

@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 use super::app::News;
 use super::desired::{Desire, Grants};
 use crate::api::{PruneBudget, PruneStatus, names};
-use crate::cluster::{Index, PruneOutcome};
+use crate::cluster::Index;
 use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
-    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Known, Marks, PrunePlan,
-    PruneRefusal, PruneView, RefusalKind, SkipReason, WantedApp, applyset_id, prune,
+    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Inventory, Known, Marks, PruneOutcome,
+    PrunePlan, PruneRefusal, PruneView, RefusalKind, SkipReason, WantedApp, applyset_id, prune,
 };
 
 /// A delete that was refused is tried again after this long, and then ever more rarely.

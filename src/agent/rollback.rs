@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use super::charts::Charts;
 use super::desired::{Scope, read_config, render_app, want};
 use super::driver::Hands;
-use super::keeper::{Keeper, KeeperError};
 use super::proof::as_wanted;
+use super::state_store::{StateError, StateStore};
 use crate::cluster::{Session, chain};
 use crate::git::Mirror;
 use crate::helm::{Helm, Stop};
 use crate::object::{AppName, Digest, Kinds, Problems, Revision};
 use crate::plan::WantedApp;
 use crate::render;
-use crate::state::{AppMemory, Asked, Good, Piece, Quarantine, Stage, write_good};
+use crate::state::{AppMemory, Asked, Good, Pieces, Quarantine, Stage};
 
 /// All that a branch ever was may be much.
 const FETCHED_WITHIN: Duration = Duration::from_secs(300);
@@ -90,7 +90,7 @@ pub(super) async fn find(hands: &Hands, archive: Option<Archive>, app: &AppName,
     found
 }
 
-async fn look_for(keeper: &Keeper, archive: Option<Archive>, app: &AppName, asked: Want) -> Found {
+async fn look_for(keeper: &StateStore, archive: Option<Archive>, app: &AppName, asked: Want) -> Found {
     let Want { ask, desired, present, obstacle, retried } = asked;
     let no = |why: String| Err(No::Because(why));
     if ask.from != desired {
@@ -100,13 +100,13 @@ async fn look_for(keeper: &Keeper, archive: Option<Archive>, app: &AppName, aske
     if let Some(obstacle) = obstacle {
         return no(obstacle.to_owned());
     }
-    let failed = |error: KeeperError| No::Because(chain(&error));
+    let failed = |error: StateError| No::Because(chain(&error));
     let memory = keeper.memory();
     let known = memory.apps.get(app).cloned().unwrap_or_default();
-    let (good, made, wanted) = match choose(&known, ask.to.as_deref(), &present).map_err(No::Because)? {
+    let (good, wanted) = match choose(&known, ask.to.as_deref(), &present).map_err(No::Because)? {
         Choice::Stored(good) => {
             let stored = keeper.stored(app, good).await.map_err(failed)?;
-            (good.clone(), Vec::new(), as_wanted(stored))
+            (good.clone(), as_wanted(stored))
         }
         Choice::Revision(rev) => {
             let Some(archive) = archive else {
@@ -115,13 +115,7 @@ async fn look_for(keeper: &Keeper, archive: Option<Archive>, app: &AppName, aske
             let (rev, name) = (rev.to_owned(), app.clone());
             let rendered = tokio::task::spawn_blocking(move || past(&archive, &name, &rev)).await;
             let rendered = rendered.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
-            let (good, made, wanted) =
-                rendered.map_err(|why| No::Because(format!("{why}; {}", kept(&known))))?;
-            // What is stored already is not stored twice.
-            match known.goods().find(|known| known.digest == good.digest) {
-                Some(known) => (Good { revision: good.revision, ..known.clone() }, Vec::new(), wanted),
-                None => (good, made, wanted),
-            }
+            rendered.map_err(|why| No::Because(format!("{why}; {}", kept(&known))))?
         }
     };
     if good.digest == desired {
@@ -143,8 +137,9 @@ async fn look_for(keeper: &Keeper, archive: Option<Archive>, app: &AppName, aske
         with: None,
         asked: Some(Asked { id: ask.id, by: ask.by, revision: good.revision.clone() }),
     };
-    keeper.asked(app, &quarantine, &good, made).await.map_err(failed)?;
-    Ok((quarantine, wanted))
+    let wanted = Arc::new(wanted);
+    keeper.asked(&quarantine, &wanted, good.revision.as_ref()).await.map_err(failed)?;
+    Ok((quarantine, Arc::unwrap_or_clone(wanted)))
 }
 
 /// What is meant: the good one before what runs, or what a commit or digest names.
@@ -171,7 +166,7 @@ fn choose<'a>(known: &'a AppMemory, to: Option<&'a str>, present: &Digest) -> Re
 }
 
 /// What an app was at a commit of its branch, by what its environment said then and is granted now.
-fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(Good, Vec<Piece>, WantedApp), String> {
+fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(Good, WantedApp), String> {
     let found = archive.mirror.past(&archive.branch, rev, Instant::now() + FETCHED_WITHIN);
     let past = found.map_err(|error| chain(&error))?;
     let short = past.revision.short().to_owned();
@@ -190,10 +185,9 @@ fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(Good, Vec<Piece>
     let (wanted, _) = made.map_err(wrong)?;
     // A migration of the past is not run again: going back runs no hooks.
     let wanted = WantedApp::of_objects(wanted.app, wanted.digest, wanted.objects);
-    let (pieces, made) = write_good(&wanted);
     let objects = wanted.objects.len();
     let revision = Some(past.revision);
-    Ok((Good { digest: wanted.digest.clone(), revision, objects, pieces }, made, wanted))
+    Ok((Good { digest: wanted.digest.clone(), revision, objects, pieces: Pieces::default() }, wanted))
 }
 
 fn kept(known: &AppMemory) -> String {
@@ -210,7 +204,6 @@ fn kept(known: &AppMemory) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::Pieces;
 
     fn good(digest: &str, revision: &str) -> Good {
         let revision = Some(Revision::new(revision));

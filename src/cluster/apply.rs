@@ -18,29 +18,9 @@ use super::replace::take_away;
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};
 use crate::plan::{
-    Answer, Change, CheckedPlan, CheckedStep, Handover, Lookup, Proof, Refusal, RefusalKind, Replicas,
-    Wanted, compare,
+    Answer, Change, CheckedPlan, CheckedStep, Lookup, Proof, Refusal, RefusalKind, Replicas, WaveOutcome,
+    Written, compare,
 };
-
-/// What came of one write.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    pub wanted: Arc<Wanted>,
-    pub live: Live,
-    pub created: bool,
-    /// What others handed over with it.
-    pub adopted: Option<Arc<Handover>>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub struct WaveOutcome {
-    pub written: Vec<Outcome>,
-    /// Shown to be as wanted when it was asked about again.
-    pub settled: usize,
-    pub refused: Vec<Refusal>,
-    /// A newer commit came; what was not begun was left.
-    pub stopped: bool,
-}
 
 /// Applies wave `n` of a plan. Steps that could not be asked before are asked now, and if one is refused nothing of the
 /// wave is written. `stop` ends it between two requests; one that is under way is finished.
@@ -125,7 +105,7 @@ async fn write(
     step: &CheckedStep,
     force: bool,
     identity: Option<&Identity>,
-) -> Result<Outcome, Refusal> {
+) -> Result<Written, Refusal> {
     let wanted = step.wanted();
     let Some(path) = session.path(&wanted.gvk, &wanted.key) else {
         return Err(Refusal::new(RefusalKind::UnknownKind, wanted, "its kind is no longer served"));
@@ -160,7 +140,7 @@ async fn write(
                     let object = reply.json().map_err(|error| refusal(&error, wanted))?;
                     return match read(object, wanted) {
                         Some(live) => {
-                            Ok(Outcome { wanted: wanted.clone(), live, created, adopted: adopted() })
+                            Ok(Written { wanted: wanted.clone(), live, created, adopted: adopted() })
                         }
                         None => {
                             let message = "the API server's answer is not an object";
@@ -180,7 +160,7 @@ async fn write(
                 if live.uid == planned.uid
                     && compare(wanted, Some(&live), &Nothing::new()) == Change::InSync =>
             {
-                return Ok(Outcome { wanted: wanted.clone(), live, created: false, adopted: adopted() });
+                return Ok(Written { wanted: wanted.clone(), live, created: false, adopted: adopted() });
             }
             _ => return Err(refusal(&error, wanted)),
         }
@@ -201,7 +181,7 @@ async fn replace(
     step: &CheckedStep,
     path: &str,
     identity: Option<&Identity>,
-) -> Result<Outcome, Refusal> {
+) -> Result<Written, Refusal> {
     let wanted = step.wanted();
     if let Some(planned) = step.live() {
         let now = index.live(&wanted.key).filter(|now| is_as_planned(now, planned));
@@ -212,7 +192,7 @@ async fn replace(
     let reply = session.cluster.send(&Call::apply(url, wanted.body().into(), identity)).await;
     let object = reply.and_then(|reply| reply.json()).map_err(|error| refusal(&error, wanted))?;
     match read(object, wanted) {
-        Some(live) => Ok(Outcome { wanted: wanted.clone(), live, created: true, adopted: None }),
+        Some(live) => Ok(Written { wanted: wanted.clone(), live, created: true, adopted: None }),
         None => {
             let message = "the API server's answer is not an object";
             Err(Refusal::new(RefusalKind::Unreachable, wanted, message))

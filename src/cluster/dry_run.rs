@@ -1,8 +1,6 @@
 //! Sends the dry run of one object, and says what is known before and after it.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -10,8 +8,8 @@ use serde_json::Value;
 use super::call::{Call, CallError, Reply};
 use super::discovery::Session;
 use crate::api::Identity;
-use crate::object::{MANAGER, ObjectKey};
-use crate::plan::{Answer, Consent, Wanted};
+use crate::object::MANAGER;
+use crate::plan::{Answer, Before, Consent};
 
 /// Whether the objects that would come of it are wanted too, for people to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +42,6 @@ impl From<Answer> for Proven {
         Self { answer, before: None, after: None }
     }
 }
-
-/// The manifests that were applied last, by key, where they are remembered: what was ours before.
-pub type Before = BTreeMap<ObjectKey, Arc<Wanted>>;
 
 /// As whom is asked, and what is known beside the plan.
 #[derive(Clone, Copy, Debug)]

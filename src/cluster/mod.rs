@@ -3,7 +3,8 @@
 //! Every call has a deadline and our own retries (`call`). Writes and dry runs are made as an environment's service
 //! account; reads as the agent's own. Only steps of a `CheckedPlan` are applied (`apply`), and only objects of a
 //! `CheckedPrune` deleted (`prune`). What is live is kept in an index that few label-selected watches feed (`index`), so
-//! that nothing is asked twice. A replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`). What environments remember is kept in a `vault`.
+//! that nothing is asked twice. A replica whose heartbeat (`lease`) is not confirmed writes nothing (`fence`). What
+//! environments remember is kept in Secrets (`state_secrets`).
 
 mod adopt;
 mod apply;
@@ -15,6 +16,8 @@ mod delete;
 mod discovery;
 mod dry_run;
 mod environments;
+#[cfg(test)]
+mod fake;
 mod fence;
 mod hooks;
 mod index;
@@ -25,18 +28,18 @@ mod prune;
 mod refusal;
 mod replace;
 mod sharing;
-mod vault;
+mod state_secrets;
 mod watching;
 
-pub use apply::{Outcome, WaveOutcome, apply_wave};
+pub use apply::apply_wave;
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
 pub use discovery::Session;
-pub use dry_run::{Before, Detail, Proven, Terms};
+pub use dry_run::{Detail, Proven, Terms};
 pub use environments::{EnvironmentEvent, Environments};
 pub use fence::{Fence, Fenced, uptime};
 pub use hooks::{delete_job, end_job, job_uid, make_hook, prove_hook, start_ttl};
-pub use index::{Index, IndexError, Record, Watched};
+pub use index::{Index, IndexError, Listed, Watched, Watches};
 pub use lease::{Beat, LeaseEvent, Leases};
 pub use prove::{prove, prove_one};
-pub use prune::{PruneOutcome, ask_prune, finalizers, prune_wave};
-pub use vault::{DocumentVersion, Vault, VaultError};
+pub use prune::{ask_prune, finalizers, prune_wave};
+pub use state_secrets::{DocumentVersion, StateSecrets, StateSecretsError};

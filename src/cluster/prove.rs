@@ -12,14 +12,14 @@ use super::adopt::{Claimed, claim};
 use super::body::{body, with_type};
 use super::call::{Call, CallError, JSON, METADATA};
 use super::discovery::{Session, path};
-use super::dry_run::{Before, Detail, Proven, Terms, dry_run};
+use super::dry_run::{Detail, Proven, Terms, dry_run};
 use super::refusal::{conflicts, refusal};
 use super::replace::prove_replacement;
 use crate::api::Identity;
 use crate::object::{Kinds, Live};
 use crate::plan::{
-    Action, Answer, Asked, Change, Consent, Handover, Plan, Reason, Refusal, RefusalKind, Replicas, Step,
-    Wanted, compare, forcible, left_by_autoscaler,
+    Action, Answer, Asked, Before, Change, Consent, Handover, Plan, Reason, Refusal, RefusalKind, Replicas,
+    Step, Wanted, compare, forcible, left_by_autoscaler,
 };
 use crate::schema;
 

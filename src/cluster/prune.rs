@@ -10,16 +10,7 @@ use super::discovery::Session;
 use super::prove::AT_ONCE;
 use crate::api::Identity;
 use crate::object::{ObjectKey, chain};
-use crate::plan::{CheckedPrune, Doomed, Due, PruneAnswer, PruneRefusal, RefusalKind};
-
-/// What came of one wave of deletes.
-#[derive(Clone, Debug, Default)]
-pub struct PruneOutcome {
-    pub deleted: Vec<ObjectKey>,
-    pub refused: Vec<PruneRefusal>,
-    /// Something newer came; what was not begun was left.
-    pub stopped: bool,
-}
+use crate::plan::{CheckedPrune, Doomed, Due, PruneAnswer, PruneOutcome, PruneRefusal, RefusalKind};
 
 /// Asks the server about each delete, without deleting: in the order of [`Due::objects`].
 pub async fn ask_prune(session: &Session, due: &Due, identity: Option<&Identity>) -> Vec<PruneAnswer> {

@@ -20,13 +20,23 @@ mod report;
 mod rules;
 mod verdict;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 pub use report::{Verdict, report, report_with};
 pub use rules::{Rule, RuleError, RuleProblem, Rules};
 pub use verdict::{Health, Status};
 
+use crate::object::Live;
 use read::text;
+
+/// An object as it was seen last, with its verdict.
+#[derive(Clone, Debug)]
+pub struct Assessed {
+    pub live: Arc<Live>,
+    pub health: Health,
+}
 
 /// The verdict on one object as the API server returned it. `null` is an object that is not there.
 pub fn assess(object: &Value) -> Health {

@@ -23,6 +23,7 @@ mod replace;
 mod replicas;
 mod stamp;
 mod wanted;
+mod written;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub use replace::may_replace;
 pub use replicas::{Replicas, left_by_autoscaler, notes};
 pub use stamp::{Basis, Stamp, WantedApp, applyset_id, restamp, stamp};
 pub use wanted::{GitReplicas, Wanted};
+pub use written::{Before, PruneOutcome, WantedKeys, WaveOutcome, Written};
 
 use crate::object::{AppName, Digest, Held, Live, ObjectKey, Problems};
 

@@ -1,27 +1,81 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::pack::Pieces;
-use super::{AppMemory, Memory};
-use crate::object::{AppName, EnvironmentName};
+use super::AppMemory;
+use super::journal::Journal;
+use super::pack::{Damage, Pieces};
+use crate::object::{AppName, Digest, EnvironmentName};
 
 /// Written by this version. A newer one is not read, so that nothing of it is lost.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// The version that had all apps in the document itself. It is read, and replaced by what is saved next.
+const APPS_INSIDE: u32 = 1;
 
-/// The one small document that names everything else.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What is swapped as a whole: the document, and beside it the journal that it names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    pub document: Vec<u8>,
+    pub journal: Vec<u8>,
+}
+
+impl Contents {
+    /// Bytes of both.
+    pub fn size(&self) -> usize {
+        self.document.len() + self.journal.len()
+    }
+}
+
+/// The lists that together say what is remembered: what is further down is newer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Lists {
+    /// What is remembered of each app,
+    pub apps: Pieces,
+    /// and the uid of each object.
+    pub ledger: Pieces,
+    /// What became otherwise since, each a journal of its time, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Pieces>,
+}
+
+impl Lists {
+    pub fn all(&self) -> impl Iterator<Item = &Pieces> {
+        [&self.apps, &self.ledger].into_iter().chain(&self.runs)
+    }
+}
+
+/// The small document that names everything else.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Document {
+    pub(super) environment: EnvironmentName,
+    pub(super) lists: Lists,
+    pub(super) journal: Journal,
+    /// What the first version had inside.
+    pub(super) apps: Option<BTreeMap<AppName, AppMemory>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Form {
     version: u32,
     environment: EnvironmentName,
+    #[serde(flatten)]
+    lists: Lists,
+    journal: Pieces,
+}
+
+#[derive(Deserialize)]
+struct FirstForm {
+    environment: EnvironmentName,
     apps: BTreeMap<AppName, AppMemory>,
-    pub ledger: Pieces,
+    ledger: Pieces,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     #[error("it is not what Fairlead wrote: {0}")]
     Garbled(#[from] serde_json::Error),
+    #[error("its journal is not what Fairlead wrote: {0}")]
+    Journal(#[source] Damage),
     #[error("it was written by a newer Fairlead (version {0} of its form, and {VERSION} is known)")]
     Newer(u32),
     #[error("it is of the environment {0}")]
@@ -29,31 +83,43 @@ pub enum Unreadable {
 }
 
 impl Document {
-    pub fn new(environment: &EnvironmentName, memory: &Memory, ledger: Pieces) -> Self {
-        Self { version: VERSION, environment: environment.clone(), apps: memory.apps.clone(), ledger }
-    }
-
-    pub fn read(bytes: &[u8], environment: &EnvironmentName) -> Result<Self, Unreadable> {
+    pub fn read(contents: &Contents, environment: &EnvironmentName) -> Result<Self, Unreadable> {
         #[derive(Deserialize)]
         struct Version {
             version: u32,
         }
-        let Version { version } = serde_json::from_slice(bytes)?;
-        if version > VERSION {
-            return Err(Unreadable::Newer(version));
+        let Version { version } = serde_json::from_slice(&contents.document)?;
+        let document = match version {
+            APPS_INSIDE => {
+                let FirstForm { environment, apps, ledger } = serde_json::from_slice(&contents.document)?;
+                let lists = Lists { ledger, ..Lists::default() };
+                Self { environment, lists, journal: Journal::default(), apps: Some(apps) }
+            }
+            VERSION => {
+                let form: Form = serde_json::from_slice(&contents.document)?;
+                let journal = Journal::read(&form.journal, contents.journal.clone());
+                let journal = journal.map_err(Unreadable::Journal)?;
+                Self { environment: form.environment, lists: form.lists, journal, apps: None }
+            }
+            newer => return Err(Unreadable::Newer(newer)),
+        };
+        match document.environment == *environment {
+            true => Ok(document),
+            false => Err(Unreadable::Foreign(document.environment)),
         }
-        let document: Self = serde_json::from_slice(bytes)?;
-        if document.environment != *environment {
-            return Err(Unreadable::Foreign(document.environment));
-        }
-        Ok(document)
     }
 
-    pub fn write(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("the document is JSON")
+    /// The pieces that have to be read to know what is remembered.
+    pub fn needs(&self) -> BTreeSet<&Digest> {
+        self.lists.all().flat_map(Pieces::names).collect()
     }
+}
 
-    pub fn into_apps(self) -> BTreeMap<AppName, AppMemory> {
-        self.apps
-    }
+/// Writes the document and its journal.
+pub(super) fn write(environment: &EnvironmentName, lists: &Lists, journal: &Journal) -> Contents {
+    let (pieces, piece) = journal.write();
+    let form =
+        Form { version: VERSION, environment: environment.clone(), lists: lists.clone(), journal: pieces };
+    let document = serde_json::to_vec(&form).expect("the document is JSON");
+    Contents { document, journal: piece.bytes }
 }

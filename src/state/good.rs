@@ -1,5 +1,7 @@
 //! What an app wanted, object by object, so that it can be applied again without git.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -63,10 +65,40 @@ fn holds_values(key: &ObjectKey) -> bool {
     key.group.is_empty() && &*key.kind == "Secret"
 }
 
-pub fn write_good(app: &WantedApp) -> (Pieces, Vec<Piece>) {
+/// Apps whose objects are at least this long stand in pieces of their own: one object more changes one or two of them.
+const ALONE_FROM: usize = 256 * 1024;
+
+/// What an app wanted, in the form that is stored.
+#[derive(Clone, Debug)]
+pub enum Packed {
+    /// So little that it stands together with what others wanted.
+    Together(Arc<[u8]>),
+    /// In pieces of its own.
+    Alone(Pieces, Vec<Piece>),
+}
+
+impl Packed {
+    pub fn of(app: &WantedApp) -> Self {
+        let lines = lines_of(app);
+        let bytes: usize = lines.iter().map(|(_, line)| line.len() + 1).sum();
+        if bytes >= ALONE_FROM {
+            let (pieces, made) = pack(lines.into_iter());
+            return Self::Alone(pieces, made);
+        }
+        let mut text = Vec::with_capacity(bytes);
+        for (_, line) in lines {
+            text.extend_from_slice(&line);
+            text.push(b'\n');
+        }
+        Self::Together(text.into())
+    }
+}
+
+/// A line for each object, with the name that says where a list may be cut.
+fn lines_of(app: &WantedApp) -> Vec<(Digest, Vec<u8>)> {
     let mut objects: Vec<&Wanted> = app.objects.iter().map(|object| &**object).collect();
     objects.sort_by(|a, b| a.key.cmp(&b.key));
-    pack(objects.into_iter().map(|object| {
+    let line = |object: &Wanted| {
         let mut body = object.value();
         let withheld = holds_values(&object.key);
         if withheld && let Value::Object(map) = &mut body {
@@ -84,7 +116,8 @@ pub fn write_good(app: &WantedApp) -> (Pieces, Vec<Piece>) {
         };
         let text = serde_json::to_vec(&line).expect("an object that we wrote is JSON");
         (Digest::of_parts([object.key.to_string().as_str()]), text)
-    }))
+    };
+    objects.into_iter().map(line).collect()
 }
 
 fn strip_values(secret: &mut Map<String, Value>) {
@@ -98,13 +131,19 @@ fn strip_values(secret: &mut Map<String, Value>) {
     }
 }
 
+/// Reads what an app wanted out of its pieces.
 pub fn read_good(
     app: &AppName,
     digest: &Digest,
     pieces: &Pieces,
     stored: &[Piece],
 ) -> Result<Stored, Damage> {
-    let lines = unpack(pieces, stored)?;
+    let all = unpack(pieces, stored)?;
+    read_lines(app, digest, pieces.part_of(&all)?)
+}
+
+/// Reads what an app wanted out of its lines.
+pub fn read_lines(app: &AppName, digest: &Digest, lines: &[u8]) -> Result<Stored, Damage> {
     let mut objects = Vec::new();
     for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let line: Line =

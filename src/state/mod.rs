@@ -9,31 +9,41 @@
 //!
 //! One small document names everything by digest; what is long stands in pieces of its own that never change ([`pack`]).
 //! So the document can be replaced by one compare-and-swap, and it never says anything of which half is missing: pieces
-//! are written before it, and dropped after it.
+//! are written before it, and dropped after it. What was saved last stands beside the document, in its journal, until
+//! there is enough of it for a piece ([`log`] says how): most of what is saved is one small request.
 
+mod change;
 mod document;
 mod good;
 mod hooks;
+mod journal;
 mod ledger;
+mod log;
+mod pace;
 mod pack;
+mod patch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub use document::{Document, Unreadable};
-pub use good::{Stored, StoredObject, read_good, write_good};
+pub use change::Change;
+pub use document::{Contents, Document, Unreadable};
+pub use good::{Packed, Stored, StoredObject, read_good, read_lines};
 pub use hooks::{HookMemory, HookRun, HookStage, Hooks};
-pub use ledger::{Evidence, Ledger, read_ledger, write_ledger};
+pub use ledger::{Evidence, Ledger};
+pub use log::{JOURNAL_LIMIT, Log, Prepared, Writes};
+pub use pace::Pace;
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
-use crate::object::{AppName, Digest, ObjectKey, Record, Revision};
+use crate::object::{AppName, Commit, Digest, ObjectKey, Record, Revision};
 use crate::rollout;
 
-/// Everything an environment remembers.
+/// Everything an environment remembers. A copy shares what it does not change.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
-    pub apps: BTreeMap<AppName, AppMemory>,
+    pub apps: BTreeMap<AppName, Arc<AppMemory>>,
     pub ledger: Ledger,
 }
 
@@ -68,6 +78,9 @@ pub struct AppMemory {
     /// The last word of a person who wanted something back: each is answered once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard: Option<String>,
+    /// The last word of a person who wanted to try again: each is answered once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried: Option<String>,
     /// What became of its last rollouts, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Record>,
@@ -83,6 +96,14 @@ impl AppMemory {
     pub fn goods(&self) -> impl Iterator<Item = &Good> {
         self.last_good.iter().chain(&self.previous).chain(&self.with_all).chain(&self.back_to)
     }
+
+    /// Notes where what it wanted under a digest stands.
+    fn place(&mut self, digest: &Digest, pieces: &Pieces) {
+        let goods = [&mut self.last_good, &mut self.previous, &mut self.with_all, &mut self.back_to];
+        for good in goods.into_iter().flatten().filter(|good| good.digest == *digest) {
+            good.pieces.clone_from(pieces);
+        }
+    }
 }
 
 /// A rollout that is under way, so that whoever comes after a restart goes on at the same step.
@@ -93,6 +114,9 @@ pub struct Rolling {
     /// What it changes; `None` is all of the app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed: Option<BTreeSet<ObjectKey>>,
+    /// The commit that brought what it goes to, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<Commit>,
 }
 
 /// A digest that is set aside: it failed its gates, or a person wants something older back.
@@ -156,9 +180,14 @@ pub struct Good {
 }
 
 impl Memory {
+    /// What is remembered of an app, to change it; of a new one that is nothing.
+    pub fn app_mut(&mut self, app: &AppName) -> &mut AppMemory {
+        Arc::make_mut(self.apps.entry(app.clone()).or_default())
+    }
+
     /// Notes that an app runs `good` and is healthy. The one before stays as a second generation.
     pub fn note_good(&mut self, app: &AppName, good: Good) {
-        let memory = self.apps.entry(app.clone()).or_default();
+        let memory = self.app_mut(app);
         if let Some(old) = memory.last_good.replace(good)
             && memory.last_good.as_ref().is_some_and(|new| new.digest != old.digest)
         {
@@ -169,7 +198,10 @@ impl Memory {
     /// Notes what became of a rollout. Of many apps fewer are kept of each, and one at least.
     pub fn note_record(&mut self, record: Record) {
         let limit = (ALL_RECORDS / self.apps.len().max(1)).clamp(1, RECORDS);
-        let recent = &mut self.apps.entry(record.app.clone()).or_default().recent;
+        if self.apps.get(&record.app).is_some_and(|known| known.recent.contains(&record)) {
+            return; // It was saved, and the answer was lost.
+        }
+        let recent = &mut self.app_mut(&record.app).recent;
         recent.push(record);
         let more = recent.len().saturating_sub(limit);
         recent.drain(..more);
@@ -177,14 +209,14 @@ impl Memory {
 
     /// Notes what a person wants back, before anything of it is written.
     pub fn note_asked(&mut self, app: &AppName, quarantine: Quarantine, good: Good) {
-        let memory = self.apps.entry(app.clone()).or_default();
+        let memory = self.app_mut(app);
         memory.heard = quarantine.asked.as_ref().map(|asked| asked.id.clone());
         (memory.quarantined, memory.back_to, memory.rolling) = (Some(quarantine), Some(good), None);
     }
 
     /// Notes what of an app is set aside, and how far the way back is.
     pub fn note_quarantine(&mut self, app: &AppName, quarantine: Option<&Quarantine>) {
-        let memory = self.apps.entry(app.clone()).or_default();
+        let memory = self.app_mut(app);
         memory.quarantined = quarantine.cloned();
         if quarantine.is_some_and(|aside| aside.stage != Stage::Going) {
             memory.rolling = None; // The way back is over.
@@ -210,7 +242,7 @@ impl Memory {
 
     /// Every piece that it needs but those of the ledger.
     pub fn pieces(&self) -> BTreeSet<Digest> {
-        let goods = self.apps.values().flat_map(AppMemory::goods);
+        let goods = self.apps.values().flat_map(|app| app.goods());
         goods.flat_map(|good| good.pieces.names().cloned()).collect()
     }
 }

@@ -3,6 +3,8 @@
 //! A list is cut where the digest of a line's name says so, and not after so many lines: so one line more or less changes
 //! the piece that it is in, and no other.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::object::Digest;
@@ -15,6 +17,8 @@ const CUT_FROM: usize = 256 * 1024;
 const CUT_AT: usize = 2 * 1024 * 1024;
 /// Between the two, after one line of so many.
 const CUT_ONE_OF: u8 = 16;
+/// Lists of several owners that stand together have this much at most, uncompressed: reading one of them reads them all.
+const TOGETHER_AT: usize = 512 * 1024;
 /// Of zstd: the default, a good deal faster than the API server takes the result.
 const LEVEL: i32 = 3;
 
@@ -25,16 +29,47 @@ pub struct Piece {
     pub bytes: Vec<u8>,
 }
 
-/// The pieces of a list, in order, and how long it is.
+/// Where a list stands: the names of its pieces, in order, and how long all that they hold is. A list without names stands
+/// in the journal still.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pieces {
     bytes: usize,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     names: Vec<Digest>,
+    /// Where it begins in them and how long it is, where they hold lists of others too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<(usize, usize)>,
 }
 
 impl Pieces {
+    /// A list of so many bytes that stands in no piece yet.
+    pub(super) fn none_yet(bytes: usize) -> Self {
+        Self { bytes, names: Vec::new(), part: None }
+    }
+
     pub fn names(&self) -> impl Iterator<Item = &Digest> {
         self.names.iter()
+    }
+
+    pub fn first(&self) -> Option<&Digest> {
+        self.names.first()
+    }
+
+    /// How long all that the pieces hold is.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where in its pieces it stands, if they hold lists of others too.
+    pub fn part(&self) -> Option<(usize, usize)> {
+        self.part
+    }
+
+    /// Takes the list out of all that its pieces hold.
+    pub fn part_of<'a>(&self, all: &'a [u8]) -> Result<&'a [u8], Damage> {
+        let Some((from, length)) = self.part else { return Ok(all) };
+        let part = from.checked_add(length).and_then(|to| all.get(from..to));
+        part.ok_or_else(|| Damage::Unreadable(format!("{length} bytes at {from} of {} are meant", all.len())))
     }
 }
 
@@ -89,7 +124,7 @@ impl Packer {
             return;
         }
         self.pieces.bytes += self.open.len();
-        let frame = zstd::bulk::compress(&self.open, LEVEL).expect("compressing in memory cannot fail");
+        let frame = compress(&self.open);
         self.open.clear();
         for part in frame.chunks(PIECE_LIMIT) {
             let piece = Piece::new(part.to_vec());
@@ -99,8 +134,47 @@ impl Packer {
     }
 }
 
-/// The lines again, from the pieces in their order.
+fn compress(bytes: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(bytes, LEVEL).expect("compressing in memory cannot fail")
+}
+
+/// Packs all of it as one, however long it is.
+pub(super) fn pack_whole(bytes: &[u8]) -> (Pieces, Piece) {
+    let piece = Piece::new(compress(bytes));
+    (Pieces { bytes: bytes.len(), names: vec![piece.name.clone()], part: None }, piece)
+}
+
+/// Packs short lists of several owners together, each of which knows its part.
+pub(super) fn pack_together<O>(
+    lists: impl IntoIterator<Item = (O, Arc<[u8]>)>,
+) -> (Vec<(O, Pieces)>, Vec<Piece>) {
+    let (mut packed, mut made) = (Vec::new(), Vec::new());
+    let (mut open, mut parts) = (Vec::new(), Vec::new());
+    let mut cut = |open: &mut Vec<u8>, parts: &mut Vec<(O, (usize, usize))>| {
+        let mut packer = Packer { open: std::mem::take(open), ..Packer::default() };
+        packer.cut();
+        let pieces = packer.pieces;
+        packed.extend(
+            parts.drain(..).map(|(owner, part)| (owner, Pieces { part: Some(part), ..pieces.clone() })),
+        );
+        made.extend(packer.made);
+    };
+    for (owner, list) in lists {
+        if !open.is_empty() && open.len() + list.len() > TOGETHER_AT {
+            cut(&mut open, &mut parts);
+        }
+        parts.push((owner, (open.len(), list.len())));
+        open.extend_from_slice(&list);
+    }
+    cut(&mut open, &mut parts);
+    (packed, made)
+}
+
+/// Gives all that the pieces hold again, in their order.
 pub fn unpack(pieces: &Pieces, stored: &[Piece]) -> Result<Vec<u8>, Damage> {
+    if pieces.names.is_empty() && pieces.bytes == 0 {
+        return Ok(Vec::new());
+    }
     if let Some(missing) = pieces.names.iter().zip(stored).find(|(name, piece)| **name != piece.name) {
         return Err(Damage::Altered(missing.0.clone()));
     }

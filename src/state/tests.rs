@@ -3,6 +3,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::ledger::{read_ledger, write_ledger};
 use super::*;
 use crate::object::{APPLIED, Live, ObjectKey};
 use crate::plan::{Known, Wanted, WantedApp};
@@ -24,6 +25,17 @@ fn wanted(kind: &str, name: &str, body: Value) -> Arc<Wanted> {
 
 fn app(objects: Vec<Arc<Wanted>>) -> WantedApp {
     WantedApp::of_objects(AppName::new("web").unwrap(), Digest::of(b"the app"), objects)
+}
+
+/// As pieces of its own, however little it is.
+fn write_good(app: &WantedApp) -> (Pieces, Vec<Piece>) {
+    match Packed::of(app) {
+        Packed::Alone(pieces, made) => (pieces, made),
+        Packed::Together(lines) => {
+            let (pieces, made) = super::pack::pack_whole(&lines);
+            (pieces, vec![made])
+        }
+    }
 }
 
 /// `n` objects of about 3 KiB that hardly compress.
@@ -90,12 +102,14 @@ fn ten_thousand_objects_fit_into_pieces_of_the_size_that_a_secret_takes() {
     let (names, stored) = write_ledger(&ledger);
     assert!(stored.iter().all(|piece| piece.bytes.len() <= PIECE_LIMIT));
     assert_eq!(read_ledger(&names, &stored).unwrap(), ledger);
-    let memory = Memory { apps: std::iter::once((app.app.clone(), AppMemory::default())).collect(), ledger };
-    let mut memory = memory;
-    memory.note_good(&app.app, Good { digest: app.digest, revision: None, objects: 10_000, pieces });
     let environment = crate::object::EnvironmentName::new("dev").unwrap();
-    let document = Document::new(&environment, &memory, names).write();
-    assert!(document.len() < 16 * 1024, "{} bytes", document.len());
+    let mut log = Log::new(&environment);
+    let good =
+        Change::Good { wanted: Arc::new(app), revision: None, depends_on: Vec::new(), uids: Vec::new() };
+    let writes = log.save(&[&good.into()], &BTreeSet::new()).unwrap();
+    log = writes.log;
+    assert_eq!(log.memory().apps.len(), 1);
+    assert!(writes.contents.size() < 16 * 1024, "{} bytes", writes.contents.size());
 }
 
 #[test]
@@ -163,18 +177,6 @@ fn two_generations_are_kept_and_no_more() {
     }
     let app = &memory.apps[&web];
     assert_eq!((app.last_good.as_ref(), app.previous.as_ref()), (Some(&good("c")), Some(&good("b"))));
-}
-
-#[test]
-fn a_document_of_another_environment_or_a_newer_form_is_not_read() {
-    let environment = crate::object::EnvironmentName::new("dev").unwrap();
-    let other = crate::object::EnvironmentName::new("prod").unwrap();
-    let bytes = Document::new(&environment, &Memory::default(), Pieces::default()).write();
-    assert!(Document::read(&bytes, &environment).is_ok());
-    assert!(matches!(Document::read(&bytes, &other), Err(Unreadable::Foreign(_))));
-    let newer = br#"{"version": 2, "something": "else"}"#;
-    assert!(matches!(Document::read(newer, &environment), Err(Unreadable::Newer(2))));
-    assert!(matches!(Document::read(&bytes[..bytes.len() - 1], &environment), Err(Unreadable::Garbled(_))));
 }
 
 proptest! {

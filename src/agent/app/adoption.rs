@@ -5,9 +5,8 @@ use jiff::Timestamp;
 use super::App;
 use super::status::some;
 use crate::agent::adopt::{self, Tokens};
-use crate::cluster::Outcome;
 use crate::object::ObjectKey;
-use crate::plan::{Consent, Handover, Refused, Shared};
+use crate::plan::{Consent, Handover, Refused, Shared, Written};
 
 /// Where adoption stands.
 #[derive(Default)]
@@ -75,7 +74,7 @@ impl App {
     }
 
     /// Takes what was handed over. Git's word is used up with it: it does not fight who comes back.
-    pub(super) fn note_adopted(&mut self, written: &[Outcome]) {
+    pub(super) fn note_adopted(&mut self, written: &[Written]) {
         let mut words = Vec::new();
         for (key, handover) in
             written.iter().filter_map(|written| Some((&written.wanted.key, written.adopted.as_deref()?)))

@@ -91,7 +91,7 @@ impl Rollout {
     pub(super) fn rolling(&self, phase: Phase) -> Rolling {
         let named = self.waves.iter().map(Vec::len).sum::<usize>() <= NAMED;
         let changed = named.then(|| self.waves.iter().flatten().cloned().collect());
-        Rolling { state: State { phase, ..self.state.clone() }, changed }
+        Rolling { state: State { phase, ..self.state.clone() }, changed, commit: None }
     }
 }
 
@@ -148,7 +148,11 @@ mod tests {
     }
 
     fn rolling(phase: Phase, changed: Option<BTreeSet<ObjectKey>>) -> Rolling {
-        Rolling { state: State { digest: Digest::from("d"), purpose: Purpose::Forward, phase }, changed }
+        Rolling {
+            state: State { digest: Digest::from("d"), purpose: Purpose::Forward, phase },
+            changed,
+            commit: None,
+        }
     }
 
     #[test]

@@ -11,8 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{App, Decision, World};
 use crate::agent::hooks::{HookDone, HookWork, Tidy, TidyUp, job_of};
 use crate::api::AppPhase;
-use crate::cluster::Record;
-use crate::health::Status;
+use crate::health::{Assessed, Status};
 use crate::object::{INTERRUPTIBLE, ObjectKey};
 use crate::plan::{Hook, Moment, Stage, Wanted, WantedApp, WaveOrder};
 use crate::rollout::{self, Purpose, Run, Waiting, Wrote};
@@ -134,7 +133,7 @@ impl App {
     }
 
     /// Jobs of this app's hooks that have not ended, but for one.
-    fn others(&self, world: &World, but: &ObjectKey) -> Vec<Record> {
+    fn others(&self, world: &World, but: &ObjectKey) -> Vec<Assessed> {
         let mut found = world.index.hook_jobs(world.environment.as_str(), self.spec.name.as_str());
         found.retain(|record| {
             record.live.key != *but && !matches!(record.health.status, Status::Healthy | Status::Failed)
@@ -142,7 +141,7 @@ impl App {
         found
     }
 
-    fn behind(&self, other: &Record, now: Timestamp) -> Run {
+    fn behind(&self, other: &Assessed, now: Timestamp) -> Run {
         let key = &other.live.key;
         let runs = self.hooks.memory.values().flat_map(|memory| &memory.runs);
         let run = runs.into_iter().find(|run| run.job == *key);
@@ -160,7 +159,7 @@ impl App {
         }
         let own: BTreeSet<&ObjectKey> = wanted.hooks.iter().map(|hook| &hook.job.key).collect();
         let jobs = world.index.hook_jobs(world.environment.as_str(), self.spec.name.as_str());
-        let holds = |record: &Record| {
+        let holds = |record: &Assessed| {
             record.live.labels.get(INTERRUPTIBLE).is_some_and(|word| word == "false")
                 && !own.contains(&record.live.key)
                 && !matches!(record.health.status, Status::Healthy | Status::Failed)

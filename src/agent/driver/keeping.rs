@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Driver, Finished};
 use crate::agent::app::{App, News};
-use crate::agent::keeper::{Keeper, Ran};
+use crate::agent::state_store::{Ran, StateStore};
 use crate::object::{AppName, Digest, ObjectKey};
 use crate::plan::{Lookup, WantedApp};
 
@@ -64,7 +64,7 @@ impl Driver {
     }
 
     /// Has it remembered that every app is well, where all go back together.
-    fn keep_all(&mut self, keeper: &Arc<Keeper>, now: Timestamp) -> Option<Timestamp> {
+    fn keep_all(&mut self, keeper: &Arc<StateStore>, now: Timestamp) -> Option<Timestamp> {
         let settled = self.unkept.is_empty() && self.quarantining.is_empty() && !self.keeping_all;
         if !settled || !self.apps.values().all(App::is_ready) {
             return None;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{App, Driver, Finished};
-use crate::agent::keeper::Keeper;
+use crate::agent::state_store::StateStore;
 use crate::api::AppStatus;
 use crate::object::Record;
 
@@ -37,7 +37,7 @@ impl Driver {
     }
 
     /// Takes what ended from the apps.
-    pub(super) fn take_records(&mut self, keeper: &Keeper) {
+    pub(super) fn take_records(&mut self, keeper: &StateStore) {
         for app in self.apps.values_mut() {
             for record in app.take_records() {
                 keeper.record(record.clone());
@@ -47,7 +47,7 @@ impl Driver {
     }
 
     /// Has what ended remembered by itself, where nothing else is saved that takes it along.
-    pub(super) fn keep_records(&mut self, keeper: &Arc<Keeper>, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn keep_records(&mut self, keeper: &Arc<StateStore>, now: Timestamp) -> Option<Timestamp> {
         let others = !self.unkept.is_empty() || !self.quarantining.is_empty();
         if others || self.recording || !keeper.has_records() {
             return None;

@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 
 use super::call::{Call, CallError, Cluster, JSON, METADATA};
 use crate::object::{Digest, EnvironmentName};
-use crate::state::{Damage, Piece};
+use crate::state::{Contents, Damage, Piece};
 
 /// Says whose state a Secret is. Not the label of what environments write: nothing here is ever pruned.
 const OF: &str = "fairlead.dev/state-of";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const DOCUMENT: &str = "document";
+const JOURNAL: &str = "journal";
 const PIECE: &str = "piece";
 /// Digits of a digest that go into a name: enough that no two pieces ever share one.
 const DIGITS: usize = 40;
@@ -28,7 +29,7 @@ const DIGITS: usize = 40;
 pub struct DocumentVersion(String);
 
 #[derive(Debug, thiserror::Error)]
-pub enum VaultError {
+pub enum StateSecretsError {
     /// Someone else wrote in between.
     #[error("the Secret {0} was changed by someone else")]
     Moved(String),
@@ -38,13 +39,30 @@ pub enum VaultError {
     Call { name: String, what: &'static str, source: CallError },
 }
 
+impl StateSecretsError {
+    /// Whether trying again later may bring another answer although nobody puts anything right.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::Hollow(..))
+    }
+
+    /// Whether the server refused what was sent, and may well take something else. That it has too much to do is none.
+    pub fn is_refusal(&self) -> bool {
+        let Self::Call { source, .. } = self else { return false };
+        source.status().is_some_and(|status| {
+            status.is_client_error()
+                && status != StatusCode::TOO_MANY_REQUESTS
+                && status != StatusCode::REQUEST_TIMEOUT
+        })
+    }
+}
+
 #[derive(Clone)]
-pub struct Vault {
+pub struct StateSecrets {
     cluster: Cluster,
     namespace: String,
 }
 
-impl Vault {
+impl StateSecrets {
     pub fn new(cluster: &Cluster, namespace: &str) -> Self {
         Self { cluster: cluster.clone(), namespace: namespace.to_owned() }
     }
@@ -62,28 +80,31 @@ impl Vault {
     pub async fn read(
         &self,
         environment: &EnvironmentName,
-    ) -> Result<Option<(Vec<u8>, DocumentVersion)>, VaultError> {
+    ) -> Result<Option<(Contents, DocumentVersion)>, StateSecretsError> {
         let path = self.path(&format!("state-{environment}"));
         let name = self.document_name(environment);
         let object = match self.get(path, &name).await? {
             Some(object) => object,
             None => return Ok(None),
         };
-        let bytes = field(&object, DOCUMENT).ok_or(VaultError::Hollow(name.clone(), DOCUMENT))?;
+        let document = field(&object, DOCUMENT).ok_or(StateSecretsError::Hollow(name.clone(), DOCUMENT))?;
+        // The first form has none.
+        let journal = field(&object, JOURNAL).unwrap_or_default();
         let version = object["metadata"]["resourceVersion"].as_str();
-        let version = version.ok_or(VaultError::Hollow(name, "resourceVersion"))?;
-        Ok(Some((bytes, DocumentVersion(version.to_owned()))))
+        let version = version.ok_or(StateSecretsError::Hollow(name, "resourceVersion"))?;
+        Ok(Some((Contents { document, journal }, DocumentVersion(version.to_owned()))))
     }
 
     /// Replaces the document that bears `base`, or makes it where there was none.
     pub async fn swap(
         &self,
         environment: &EnvironmentName,
-        bytes: &[u8],
+        contents: &Contents,
         base: Option<&DocumentVersion>,
-    ) -> Result<DocumentVersion, VaultError> {
+    ) -> Result<DocumentVersion, StateSecretsError> {
         let name = self.document_name(environment);
-        let mut body = self.secret(environment, &format!("state-{environment}"), DOCUMENT, bytes);
+        let fields = [(DOCUMENT, &*contents.document), (JOURNAL, &*contents.journal)];
+        let mut body = self.secret(environment, &format!("state-{environment}"), &fields);
         let (method, path) = match base {
             Some(DocumentVersion(version)) => {
                 body["metadata"]["resourceVersion"] = version.as_str().into();
@@ -94,31 +115,31 @@ impl Vault {
         match self.send(method, path, &body).await {
             Ok(object) => {
                 let version = object["metadata"]["resourceVersion"].as_str();
-                let version = version.ok_or(VaultError::Hollow(name, "resourceVersion"))?;
+                let version = version.ok_or(StateSecretsError::Hollow(name, "resourceVersion"))?;
                 Ok(DocumentVersion(version.to_owned()))
             }
             Err(error) if matches!(error.status(), Some(StatusCode::CONFLICT | StatusCode::NOT_FOUND)) => {
                 // Perhaps by ourselves: a request whose answer was lost is sent again.
                 match self.read(environment).await? {
-                    Some((found, version)) if found == bytes => Ok(version),
-                    _ => Err(VaultError::Moved(name)),
+                    Some((found, version)) if found == *contents => Ok(version),
+                    _ => Err(StateSecretsError::Moved(name)),
                 }
             }
-            Err(source) => Err(VaultError::Call { name, what: "written", source }),
+            Err(source) => Err(StateSecretsError::Call { name, what: "written", source }),
         }
     }
 
     /// Writes a piece; one that is there already is the same.
-    pub async fn put(&self, environment: &EnvironmentName, piece: &Piece) -> Result<(), VaultError> {
+    pub async fn put(&self, environment: &EnvironmentName, piece: &Piece) -> Result<(), StateSecretsError> {
         let name = name_of(environment, &piece.name);
-        let mut body = self.secret(environment, &name, PIECE, &piece.bytes);
+        let mut body = self.secret(environment, &name, &[(PIECE, &*piece.bytes)]);
         body["immutable"] = true.into();
         match self.send(Method::POST, self.path(""), &body).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_already_there() => Ok(()),
             Err(source) => {
                 let name = self.piece_name(environment, &piece.name);
-                Err(VaultError::Call { name, what: "written", source })
+                Err(StateSecretsError::Call { name, what: "written", source })
             }
         }
     }
@@ -128,7 +149,7 @@ impl Vault {
         &self,
         environment: &EnvironmentName,
         piece: &Digest,
-    ) -> Result<Result<Piece, Damage>, VaultError> {
+    ) -> Result<Result<Piece, Damage>, StateSecretsError> {
         let name = self.piece_name(environment, piece);
         let object = self.get(self.path(&name_of(environment, piece)), &name).await?;
         Ok(match object {
@@ -141,10 +162,13 @@ impl Vault {
     }
 
     /// The names of all Secrets that hold pieces, as [`Self::drop_named`] takes them.
-    pub async fn names(&self, environment: &EnvironmentName) -> Result<Vec<String>, VaultError> {
+    pub async fn names(&self, environment: &EnvironmentName) -> Result<Vec<String>, StateSecretsError> {
         let path = format!("{}?labelSelector={OF}%3D{environment}", self.path(""));
-        let failed =
-            |source| VaultError::Call { name: format!("{}/*", self.namespace), what: "listed", source };
+        let failed = |source| StateSecretsError::Call {
+            name: format!("{}/*", self.namespace),
+            what: "listed",
+            source,
+        };
         let reply = self.cluster.send(&Call::get(path).accept(METADATA_LIST)).await.map_err(failed)?;
         let list = reply.json().map_err(failed)?;
         let names = list["items"].as_array().into_iter().flatten();
@@ -157,18 +181,20 @@ impl Vault {
         name_of(environment, piece)
     }
 
-    pub async fn drop_named(&self, name: &str) -> Result<(), VaultError> {
+    pub async fn drop_named(&self, name: &str) -> Result<(), StateSecretsError> {
         match self.send(Method::DELETE, self.path(name), &json!({})).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_not_found() => Ok(()),
-            Err(source) => {
-                Err(VaultError::Call { name: format!("{}/{name}", self.namespace), what: "deleted", source })
-            }
+            Err(source) => Err(StateSecretsError::Call {
+                name: format!("{}/{name}", self.namespace),
+                what: "deleted",
+                source,
+            }),
         }
     }
 
     /// Forgets an environment.
-    pub async fn forget(&self, environment: &EnvironmentName) -> Result<(), VaultError> {
+    pub async fn forget(&self, environment: &EnvironmentName) -> Result<(), StateSecretsError> {
         self.drop_named(&format!("state-{environment}")).await?;
         for name in self.names(environment).await? {
             self.drop_named(&name).await?;
@@ -181,17 +207,19 @@ impl Vault {
         format!("/api/v1/namespaces/{}/secrets{slash}{name}", self.namespace)
     }
 
-    fn secret(&self, environment: &EnvironmentName, name: &str, field: &str, bytes: &[u8]) -> Value {
+    fn secret(&self, environment: &EnvironmentName, name: &str, fields: &[(&str, &[u8])]) -> Value {
         let labels = BTreeMap::from([(OF, environment.as_str())]);
+        let data: BTreeMap<&str, String> =
+            fields.iter().map(|(field, bytes)| (*field, STANDARD.encode(bytes))).collect();
         json!({
             "apiVersion": "v1", "kind": "Secret", "type": "fairlead.dev/state",
             "metadata": {"name": name, "namespace": self.namespace, "labels": labels},
-            "data": {field: STANDARD.encode(bytes)},
+            "data": data,
         })
     }
 
-    async fn get(&self, path: String, name: &str) -> Result<Option<Value>, VaultError> {
-        let failed = |source| VaultError::Call { name: name.to_owned(), what: "read", source };
+    async fn get(&self, path: String, name: &str) -> Result<Option<Value>, StateSecretsError> {
+        let failed = |source| StateSecretsError::Call { name: name.to_owned(), what: "read", source };
         match self.cluster.send(&Call::get(path)).await {
             Ok(reply) => Ok(Some(reply.json().map_err(failed)?)),
             Err(error) if error.is_not_found() => Ok(None),

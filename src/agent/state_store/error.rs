@@ -1,0 +1,45 @@
+use std::sync::Arc;
+
+use crate::cluster::StateSecretsError;
+use crate::state::{Damage, Unreadable};
+
+/// Why nothing could be saved or read. All that were saved together are told the same.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StateError {
+    #[error(transparent)]
+    Secrets(Arc<StateSecretsError>),
+    #[error(
+        "the Secret {name} cannot be used: {source}. Put it back, or delete it to begin anew: then nothing is deleted unasked"
+    )]
+    Document { name: String, source: Arc<Unreadable> },
+    #[error(
+        "the Secret {name} cannot be used. Put it back, or delete {document} to begin anew: then nothing is deleted unasked"
+    )]
+    Part { name: String, document: String, source: Damage },
+    #[error("the Secret {name} cannot be used")]
+    Piece { name: String, source: Damage },
+    #[error("the save was broken off, and may have been made or not")]
+    Interrupted,
+}
+
+impl StateError {
+    /// Whether trying again later may bring another answer although nobody puts anything right.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Secrets(error) => error.may_pass(),
+            Self::Interrupted => true,
+            Self::Document { .. } | Self::Part { .. } | Self::Piece { .. } => false,
+        }
+    }
+
+    /// Whether the server refused this in particular, and may well take something else.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Secrets(error) if error.is_refusal())
+    }
+}
+
+impl From<StateSecretsError> for StateError {
+    fn from(error: StateSecretsError) -> Self {
+        Self::Secrets(Arc::new(error))
+    }
+}
