@@ -108,11 +108,6 @@ struct Circle {
 #[rustfmt::skip]
 const CIRCLES: &[Circle] = &[
     Circle {
-        room: "cluster",
-        files: &["autoscalers", "index"],
-        reason: "the index watches autoscalers as it watches everything else; both are being rewritten",
-    },
-    Circle {
         room: "render",
         files: &["again", "build_metadata", "cache", "chart_refusals", "charts", "configurations", "entries", "finish", "folder",
                  "generators", "hash", "helm_charts", "images", "kustomization", "labels", "layer", "load", "names", "namespace",
