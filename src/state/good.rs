@@ -82,8 +82,7 @@ impl Packed {
         let lines = lines_of(app);
         let bytes: usize = lines.iter().map(|(_, line)| line.len() + 1).sum();
         if bytes >= ALONE_FROM {
-            let (pieces, made) = pack(lines.into_iter());
-            return Self::Alone(pieces, made);
+            return Self::alone(lines);
         }
         let mut text = Vec::with_capacity(bytes);
         for (_, line) in lines {
@@ -91,6 +90,16 @@ impl Packed {
             text.push(b'\n');
         }
         Self::Together(text.into())
+    }
+
+    fn alone(lines: Vec<(Digest, Vec<u8>)>) -> Self {
+        let (pieces, made) = pack(lines.into_iter());
+        Self::Alone(pieces, made)
+    }
+
+    #[cfg(test)]
+    pub(super) fn alone_of(app: &WantedApp) -> Self {
+        Self::alone(lines_of(app))
     }
 }
 

@@ -29,16 +29,27 @@ use super::{Change, Good, Memory, Packed};
 use crate::object::{AppName, Digest, EnvironmentName};
 use crate::plan::WantedApp;
 
-/// A journal that is longer, compressed, goes into pieces. It is sent with every save.
-pub const JOURNAL_LIMIT: usize = 48 * 1024;
-/// Runs are merged when they are longer than what they are changes to, and than this, uncompressed.
-const MERGE_FROM: usize = 1024 * 1024;
-/// Pieces that apps share are thin when less than this of them is needed, or half,
-const THIN: usize = 128 * 1024;
-/// and so many thin ones are written anew together,
-const THIN_TOGETHER: usize = 8;
-/// or so many at most.
+/// Thin lists that are written anew at once, at most: each is read first.
 const THIN_AT_ONCE: usize = 32;
+
+/// How much stands where. Another process may have others: what is stored does not depend on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Limits {
+    /// Bytes, compressed: a journal that is longer goes into pieces. It is sent with every save.
+    pub journal: usize,
+    /// Bytes: runs are merged when they are longer than this, and than what they are changes to.
+    pub merge_from: usize,
+    /// Bytes: a list that apps share is thin when less than this of it is needed, or half.
+    pub thin: usize,
+    /// So many thin lists are written anew together.
+    pub thin_together: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { journal: 32 * 1024, merge_from: 1024 * 1024, thin: 128 * 1024, thin_together: 8 }
+    }
+}
 
 /// A change with what has to be stored for it, where that was made ready already.
 #[derive(Clone, Debug)]
@@ -64,6 +75,7 @@ pub struct Log {
     there: Arc<BTreeSet<Digest>>,
     /// What stands in the lists is to be written anew: it has an older form, or is damaged.
     anew: bool,
+    limits: Limits,
 }
 
 /// What has to be done to save something, in this order.
@@ -88,7 +100,13 @@ impl Log {
             journal: Journal::default(),
             there: Arc::default(),
             anew: false,
+            limits: Limits::default(),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Reads what a document and its pieces say. A ledger that is damaged says nothing, which is no evidence of anything, and
@@ -121,7 +139,15 @@ impl Log {
             patch.apply(&mut memory)?;
         }
         journal.patch.apply(&mut memory)?;
-        let mut log = Self { environment, memory: Arc::new(memory), lists, journal, there, anew };
+        let mut log = Self {
+            environment,
+            memory: Arc::new(memory),
+            lists,
+            journal,
+            there,
+            anew,
+            limits: Limits::default(),
+        };
         let needed = log.needed();
         log.there = Arc::new(&*log.there | &needed);
         Ok((log, damage))
@@ -187,11 +213,11 @@ impl Log {
         }
         let is_thin = |(list, parts): &(&Pieces, BTreeMap<usize, usize>)| {
             let needed: usize = parts.values().sum();
-            needed < THIN || needed < list.bytes() / 2
+            needed < self.limits.thin || needed < list.bytes() / 2
         };
         let thin: Vec<Pieces> =
             shared.into_values().filter(is_thin).take(THIN_AT_ONCE).map(|(list, _)| list.clone()).collect();
-        if thin.len() < THIN_TOGETHER { Vec::new() } else { thin }
+        if thin.len() < self.limits.thin_together { Vec::new() } else { thin }
     }
 
     /// What has to be done to write what is needed of some lists anew, given all that they hold.
@@ -227,15 +253,15 @@ impl Log {
         let mut journal = Journal { patch: patch(&memory), fresh };
         journal.forget_unneeded(&memory);
         let mut contents = write(&self.environment, &lists, &journal);
-        let full = contents.journal.len() > JOURNAL_LIMIT;
+        let full = contents.journal.len() > self.limits.journal;
         let moves = gathers || full;
         if moves {
             puts.extend(journal.put_into_pieces(&mut memory));
             journal.patch = patch(&memory);
             contents = write(&self.environment, &lists, &journal);
             // With room for what comes, so that the next save does not find it full again.
-            if contents.journal.len() > JOURNAL_LIMIT / 2 {
-                puts.extend(add_run(&mut lists, &journal.patch, &memory));
+            if contents.journal.len() > self.limits.journal / 2 {
+                puts.extend(add_run(&mut lists, &journal.patch, &memory, self.limits.merge_from));
                 journal = Journal::default();
                 contents = write(&self.environment, &lists, &journal);
             }
@@ -247,6 +273,7 @@ impl Log {
             there: self.there.clone(),
             anew: false,
             memory: Arc::new(memory),
+            limits: self.limits,
         };
         log.note_there(puts.iter().map(|piece| &piece.name));
         let mut drops = BTreeSet::new();
@@ -273,12 +300,12 @@ impl Log {
 }
 
 /// Makes a run of a full journal, or one list of everything where the runs have outgrown it.
-fn add_run(lists: &mut Lists, patch: &Patch, memory: &Memory) -> Vec<Piece> {
+fn add_run(lists: &mut Lists, patch: &Patch, memory: &Memory, merge_from: usize) -> Vec<Piece> {
     let lines = patch.lines().map(|line| (Digest::of(&line), line));
     let (run, made) = pack(lines);
     lists.runs.push(run);
     let runs: usize = lists.runs.iter().map(Pieces::bytes).sum();
-    if runs <= MERGE_FROM.max(lists.apps.bytes() + lists.ledger.bytes()) {
+    if runs <= merge_from.max(lists.apps.bytes() + lists.ledger.bytes()) {
         return made;
     }
     let apps =

@@ -33,7 +33,7 @@ pub use document::{Contents, Document, Unreadable};
 pub use good::{Packed, Stored, StoredObject, read_good, read_lines};
 pub use hooks::{HookMemory, HookRun, HookStage, Hooks};
 pub use ledger::{Evidence, Ledger};
-pub use log::{JOURNAL_LIMIT, Log, Prepared, Writes};
+pub use log::{Log, Prepared, Writes};
 pub use pace::Pace;
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
@@ -247,5 +247,7 @@ impl Memory {
     }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

@@ -33,17 +33,54 @@ fn bytes(secret: &Value, field: &str) -> Vec<u8> {
     STANDARD.decode(secret["data"][field].as_str().expect("a field")).expect("base64")
 }
 
+/// What is remembered of each app: what the pieces say that the document names, and then its journal.
 pub fn document(bed: &Bed) -> Value {
-    let secret = bed.api().get(&path(&format!("state-{}", bed.name)));
-    secret.map_or(Value::Null, |secret| serde_json::from_slice(&bytes(&secret, "document")).expect("JSON"))
+    let Some(secret) = bed.api().get(&path(&format!("state-{}", bed.name))) else { return Value::Null };
+    let document: Value = serde_json::from_slice(&bytes(&secret, "document")).expect("JSON");
+    let piece = |digest: &Value| {
+        let secret = bed.api().get(&path(&piece_name(bed, digest)));
+        bytes(&secret.expect("a piece that is named is there"), "piece")
+    };
+    let list = |list: &Value| {
+        let names = list["names"].as_array().into_iter().flatten();
+        let all: Vec<u8> = names.flat_map(piece).collect();
+        if all.is_empty() { Vec::new() } else { zstd::decode_all(all.as_slice()).expect("zstd") }
+    };
+    let runs = document["runs"].as_array().into_iter().flatten();
+    let mut text: Vec<u8> = std::iter::once(&document["apps"]).chain(runs).flat_map(list).collect();
+    text.extend(zstd::decode_all(bytes(&secret, "journal").as_slice()).expect("zstd"));
+    let mut apps = json!({});
+    for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let line: Value = serde_json::from_slice(line).expect("JSON");
+        let Some(app) = line["a"].as_str() else { continue };
+        match (&line["n"], &line["f"]) {
+            (Value::Object(_), _) => apps[app] = line["n"].clone(),
+            (_, Value::Object(fields)) => {
+                fields.iter().for_each(|(field, value)| apps[app][field] = value.clone());
+            }
+            _ => drop(apps.as_object_mut().expect("a map").remove(app)),
+        }
+    }
+    json!({"apps": apps})
+}
+
+fn piece_name(bed: &Bed, digest: &Value) -> String {
+    format!("piece-{}-{}", bed.name, &digest.as_str().expect("a digest")[..40])
+}
+
+/// So much, and so odd, that what an app wants stands in pieces of its own.
+fn large(seed: u64) -> String {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let text: String = (0..300_000).map(|_| random.alphanumeric()).collect();
+    configmap("large", &text)
 }
 
 /// The pieces of what the app `web` ran last when all was well.
 fn last_good(bed: &Bed) -> (String, Vec<String>) {
     let good = document(bed)["apps"]["web"]["lastGood"].clone();
     let pieces = good["pieces"]["names"].as_array().into_iter().flatten();
-    let name = |digest: &Value| format!("piece-{}-{}", bed.name, &digest.as_str().expect("a digest")[..40]);
-    (good["revision"].as_str().unwrap_or_default().to_owned(), pieces.map(name).collect())
+    let pieces = pieces.map(|digest| piece_name(bed, digest)).collect();
+    (good["revision"].as_str().unwrap_or_default().to_owned(), pieces)
 }
 
 /// Waits until what a commit brought is remembered.
@@ -64,11 +101,12 @@ fn two_generations_are_remembered_without_the_values_of_secrets() {
     let _agent = bed.agent();
     let secret = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: hunter2}\n";
     let mut generations = Vec::new();
-    for names in [&["a"][..], &["a", "b"], &["a", "b", "c"]] {
-        let revision = bed.commit_web(&(configmaps(names) + secret));
+    for seed in [1, 2, 3] {
+        let revision = bed.commit_web(&(large(seed) + secret));
         wait_kept(&bed, &revision);
         generations.push(last_good(&bed).1);
     }
+    assert!(generations.iter().all(|pieces| !pieces.is_empty()), "{generations:?}");
     wait_until(SOON, "the first generation is dropped", || {
         let there = names(&bed);
         generations[0].iter().all(|piece| !there.contains(piece))
@@ -77,7 +115,8 @@ fn two_generations_are_remembered_without_the_values_of_secrets() {
     for secret in secrets(&bed) {
         let name = secret["metadata"]["name"].as_str().unwrap().to_owned();
         let text = if name.starts_with("state-") {
-            bytes(&secret, "document")
+            let journal = zstd::decode_all(bytes(&secret, "journal").as_slice()).expect("zstd");
+            [bytes(&secret, "document"), journal].concat()
         } else {
             assert_eq!(secret["immutable"], true, "{name}");
             zstd::decode_all(bytes(&secret, "piece").as_slice()).expect("zstd")
@@ -107,12 +146,13 @@ fn of_an_app_that_is_gone_nothing_is_remembered() {
 fn while_the_document_is_gone_its_pieces_wait_for_it() {
     let bed = Bed::new("putback");
     let agent = bed.agent();
-    let first = bed.commit_web(&configmaps(&["a"]));
+    let first = bed.commit_web(&large(1));
     wait_kept(&bed, &first);
     stop(agent);
     let secret = path(&format!("state-{}", bed.name));
     bed.api().delete(&secret);
     let before = names(&bed);
+    assert!(!before.is_empty());
     let (file, config) = bed.config("", "rollout: {timeout: 60s}");
     let empty = bed.commit(&[(&file, &config)]);
     let _agent = bed.agent();
@@ -197,7 +237,7 @@ fn a_piece_that_is_missing_or_altered_is_named_and_made_again() {
     for altered in [false, true] {
         let bed = Bed::new("damage");
         let agent = bed.agent();
-        let first = bed.commit_web(&configmaps(&["a"]));
+        let first = bed.commit_web(&large(1));
         wait_kept(&bed, &first);
         stop(agent);
         let (_, pieces) = last_good(&bed);
@@ -218,10 +258,32 @@ fn a_piece_that_is_missing_or_altered_is_named_and_made_again() {
             // Nothing runs but what is remembered, so it is known what the piece held.
             wait_until(SOON, "it is made again", || bed.api().get(&path(&pieces[0])).is_some());
         }
-        let second = bed.commit_web(&configmaps(&["a", "b"]));
+        let second = bed.commit_web(&(large(1) + &configmap("b", "1")));
         wait_kept(&bed, &second);
         stop(agent);
     }
+}
+
+#[test]
+fn what_many_apps_do_at_once_is_remembered_in_a_few_requests() {
+    let bed = Bed::new("batched");
+    let proxy = bed.proxy();
+    let _agent = bed.agent_through(&proxy);
+    bed.wait_seen_by_agent();
+    let began = std::time::Instant::now();
+    let apps: Vec<(String, String)> =
+        (0..40).map(|n| (format!("app-{n}"), configmaps(&[&format!("a-{n}"), &format!("b-{n}")]))).collect();
+    let apps: Vec<(&str, &str)> = apps.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let revision = bed.commit_apps(&apps);
+    bed.wait_ready(&revision);
+    let all_kept = || {
+        let apps = document(&bed)["apps"].clone();
+        (0..40).all(|n| apps[format!("app-{n}")]["lastGood"].is_object())
+    };
+    wait_until(SOON, "all are remembered", all_kept);
+    let requests = proxy.since(began, &[Class::State]).len();
+    assert!(requests < 60, "{requests} requests for 40 apps");
+    assert_eq!(names(&bed), [format!("state-{}", bed.name)], "all of it is short enough for the journal");
 }
 
 #[test]
