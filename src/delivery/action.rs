@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::hooks::{HookDone, HookWork};
-use super::rollback_request::{Found, Want};
+use super::hook_work::{HookDone, HookWork};
+use super::rollback::{Found, Want};
 use crate::health::Health;
 use crate::health::pods::Thresholds;
 use crate::object::{Digest, ObjectKey};
@@ -13,6 +13,7 @@ use crate::plan::{
     Before, CheckedPlan, CheckedPrune, Consent, Doomed, Due, Hook, Plan, PruneOutcome, PruneRefusal, Refused,
     Wanted, WantedApp, WaveOutcome,
 };
+pub(super) use crate::rollout::later;
 use crate::state::{Change, Hooks, Quarantine};
 
 /// What is to be done now.
@@ -108,9 +109,21 @@ impl Pauses {
     }
 }
 
-/// A moment after another; the last that there is where there is none.
-pub(super) fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
-    at.checked_add(by).unwrap_or(Timestamp::MAX)
+/// When something is tried, and how often it was.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Again {
+    pub at: Option<Timestamp>,
+    pub attempts: u32,
+}
+
+impl Again {
+    pub fn is_due(self, now: Timestamp) -> bool {
+        self.at.is_none_or(|at| at <= now)
+    }
+
+    pub fn after(self, pauses: Pauses, now: Timestamp) -> Self {
+        Self { at: Some(pauses.after(self.attempts, now)), attempts: self.attempts.saturating_add(1) }
+    }
 }
 
 #[cfg(test)]

@@ -6,8 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::app::{App, Way};
-use super::retry::Retry;
+use super::app::{App, Retry, Way};
 use crate::api::Scope;
 use crate::object::{AppName, Digest};
 use crate::state::Stage;

@@ -16,33 +16,17 @@
 //! A panic in a decision about one app is that app's refusal, and the others go on.
 
 mod action;
-mod adoption;
-mod answers;
 mod app;
-mod cached_lookup;
-mod course;
-mod decide;
 mod environment_scope;
 mod fact;
 mod hold;
 mod hook_work;
-mod hooks;
-mod looks;
 mod news;
-mod prune_status;
 mod pruner;
-mod remembered;
-mod repair;
-mod restore;
-mod retry;
-mod rollback_request;
-mod rolling;
-mod rollout_log;
-mod runs;
+mod rollback;
 mod saving;
 #[cfg(test)]
 mod simulation;
-mod status;
 mod ticket;
 mod world;
 
@@ -53,14 +37,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 pub use action::{Action, Event, Failure};
-pub use adoption::{Tokens, word};
+pub use app::{Retry, Tokens, word};
 pub use fact::{Fact, What, some};
 pub use hold::{HeldBy, Hold};
 pub use hook_work::{HookDone, HookWork, Tidy, TidyUp};
 pub use news::{News, Platform, Says};
 pub use pruner::{PruneTerms, PruneWorld, Pruner};
-pub use retry::Retry;
-pub use rollback_request::{Ask, Choice, Found, No, SHORTEST, Want, choose, kept};
+pub use rollback::{Ask, Choice, Found, No, SHORTEST, Want, choose, kept};
 pub use ticket::{Owner, Ticket};
 pub use world::{Listing, World};
 
@@ -68,8 +51,7 @@ use crate::api::{AppStatus, PruneStatus};
 use crate::object::{AppName, Digest, Live, ObjectKey};
 use crate::plan::{Inventory, WantedApp};
 use crate::state::Change;
-use app::App;
-use decide::{Step, View};
+use app::{App, Step, View};
 use saving::Saving;
 use ticket::Tickets;
 

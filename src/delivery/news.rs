@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::adoption::Tokens;
-use super::app::{App, Git, StandIn};
+use super::app::{App, Git, Retry, StandIn, Tokens};
 use super::environment_scope::addressed;
 use super::fact::{Fact, What};
 use super::pruner::PruneTerms;
-use super::retry::Retry;
-use super::rollback_request::Ask;
+use super::rollback::Ask;
 use super::{Delivery, World};
 use crate::api::{AppSpec, RollbackRequest, Rollout};
 use crate::object::{AppName, Commit, Problems};

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::action::{Action, Failure, UNSAVED};
-use super::app::{Again, App};
+use super::action::{Action, Again, Failure, UNSAVED};
+use super::app::App;
 use super::fact::{Fact, What};
 use super::ticket::{Owner, Ticket, Tickets};
 use crate::object::{AppName, Digest};

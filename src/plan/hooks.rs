@@ -347,7 +347,7 @@ fn as_job(wanted: &Wanted, mut value: Value) -> Result<Value, Problem> {
 
 /// As much of a name as fits, ending as a name may.
 fn trimmed(name: &str, limit: usize) -> &str {
-    name[..name.len().min(limit)].trim_end_matches(['-', '.'])
+    name[..name.floor_char_boundary(limit)].trim_end_matches(['-', '.'])
 }
 
 #[cfg(test)]

@@ -168,3 +168,12 @@ fn what_a_hook_needs_is_written_before_it_and_nothing_else() {
     let main: Vec<&str> = stages[hooks..].iter().flat_map(|(_, names)| names.clone()).collect();
     assert_eq!(main, ["other", "web"]);
 }
+
+#[test]
+fn a_name_is_cut_between_letters() {
+    // The server refuses such a name; that must not be found out by a panic.
+    let hook = one(job(&format!("a{}", "é".repeat(40)), json!({HOOK: "before"})));
+    assert!(hook.job.key.name.len() <= 63, "{}", hook.job.key);
+    assert_eq!(Digest::from("ééééééé").short(), "éééééé");
+    assert_eq!(crate::object::Revision::new("aééééé").short(), "aéééé");
+}

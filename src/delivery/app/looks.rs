@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::action::later;
-use super::app::App;
+use super::App;
+use crate::delivery::action::later;
 use crate::health::{Health, Status};
 use crate::object::ObjectKey;
 use crate::plan::{Wanted, WantedApp};
@@ -19,7 +19,7 @@ const TOGETHER: usize = 10;
 
 /// What the pods of a rollout said so far.
 #[derive(Debug, Default)]
-pub(super) struct Looks {
+pub(in crate::delivery) struct Looks {
     known: BTreeMap<ObjectKey, Health>,
     due: Option<Timestamp>,
     /// Where the next look begins, of many that are waited for.
@@ -28,7 +28,7 @@ pub(super) struct Looks {
 
 impl Looks {
     /// The health of an object, in the light of its pods.
-    pub(super) fn health(&self, key: &ObjectKey, said: Health, settling: bool) -> Health {
+    pub(in crate::delivery) fn health(&self, key: &ObjectKey, said: Health, settling: bool) -> Health {
         // What became healthy since is healthy, whatever its pods went through on the way. What was healthy once and
         // goes on ending is not.
         match self.known.get(key) {
@@ -45,7 +45,7 @@ impl Looks {
 
 impl App {
     /// What is to be looked at now, or when.
-    pub(super) fn look(
+    pub(in crate::delivery) fn look(
         &mut self,
         wanted: &WantedApp,
         on: &[Waiting],
@@ -82,7 +82,7 @@ impl App {
     }
 
     /// Takes what the pods of these said: that they failed, or that nothing is known.
-    pub(super) fn looked(&mut self, found: Vec<(ObjectKey, Option<Health>)>, now: Timestamp) {
+    pub(in crate::delivery) fn looked(&mut self, found: Vec<(ObjectKey, Option<Health>)>, now: Timestamp) {
         let Some(rollout) = self.rollout_mut() else { return };
         let settling = matches!(rollout.state.phase, Phase::Settle { .. });
         let looks = &mut rollout.looks;

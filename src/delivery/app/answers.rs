@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::action::{Event, Failure, REFUSED};
-use super::app::{Again, App, Busy, Doing, Refusal};
-use super::fact::What;
 use super::rolling::Rollout;
-use super::ticket::{Owner, Ticket};
-use super::world::World;
+use super::{App, Busy, Doing, Refusal};
+use crate::delivery::action::{Again, Event, Failure, REFUSED};
+use crate::delivery::fact::What;
+use crate::delivery::ticket::{Owner, Ticket};
+use crate::delivery::world::World;
 use crate::health::Status;
 use crate::object::{Digest, ObjectKey, Outcome};
 use crate::plan::{CheckedPlan, RefusalKind, Refused, WaveOutcome};
@@ -18,7 +18,13 @@ use crate::rollout::Wrote;
 
 impl App {
     /// Takes what came of an action. An answer to anything but what is under way is nothing.
-    pub(super) fn answered(&mut self, ticket: &Ticket, event: Event, world: &dyn World, now: Timestamp) {
+    pub(in crate::delivery) fn answered(
+        &mut self,
+        ticket: &Ticket,
+        event: Event,
+        world: &dyn World,
+        now: Timestamp,
+    ) {
         if let Some(rollout) = self.rollout_mut()
             && rollout.asking.as_ref() == Some(ticket)
         {
@@ -119,7 +125,13 @@ impl App {
     }
 
     /// Notes that nothing is written, why, and when it is tried again.
-    pub(super) fn refuse(&mut self, digest: &Digest, messages: Vec<String>, may_pass: bool, now: Timestamp) {
+    pub(in crate::delivery) fn refuse(
+        &mut self,
+        digest: &Digest,
+        messages: Vec<String>,
+        may_pass: bool,
+        now: Timestamp,
+    ) {
         if !self.is_refused_for(&messages) {
             self.tell(What::Refused { messages: messages.clone() });
         }

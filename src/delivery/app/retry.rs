@@ -1,7 +1,7 @@
 //! A person wants to try again what failed: `fairlead retry`. Each word is answered once, after a restart too.
 
-use super::app::{App, Doing};
-use super::fact::What;
+use super::{App, Doing};
+use crate::delivery::fact::What;
 use crate::object::{AppName, Digest};
 use crate::state::Change;
 
@@ -24,7 +24,7 @@ impl Retry {
 
 impl App {
     /// Takes a person's word; says whether there is something new to be done.
-    pub(super) fn retry(&mut self, word: &Retry) -> bool {
+    pub(in crate::delivery) fn retry(&mut self, word: &Retry) -> bool {
         // Without git nobody knows what would be tried.
         if !self.is_from_git() || self.asking.retried.as_deref() == Some(&word.nonce) {
             return false;

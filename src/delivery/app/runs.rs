@@ -8,7 +8,7 @@ use crate::plan::{Before, WantedApp};
 use crate::state::{AppMemory, Good, Pieces, Rolling};
 
 #[derive(Debug, Default)]
-pub(super) struct Runs {
+pub(in crate::delivery) struct Runs {
     /// What runs and passed its gates, in the life of this process.
     pub effective: Option<Digest>,
     /// What passed all its gates last, in the life of this process.

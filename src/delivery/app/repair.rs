@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::action::later;
-use super::app::{App, Doing};
 use super::cached_lookup::CachedLookup;
 use super::decide::View;
 use super::rolling::Rollout;
+use super::{App, Doing};
+use crate::delivery::action::later;
 use crate::health::Status;
 use crate::object::{Digest, ObjectKey};
 use crate::plan::{Reason, WantedApp, plan_with};
@@ -25,7 +25,7 @@ const OFTEN: u32 = 5;
 
 /// What was put back on the way of a rollout.
 #[derive(Debug, Default)]
-pub(super) struct Repair {
+pub(in crate::delivery) struct Repair {
     /// How often, since a rollout began.
     times: u32,
     /// What is being put back now.
@@ -37,7 +37,13 @@ pub(super) struct Repair {
 impl App {
     /// Whether somebody else changed what this rollout has come by, so that it is planned anew. `next` is what it would do
     /// otherwise, and `phase` where it stood before.
-    pub(super) fn repairs(&mut self, view: &View, wanted: &WantedApp, phase: &Phase, next: &Next) -> bool {
+    pub(in crate::delivery) fn repairs(
+        &mut self,
+        view: &View,
+        wanted: &WantedApp,
+        phase: &Phase,
+        next: &Next,
+    ) -> bool {
         let Doing::Rolling(rollout) = &mut self.doing else { return false };
         let (Phase::Gate { wave, .. } | Phase::Settle { wave, .. }) = phase else { return false };
         let judges = match next {
@@ -74,18 +80,18 @@ impl App {
     }
 
     /// When to look again for what was changed since the last look.
-    pub(super) fn next_look_for_edits(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(in crate::delivery) fn next_look_for_edits(&self, now: Timestamp) -> Option<Timestamp> {
         let last = self.rollout()?.looked_for_edits.filter(|last| *last != now)?;
         (self.repair.times < OFTEN).then(|| later(last, LOOK_EVERY))
     }
 
     /// Whether an object of a plan is put back.
-    pub(super) fn is_repaired(&self, key: &ObjectKey) -> bool {
+    pub(in crate::delivery) fn is_repaired(&self, key: &ObjectKey) -> bool {
         self.repair.keys.contains(key)
     }
 
     /// What has to be well in a rollout that changes these: what was when it was broken off, too.
-    pub(super) fn kept_baseline(
+    pub(in crate::delivery) fn kept_baseline(
         &mut self,
         digest: &Digest,
         changes: &BTreeSet<&ObjectKey>,
@@ -115,7 +121,7 @@ mod tests {
     #[test]
     fn only_what_later_waves_write_is_to_come() {
         let key = |name: &str| ObjectKey::new("", "ConfigMap", Some("web"), name);
-        let course = super::super::course::Course {
+        let course = crate::delivery::course::Course {
             state: crate::rollout::State::start(Digest::from("d")),
             waves: vec![vec![key("a")], vec![key("b")], vec![key("c")], vec![key("d")]],
             writes: vec![Some(0), Some(1), None, Some(2)],

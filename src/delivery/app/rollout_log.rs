@@ -2,14 +2,14 @@
 
 use jiff::Timestamp;
 
-use super::app::App;
-use super::fact::{Fact, What};
+use super::App;
 use super::runs::Runs;
+use crate::delivery::fact::{Fact, What};
 use crate::object::{Commit, Digest, Outcome, Record};
 use crate::state::{Change, Quarantine};
 
 #[derive(Debug, Default)]
-pub(super) struct RolloutLog {
+pub(in crate::delivery) struct RolloutLog {
     /// The digest that git says, and the commit that brought it: not an older one's, nor a later one's that left it as it was.
     brought: Option<(Digest, Option<Commit>)>,
     begun: Option<Begun>,

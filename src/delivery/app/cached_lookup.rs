@@ -4,13 +4,18 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::app::App;
-use super::world::World;
+use super::App;
+use crate::delivery::world::World;
 use crate::object::{Digest, Live, ObjectKey};
 use crate::plan::{GitReplicas, Lookup, Plan, Wanted, WantedApp};
 
 impl App {
-    pub(super) fn remember_in_sync(&mut self, wanted: &WantedApp, plan: &Plan, world: &dyn World) {
+    pub(in crate::delivery) fn remember_in_sync(
+        &mut self,
+        wanted: &WantedApp,
+        plan: &Plan,
+        world: &dyn World,
+    ) {
         if plan.unchanged == self.runs.in_sync.len() && plan.is_empty() {
             return;
         }
@@ -36,9 +41,9 @@ fn fingerprint(wanted: &Wanted, live: &Live, world: &dyn World) -> u64 {
 }
 
 /// The world, and what this app saw there before: so an object that did not change is not compared again.
-pub(super) struct CachedLookup<'a> {
-    pub(super) world: &'a dyn World,
-    pub(super) in_sync: &'a HashMap<ObjectKey, (Digest, u64)>,
+pub(in crate::delivery) struct CachedLookup<'a> {
+    pub(in crate::delivery) world: &'a dyn World,
+    pub(in crate::delivery) in_sync: &'a HashMap<ObjectKey, (Digest, u64)>,
 }
 
 impl Lookup for CachedLookup<'_> {

@@ -15,26 +15,47 @@
 //! A commit that does not render changes nothing of what is under way: what git said before stays wanted, so a restore
 //! that was begun ends, and a rollout too. At most one action is under way ([`Busy`]); an answer of another is nothing.
 
+mod adoption;
+mod answers;
+mod cached_lookup;
+mod course;
+mod decide;
+mod hooks;
+mod looks;
+mod remembered;
+mod repair;
+mod restore;
+mod retry;
+mod rollback_request;
+mod rolling;
+mod rollout_log;
+mod runs;
+mod status;
+
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::action::{Action, Pauses};
-use super::adoption::Adoption;
+use super::action::{Action, Again};
 use super::fact::{Fact, What};
 use super::hold::Hold;
-use super::hooks::HookState;
-use super::repair::Repair;
-use super::restore::{Back, Target};
-use super::rollback_request::Asking;
-use super::rolling::Rollout;
-use super::rollout_log::RolloutLog;
-use super::runs::Runs;
 use super::ticket::Ticket;
 use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
 use crate::object::{AppName, Commit, Digest, Outcome, Problems};
 use crate::plan::WantedApp;
 use crate::state::{AppMemory, Change};
+use adoption::Adoption;
+use hooks::HookState;
+use repair::Repair;
+use restore::{Back, Target};
+use rollback_request::Asking;
+use rolling::Rollout;
+use rollout_log::RolloutLog;
+use runs::Runs;
+
+pub use adoption::{Tokens, word};
+pub(super) use decide::{Step, View};
+pub use retry::Retry;
 
 pub(super) struct App {
     pub spec: AppSpec,
@@ -89,23 +110,6 @@ pub(super) enum StandIn {
     },
     Remembered(Arc<WantedApp>),
     Nothing(String),
-}
-
-/// When something is tried, and how often it was.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Again {
-    pub at: Option<Timestamp>,
-    pub attempts: u32,
-}
-
-impl Again {
-    pub fn is_due(self, now: Timestamp) -> bool {
-        self.at.is_none_or(|at| at <= now)
-    }
-
-    pub fn after(self, pauses: Pauses, now: Timestamp) -> Self {
-        Self { at: Some(pauses.after(self.attempts, now)), attempts: self.attempts.saturating_add(1) }
-    }
 }
 
 /// Where it goes.

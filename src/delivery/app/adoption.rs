@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::app::{Again, App, Doing};
-use super::fact::What;
+use super::{App, Doing};
 use crate::api::{Adopt, AdoptionStatus, AppSpec, HandoverStatus};
+use crate::delivery::action::Again;
+use crate::delivery::fact::What;
 use crate::object::ObjectKey;
 use crate::plan::{Consent, Handover, Refused, Shared, Written};
 
@@ -26,7 +27,7 @@ pub fn word(spec: &AppSpec) -> BTreeSet<String> {
 
 /// Where adoption stands.
 #[derive(Debug, Default)]
-pub(super) struct Adoption {
+pub(in crate::delivery) struct Adoption {
     pub consent: Consent,
     /// What nothing is written without.
     pub needed: Vec<Handover>,
@@ -38,7 +39,7 @@ pub(super) struct Adoption {
 
 impl App {
     /// Takes what people agreed to. Whoever waited for it is asked about again at once.
-    pub(super) fn agree(&mut self, tokens: &Tokens) {
+    pub(in crate::delivery) fn agree(&mut self, tokens: &Tokens) {
         let word = word(&self.spec);
         let consent = &mut self.adoption.consent;
         if consent.word == word && consent.tokens == *tokens {
@@ -54,14 +55,14 @@ impl App {
     }
 
     /// Takes what would have to be agreed to.
-    pub(super) fn note_needed(&mut self, refused: &Refused) {
+    pub(in crate::delivery) fn note_needed(&mut self, refused: &Refused) {
         let handovers = refused.refusals.iter().filter_map(|refusal| refusal.handover.as_deref());
         self.adoption.needed =
             handovers.filter(|handover| !self.adoption.consent.given(handover)).cloned().collect();
     }
 
     /// Takes what of ours others hold, too. Who comes back to what was taken over from them is still at work.
-    pub(super) fn note_shared(&mut self, shared: Vec<Shared>) {
+    pub(in crate::delivery) fn note_shared(&mut self, shared: Vec<Shared>) {
         if self.adoption.shared == shared {
             return;
         }
@@ -84,7 +85,7 @@ impl App {
     }
 
     /// Takes what was handed over. Git's word is used up with it: it does not fight who comes back.
-    pub(super) fn note_adopted(&mut self, written: &[Written]) {
+    pub(in crate::delivery) fn note_adopted(&mut self, written: &[Written]) {
         let mut words = Vec::new();
         for (key, handover) in
             written.iter().filter_map(|written| Some((&written.wanted.key, written.adopted.as_deref()?)))
@@ -99,7 +100,7 @@ impl App {
         }
     }
 
-    pub(super) fn adoption_status(&self) -> Option<AdoptionStatus> {
+    pub(in crate::delivery) fn adoption_status(&self) -> Option<AdoptionStatus> {
         status(&self.adoption.needed, &self.adoption.shared)
     }
 }

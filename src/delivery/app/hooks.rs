@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::action::{Action, later};
-use super::app::{App, LONGEST};
 use super::decide::{Step, View};
-use super::fact::What;
-pub use super::hook_work::{HookDone, HookWork, Tidy, TidyUp, job_of};
+use super::{App, LONGEST};
 use crate::api::AppPhase;
+use crate::delivery::action::{Action, later};
+use crate::delivery::fact::What;
+pub use crate::delivery::hook_work::{HookDone, HookWork, Tidy, TidyUp, job_of};
 use crate::health::{Assessed, Status};
 use crate::object::{INTERRUPTIBLE, ObjectKey};
 use crate::plan::{Hook, Moment, Stage, Wanted, WantedApp, WaveOrder};
@@ -29,7 +29,7 @@ const PROBE: SignedDuration = SignedDuration::from_secs(8);
 
 /// What an app knows of its hooks.
 #[derive(Debug, Default)]
-pub(super) struct HookState {
+pub(in crate::delivery) struct HookState {
     memory: Hooks,
     /// Nothing is begun for a hook before then.
     pause: Option<Timestamp>,
@@ -47,7 +47,7 @@ impl HookState {
 
 /// A hook in a rollout.
 #[derive(Debug)]
-pub(super) struct Placed {
+pub(in crate::delivery) struct Placed {
     hook: Arc<Hook>,
     moment: Moment,
     wave: usize,
@@ -55,7 +55,7 @@ pub(super) struct Placed {
 
 impl App {
     /// The hooks that a rollout of this runs, in their order; none where it is not for something new.
-    pub(super) fn hooks_of(&self, wanted: &WantedApp) -> Vec<(Moment, Arc<Hook>)> {
+    pub(in crate::delivery) fn hooks_of(&self, wanted: &WantedApp) -> Vec<(Moment, Arc<Hook>)> {
         let digest = Some(&wanted.digest);
         let known = self.runs.good();
         if self.purpose() == Purpose::Back || self.runs.effective.as_ref() == digest || known == digest {
@@ -69,7 +69,7 @@ impl App {
     }
 
     /// Those of them that have not ended well.
-    pub(super) fn hooks_due(&self, wanted: &WantedApp) -> Vec<Arc<Hook>> {
+    pub(in crate::delivery) fn hooks_due(&self, wanted: &WantedApp) -> Vec<Arc<Hook>> {
         let all = self.hooks_of(wanted).into_iter().map(|(_, hook)| hook);
         all.filter(|hook| !self.is_done(hook)).collect()
     }
@@ -80,7 +80,7 @@ impl App {
     }
 
     /// Gives each hook its place among the waves.
-    pub(super) fn place_hooks(&self, wanted: &WantedApp, waves: &[WaveOrder]) -> Vec<Placed> {
+    pub(in crate::delivery) fn place_hooks(&self, wanted: &WantedApp, waves: &[WaveOrder]) -> Vec<Placed> {
         let main = waves.iter().position(|order| order.stage == Stage::Main).unwrap_or(waves.len());
         let place = |(moment, hook)| {
             let wave = if moment == Moment::Before { main } else { usize::MAX };
@@ -90,13 +90,13 @@ impl App {
     }
 
     /// How long a hook has, in whole seconds.
-    pub(super) fn hook_seconds(&self, hook: &Hook) -> i64 {
+    pub(in crate::delivery) fn hook_seconds(&self, hook: &Hook) -> i64 {
         let own = hook.deadline.unwrap_or_else(|| self.terms.timeout.as_secs());
         own.clamp(1, LONGEST.as_secs())
     }
 
     /// The hooks of the rollout that is under way, as they stand.
-    pub(super) fn seen_hooks(&self, view: &View) -> Vec<rollout::Hook> {
+    pub(in crate::delivery) fn seen_hooks(&self, view: &View) -> Vec<rollout::Hook> {
         let placed = self.rollout().into_iter().flat_map(|rollout| &rollout.hooks);
         placed.map(|placed| rollout::Hook { wave: placed.wave, run: self.seen(&placed.hook, view) }).collect()
     }
@@ -147,7 +147,7 @@ impl App {
     }
 
     /// The Job of an older commit that something new has to wait for, since it must not be interrupted.
-    pub(super) fn held_by_hook(&self, view: &View, wanted: &WantedApp) -> Option<Waiting> {
+    pub(in crate::delivery) fn held_by_hook(&self, view: &View, wanted: &WantedApp) -> Option<Waiting> {
         let own: BTreeSet<&ObjectKey> = wanted.hooks.iter().map(|hook| &hook.job.key).collect();
         let holds = |record: &Assessed| {
             record.live.labels.get(INTERRUPTIBLE).is_some_and(|word| word == "false")
@@ -162,7 +162,7 @@ impl App {
     }
 
     /// Makes the Job of a hook of this rollout.
-    pub(super) fn make_hook(&mut self, n: usize, view: &View) -> Step {
+    pub(in crate::delivery) fn make_hook(&mut self, n: usize, view: &View) -> Step {
         if let Some(pause) = self.hooks.pause.filter(|pause| view.now < *pause) {
             return Step::Rest { until: Some(pause) };
         }
@@ -193,7 +193,7 @@ impl App {
     }
 
     /// What has to be remembered of hooks that ended, whatever is rolled out by now.
-    pub(super) fn end_hooks(&mut self, view: &View) -> Option<Step> {
+    pub(in crate::delivery) fn end_hooks(&mut self, view: &View) -> Option<Step> {
         if self.hooks.pause.is_some_and(|pause| view.now < pause) {
             return None;
         }
@@ -229,7 +229,7 @@ impl App {
     }
 
     /// What is left to do with Jobs that ended, once all is well: those of older commits go, and the others as they say.
-    pub(super) fn tidy_hooks(&mut self, view: &View, wanted: &WantedApp) -> Option<Step> {
+    pub(in crate::delivery) fn tidy_hooks(&mut self, view: &View, wanted: &WantedApp) -> Option<Step> {
         if self.back().is_some()
             || self.hooks.pause.is_some_and(|pause| view.now < pause)
             || !self.runs.is_good(&wanted.digest)
@@ -266,18 +266,22 @@ impl App {
     }
 
     /// Leaves hooks alone for a while.
-    pub(super) fn delay_hooks(&mut self, now: Timestamp) {
+    pub(in crate::delivery) fn delay_hooks(&mut self, now: Timestamp) {
         self.hooks.pause = Some(later(now, AGAIN));
     }
 
     /// When to look again, if something for a hook is put off.
-    pub(super) fn hooks_again(&self, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    pub(in crate::delivery) fn hooks_again(
+        &self,
+        until: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
         let pause = self.hooks.pause.filter(|pause| *pause > now);
         [until, pause, self.hooks.probe].into_iter().flatten().min()
     }
 
     /// Takes what came of work for a hook.
-    pub(super) fn hooked(&mut self, done: HookDone, now: Timestamp) {
+    pub(in crate::delivery) fn hooked(&mut self, done: HookDone, now: Timestamp) {
         if let Some(hooks) = done.hooks {
             self.hooks.memory = hooks;
         }
@@ -302,7 +306,7 @@ impl App {
     }
 
     /// Takes the word of a person: what failed is made again, once for each word.
-    pub(super) fn retry_hooks(&mut self, word: &str) {
+    pub(in crate::delivery) fn retry_hooks(&mut self, word: &str) {
         let Some(wanted) = self.wanted().cloned() else { return };
         for hook in &wanted.hooks {
             let memory = self.hooks.memory.get_mut(&hook.key.to_string());
@@ -315,7 +319,7 @@ impl App {
     }
 
     /// What hooks of the rollout that fails have done, which no machine takes back.
-    pub(super) fn hooks_that_stay(&self) -> String {
+    pub(in crate::delivery) fn hooks_that_stay(&self) -> String {
         let placed = self.rollout().into_iter().flat_map(|rollout| &rollout.hooks);
         let stay = placed.filter(|placed| {
             placed.moment != Moment::Verify && !placed.hook.reversible && self.is_done(&placed.hook)
@@ -328,7 +332,7 @@ impl App {
     }
 
     /// The Job that a halt is about, where its pods were not asked yet.
-    pub(super) fn hook_job(&self, key: &ObjectKey) -> Option<Arc<Wanted>> {
+    pub(in crate::delivery) fn hook_job(&self, key: &ObjectKey) -> Option<Arc<Wanted>> {
         job_of(&self.wanted()?.hooks, key)
     }
 }

@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::action::{Failure, UNREAD};
-use super::app::{Again, App, Doing, Git, StandIn, Way};
-use super::fact::What;
-use super::repair::Repair;
+use super::{App, Doing, Git, StandIn, Way};
 use crate::api::{Scope, names};
+use crate::delivery::action::{Again, Failure, UNREAD};
+use crate::delivery::fact::What;
 use crate::object::{AppName, Digest, ObjectKey, Outcome};
 use crate::plan::{Wanted, WantedApp};
 use crate::rollout::Purpose;
@@ -22,14 +21,14 @@ use crate::state::{Change, Quarantine, Stage};
 
 /// What failed, and how far the way back from it is.
 #[derive(Debug)]
-pub(super) struct Back {
+pub(in crate::delivery) struct Back {
     pub memory: Quarantine,
     pub target: Target,
 }
 
 /// What ran before.
 #[derive(Debug)]
-pub(super) enum Target {
+pub(in crate::delivery) enum Target {
     /// It is read, or tried again then.
     Unread(Again),
     Known(Arc<WantedApp>),
@@ -152,7 +151,7 @@ impl App {
 
     fn start_over(&mut self) {
         self.doing = Doing::Idle;
-        self.repair = Repair::default();
+        self.repair = Default::default();
         self.runs.broken_off = None;
         self.runs.in_sync.clear();
     }
@@ -284,7 +283,7 @@ impl App {
 
 /// What is put back of what ran before. What no machine can take back stays as the newer one has it; where that is not
 /// known, it is left alone.
-pub(super) fn reversible(good: &WantedApp, failed: Option<&WantedApp>) -> WantedApp {
+pub(in crate::delivery) fn reversible(good: &WantedApp, failed: Option<&WantedApp>) -> WantedApp {
     let newer = failed.map(|failed| failed.objects.iter().map(|object| (&object.key, object)));
     let newer: BTreeMap<&ObjectKey, &Arc<Wanted>> = newer.into_iter().flatten().collect();
     let pick = |object: &Arc<Wanted>| {

@@ -7,24 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::app::{App, Doing};
-use super::rolling::Rollout;
-use crate::object::{Commit, Digest, ObjectKey};
+use super::{App, Doing};
+use crate::object::{Digest, ObjectKey};
 use crate::plan::{CheckedPlan, WantedApp, WaveOrder, order};
 use crate::rollout::{Phase, Purpose, State};
 use crate::state::Rolling;
 
-/// What is remembered of a rollout names so many objects; one that changes more is taken to change all.
-const NAMED: usize = 500;
-
-pub(super) struct Course {
-    pub(super) state: State,
+pub(in crate::delivery) struct Course {
+    pub(in crate::delivery) state: State,
     /// What each wave changes: what its gate asks.
-    pub(super) waves: Vec<Vec<ObjectKey>>,
+    pub(in crate::delivery) waves: Vec<Vec<ObjectKey>>,
     /// Which wave of the plan each one writes; none where all of it was written before.
-    pub(super) writes: Vec<Option<usize>>,
+    pub(in crate::delivery) writes: Vec<Option<usize>>,
     /// The place of each wave among all; none where they have none.
-    pub(super) orders: Vec<WaveOrder>,
+    pub(in crate::delivery) orders: Vec<WaveOrder>,
 }
 
 impl Course {
@@ -41,13 +37,13 @@ impl Course {
     }
 
     /// Of what is all written already: one wave, which is only judged.
-    pub(super) fn written(state: State, wanted: &WantedApp) -> Self {
+    pub(in crate::delivery) fn written(state: State, wanted: &WantedApp) -> Self {
         let keys = wanted.objects.iter().map(|object| object.key.clone()).collect();
         Self { state, waves: vec![keys], writes: vec![None], orders: Vec::new() }
     }
 
     /// From where it was broken off, or from the first wave that is to be written anew. `None` where nothing is left of it.
-    pub(super) fn resumed(
+    pub(in crate::delivery) fn resumed(
         rolling: Rolling,
         wanted: &WantedApp,
         plan: Option<&CheckedPlan>,
@@ -86,17 +82,8 @@ impl Course {
     }
 }
 
-impl Rollout {
-    /// What is to be remembered of it, so that it goes on from where it is.
-    pub(super) fn rolling(&self, phase: Phase, commit: Option<&Commit>) -> Rolling {
-        let named = self.waves.iter().map(Vec::len).sum::<usize>() <= NAMED;
-        let changed = named.then(|| self.waves.iter().flatten().cloned().collect());
-        Rolling { state: State { phase, ..self.state.clone() }, changed, commit: commit.cloned() }
-    }
-}
-
 impl App {
-    pub(super) fn course(&mut self, plan: &CheckedPlan, now: Timestamp) -> Course {
+    pub(in crate::delivery) fn course(&mut self, plan: &CheckedPlan, now: Timestamp) -> Course {
         let fresh = |app: &Self| Course::fresh(app.purpose(), plan);
         let Some(rolling) = self.take_broken_off(plan.digest()) else { return fresh(self) };
         let Some(wanted) = self.target() else { return fresh(self) };
@@ -104,7 +91,7 @@ impl App {
     }
 
     /// What is known of a rollout to this digest that was broken off.
-    pub(super) fn take_broken_off(&mut self, digest: &Digest) -> Option<Rolling> {
+    pub(in crate::delivery) fn take_broken_off(&mut self, digest: &Digest) -> Option<Rolling> {
         let purpose = self.purpose();
         self.runs
             .broken_off
@@ -113,7 +100,7 @@ impl App {
     }
 
     /// Breaks a rollout off, to go on with a new plan.
-    pub(super) fn break_off(&mut self) {
+    pub(in crate::delivery) fn break_off(&mut self) {
         if let Doing::Rolling(rollout) = std::mem::replace(&mut self.doing, Doing::Idle) {
             self.runs.broken_off = Some(rollout.rolling(rollout.state.phase.clone(), self.log.commit()));
         }

@@ -2,17 +2,17 @@
 
 use jiff::Timestamp;
 
-use super::app::{App, Doing, Git, StandIn};
-use super::fact::some;
-use super::hold::{HeldBy, Hold};
+use super::{App, Doing, Git, StandIn};
 use crate::api::{AppPhase, AppStatus, WaitingOn, WaveStatus};
+use crate::delivery::fact::some;
+use crate::delivery::hold::{HeldBy, Hold};
 use crate::state::{Quarantine, Stage};
 
 /// So many objects are named in a status; an app of ten thousand must not make it unreadable.
 const SHOWN: usize = 5;
 
 impl App {
-    pub(super) fn status(&self) -> AppStatus {
+    pub(in crate::delivery) fn status(&self) -> AppStatus {
         let (phase, message) = self.phase();
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let rollout = self.rollout();

@@ -4,23 +4,26 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::action::Action;
-use super::app::{App, Doing};
 use super::course::Course;
 use super::decide::{Step, View};
-use super::fact::{What, some};
 use super::hooks::Placed;
 use super::looks::Looks;
-use super::ticket::Ticket;
+use super::{App, Doing};
 use crate::api::AppPhase;
+use crate::delivery::action::Action;
+use crate::delivery::fact::{What, some};
+use crate::delivery::ticket::Ticket;
 use crate::health::pods::Thresholds;
-use crate::object::{ObjectKey, Outcome};
+use crate::object::{Commit, ObjectKey, Outcome};
 use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp};
 use crate::rollout::{self, Halt, Next, Observed, Phase, State, Waiting, Wrote};
 use crate::state::{Change, Rolling};
 
+/// What is remembered of a rollout names so many objects; one that changes more is taken to change all.
+const NAMED: usize = 500;
+
 #[derive(Debug)]
-pub(super) struct Rollout {
+pub(in crate::delivery) struct Rollout {
     pub state: State,
     pub plan: Option<Arc<CheckedPlan>>,
     pub waves: Vec<Vec<ObjectKey>>,
@@ -41,7 +44,7 @@ pub(super) struct Rollout {
 
 /// What a gate waits for.
 #[derive(Debug)]
-pub(super) struct GateWait {
+pub(in crate::delivery) struct GateWait {
     pub on: Vec<Waiting>,
     pub since: Timestamp,
     pub until: Timestamp,
@@ -49,7 +52,7 @@ pub(super) struct GateWait {
 
 /// Why a rollout halted, and what the pods say about it once they were asked.
 #[derive(Debug)]
-pub(super) struct Halted {
+pub(in crate::delivery) struct Halted {
     pub why: Halt,
     pub reasons: Option<Vec<String>>,
 }
@@ -79,9 +82,18 @@ impl Rollout {
     }
 }
 
+impl Rollout {
+    /// What is to be remembered of it, so that it goes on from where it is.
+    pub(in crate::delivery) fn rolling(&self, phase: Phase, commit: Option<&Commit>) -> Rolling {
+        let named = self.waves.iter().map(Vec::len).sum::<usize>() <= NAMED;
+        let changed = named.then(|| self.waves.iter().flatten().cloned().collect());
+        Rolling { state: State { phase, ..self.state.clone() }, changed, commit: commit.cloned() }
+    }
+}
+
 impl App {
     /// Takes that all is as it should be, and that it is not known whether it is healthy: it was written before we started.
-    pub(super) fn verify(&mut self, wanted: &Arc<WantedApp>, view: &View) -> Step {
+    pub(in crate::delivery) fn verify(&mut self, wanted: &Arc<WantedApp>, view: &View) -> Step {
         let broken_off = self.take_broken_off(&wanted.digest);
         if self.back().is_none() && broken_off.is_none() && self.runs.is_good(&wanted.digest) {
             // It passed its gates before, and nothing was written since: what broke meanwhile is no rollout's.
@@ -95,7 +107,7 @@ impl App {
     }
 
     /// The same, with hooks that have not run.
-    pub(super) fn run_hooks(&mut self, wanted: &Arc<WantedApp>, now: Timestamp) {
+    pub(in crate::delivery) fn run_hooks(&mut self, wanted: &Arc<WantedApp>, now: Timestamp) {
         let broken_off = self.take_broken_off(&wanted.digest);
         let state = State::start(wanted.digest.clone());
         let (course, baseline) = self.written(wanted, broken_off, state, now);
@@ -119,7 +131,7 @@ impl App {
     }
 
     /// Goes one step on in the rollout.
-    pub(super) fn advance(&mut self, view: &View, wanted: &Arc<WantedApp>) -> Step {
+    pub(in crate::delivery) fn advance(&mut self, view: &View, wanted: &Arc<WantedApp>) -> Step {
         let may_go_back = self.may_go_back();
         let hooks = self.seen_hooks(view);
         let terms = self.terms;
@@ -240,7 +252,7 @@ impl App {
     }
 
     /// Takes what the pods say about a halt.
-    pub(super) fn reasoned(&mut self, reasons: Vec<String>, now: Timestamp) {
+    pub(in crate::delivery) fn reasoned(&mut self, reasons: Vec<String>, now: Timestamp) {
         let Some(rollout) = self.rollout_mut() else { return };
         let digest = rollout.state.digest.clone();
         if let Some(halted) = &mut rollout.halted {
@@ -257,14 +269,14 @@ impl App {
     }
 
     /// A halt is told when it can be told whole: a person who waits for a verdict reads the first one.
-    pub(super) fn told_halt(&self) -> Option<String> {
+    pub(in crate::delivery) fn told_halt(&self) -> Option<String> {
         let Halted { why, reasons } = self.rollout()?.halted.as_ref()?;
         Some(halt_message(why, reasons.as_ref()?))
     }
 
     /// Takes that all gates were passed.
     fn arrived(&mut self, wanted: &Arc<WantedApp>, wrote: usize, view: &View) {
-        self.repair = super::repair::Repair::default();
+        self.repair = Default::default();
         let drift = self.runs.effective.as_ref() == Some(&wanted.digest);
         let new = self.log.is_begun() || !self.runs.is_good(&wanted.digest);
         self.runs.effective = Some(wanted.digest.clone());
@@ -293,7 +305,7 @@ impl App {
     }
 
     /// Says what a plan that was accepted begins: a rollout, or that something is put back.
-    pub(super) fn announce(&mut self, plan: &CheckedPlan, now: Timestamp) {
+    pub(in crate::delivery) fn announce(&mut self, plan: &CheckedPlan, now: Timestamp) {
         let going = self.is_going_back();
         let again = plan.steps().any(|step| self.is_repaired(&step.wanted().key));
         if !again && (going || self.runs.effective.as_ref() != Some(plan.digest())) {

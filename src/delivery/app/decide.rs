@@ -2,18 +2,19 @@
 
 use jiff::Timestamp;
 
-use super::action::Action;
-use super::app::{App, Doing, Git};
 use super::cached_lookup::CachedLookup;
-use super::hold::{self, HeldBy};
-use super::world::{Listing, World};
+use super::{App, Doing, Git};
 use crate::api::AppPhase;
+use crate::delivery::action::Action;
+use crate::delivery::fact::What;
+use crate::delivery::hold::{self, HeldBy};
+use crate::delivery::world::{Listing, World};
 use crate::object::AppName;
 use crate::plan::{WantedApp, plan_with};
 use crate::policy::Grants;
 
 /// What an app is told when it decides.
-pub(super) struct View<'a> {
+pub(in crate::delivery) struct View<'a> {
     pub world: &'a dyn World,
     /// Whether an app runs what git says.
     pub ready: &'a dyn Fn(&AppName) -> bool,
@@ -29,7 +30,7 @@ pub(super) struct View<'a> {
 
 /// What comes next for an app.
 #[derive(Debug)]
-pub(super) enum Step {
+pub(in crate::delivery) enum Step {
     /// Nothing until something changes, or until then.
     Rest {
         until: Option<Timestamp>,
@@ -41,7 +42,7 @@ pub(super) enum Step {
 }
 
 impl App {
-    pub(super) fn decide(&mut self, view: &View) -> Step {
+    pub(in crate::delivery) fn decide(&mut self, view: &View) -> Step {
         match self.next(view) {
             Step::Rest { until } => Step::Rest { until: self.hooks_again(until, view.now) },
             step @ Step::Do { .. } => step,
@@ -165,7 +166,7 @@ impl App {
     /// Notes that a kind that it wants cannot be watched: nothing is known of it, and nothing is done.
     fn hold_unwatched(&mut self, why: String, now: Timestamp) -> Step {
         if self.log.unwatched.as_ref() != Some(&why) {
-            self.tell(super::fact::What::Unwatched { why: why.clone() });
+            self.tell(What::Unwatched { why: why.clone() });
             self.log.unwatched = Some(why.clone());
         }
         self.hold(vec![HeldBy::Unwatched(why)], now)

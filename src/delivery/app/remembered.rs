@@ -3,13 +3,14 @@
 //! Nothing new is rolled out of it and nothing is deleted. What was being put back is put back; what someone changes by
 //! hand is taken back; a rollout that was under way is left where it stands, for what it was to become is in git alone.
 
-use super::app::{Again, StandIn};
+use super::StandIn;
+use crate::delivery::action::Again;
 use crate::object::Digest;
 use crate::rollout::Purpose;
 use crate::state::AppMemory;
 
 impl StandIn {
-    pub(super) fn of(known: &AppMemory) -> Self {
+    pub(in crate::delivery) fn of(known: &AppMemory) -> Self {
         match standing(known) {
             Ok((says, runs)) => {
                 Self::Unread { says: says.clone(), runs: runs.clone(), again: Again::default() }

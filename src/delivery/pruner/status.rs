@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::pruner::Run;
+use super::Run;
 use crate::api::PruneStatus;
 use crate::plan::PrunePlan;
 
