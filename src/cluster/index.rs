@@ -140,7 +140,7 @@ impl Index {
     /// rules name are listed anew where the rules are others than before; until then what is known of them stays.
     pub fn judge(&self, environment: &str, rules: &[Rule]) {
         if let Some(changed) = self.judges.set(environment, rules) {
-            self.begin_anew(|id| !id.is_bodyless() && changed.concerns(&id.group, &id.kind));
+            self.judge_anew(environment, |id| !id.is_bodyless() && changed.concerns(&id.group, &id.kind));
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod agent;
 mod bare;
+mod churn;
 mod control_plane;
 mod fleet;
 mod process;
@@ -68,6 +69,11 @@ fn main() {
         eprintln!("== {}", restore::NAME);
         let plane = ControlPlane::start();
         results.extend(runtime.block_on(restore::measure(&plane)));
+    }
+    if only.as_ref().is_none_or(|only| *only == churn::NAME) {
+        eprintln!("== {}", churn::NAME);
+        let plane = ControlPlane::start();
+        results.extend(runtime.block_on(churn::measure(&plane)));
     }
     text.push_str(&table::render(&results));
     println!("{text}");

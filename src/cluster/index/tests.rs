@@ -210,6 +210,32 @@ async fn a_kind_that_is_served_later_is_watched_from_then_on() {
 }
 
 #[tokio::test]
+async fn new_rules_of_one_environment_hold_up_no_other() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let refused = refuses.clone();
+    let (_fake, index) =
+        index(SILENCE, move |line, _| match (refused.load(Ordering::Relaxed), is_watch(line)) {
+            (_, true) => None,
+            (true, false) => Some(status(403)),
+            (false, false) => Some(list(&[])),
+        })
+        .await;
+    let kinds = watched(&[("apps", "Deployment")]);
+    let [a, b] = ["a", "b"].map(|name| index.watch_for(name, &kinds));
+    a.listed().await.expect("it is listed");
+    let rule = Rule { group: "apps".to_owned(), kind: "Deployment".to_owned(), ..Rule::default() };
+    refuses.store(true, Ordering::Relaxed);
+    index.judge("a", &[Rule { healthy: Some("true".to_owned()), ..rule }]);
+    assert!(matches!(a.state(), Listed::NotYet { .. }), "what is known was judged by other rules");
+    assert_eq!(b.state(), Listed::Yes);
+    until("it is refused", || matches!(a.state(), Listed::Failing { .. })).await;
+    assert_eq!(b.state(), Listed::Yes, "and that is not its concern");
+    assert!(matches!(index.watch(&kinds).state(), Listed::Failing { .. }));
+    refuses.store(false, Ordering::Relaxed);
+    until("it is listed", || a.state() == Listed::Yes).await;
+}
+
+#[tokio::test]
 async fn a_panic_under_the_lock_fails_nothing_but_itself() {
     let (_fake, index) =
         index(SILENCE, |line, _| (!is_watch(line)).then(|| list(&[configmap("a", "one")]))).await;

@@ -28,6 +28,8 @@ pub struct Watches {
 
 struct Held {
     index: Index,
+    /// The environment that asks, where it is one.
+    environment: Option<String>,
     watched: BTreeSet<Watched>,
     feeds: BTreeSet<Feed>,
 }
@@ -74,6 +76,9 @@ struct Running {
     number: u64,
     resource: ApiResource,
     listing: Listing,
+    /// Where a watch before this one listed the kind, and this one only judges it anew: the environments whose rules are
+    /// others since. What is known serves the rest of them.
+    judges_anew_for: Option<BTreeSet<String>>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -89,12 +94,12 @@ impl Watches {
     /// Tells whether every kind was listed once, now. Never waits. A kind that is not served counts as listed, for it holds
     /// nothing; if it is served since, its watch begins here.
     pub fn state(&self) -> Listed {
-        let Held { index, feeds, .. } = &*self.held;
+        let Held { index, environment, feeds, .. } = &*self.held;
         let mut state = index.lock();
         index.look_at_kinds(&mut state);
         let (mut waits, mut failing) = (Vec::new(), None);
         for feed in feeds {
-            match state.listing(feed) {
+            match state.listing(feed, environment.as_deref()) {
                 None | Some(Listing::Done) => {}
                 Some(Listing::UnderWay) => waits.push(feed.name()),
                 Some(Listing::Failing(why)) => {
@@ -135,6 +140,10 @@ impl Watches {
     }
 }
 
+fn feeds_of(watched: &BTreeSet<Watched>) -> BTreeSet<Feed> {
+    watched.iter().map(|watched| Feed::Objects(watched.id())).collect()
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.index.let_go(&self.feeds);
@@ -158,9 +167,11 @@ impl Feed {
 }
 
 impl State {
-    /// Tells how the first listing of a watch goes; `None` where there is no watch.
-    fn listing(&self, feed: &Feed) -> Option<&Listing> {
-        Some(&self.watches.get(feed)?.running.as_ref()?.listing)
+    /// Tells how the first listing of a watch goes, for this environment; `None` where there is no watch.
+    fn listing(&self, feed: &Feed, environment: Option<&str>) -> Option<&Listing> {
+        let Running { listing, judges_anew_for, .. } = self.watches.get(feed)?.running.as_ref()?;
+        let serves = environment.zip(judges_anew_for.as_ref()).is_some_and(|(name, of)| !of.contains(name));
+        Some(if serves { &Listing::Done } else { listing })
     }
 
     /// Tells whether this is the watch that counts.
@@ -187,15 +198,25 @@ impl State {
 impl Index {
     /// Watches these kinds while the guard is held. Never waits.
     pub fn watch(&self, watched: &BTreeSet<Watched>) -> Watches {
-        self.hold(watched.clone(), watched.iter().map(|watched| Feed::Objects(watched.id())).collect())
+        self.hold(None, watched.clone(), feeds_of(watched))
+    }
+
+    /// Watches these kinds for an environment. Its guard does not wait while objects are judged anew for the sake of others.
+    pub fn watch_for(&self, environment: &str, watched: &BTreeSet<Watched>) -> Watches {
+        self.hold(Some(environment.to_owned()), watched.clone(), feeds_of(watched))
     }
 
     /// Watches all autoscalers while the guard is held. Where they cannot be listed, nobody knows what scales an object.
     pub fn watch_autoscalers(&self) -> Watches {
-        self.hold(BTreeSet::new(), BTreeSet::from([Feed::Autoscalers]))
+        self.hold(None, BTreeSet::new(), BTreeSet::from([Feed::Autoscalers]))
     }
 
-    fn hold(&self, watched: BTreeSet<Watched>, feeds: BTreeSet<Feed>) -> Watches {
+    fn hold(
+        &self,
+        environment: Option<String>,
+        watched: BTreeSet<Watched>,
+        feeds: BTreeSet<Feed>,
+    ) -> Watches {
         let mut state = self.lock();
         self.look_at_kinds(&mut state);
         for feed in &feeds {
@@ -211,7 +232,7 @@ impl Index {
             }
         }
         drop(state);
-        Watches { held: Arc::new(Held { index: self.clone(), watched, feeds }) }
+        Watches { held: Arc::new(Held { index: self.clone(), environment, watched, feeds }) }
     }
 
     /// Takes that a guard is gone.
@@ -263,34 +284,49 @@ impl Index {
             (Some((info, version)), _) => {
                 let gvk = GroupVersionKind::gvk(group, version, kind);
                 let resource = ApiResource::from_gvk_with_plural(&gvk, &info.plural);
-                self.begin(state, feed, resource);
+                self.begin(state, feed, resource, None);
             }
             (None, None) if *feed == Feed::Autoscalers => state.autoscalers = Autoscalers::none(),
             (None, _) => {}
         }
     }
 
-    /// Begins the watches of objects of which this is true anew, so that each object is read again. What is known of them
-    /// stays until then.
-    pub(super) fn begin_anew(&self, which: impl Fn(&Id) -> bool) {
+    /// Begins the watches of objects of which this is true anew, so that each object is read again and judged by the new
+    /// rules of an environment. What is known of them stays until then.
+    pub(super) fn judge_anew(&self, environment: &str, which: impl Fn(&Id) -> bool) {
         let mut state = self.lock();
         let anew = |(feed, counted): (&Feed, &Counted)| match feed {
             Feed::Objects(id) if which(id) => {
-                Some((feed.clone(), counted.running.as_ref()?.resource.clone()))
+                let Running { resource, listing, judges_anew_for, .. } = counted.running.as_ref()?;
+                let mut of = match listing {
+                    Listing::Done => Some(BTreeSet::new()),
+                    _ => judges_anew_for.clone(),
+                };
+                if let Some(of) = &mut of {
+                    of.insert(environment.to_owned());
+                }
+                Some((feed.clone(), resource.clone(), of))
             }
             _ => None,
         };
-        for (feed, resource) in state.watches.iter().filter_map(anew).collect::<Vec<_>>() {
-            self.begin(&mut state, &feed, resource);
+        for (feed, resource, of) in state.watches.iter().filter_map(anew).collect::<Vec<_>>() {
+            self.begin(&mut state, &feed, resource, of);
         }
     }
 
-    fn begin(&self, state: &mut State, feed: &Feed, resource: ApiResource) {
+    fn begin(
+        &self,
+        state: &mut State,
+        feed: &Feed,
+        resource: ApiResource,
+        judges_anew_for: Option<BTreeSet<String>>,
+    ) {
         let Some(counted) = state.watches.get_mut(feed) else { return };
         state.last_watch += 1;
         let number = state.last_watch;
         let follower = Follower::new(self.clone(), feed.clone(), resource.clone(), number);
         let task = AbortOnDropHandle::new(tokio::spawn(follower.run()));
-        counted.running = Some(Running { number, resource, listing: Listing::UnderWay, _task: task });
+        let listing = Listing::UnderWay;
+        counted.running = Some(Running { number, resource, listing, judges_anew_for, _task: task });
     }
 }
