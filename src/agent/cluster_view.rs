@@ -7,7 +7,7 @@ use super::hands::Hands;
 use crate::cluster::{Index, Listed, Watched, Watches};
 use crate::delivery::{Listing, World};
 use crate::health::Assessed;
-use crate::object::{AppName, Live, ObjectKey};
+use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
 use crate::plan::{Inventory, Known, Lookup, Wanted, WantedApp, WantedKeys};
 use crate::state::Memory;
 
@@ -26,7 +26,7 @@ impl Guards {
     /// Watches the kinds of what the apps want from here on, and of nothing else.
     pub fn hold<'a>(
         &mut self,
-        index: &Index,
+        (index, environment): (&Index, &EnvironmentName),
         wanted: impl Iterator<Item = (&'a AppName, Vec<&'a Arc<WantedApp>>)>,
     ) {
         let mut names = BTreeSet::new();
@@ -40,7 +40,7 @@ impl Guards {
                 continue;
             }
             let all = wanted.iter().flat_map(|wanted| wanted.all().map(|object| &**object));
-            let watches = index.watch(&Watched::of(all));
+            let watches = index.watch_for(environment.as_str(), &Watched::of(all));
             self.apps.insert(name.clone(), (wanted.into_iter().cloned().collect(), watches));
         }
         self.apps.retain(|name, _| names.contains(name));

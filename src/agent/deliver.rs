@@ -69,7 +69,7 @@ impl Deliver {
     pub fn turn(&mut self) -> Option<Timestamp> {
         let now = Timestamp::now();
         let Self { hands, guards, inventory, delivery, .. } = self;
-        guards.hold(&hands.index, delivery.wanted());
+        guards.hold((&hands.index, &hands.environment), delivery.wanted());
         let begin = delivery.decide(&ClusterView::new(hands, guards, inventory.as_ref()), now);
         begin.into_iter().for_each(|(ticket, action)| self.begin(ticket, action));
         for (ticket, stop) in &self.stops {

@@ -7,6 +7,7 @@
 //! tried before it is taken. If something panics under it all the same, the next one who takes it counts the objects anew
 //! and goes on.
 
+mod feed;
 mod follow;
 mod objects;
 #[cfg(test)]
@@ -28,9 +29,10 @@ use crate::api::names;
 use crate::health::{self, Assessed, Health, Rule};
 use crate::object::{AppName, Kinds, Live, ObjectKey};
 use crate::plan::{Inventory, Lookup, Wanted, WantedKeys};
+use feed::Feed;
 use objects::{Bearer, Objects};
 pub use watched::Watched;
-use watches::{Counted, Feed};
+use watches::Counted;
 pub use watches::{IndexError, Listed, Watches};
 
 /// The server ends a watch after this many seconds and it begins anew, so that watches do not stay with one server of

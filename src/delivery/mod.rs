@@ -25,6 +25,7 @@ mod news;
 mod pruner;
 mod rollback;
 mod saving;
+mod says;
 #[cfg(test)]
 mod simulation;
 mod ticket;
@@ -41,9 +42,10 @@ pub use app::{Retry, Tokens, word};
 pub use fact::{Fact, What, some};
 pub use hold::{HeldBy, Hold};
 pub use hook_work::{HookDone, HookWork, Tidy, TidyUp};
-pub use news::{News, Platform, Says};
+pub use news::{News, Platform};
 pub use pruner::{PruneTerms, PruneWorld, Pruner};
 pub use rollback::{Ask, Choice, Found, No, SHORTEST, Want, choose, kept};
+pub use says::Says;
 pub use ticket::{Owner, Ticket};
 pub use world::{Listing, World};
 

@@ -10,10 +10,10 @@ use super::environment_scope::addressed;
 use super::fact::{Fact, What};
 use super::pruner::PruneTerms;
 use super::rollback::Ask;
+use super::says::Says;
 use super::{Delivery, World};
-use crate::api::{AppSpec, RollbackRequest, Rollout};
-use crate::object::{AppName, Commit, Problems};
-use crate::plan::WantedApp;
+use crate::api::{AppSpec, RollbackRequest};
+use crate::object::AppName;
 use crate::policy::Grants;
 use crate::state::{AppMemory, Change, Memory};
 
@@ -32,14 +32,6 @@ pub enum News {
     Cluster(Option<BTreeSet<AppName>>),
     /// Something of what is remembered is damaged.
     StateDamaged(String),
-}
-
-/// What a revision says.
-#[derive(Clone, Debug)]
-pub struct Says {
-    pub apps: Vec<(AppSpec, Result<Arc<WantedApp>, Problems>)>,
-    pub rollout: Rollout,
-    pub commit: Option<Commit>,
 }
 
 /// What the platform and people say by the Environment.

@@ -8,9 +8,10 @@ use futures::FutureExt;
 use kube::api::{Api, ApiResource, DynamicObject, PartialObjectMeta};
 use kube::runtime::watcher;
 
+use super::feed::{Feed, Listing};
 use super::objects::{Change, Objects};
 use super::watched::Id;
-use super::watches::{Feed, Listing};
+
 use super::{Index, WATCH_SECONDS};
 use crate::cluster::autoscalers;
 use crate::cluster::watching::{self, News};

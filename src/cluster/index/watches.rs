@@ -11,11 +11,11 @@ use kube::api::{ApiResource, GroupVersionKind};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::feed::{Feed, Listing};
 use super::follow::Follower;
 use super::watched::{Id, Watched};
 use super::{Index, State};
-use crate::cluster::autoscalers::{self, Autoscalers};
-use crate::object::Gvk;
+use crate::cluster::autoscalers::Autoscalers;
 
 /// How long the command line waits for first listings before it goes on without, as an error.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,13 +32,6 @@ struct Held {
     environment: Option<String>,
     watched: BTreeSet<Watched>,
     feeds: BTreeSet<Feed>,
-}
-
-/// What one watch brings.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Feed {
-    Objects(Id),
-    Autoscalers,
 }
 
 /// Whether all that a guard holds was listed once.
@@ -80,14 +73,6 @@ struct Running {
     /// others since. What is known serves the rest of them.
     judges_anew_for: Option<BTreeSet<String>>,
     _task: AbortOnDropHandle<()>,
-}
-
-/// How the first listing went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Listing {
-    UnderWay,
-    Done,
-    Failing(String),
 }
 
 impl Watches {
@@ -147,22 +132,6 @@ fn feeds_of(watched: &BTreeSet<Watched>) -> BTreeSet<Feed> {
 impl Drop for Held {
     fn drop(&mut self) {
         self.index.let_go(&self.feeds);
-    }
-}
-
-impl Feed {
-    /// Group and kind.
-    pub fn group_kind(&self) -> (&str, &str) {
-        match self {
-            Self::Objects(id) => (&id.group, &id.kind),
-            Self::Autoscalers => (autoscalers::GROUP, autoscalers::KIND),
-        }
-    }
-
-    /// Names the kind to people.
-    pub fn name(&self) -> String {
-        let (group, kind) = self.group_kind();
-        Gvk::new(group, "", kind).group_kind()
     }
 }
 

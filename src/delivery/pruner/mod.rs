@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::action::Again;
 use super::fact::Fact;
-use super::news::Says;
+use super::says::Says;
 use super::ticket::Ticket;
 use super::world::World;
 use crate::api::{PruneBudget, PruneStatus, names};
