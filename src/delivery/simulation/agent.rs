@@ -43,6 +43,7 @@ pub struct Agent {
 }
 
 /// Something that comes to an agent.
+#[derive(Debug)]
 enum Coming {
     Git,
     Platform,
@@ -143,6 +144,10 @@ impl Agent {
 
     fn hear(&mut self, coming: Coming, outside: &mut Outside) {
         let (now, time) = (outside.chance.now, outside.time());
+        if outside.checks.traced {
+            let what: String = format!("{coming:?}").chars().take(60).collect();
+            println!("{now} hears {what}");
+        }
         let heard = match coming {
             Coming::Git => match outside.git.read(now) {
                 Some(says) => {
@@ -185,6 +190,10 @@ impl Agent {
                 continue;
             };
             ended = true;
+            if outside.checks.traced {
+                let event: String = format!("{event:?}").chars().take(200).collect();
+                println!("{now} ended {:?} {event}", task.ticket.of);
+            }
             let begun = self.delivery.event(&task.ticket, event, &self.view, outside.time());
             self.begin_all(begun, outside);
         }
@@ -198,6 +207,9 @@ impl Agent {
             let begun = self.delivery.decide(&self.view, time);
             self.begin_all(begun, outside);
             for fact in self.delivery.take_facts() {
+                if outside.checks.traced {
+                    println!("{} fact {fact:?}", outside.chance.now);
+                }
                 outside.checks.fact(&fact, &self.view, &outside.git, outside.chance.now);
             }
             if self.delivery.again().is_none_or(|again| again > time) {
@@ -207,6 +219,13 @@ impl Agent {
                 let now = outside.chance.now;
                 outside.checks.fail(|| format!("{now}: it decides again and again"));
                 break;
+            }
+        }
+        if outside.checks.traced {
+            for (name, app) in &self.delivery.apps {
+                let status = app.status();
+                let doing: String = format!("{:?}", app.doing).chars().take(150).collect();
+                println!("  {name}: {:?} {:?} {doing}", status.phase, status.message);
             }
         }
         outside.checks.decided(&self.delivery, &self.view, outside.chance.now);
@@ -236,7 +255,11 @@ impl Agent {
 
     fn begin_all(&mut self, begun: Vec<(Ticket, Action)>, outside: &mut Outside) {
         for (ticket, action) in begun {
-            outside.checks.begins(&ticket);
+            outside.checks.begins(&ticket, &self.delivery);
+            if outside.checks.traced {
+                let action: String = format!("{action:?}").chars().take(260).collect();
+                println!("{} begin {:?} {action}", outside.chance.now, ticket.of);
+            }
             if let Action::Prune { .. } = action {
                 let percent = outside.git.head().map_or(100, |head| head.terms.budget);
                 outside.checks.prunes(&self.delivery, &self.view, percent, outside.chance.now);

@@ -18,6 +18,13 @@ const OVERTAKEN: Millis = 5000;
 /// An app has so many changes that wait to be remembered, at most.
 const CHANGES: usize = 110;
 
+/// What an action was begun from.
+struct Basis {
+    says: Option<Digest>,
+    /// It puts back what ran before.
+    is_back: bool,
+}
+
 #[derive(Default)]
 pub struct Checks {
     /// The first thing that was wrong.
@@ -26,7 +33,7 @@ pub struct Checks {
     heard: BTreeMap<AppName, (Option<Digest>, Millis)>,
     wanted: BTreeSet<ObjectKey>,
     /// What git said of its app when an action was begun.
-    basis: BTreeMap<Ticket, Option<Digest>>,
+    basis: BTreeMap<Ticket, Basis>,
     /// What was deleted because it left git, which has not named it since.
     deleted: BTreeSet<ObjectKey>,
     /// The Jobs that were made, by what they do.
@@ -34,6 +41,8 @@ pub struct Checks {
     /// Restores that were begun and have not ended.
     pub restoring: BTreeMap<AppName, Digest>,
     pub approved: bool,
+    /// What happens is printed.
+    pub traced: bool,
     /// How often an agent decided.
     pub decisions: u64,
     pub facts: BTreeMap<&'static str, u64>,
@@ -54,7 +63,7 @@ impl Checks {
         for (app, word) in git.head().iter().flat_map(|head| &head.apps) {
             if let Word::Says(content) = word {
                 let all = wanted(*app, *content);
-                all.all().for_each(|object| drop(self.deleted.remove(&object.key)));
+                self.deleted.retain(|key| all.all().all(|object| object.key != *key));
             }
         }
     }
@@ -80,10 +89,11 @@ impl Checks {
     }
 
     /// An action begins.
-    pub fn begins(&mut self, ticket: &Ticket) {
+    pub fn begins(&mut self, ticket: &Ticket, delivery: &Delivery) {
         if let Owner::App(app, _) = &ticket.of {
-            let basis = self.heard.get(app).and_then(|(digest, _)| digest.clone());
-            self.basis.insert(ticket.clone(), basis);
+            let says = self.heard.get(app).and_then(|(digest, _)| digest.clone());
+            let is_back = delivery.apps.get(app).is_some_and(|app| app.back().is_some());
+            self.basis.insert(ticket.clone(), Basis { says, is_back });
         }
     }
 
@@ -91,14 +101,16 @@ impl Checks {
     pub fn writes(&mut self, ticket: &Ticket, digest: &Digest, now: Millis) {
         let Owner::App(app, _) = &ticket.of else { return };
         let (Some(basis), Some((says, since))) = (self.basis.get(ticket), self.heard.get(app)) else { return };
-        if basis != says && now > since + OVERTAKEN {
+        if basis.says != *says && now > since + OVERTAKEN {
             let since = *since;
             self.fail(|| format!("{now}: {app} writes {} which was overtaken at {since}", digest.short()));
         }
     }
 
-    pub fn created(&mut self, key: &ObjectKey, _git: &Git, now: Millis) {
-        if self.deleted.contains(key) {
+    pub fn created(&mut self, key: &ObjectKey, ticket: &Ticket, now: Millis) {
+        // What ran before may have had it.
+        let is_back = self.basis.get(ticket).is_some_and(|basis| basis.is_back);
+        if self.deleted.contains(key) && !is_back {
             self.fail(|| format!("{now}: {key} left git, was deleted, and is made anew"));
         }
     }

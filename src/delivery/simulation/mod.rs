@@ -53,6 +53,16 @@ fn shrink(story: &Story) -> (Story, String) {
 mod tests {
     use super::*;
 
+    /// One story, aloud: `FAIRLEAD_SEED` names it.
+    #[test]
+    #[ignore = "for who looks at one story"]
+    fn one_story_aloud() {
+        let seed: u64 = std::env::var("FAIRLEAD_SEED").ok().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let (least, why) = shrink(&Story::invent(seed));
+        println!("{:?}", run::tell_aloud(&least, true));
+        println!("{}", least.as_test(&why));
+    }
+
     #[test]
     fn stories_hold() {
         let count: u64 = std::env::var("FAIRLEAD_STORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);

@@ -71,7 +71,7 @@ impl Pods {
         match self.status {
             Status::Healthy => Health::healthy("Available", "all are ready"),
             Status::Failed => Health::failed("Failed", self.words.clone()),
-            status => Health::new(status, "Updating", self.words.clone()),
+            status => Health::new(status, "Updating", "not all are ready"),
         }
     }
 

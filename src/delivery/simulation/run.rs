@@ -41,7 +41,17 @@ pub struct Run {
 
 /// Tells a story to its end, or to the first thing that is wrong.
 pub fn tell(story: &Story) -> Result<Told, String> {
-    catch_unwind(AssertUnwindSafe(|| Run::new(story).tell(story))).unwrap_or_else(|panic| {
+    tell_aloud(story, false)
+}
+
+/// The same, and prints what happens.
+pub fn tell_aloud(story: &Story, traced: bool) -> Result<Told, String> {
+    let run = || {
+        let mut run = Run::new(story);
+        run.outside.checks.traced = traced;
+        run.tell(story)
+    };
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let why = panic.downcast_ref::<String>().cloned();
         let why = why.or_else(|| panic.downcast_ref::<&str>().map(|why| (*why).to_owned()));
         Err(format!("it panicked: {}", why.unwrap_or_default()))
@@ -123,6 +133,9 @@ impl Run {
     fn happens(&mut self, stimulus: &Stimulus) {
         let out = &mut self.outside;
         let now = out.chance.now;
+        if out.checks.traced {
+            println!("{now} {stimulus:?}");
+        }
         match stimulus {
             Stimulus::Push(edits) => {
                 out.git.push(edits);

@@ -28,12 +28,6 @@ pub struct Logged {
     pub seen: Option<Assessed>,
 }
 
-/// What a write was planned from.
-#[derive(Clone)]
-pub struct Planned {
-    pub live: Arc<Live>,
-}
-
 #[derive(Default)]
 pub struct Server {
     pub objects: BTreeMap<ObjectKey, Object>,
@@ -58,10 +52,6 @@ impl Object {
     pub fn is(&self, digest: &Digest) -> bool {
         let taken = self.taken.content || self.taken.all;
         !self.live.deleting && !taken && self.wanted.digest == *digest
-    }
-
-    pub fn is_healthy(&self) -> bool {
-        self.health().status == Status::Healthy
     }
 }
 

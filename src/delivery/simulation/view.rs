@@ -41,7 +41,9 @@ impl View {
             ..Self::default()
         };
         let known = server.log.len().saturating_sub(stale);
-        (0..known).for_each(|line| drop(view.see(server, line)));
+        for line in 0..known {
+            view.see(server, line);
+        }
         view.sent = known;
         view
     }

@@ -58,7 +58,7 @@ impl Write {
         let how = (!step.force().is_empty(), step.replicas().withheld());
         let done = reach.server.apply(step.wanted(), step.live(), how, reach.chance);
         if done.as_ref().is_ok_and(|(_, created)| *created) {
-            reach.checks.created(&step.wanted().key, reach.git, reach.chance.now);
+            reach.checks.created(&step.wanted().key, &self.ticket, reach.chance.now);
         }
         let done = done.map_err(|(kind, why)| refuse(kind, why))?;
         // A request whose answer was lost is sent again, which may be in vain as well.
