@@ -190,6 +190,7 @@ impl App {
                 let same = self.digest() == Some(&wanted.digest);
                 if self.back().is_some_and(|back| back.memory.digest != wanted.digest) {
                     self.way = Way::Forward; // What failed is not what git says any more.
+                    self.note_quarantine();
                 }
                 let came = wanted.digest.clone();
                 self.git = Git::Says(wanted);
