@@ -151,9 +151,10 @@ impl App {
     }
 
     fn start_over(&mut self) {
+        self.give_up();
         self.doing = Doing::Idle;
         self.repair = Repair::default();
-        self.runs.broken_off = None;
+        self.forget_broken_off(None);
         self.runs.in_sync.clear();
     }
 

@@ -192,7 +192,7 @@ impl App {
         let phase = Phase::Gate { wave, since: view.now, failing_since: None };
         // What drift changed is put back in one go, and is no step of a rollout.
         let repairs = !is_back && good.as_ref() == Some(plan.digest());
-        let rolling = (!repairs).then(|| rollout.rolling(phase, commit.as_ref()));
+        let rolling = (!repairs).then(|| rollout.rolling(phase, commit.as_ref(), &self.runs.unproven));
         let remember = match writes {
             0 => Change::Begin { plan: plan.clone(), quarantine, rolling },
             _ => Change::Roll { app: self.spec.name.clone(), rolling },
@@ -268,7 +268,9 @@ impl App {
         let drift = self.runs.effective.as_ref() == Some(&wanted.digest);
         let new = self.log.is_begun() || !self.runs.is_good(&wanted.digest);
         self.runs.effective = Some(wanted.digest.clone());
-        self.runs.keep_before(&wanted.objects.iter().map(|object| &object.key).collect());
+        let keys = wanted.objects.iter().map(|object| &object.key).collect();
+        self.runs.keep_before(&keys);
+        self.runs.unproven.retain(|key| !keys.contains(key));
         if self.back().is_some() {
             return self.came_back(wanted, view.now);
         }
