@@ -181,7 +181,12 @@ impl Delivery {
                 None
             }
             Step::Do { phase, mut action } => {
-                let digest = app.target_digest().cloned().unwrap_or_else(|| Digest::from(""));
+                // What is read may be what tells where the app goes.
+                let digest = match &action {
+                    Action::Recall { digest } => Some(digest),
+                    _ => app.target_digest(),
+                };
+                let digest = digest.cloned().unwrap_or_else(|| Digest::from(""));
                 let ticket = self.tickets.next(Owner::App(name.clone(), digest));
                 app.begun(ticket.clone(), phase, &mut action);
                 Some((ticket, action))

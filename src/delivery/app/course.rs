@@ -27,13 +27,48 @@ impl Course {
     /// From the first wave of a plan.
     fn fresh(purpose: Purpose, plan: &CheckedPlan) -> Self {
         let keys = |n: usize| plan.waves()[n].steps().iter().map(|step| step.wanted().key.clone()).collect();
-        let state = match purpose {
-            Purpose::Forward => State::start(plan.digest().clone()),
-            Purpose::Back => State::back(plan.digest().clone()),
-        };
         let waves = 0..plan.waves().len();
         let orders = plan.waves().iter().map(|wave| wave.order).collect();
+        let state = begin(purpose, plan);
         Self { state, waves: waves.clone().map(keys).collect(), writes: waves.map(Some).collect(), orders }
+    }
+
+    /// The same, where what was written before passed no gates yet: it has to pass those of this one.
+    fn with_unproven(
+        purpose: Purpose,
+        plan: &CheckedPlan,
+        wanted: &WantedApp,
+        unproven: &BTreeSet<ObjectKey>,
+    ) -> Option<Self> {
+        if !wanted.objects.iter().any(|object| unproven.contains(&object.key)) {
+            return None;
+        }
+        Self::merged(begin(purpose, plan), wanted, Some(plan), |key| unproven.contains(key))
+    }
+
+    /// The waves of a plan, and in their places what was written before.
+    fn merged(
+        state: State,
+        wanted: &WantedApp,
+        plan: Option<&CheckedPlan>,
+        written: impl Fn(&ObjectKey) -> bool,
+    ) -> Option<Self> {
+        let orders = order(&wanted.objects, &wanted.needed).ok()?;
+        let mut waves: BTreeMap<WaveOrder, (BTreeSet<ObjectKey>, Option<usize>)> = BTreeMap::new();
+        for (key, order) in orders.iter().filter(|(key, _)| written(key)) {
+            waves.entry(*order).or_default().0.insert(key.clone());
+        }
+        for (n, wave) in plan.iter().flat_map(|plan| plan.waves()).enumerate() {
+            for step in wave.steps() {
+                let wave = waves.entry(*orders.get(&step.wanted().key)?).or_default();
+                wave.0.insert(step.wanted().key.clone());
+                wave.1 = Some(n);
+            }
+        }
+        let orders = waves.keys().copied().collect();
+        let (waves, writes): (Vec<Vec<ObjectKey>>, Vec<Option<usize>>) =
+            waves.into_values().map(|(keys, writes)| (keys.into_iter().collect(), writes)).unzip();
+        Some(Self { state, waves, writes, orders })
     }
 
     /// Of what is all written already: one wave, which is only judged.
@@ -49,25 +84,11 @@ impl Course {
         plan: Option<&CheckedPlan>,
         now: Timestamp,
     ) -> Option<Self> {
-        let orders = order(&wanted.objects, &wanted.needed).ok()?;
-        let mut waves: BTreeMap<WaveOrder, (BTreeSet<ObjectKey>, Option<usize>)> = BTreeMap::new();
-        for (key, order) in &orders {
-            if rolling.changed.as_ref().is_none_or(|changed| changed.contains(key)) {
-                waves.entry(*order).or_default().0.insert(key.clone());
-            }
-        }
-        for (n, wave) in plan.iter().flat_map(|plan| plan.waves()).enumerate() {
-            for step in wave.steps() {
-                let wave = waves.entry(*orders.get(&step.wanted().key)?).or_default();
-                wave.0.insert(step.wanted().key.clone());
-                wave.1 = Some(n);
-            }
-        }
-        let orders = waves.keys().copied().collect();
-        let (waves, writes): (Vec<Vec<ObjectKey>>, Vec<Option<usize>>) =
-            waves.into_values().map(|(keys, writes)| (keys.into_iter().collect(), writes)).unzip();
+        let changed = rolling.changed.as_ref();
+        let all = |key: &ObjectKey| changed.is_none_or(|changed| changed.contains(key));
+        let Self { state, waves, writes, orders } = Self::merged(rolling.state, wanted, plan, all)?;
         let last = waves.len().checked_sub(1)?;
-        let (reached, since) = match rolling.state.phase {
+        let (reached, since) = match state.phase {
             Phase::Write { wave } | Phase::Hook { wave } => (wave, now),
             Phase::Gate { wave, since, .. } => (wave, since),
             Phase::Settle { wave, .. } | Phase::Halted { wave, .. } => (wave, now),
@@ -78,13 +99,18 @@ impl Course {
             Some(first) if first <= reached => Phase::Write { wave: first },
             _ => Phase::Gate { wave: reached, since, failing_since: None },
         };
-        Some(Self { state: State { phase, ..rolling.state }, waves, writes, orders })
+        Some(Self { state: State { phase, ..state }, waves, writes, orders })
     }
 }
 
 impl App {
     pub(in crate::delivery) fn course(&mut self, plan: &CheckedPlan, now: Timestamp) -> Course {
-        let fresh = |app: &Self| Course::fresh(app.purpose(), plan);
+        let fresh = |app: &Self| {
+            let unproven = &app.runs.unproven;
+            let merged =
+                app.target().and_then(|wanted| Course::with_unproven(app.purpose(), plan, wanted, unproven));
+            merged.unwrap_or_else(|| Course::fresh(app.purpose(), plan))
+        };
         let Some(rolling) = self.take_broken_off(plan.digest()) else { return fresh(self) };
         let Some(wanted) = self.target() else { return fresh(self) };
         Course::resumed(rolling, wanted, Some(plan), now).unwrap_or_else(|| fresh(self))
@@ -102,8 +128,33 @@ impl App {
     /// Breaks a rollout off, to go on with a new plan.
     pub(in crate::delivery) fn break_off(&mut self) {
         if let Doing::Rolling(rollout) = std::mem::replace(&mut self.doing, Doing::Idle) {
-            self.runs.broken_off = Some(rollout.rolling(rollout.state.phase.clone(), self.log.commit()));
+            let phase = rollout.state.phase.clone();
+            self.runs.broken_off = Some(rollout.rolling(phase, self.log.commit(), &self.runs.unproven));
         }
+    }
+
+    /// Gives up a rollout for another. What it wrote and did not see through its gates is the other's to judge.
+    pub(in crate::delivery) fn give_up(&mut self) {
+        if let Doing::Rolling(rollout) = std::mem::replace(&mut self.doing, Doing::Idle) {
+            self.runs.unproven.extend(rollout.written().cloned());
+        }
+    }
+
+    /// Forgets a rollout that was broken off, where it is not to this digest. What it changed is still to be judged.
+    pub(in crate::delivery) fn forget_broken_off(&mut self, target: Option<&Digest>) {
+        let other = self.runs.broken_off.take_if(|rolling| Some(&rolling.state.digest) != target);
+        let Some(Rolling { changed, .. }) = other else { return };
+        let all = || self.target().into_iter().flat_map(|wanted| &wanted.objects);
+        let changed = changed.unwrap_or_else(|| all().map(|object| object.key.clone()).collect());
+        self.runs.unproven.extend(changed);
+    }
+}
+
+/// Where a rollout of a plan begins.
+fn begin(purpose: Purpose, plan: &CheckedPlan) -> State {
+    match purpose {
+        Purpose::Forward => State::start(plan.digest().clone()),
+        Purpose::Back => State::back(plan.digest().clone()),
     }
 }
 

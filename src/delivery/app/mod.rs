@@ -194,6 +194,7 @@ impl App {
                 let same = self.digest() == Some(&wanted.digest);
                 if self.back().is_some_and(|back| back.memory.digest != wanted.digest) {
                     self.way = Way::Forward; // What failed is not what git says any more.
+                    self.note_quarantine();
                 }
                 let came = wanted.digest.clone();
                 self.git = Git::Says(wanted);
@@ -222,17 +223,16 @@ impl App {
     fn preempt(&mut self, now: Timestamp) {
         self.repair = Repair::default();
         self.stop();
-        if let Doing::Rolling(rollout) = std::mem::replace(&mut self.doing, Doing::Idle)
-            && !rollout.state.is_done()
-        {
-            let digest = rollout.state.digest.clone();
+        if let Some(digest) = self.rollout().map(|rollout| rollout.state.digest.clone()) {
             self.tell(What::Preempted { digest: digest.clone() });
             if self.log.is_begun() {
                 self.note_ended(&digest, Outcome::Preempted, None, now);
             }
         }
+        self.give_up();
+        self.doing = Doing::Idle;
         let target = self.target_digest().cloned();
-        self.runs.broken_off.take_if(|rolling| Some(&rolling.state.digest) != target.as_ref());
+        self.forget_broken_off(target.as_ref());
         self.runs.in_sync.clear();
         self.adoption.needed.clear();
     }

@@ -79,9 +79,11 @@ impl App {
         true
     }
 
-    /// When to look again for what was changed since the last look.
+    /// When to look again for what was changed since the last look. While a hook runs nobody looks.
     pub(in crate::delivery) fn next_look_for_edits(&self, now: Timestamp) -> Option<Timestamp> {
-        let last = self.rollout()?.looked_for_edits.filter(|last| *last != now)?;
+        let rollout = self.rollout()?;
+        let looks = matches!(rollout.state.phase, Phase::Gate { .. } | Phase::Settle { .. });
+        let last = rollout.looked_for_edits.filter(|last| looks && *last != now)?;
         (self.repair.times < OFTEN).then(|| later(last, LOOK_EVERY))
     }
 

@@ -150,9 +150,10 @@ impl App {
     }
 
     fn start_over(&mut self) {
+        self.give_up();
         self.doing = Doing::Idle;
         self.repair = Default::default();
-        self.runs.broken_off = None;
+        self.forget_broken_off(None);
         self.runs.in_sync.clear();
     }
 

@@ -1,5 +1,6 @@
 //! A rollout that is under way: one step on at a time, and what is said of it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -83,10 +84,28 @@ impl Rollout {
 }
 
 impl Rollout {
-    /// What is to be remembered of it, so that it goes on from where it is.
-    pub(in crate::delivery) fn rolling(&self, phase: Phase, commit: Option<&Commit>) -> Rolling {
-        let named = self.waves.iter().map(Vec::len).sum::<usize>() <= NAMED;
-        let changed = named.then(|| self.waves.iter().flatten().cloned().collect());
+    /// What it wrote, or may have written.
+    pub(in crate::delivery) fn written(&self) -> impl Iterator<Item = &ObjectKey> {
+        let waves = match self.state.phase {
+            Phase::Hook { wave } => wave,
+            Phase::Write { wave }
+            | Phase::Gate { wave, .. }
+            | Phase::Settle { wave, .. }
+            | Phase::Halted { wave, .. } => wave + 1,
+            Phase::Done => 0,
+        };
+        self.waves.iter().take(waves).flatten()
+    }
+
+    /// What is to be remembered of it, so that it goes on from where it is: with what passed no gates before it, too.
+    pub(in crate::delivery) fn rolling(
+        &self,
+        phase: Phase,
+        commit: Option<&Commit>,
+        unproven: &BTreeSet<ObjectKey>,
+    ) -> Rolling {
+        let named = self.waves.iter().map(Vec::len).sum::<usize>() + unproven.len() <= NAMED;
+        let changed = named.then(|| self.waves.iter().flatten().chain(unproven).cloned().collect());
         Rolling { state: State { phase, ..self.state.clone() }, changed, commit: commit.cloned() }
     }
 }
@@ -204,7 +223,7 @@ impl App {
         let phase = Phase::Gate { wave, since: view.now, failing_since: None };
         // What drift changed is put back in one go, and is no step of a rollout.
         let repairs = !is_back && good.as_ref() == Some(plan.digest());
-        let rolling = (!repairs).then(|| rollout.rolling(phase, commit.as_ref()));
+        let rolling = (!repairs).then(|| rollout.rolling(phase, commit.as_ref(), &self.runs.unproven));
         let remember = match writes {
             0 => Change::Begin { plan: plan.clone(), quarantine, rolling },
             _ => Change::Roll { app: self.spec.name.clone(), rolling },
@@ -280,7 +299,9 @@ impl App {
         let drift = self.runs.effective.as_ref() == Some(&wanted.digest);
         let new = self.log.is_begun() || !self.runs.is_good(&wanted.digest);
         self.runs.effective = Some(wanted.digest.clone());
-        self.runs.keep_before(&wanted.objects.iter().map(|object| &object.key).collect());
+        let keys = wanted.objects.iter().map(|object| &object.key).collect();
+        self.runs.keep_before(&keys);
+        self.runs.unproven.retain(|key| !keys.contains(key));
         if self.back().is_some() {
             return self.came_back(wanted, view.now);
         }

@@ -25,6 +25,8 @@ pub(in crate::delivery) struct Runs {
     pub in_sync: HashMap<ObjectKey, (Digest, u64)>,
     /// A rollout that was broken off, by a restart or for a new plan.
     pub broken_off: Option<Rolling>,
+    /// What was written and passed no gates since: the next rollout judges it with its own, whatever it changes.
+    pub unproven: BTreeSet<ObjectKey>,
     /// How often in a row a digest was refused.
     pub attempts: Option<(Digest, u32)>,
 }

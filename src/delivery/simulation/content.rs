@@ -1,0 +1,277 @@
+//! What git may say of an app: small enough to be written into a test, and rendered once for all stories.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use crate::api::names;
+use crate::object::{
+    AUTOSCALER, AppName, Desired, Digest, EnvironmentName, HOOK, KindInfo, Kinds, Live, MANAGER, Manifest,
+    ObjectKey, Origin, Place, Scope, TreePath, WAVE,
+};
+use crate::plan::{Stamp, Wanted, WantedApp, stamp};
+
+/// The apps that there may be.
+pub const APPS: [&str; 3] = ["back", "data", "front"];
+pub const ENVIRONMENT: &str = "dev";
+
+/// What becomes of the pods of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    Fast,
+    Slow,
+    /// They crash twice, and then run.
+    CrashTwice,
+    Crash,
+    /// They never become ready.
+    Hang,
+    /// Their controller says that they failed.
+    Fail,
+    /// The server does not take it.
+    Denied,
+    /// The server takes the dry run, and not the write.
+    DeniedLate,
+}
+
+/// How the Job of a hook ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    Succeeds,
+    Fails,
+    Hangs,
+}
+
+/// What an app is made of. Zero is a ConfigMap that is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Content {
+    pub configs: [u8; 3],
+    pub web: Option<(u8, Fate)>,
+    /// In a later wave.
+    pub worker: Option<(u8, Fate)>,
+    /// Before it.
+    pub migrate: Option<(u8, Ending)>,
+    /// After all.
+    pub check: Option<Ending>,
+}
+
+/// An object of an app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    Config(u8),
+    Web,
+    Worker,
+    Migrate,
+}
+
+/// What others took from us.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Taken {
+    /// The data of a ConfigMap, the pods of a Deployment.
+    pub content: bool,
+    pub replicas: bool,
+    /// It was never ours.
+    pub all: bool,
+}
+
+#[derive(Default)]
+struct Catalogue {
+    apps: HashMap<(usize, Content), Arc<WantedApp>>,
+    contents: HashMap<(usize, Digest), Content>,
+    fates: HashMap<Digest, Fate>,
+    endings: HashMap<Digest, Ending>,
+    lives: HashMap<(Digest, Taken), Live>,
+}
+
+thread_local! {
+    static CATALOGUE: RefCell<Catalogue> = RefCell::default();
+}
+
+pub fn app_name(app: usize) -> AppName {
+    AppName::new(APPS[app]).expect("it is a name")
+}
+
+/// The app that an object is of.
+pub fn app_of(key: &ObjectKey) -> usize {
+    APPS.iter().position(|name| key.name.starts_with(name)).expect("every object is of an app")
+}
+
+pub fn key_of(app: usize, part: Part) -> ObjectKey {
+    let name = |last: &str| format!("{}-{last}", APPS[app]);
+    match part {
+        Part::Config(n) => ObjectKey::new("", "ConfigMap", Some("web"), &name(&format!("config-{n}"))),
+        Part::Web => ObjectKey::new("apps", "Deployment", Some("web"), &name("web")),
+        Part::Worker => ObjectKey::new("apps", "Deployment", Some("web"), &name("worker")),
+        Part::Migrate => ObjectKey::new("batch", "Job", Some("web"), &name("migrate")),
+    }
+}
+
+/// What an app wants.
+pub fn wanted(app: usize, content: Content) -> Arc<WantedApp> {
+    CATALOGUE.with_borrow_mut(|all| {
+        if let Some(known) = all.apps.get(&(app, content)) {
+            return known.clone();
+        }
+        let made = Arc::new(render(app, content));
+        all.contents.insert((app, made.digest.clone()), content);
+        for object in &made.objects {
+            let fate = match object.key {
+                ref key if *key == key_of(app, Part::Web) => content.web,
+                ref key if *key == key_of(app, Part::Worker) => content.worker,
+                _ => None,
+            };
+            all.fates.insert(object.digest.clone(), fate.map_or(Fate::Fast, |(_, fate)| fate));
+        }
+        for hook in &made.hooks {
+            let migrates = hook.key == key_of(app, Part::Migrate);
+            let ending = if migrates { content.migrate.map(|(_, ending)| ending) } else { content.check };
+            all.endings.insert(hook.job.digest.clone(), ending.unwrap_or(Ending::Succeeds));
+        }
+        all.apps.insert((app, content), made.clone());
+        made
+    })
+}
+
+/// What a digest of an app says.
+pub fn content_of(app: usize, digest: &Digest) -> Option<Content> {
+    CATALOGUE.with_borrow(|all| all.contents.get(&(app, digest.clone())).copied())
+}
+
+pub fn fate_of(object: &Wanted) -> Fate {
+    CATALOGUE.with_borrow(|all| all.fates.get(&object.digest).copied()).unwrap_or(Fate::Fast)
+}
+
+pub fn ending_of(job: &Wanted) -> Ending {
+    CATALOGUE.with_borrow(|all| all.endings.get(&job.digest).copied()).unwrap_or(Ending::Succeeds)
+}
+
+fn render(app: usize, content: Content) -> WantedApp {
+    let meta = |part: Part| json!({"name": &*key_of(app, part).name, "namespace": "web"});
+    let mut objects = Vec::new();
+    for (n, version) in (0_u8..).zip(content.configs).filter(|(_, version)| *version > 0) {
+        objects.push(json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(Part::Config(n)),
+            "data": {"version": version.to_string()},
+        }));
+    }
+    let mut workload = |part: Part, (version, fate): (u8, Fate), wave: &str| {
+        let mut metadata = meta(part);
+        metadata["annotations"] = json!({WAVE: wave});
+        objects.push(json!({
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
+            "spec": {
+                "replicas": 2, "selector": {"matchLabels": {"app": "a"}},
+                "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"image": format!("{version}-{fate:?}")}},
+            },
+        }));
+    };
+    content.web.into_iter().for_each(|says| workload(Part::Web, says, "0"));
+    content.worker.into_iter().for_each(|says| workload(Part::Worker, says, "1"));
+    let mut hook = |name: String, moment: &str, image: String| {
+        objects.push(json!({
+            "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": {"name": name, "namespace": "web", "annotations": {HOOK: moment}},
+            "spec": {"backoffLimit": 0, "template": {"spec": {"restartPolicy": "Never", "image": image}}},
+        }));
+    };
+    if let Some((version, ending)) = content.migrate {
+        hook(key_of(app, Part::Migrate).name.to_string(), "before", format!("{version}-{ending:?}"));
+    }
+    if let Some(ending) = content.check {
+        hook(format!("{}-check", APPS[app]), "verify", format!("{ending:?}"));
+    }
+    let manifest = |value: Value| {
+        let place = Place::at(TreePath::new("base/all.yaml").expect("it is a path"), 1, 1);
+        Manifest::new(&value, Origin::new(place)).expect("it is a manifest")
+    };
+    let environment = EnvironmentName::new(ENVIRONMENT).expect("it is a name");
+    let marks = Stamp {
+        environment: &environment,
+        environment_label: names::ENVIRONMENT_LABEL,
+        app_label: names::APP_LABEL,
+        part_of_label: names::APPLYSET_PART_OF,
+        wave_annotation: WAVE,
+        depends_on_annotation: "config.kubernetes.io/depends-on",
+        default_namespace: Some("web"),
+    };
+    let desired = Desired::new(app_name(app), objects.into_iter().map(manifest).collect(), Vec::new());
+    stamp(desired, &marks, &kinds()).expect("it can be sent").0
+}
+
+fn kinds() -> Kinds {
+    let mut kinds = Kinds::default();
+    for (group, kind) in [("", "ConfigMap"), ("apps", "Deployment"), ("batch", "Job")] {
+        let info = KindInfo {
+            plural: kind.to_lowercase() + "s",
+            scope: Scope::Namespaced,
+            versions: vec!["v1".into()],
+        };
+        kinds.insert(group, kind, info);
+    }
+    kinds
+}
+
+/// The object as the server has it, but for its uid and version.
+pub fn live(object: &Wanted, taken: Taken) -> Live {
+    CATALOGUE.with_borrow_mut(|all| {
+        let known = all.lives.entry((object.digest.clone(), taken));
+        known.or_insert_with(|| read_live(object, taken)).clone()
+    })
+}
+
+fn read_live(object: &Wanted, taken: Taken) -> Live {
+    let mut value = object.value();
+    let mut owned = fields(&value);
+    let is_job = &*object.key.kind == "Job";
+    if taken.content {
+        for (map, field) in [("", "f:data"), ("f:spec", "f:template")] {
+            let map = if map.is_empty() { owned.as_object_mut() } else { owned[map].as_object_mut() };
+            map.map(|map| map.remove(field));
+        }
+    }
+    let mut entries = Vec::new();
+    if taken.replicas {
+        owned["f:spec"].as_object_mut().map(|spec| spec.remove("f:replicas"));
+        entries.push(json!({
+            "manager": AUTOSCALER, "operation": "Update", "apiVersion": "apps/v1", "subresource": "scale",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}},
+        }));
+    }
+    if !taken.all {
+        let operation = if is_job { "Update" } else { "Apply" };
+        entries.push(json!({
+            "manager": MANAGER, "operation": operation, "apiVersion": "v1", "fieldsType": "FieldsV1", "fieldsV1": owned,
+        }));
+    }
+    let metadata = &mut value["metadata"];
+    if taken.all {
+        metadata["labels"] = json!({});
+        metadata["annotations"] = json!({});
+    }
+    metadata["managedFields"] = entries.into();
+    metadata["uid"] = "u".into();
+    metadata["resourceVersion"] = "1".into();
+    Live::read(&value).expect("it has all that the server writes")
+}
+
+/// What our entry covers, where nobody took anything.
+fn fields(value: &Value) -> Value {
+    let set = |value: &Value| -> Value {
+        let names = value.as_object().into_iter().flat_map(Map::keys);
+        names.map(|name| (format!("f:{name}"), json!({}))).collect::<Map<_, _>>().into()
+    };
+    let mut all = Map::new();
+    for (name, below) in value.as_object().into_iter().flatten() {
+        match name.as_str() {
+            "apiVersion" | "kind" => {}
+            "metadata" => {
+                let (labels, annotations) = (set(&below["labels"]), set(&below["annotations"]));
+                all.insert("f:metadata".into(), json!({"f:labels": labels, "f:annotations": annotations}));
+            }
+            "spec" => drop(all.insert("f:spec".into(), set(below))),
+            other => drop(all.insert(format!("f:{other}"), json!({}))),
+        }
+    }
+    all.into()
+}
