@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn only_what_later_waves_write_is_to_come() {
         let key = |name: &str| ObjectKey::new("", "ConfigMap", Some("web"), name);
-        let course = crate::delivery::course::Course {
+        let course = super::super::course::Course {
             state: crate::rollout::State::start(Digest::from("d")),
             waves: vec![vec![key("a")], vec![key("b")], vec![key("c")], vec![key("d")]],
             writes: vec![Some(0), Some(1), None, Some(2)],

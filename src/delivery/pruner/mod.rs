@@ -40,15 +40,15 @@ pub struct Pruner {
     /// Some app's files are wrong, so that `wanted` is not all.
     unrendered: bool,
     budget: PruneBudget,
-    seen: Option<PrunePlan>,
-    runs: BTreeMap<Box<str>, Run>,
+    pub(in crate::delivery) seen: Option<PrunePlan>,
+    pub(in crate::delivery) runs: BTreeMap<Box<str>, Run>,
     told: Option<String>,
     facts: Vec<Fact>,
 }
 
 /// The deletes of one app's name.
 #[derive(Debug)]
-enum Run {
+pub(in crate::delivery) enum Run {
     /// Asked about.
     Asking {
         ticket: Ticket,
