@@ -197,17 +197,17 @@ fn good(n: usize, version: usize) -> Prepared {
 fn ten_thousand_apps_need_no_larger_document_than_a_hundred() {
     let (mut secrets, mut log) = (Secrets::default(), Log::new(&environment()));
     // Of four objects each, but only one is stored with what it wanted: a test is no place to wait for compression.
+    let models: Vec<Arc<WantedApp>> = (0..10).map(|n| app(n, 1)).collect();
     let one_object = |n: usize, version: usize| {
-        let Prepared { change, .. } = good(n % 10, version);
-        let Change::Good { wanted, uids, revision, .. } = change else { unreachable!() };
+        let wanted = &models[n % 10];
         let objects = wanted.objects.iter().take(1).cloned().collect();
         let digest = Digest::of(&[n.to_le_bytes(), version.to_le_bytes()].concat());
         let key = |key: &ObjectKey| ObjectKey::new(&key.group, &key.kind, Some("web"), name(n).as_str());
         Prepared::from(Change::Good {
             wanted: Arc::new(WantedApp::of_objects(name(n), digest, objects)),
-            revision,
+            revision: Some(commit().revision),
             depends_on: Vec::new(),
-            uids: uids.iter().map(|(of, _)| (key(of), uid(&key(of), version))).collect(),
+            uids: wanted.objects.iter().map(|of| (key(&of.key), uid(&key(&of.key), version))).collect(),
         })
     };
     let all: Vec<usize> = (0..10_000).collect();
