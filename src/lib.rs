@@ -22,6 +22,7 @@ pub mod cli;
 pub mod cluster;
 #[allow(clippy::disallowed_methods)]
 pub mod config;
+pub mod delivery;
 #[allow(clippy::disallowed_methods)]
 pub mod git;
 pub mod health;

@@ -12,7 +12,7 @@ use crate::object::{
     RenderContext, Tool, Tree, TreeError, TreePath,
 };
 use crate::plan::{Basis, Stamp, WantedApp, restamp, stamp};
-use crate::policy::{Grant, granted};
+use crate::policy::{Grant, Grants, granted};
 use crate::render::{self, AppSource};
 use crate::yaml;
 
@@ -30,15 +30,6 @@ pub struct Scope {
     pub grants: Option<Grants>,
     /// Where objects go that name no namespace, if the grants do not say.
     pub default_namespace: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Grants {
-    pub namespaces: Vec<String>,
-    pub cluster_kinds: Vec<String>,
-    pub regions: Vec<String>,
-    /// From whom git may take objects over.
-    pub adopt: Vec<String>,
 }
 
 impl Scope {

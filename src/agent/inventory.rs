@@ -18,6 +18,7 @@ pub struct Marked {
 }
 
 /// What has to stand there.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Needs {
     /// Where something is wanted.
     pub wanted: Inventory,

@@ -5,25 +5,19 @@
 //! one environment is caught, counted and begun anew; the others do not notice.
 
 mod adopt;
-mod app;
 pub mod charts;
+mod cluster_view;
+mod credentials;
+mod deliver;
 pub mod desired;
-mod driver;
 mod environment;
-mod explain;
 mod foreign;
+mod hands;
 mod heartbeat;
-mod hooks;
 mod inventory;
-mod look;
-mod memory;
 mod once;
 mod plan_prune;
-mod proof;
-mod prune;
 pub mod reads;
-mod removal;
-mod rollback;
 mod source;
 mod state_store;
 mod supervisor;
@@ -53,7 +47,6 @@ use crate::notify::{BadUrl, Notifier, Webhook};
 use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use crate::render;
-use environment::EnvironmentLoop;
 use source::Sources;
 use supervisor::Supervisor;
 
@@ -62,7 +55,7 @@ pub struct Context {
     session: Session,
     index: Index,
     environments: Environments,
-    state_secrets: StateSecrets,
+    state: StateSecrets,
     sources: Sources,
     helm: Arc<Helm>,
     limits: render::Limits,
@@ -124,7 +117,7 @@ pub async fn run(
         session,
         index: index.clone(),
         environments: environments.clone(),
-        state_secrets: StateSecrets::new(&cluster, &config.state_namespace),
+        state: StateSecrets::new(&cluster, &config.state_namespace),
         helm: Arc::new(helm),
         limits,
         metrics: metrics.clone(),
@@ -181,22 +174,38 @@ async fn patiently(cluster: &Cluster, end: &CancellationToken) -> Result<Session
     }
 }
 
-/// Runs an environment's loop, and begins it anew when it panics.
-async fn guard(
+/// Runs one task of an environment, and begins it anew when it panics: the others go on.
+async fn guard<Round>(shared: environment::Shared, task: &'static str, round: impl FnMut() -> Round)
+where
+    Round: Future<Output = ()> + Send + 'static,
+{
+    let told = |why: String| -> BoxFuture<'static, ()> {
+        let name = shared.name.clone();
+        shared.context.metrics.panicked(name.as_str());
+        tracing::error!(environment = %name, task, panic = %why, "a task panicked and is begun anew");
+        let (environment, environments) =
+            (shared.platform.borrow().clone(), shared.context.environments.clone());
+        let note = format!("the task {task} panicked ({why}) and is begun anew");
+        Box::pin(async move { environments.event(&environment, true, "Panicked", "Reconcile", &note).await })
+    };
+    catch(round, told, PANIC_PAUSES, &shared.end).await;
+}
+
+/// Runs an environment, and begins all of it anew when what joins its tasks panics.
+async fn look_after(
     context: Arc<Context>,
     name: EnvironmentName,
     platform: watch::Receiver<Arc<Environment>>,
     end: CancellationToken,
 ) {
-    let round = || EnvironmentLoop::new(context.clone(), name.clone(), platform.clone()).run(end.clone());
-    let told = |why: String| -> BoxFuture<'static, ()> {
-        context.metrics.panicked(name.as_str());
-        tracing::error!(environment = %name, panic = %why, "a reconcile panicked and is begun anew");
-        let (environment, environments) = (platform.borrow().clone(), context.environments.clone());
-        let note = format!("a reconcile panicked ({why}) and is begun anew");
-        Box::pin(async move { environments.event(&environment, true, "Panicked", "Reconcile", &note).await })
+    let shared = environment::Shared {
+        context: context.clone(),
+        name: name.clone(),
+        platform: platform.clone(),
+        end: end.clone(),
     };
-    catch(round, told, PANIC_PAUSES, &end).await;
+    let round = || environment::run(context.clone(), name.clone(), platform.clone(), end.clone());
+    guard(shared, "deliver", round).await;
 }
 
 /// Runs rounds, each on a task of its own, until one ends by itself or `end` comes. One that panics is told about, and the
@@ -229,13 +238,15 @@ async fn catch<Round>(
 
 fn panic_message(error: tokio::task::JoinError) -> String {
     match error.try_into_panic() {
-        Ok(panic) => panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "no message".to_owned()),
+        Ok(panic) => panic_text(&*panic),
         Err(error) => error.to_string(),
     }
+}
+
+/// What a panic says.
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
 
 #[cfg(test)]

@@ -1,22 +1,23 @@
 //! One look or one rollout, for people at a command line: the same parts as the agent's loop, with a tree in place of a
 //! branch.
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::adopt::{Tokens, agreed, consent, say_how};
-use super::app::News;
+use super::adopt::{agreed, consent, say_how};
 use super::charts::Charts;
+use super::deliver::Deliver;
 use super::desired::{Desire, Memo, Scope, desire};
-use super::driver::{Driver, Hands};
 use super::foreign::refuse_foreign;
+use super::hands::{Hands, refused_hooks};
 use super::plan_prune::plan_prune;
-use super::proof::refused_hooks;
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
     CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
 };
+use crate::delivery::{News, Platform, Says, Tokens};
 use crate::helm::Helm;
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{
@@ -24,7 +25,7 @@ use crate::plan::{
     repeated,
 };
 use crate::render;
-use crate::report::{AppPlan, HookReport, PlanReport};
+use crate::report::{AppPlan, HookReport, PlanReport, Told, told};
 
 /// What renders.
 pub struct Means {
@@ -63,7 +64,7 @@ pub enum OnceError {
 /// Where an apply stands.
 pub struct Progress {
     pub apps: Vec<AppStatus>,
-    pub news: Vec<News>,
+    pub news: Vec<Told>,
 }
 
 impl Once {
@@ -113,37 +114,45 @@ impl Once {
         mut progress: impl FnMut(&Progress) -> bool,
     ) -> Result<Vec<AppStatus>, OnceError> {
         let desire = self.narrow(self.desire(tree)?)?;
-        let index = Index::new(self.session.clone(), names::ENVIRONMENT_LABEL);
-        let bell = index.listen(self.scope.environment.as_str());
-        let hands = Hands {
-            session: self.session.clone(),
-            index,
-            environments: self.environments.clone(),
-            environment: self.scope.environment.clone(),
-            keeper: None,
-            identity: self.identity.clone(),
-        };
-        let mut driver = Driver::new(hands);
-        driver.agree(self.agreed.clone());
-        driver.set(desire, None);
-        driver.watch().await;
+        let hands = Arc::new(self.hands());
+        let bell = hands.index.listen(self.scope.environment.as_str());
+        let mut deliver = Deliver::new(hands, None);
+        let platform = Platform { agreed: self.agreed.clone(), ..Platform::default() };
+        deliver.hear(News::Platform(Box::new(platform)));
+        let Desire { apps, config, .. } = desire;
+        deliver.hands.index.judge(self.scope.environment.as_str(), &config.rollout.health);
+        deliver.hear(News::Git(Says { apps, rollout: config.rollout, commit: None }));
         loop {
-            let again = driver.turn(false, Timestamp::now());
-            let told = Progress { news: driver.news(), apps: driver.statuses() };
-            if !progress(&told) || driver.is_settled() {
+            let again = deliver.turn();
+            let news = deliver.take_facts().iter().filter_map(told).collect();
+            let now = Progress { news, apps: deliver.statuses() };
+            if !progress(&now) || deliver.is_settled() {
                 break;
             }
             let pause =
                 again.map(|at| at.duration_since(Timestamp::now())).and_then(|left| left.try_into().ok());
-            let pause = pause.unwrap_or(std::time::Duration::from_secs(1));
+            let pause = pause.unwrap_or(Duration::from_secs(1));
             tokio::select! {
-                () = driver.finish_one() => {}
-                () = bell.notified() => {}
-                () = tokio::time::sleep(pause.min(std::time::Duration::from_secs(1))) => {}
+                () = deliver.finish_some() => {}
+                () = bell.notified() => deliver.hear_cluster(),
+                () = tokio::time::sleep(pause.min(Duration::from_secs(1))) => {}
             }
         }
-        driver.hand_over(std::time::Duration::from_secs(20)).await;
-        Ok(driver.statuses())
+        deliver.hand_over(Duration::from_secs(20)).await;
+        Ok(deliver.statuses())
+    }
+
+    /// The hands of a person: nothing is remembered.
+    fn hands(&self) -> Hands {
+        Hands {
+            session: self.session.clone(),
+            index: Index::new(self.session.clone(), names::ENVIRONMENT_LABEL),
+            environments: self.environments.clone(),
+            environment: self.scope.environment.clone(),
+            store: None,
+            identity: self.identity.clone(),
+            archive: RwLock::default(),
+        }
     }
 }
 
@@ -154,21 +163,26 @@ pub async fn plan_once(
     revision: Option<String>,
 ) -> Result<PlanReport, OnceError> {
     let desire = once.desire(tree)?;
-    let index = Index::new(once.session.clone(), names::ENVIRONMENT_LABEL);
+    let hands = once.hands();
+    let index = &hands.index;
     let prune = match &once.platform {
-        Some(environment) => Some(plan_prune(once, environment, &index, &desire).await),
+        Some(environment) => {
+            let what = (&once.scope, once.only.as_ref());
+            Some(plan_prune(&hands, what, environment, &desire).await)
+        }
         None => None,
     };
     let seconds = i64::try_from(desire.config.rollout.timeout.duration().as_secs()).unwrap_or(i64::MAX);
     let mut apps = Vec::new();
-    index.ensure_autoscalers().await;
+    let scalers = index.watch_autoscalers();
+    let _ = scalers.listed().await;
     let tokens = once.platform.as_ref().map_or_else(|| once.agreed.clone(), agreed);
     let production = desire.config.is_production(&once.scope.environment);
     for (spec, wanted) in once.narrow(desire)?.apps {
         apps.push(match wanted {
             Ok(wanted) => {
                 let consent = consent(&spec, &tokens);
-                plan_app(once, &index, &wanted, &consent, production, seconds).await?
+                plan_app(once, index, &wanted, &consent, production, seconds).await?
             }
             Err(problems) => AppPlan::broken(spec.name.as_str(), problems.into_vec()),
         });
@@ -184,7 +198,8 @@ async fn plan_app(
     production: bool,
     seconds: i64,
 ) -> Result<AppPlan, OnceError> {
-    index.ensure(&Watched::of(wanted.all().map(|object| &**object))).await?;
+    let watches = index.watch(&Watched::of(wanted.all().map(|object| &**object)));
+    watches.listed().await?;
     let found = match plan_with(wanted, index, consent) {
         Ok(plan) => plan,
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
@@ -217,7 +232,7 @@ async fn plan_app(
     say_how(&once.scope.environment, &found.app, consent, &mut answers);
     let mut report = AppPlan::new(&found, &answers, changes);
     report.notes = notes(wanted, index);
-    report.notes.extend(repeated(wanted));
+    report.notes.extend(repeated(&wanted.objects));
     report.downtime = down;
     report.notes.extend(wanted.left.iter().cloned());
     let hooks = hooks_due(once, wanted);

@@ -3,42 +3,49 @@
 
 use jiff::Timestamp;
 
-use super::desired::Desire;
+use super::cluster_view::{ClusterView, Guards};
+use super::desired::{Desire, Scope};
+use super::hands::Hands;
 use super::inventory;
-use super::once::Once;
-use super::prune::{PruneContext, PruneWorld, Pruner};
 use crate::api::Environment;
-use crate::cluster::{Index, Watched};
-use crate::object::Live;
+use crate::cluster::Watched;
+use crate::delivery::{PruneTerms, PruneWorld, Pruner, Says};
+use crate::object::{AppName, Live};
 use crate::plan::{Approval, Known};
 use crate::report::PruneReport;
 
 /// `desire` is of all apps: what one drops another may want.
 pub async fn plan_prune(
-    once: &Once,
+    hands: &Hands,
+    (scope, only): (&Scope, Option<&AppName>),
     environment: &Environment,
-    index: &Index,
     desire: &Desire,
 ) -> PruneReport {
     let inventory = match inventory::read(environment) {
         Ok(inventory) => inventory,
         Err(error) => return PruneReport::unknown(error.to_string()),
     };
-    if let Err(error) = index.ensure(&Watched::held(&inventory)).await {
+    let watches = hands.index.watch(&Watched::held(&inventory));
+    if let Err(error) = watches.listed().await {
         return PruneReport::unknown(error.to_string());
     }
     let mut pruner = Pruner::default();
-    pruner.set(desire);
-    pruner.allow(PruneContext {
-        environment: once.scope.environment.clone(),
-        grants: once.scope.grants.clone(),
+    pruner.set(&Says { apps: desire.apps.clone(), rollout: desire.config.rollout.clone(), commit: None });
+    pruner.allow(PruneTerms {
+        environment: scope.environment.clone(),
+        grants: scope.grants.clone(),
         approval: Approval::default(),
         hold: None,
     });
     // What the agent remembers is the agent's; a person sees what would go if all of it is known.
     let known = |_: &Live| Known::Same;
-    let world =
-        PruneWorld { index, known: &known, ready: &|_| true, suspended: false, now: Timestamp::now() };
-    let only = once.only.as_ref().map(|app| app.as_str());
-    pruner.look(&world).map(|plan| PruneReport::new(&plan, only)).unwrap_or_default()
+    let guards = Guards::new(&hands.index);
+    let world = PruneWorld {
+        world: &ClusterView::new(hands, &guards, None),
+        known: &known,
+        ready: &|_| true,
+        suspended: false,
+        now: Timestamp::now(),
+    };
+    pruner.look(&world).map(|plan| PruneReport::new(&plan, only.map(AppName::as_str))).unwrap_or_default()
 }

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::heartbeat::{Footprint, keep};
-use super::{Context, guard};
+use super::{Context, look_after};
 use crate::api::Environment;
 use crate::cluster::{EnvironmentEvent, Fence, LeaseEvent, Leases, uptime};
 use crate::config::AgentConfig;
@@ -312,7 +312,7 @@ impl Supervisor {
         self.context.metrics.took(name, epoch.0);
         let (say, platform) = watch::channel(Arc::new(environment.clone()));
         let end = CancellationToken::new();
-        let task = tokio::spawn(guard(self.context.clone(), typed, platform, end.clone()));
+        let task = tokio::spawn(look_after(self.context.clone(), typed, platform, end.clone()));
         self.children.insert(name.to_owned(), Child { say, end });
         let name = name.to_owned();
         self.ended.push(Box::pin(async move {

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -222,6 +223,9 @@ pub struct Previews {
     pub max: Option<u32>,
 }
 
+/// The longest time that a rollout may wait for anything: a week.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// What both helm and a server take as a name.
 fn is_name(text: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
@@ -305,6 +309,13 @@ impl EnvironmentConfig {
                 Problem::new("a rollout needs some time: the timeout is 0s"),
             ));
         }
+        // Longer is a slip of the pen, and would wait for ever.
+        for (field, span) in [("timeout", self.rollout.timeout), ("settle", self.rollout.settle)] {
+            if span.duration() > LONGEST {
+                let message = format!("{field} is {span}, and at most 7d is waited for anything");
+                found.push((format!("/spec/rollout/{field}"), Problem::new(message)));
+            }
+        }
         for error in Rules::compile(&self.rollout.health).err().into_iter().flatten() {
             let problem = Problem::new(error.to_string()).hint("docs/health.md says what a rule may say");
             found.push((format!("/spec/rollout/health{}", error.at), problem));
@@ -370,6 +381,18 @@ mod tests {
         let found = config.check();
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(found[0].1.message, "apps wait for each other: b → c → b");
+    }
+
+    #[test]
+    fn nothing_is_waited_for_longer_than_a_week() {
+        let mut config = config("[]");
+        config.rollout.timeout = "7d".parse().unwrap();
+        assert!(config.check().is_empty());
+        (config.rollout.timeout, config.rollout.settle) =
+            ("4000000d".parse().unwrap(), "169h".parse().unwrap());
+        let found = config.check();
+        let at: Vec<&str> = found.iter().map(|(at, _)| at.as_str()).collect();
+        assert_eq!(at, ["/spec/rollout/timeout", "/spec/rollout/settle"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use super::failure::Failure;
 use super::repo::RepoArguments;
-use super::target::{Global, parse_identity};
+use super::target::{self, Global, parse_identity};
 use super::{Exit, Outcome, apply};
 use crate::agent::{Once, plan_once};
 use crate::api::{AppPhase, AppStatus, HandoverStatus, Identity, Span, names};
@@ -50,7 +50,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, &arguments.env).await?;
     if environment.is_some() {
-        return ask_the_agent(&Environments::new(&cluster, "fairlead-cli"), arguments).await;
+        return ask_the_agent(&target::environments(&cluster), arguments).await;
     }
     let repo = arguments.repo.open()?;
     let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
@@ -81,7 +81,7 @@ async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Ou
         Timestamp::now() + jiff::SignedDuration::try_from(arguments.timeout.duration()).unwrap_or_default();
     let mut agreed: BTreeMap<String, HandoverStatus> = BTreeMap::new();
     loop {
-        let found = super::target::environment(environments, &arguments.env).await?;
+        let found = target::environment(environments, &arguments.env).await?;
         let before = found.annotations().get(names::ADOPT_ANNOTATION).cloned().unwrap_or_default();
         let apps: Vec<AppStatus> = found.status.unwrap_or_default().apps;
         if let Some(app) = &arguments.app

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
 use super::repo::RepoArguments;
-use super::target::{Global, parse_identity};
+use super::target::{self, Global, parse_identity};
 use super::{Exit, Outcome, wait};
 use crate::agent::{Once, Progress};
 use crate::api::{AppPhase, AppStatus, Identity, Span, names};
@@ -39,7 +39,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, &arguments.env).await?;
     if environment.is_some() {
-        return ask_the_agent(&Environments::new(&cluster, "fairlead-cli"), arguments).await;
+        return ask_the_agent(&target::environments(&cluster), arguments).await;
     }
     let repo = arguments.repo.open()?;
     let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
@@ -80,7 +80,7 @@ async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Ou
         ))
         .hint("leave out --rev, --as and --app, or push what you want to its branch"));
     }
-    let request = format!("{}-{:08x}", jiff::Timestamp::now(), fastrand::u32(..));
+    let request = target::request_id();
     environments.annotate(arguments.env.as_str(), names::REQUEST_ANNOTATION, &request).await?;
     eprintln!("asked the agent to look at {} now", arguments.env);
     if arguments.no_wait {

@@ -1,10 +1,9 @@
 use clap::Args;
 
 use super::failure::Failure;
-use super::target::{Global, environment};
+use super::target::{self, Global, environment};
 use super::{Exit, Outcome};
 use crate::api::names;
-use crate::cluster::Environments;
 use crate::object::EnvironmentName;
 
 #[derive(Debug, Args)]
@@ -23,7 +22,7 @@ pub struct Arguments {
 /// Lets go of what an environment halted on: exactly the objects that it names, and no others.
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
-    let environments = Environments::new(&cluster, "fairlead-cli");
+    let environments = target::environments(&cluster);
     let found = environment(&environments, &arguments.env).await?;
     let prune = found.status.and_then(|status| status.prune).filter(|prune| prune.halted);
     let Some((prune, digest)) = prune.and_then(|prune| prune.digest.clone().map(|digest| (prune, digest)))

@@ -15,8 +15,10 @@ use super::target::Global;
 use super::{Exit, Outcome};
 use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config, source_of};
-use crate::cluster::{Call, Cluster, ConnectOptions, Session, chain};
-use crate::object::{AppName, EnvironmentName, Kinds, ObjectKey, Problem, Scope as KindScope, TreePath};
+use crate::cluster::{Call, Cluster, ConnectOptions, Session};
+use crate::object::{
+    AppName, EnvironmentName, Kinds, ObjectKey, Problem, Scope as KindScope, TreePath, chain,
+};
 use crate::render::{self, AppSource, Explained, FieldPath, find_field};
 use crate::report::explain::{Explanation, Field, SetBy, Spot};
 use asked::Asked;

@@ -2,9 +2,9 @@ use std::error::Error;
 
 use super::Exit;
 use crate::agent::OnceError;
-use crate::cluster::{CallError, ConnectError, chain};
+use crate::cluster::{CallError, ConnectError};
 use crate::git::GitError;
-use crate::object::{Problem, Problems, TreeError};
+use crate::object::{Problem, Problems, TreeError, chain};
 
 /// What a user sees when something went wrong: what was tried, why it failed, what to do, and the exit code.
 #[derive(Debug)]
@@ -71,18 +71,12 @@ impl From<ConnectError> for Failure {
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        Self::error("asking the cluster failed", &error)
-    }
-}
-
-impl From<kube::Error> for Failure {
-    fn from(error: kube::Error) -> Self {
-        match &error {
-            kube::Error::Api(status) if status.code == 404 => {
-                Self { exit: Exit::Error, message: format!("asking the cluster failed: {}", status.message), hint: None }
-                    .hint("does the cluster have Fairlead's definitions? `fairlead crd | kubectl apply --server-side -f -`")
-            }
-            _ => Self::error("asking the cluster failed", &error),
+        let failure = Self::error("asking the cluster failed", &error);
+        match error.is_unserved() {
+            true => failure.hint(
+                "does the cluster have Fairlead's definitions? `fairlead crd | kubectl apply --server-side -f -`",
+            ),
+            false => failure,
         }
     }
 }

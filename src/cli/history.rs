@@ -3,10 +3,9 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::output::{Format, page, print_value, table};
-use super::target::{Global, environment};
+use super::target::{self, Global, environment};
 use super::{Exit, Outcome};
 use crate::api::RecordStatus;
-use crate::cluster::Environments;
 use crate::history::{self, Place, Query};
 use crate::object::{AppName, EnvironmentName};
 
@@ -66,7 +65,7 @@ async fn read(place: &Place, arguments: &Arguments) -> Result<Vec<Shown>, Failur
 
 async fn ask(global: &Global, arguments: &Arguments) -> Result<Vec<Shown>, Failure> {
     let cluster = global.connect().await?;
-    let found = environment(&Environments::new(&cluster, "fairlead-cli"), &arguments.env).await?;
+    let found = environment(&target::environments(&cluster), &arguments.env).await?;
     let apps = found.status.unwrap_or_default().apps;
     if let Some(app) = &arguments.app
         && apps.iter().all(|found| found.name != *app)

@@ -1,10 +1,9 @@
 use clap::Args;
 
 use super::failure::Failure;
-use super::target::{Global, environment};
+use super::target::{self, Global, environment};
 use super::{Exit, Outcome};
 use crate::api::{AppPhase, names};
-use crate::cluster::Environments;
 use crate::object::{AppName, EnvironmentName};
 
 #[derive(Debug, Args)]
@@ -20,7 +19,7 @@ pub struct Arguments {
 /// Asks the agent to try again what failed its gates and was taken back.
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
-    let environments = Environments::new(&cluster, "fairlead-cli");
+    let environments = target::environments(&cluster);
     let found = environment(&environments, &arguments.env).await?;
     let apps = found.status.map(|status| status.apps).unwrap_or_default();
     let waits = apps
@@ -43,8 +42,8 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let Some(digest) = app.quarantined.as_ref().or(app.desired.as_ref()) else {
         return Err(Failure::input(format!("nobody knows yet what {} is to be", app.name)));
     };
-    let by = super::target::whoami(&environments).await;
-    let word = format!("{}/{digest}/{}-{:08x} by {by}", app.name, jiff::Timestamp::now(), fastrand::u32(..));
+    let by = target::whoami(&environments).await;
+    let word = format!("{}/{digest}/{} by {by}", app.name, target::request_id());
     environments.annotate(arguments.env.as_str(), names::RETRY_ANNOTATION, &word).await?;
     eprintln!("asked the agent to try {} of {} again", digest.short(), app.name);
     Ok(Exit::Done)

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::follow::follow;
-use super::target::{Global, environment, whoami};
+use super::target::{self, Global, environment, whoami};
 use super::{Exit, Outcome};
 use crate::api::{
     AppStatus, Environment, RollbackRequest, RollbackState, RollbackStatus, RollbackTo, Span, names,
@@ -52,7 +52,7 @@ fn parse_revision(text: &str) -> Result<String, String> {
 /// Asks the agent to put back what apps ran before, and waits until it runs.
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
-    let environments = Environments::new(&cluster, "fairlead-cli");
+    let environments = target::environments(&cluster);
     let found = environment(&environments, &arguments.env).await?;
     let all = found.status.map(|status| status.apps).unwrap_or_default();
     let apps = pick(&all, arguments)?;
@@ -74,7 +74,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
         return Ok(Exit::Changes);
     }
     request.by = whoami(&environments).await;
-    request.id = format!("{}-{:08x}", jiff::Timestamp::now(), fastrand::u32(..));
+    request.id = target::request_id();
     let word = serde_json::to_string(&request)
         .map_err(|error| Failure::error("writing the request failed", &error))?;
     environments.annotate(arguments.env.as_str(), names::ROLLBACK_ANNOTATION, &word).await?;

@@ -2,10 +2,9 @@ use clap::Args;
 use kube::ResourceExt;
 
 use super::output::{Format, colour, print, print_value, table};
-use super::target::{Global, environment};
+use super::target::{self, Global, environment};
 use super::{Exit, Outcome};
 use crate::api::{AppPhase, AppStatus, Environment, PruneStatus, names};
-use crate::cluster::Environments;
 use crate::object::EnvironmentName;
 
 #[derive(Debug, Args)]
@@ -22,7 +21,7 @@ pub struct Arguments {
 
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
-    let environments = Environments::new(&cluster, "fairlead-cli");
+    let environments = target::environments(&cluster);
     match arguments.name.as_ref().or(arguments.env.as_ref()) {
         Some(name) => {
             let found = environment(&environments, name).await?;

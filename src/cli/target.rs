@@ -6,12 +6,13 @@ use kube::ResourceExt;
 use super::failure::Failure;
 use super::limits::LimitArguments;
 use crate::agent::Means;
-use crate::agent::desired::{Grants, Scope};
+use crate::agent::desired::Scope;
 use crate::api::{Environment, Identity, Span};
 use crate::cluster::{Cluster, ConnectOptions, Environments};
 use crate::config;
 use crate::helm::{Bounds, Helm};
 use crate::object::{EnvironmentName, TreePath};
+use crate::policy::Grants;
 use crate::render::Limits;
 
 /// Which cluster, for every verb that asks one.
@@ -72,12 +73,8 @@ impl Global {
         cluster: &Cluster,
         name: &EnvironmentName,
     ) -> Result<(Scope, Option<Environment>), Failure> {
-        let found = match Environments::new(cluster, "fairlead-cli").get(name.as_str()).await {
-            Ok(found) => found,
-            // A cluster without our definitions has no Environments.
-            Err(kube::Error::Api(status)) if status.code == 404 => None,
-            Err(error) => return Err(error.into()),
-        };
+        // A cluster without our definitions has no Environments, either.
+        let found = environments(cluster).get(name.as_str()).await?;
         let default = self.namespace.clone().or_else(|| Some(cluster.default_namespace().to_owned()));
         let mut scope = Scope::unbound(name.clone(), default)?;
         if let Some(environment) = &found {
@@ -104,6 +101,16 @@ pub fn parse_identity(text: &str) -> Result<Identity, String> {
         }
         _ => Err("write it as NAMESPACE/NAME of a service account".to_owned()),
     }
+}
+
+/// The Environments of a cluster, as a command asks about them and leaves words on them.
+pub fn environments(cluster: &Cluster) -> Environments {
+    Environments::new(cluster, "fairlead-cli")
+}
+
+/// Names a request as no other is named, and says when it was made.
+pub fn request_id() -> String {
+    format!("{}-{:08x}", jiff::Timestamp::now(), fastrand::u32(..))
 }
 
 /// The one Environment of a name, or an error that lists those there are.

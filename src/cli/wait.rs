@@ -4,7 +4,7 @@ use clap::Args;
 use kube::ResourceExt;
 
 use super::follow::follow;
-use super::target::{Global, environment};
+use super::target::{self, Global, environment};
 use super::{Exit, Outcome};
 use crate::api::{ConditionStatus, Environment, Span, names};
 use crate::cluster::Environments;
@@ -31,7 +31,7 @@ pub struct Wanted {
 
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
-    let environments = Environments::new(&cluster, "fairlead-cli");
+    let environments = target::environments(&cluster);
     let wanted = Wanted { revision: arguments.revision.clone(), request: None };
     until_ready(&environments, &arguments.env, &wanted, arguments.timeout.duration()).await
 }

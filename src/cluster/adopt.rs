@@ -9,10 +9,10 @@ use std::time::Duration;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::apply::read;
+use super::body::{body, read};
 use super::call::{Call, CallError, JSON, METADATA};
 use super::discovery::Session;
-use super::prove::{Detail, Proven, Terms, body, dry_run};
+use super::dry_run::{Detail, Proven, Terms, dry_run};
 use super::refusal::refusal;
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};

@@ -8,17 +8,18 @@ use http::StatusCode;
 use tokio_util::sync::CancellationToken;
 
 use super::adopt::hand_over;
+use super::body::{body, body_for, read};
 use super::call::{Call, CallError, METADATA};
 use super::discovery::Session;
 use super::index::Index;
-use super::prove::{AT_ONCE, body, body_for, prove_one, with_type};
+use super::prove::{AT_ONCE, prove_one};
 use super::refusal::{conflicts, refusal};
 use super::replace::take_away;
 use crate::api::Identity;
 use crate::object::{Live, MANAGER};
 use crate::plan::{
-    Answer, Change, CheckedPlan, CheckedStep, Lookup, Proof, Refusal, RefusalKind, Replicas, Wanted,
-    WaveOutcome, Written, compare,
+    Answer, Change, CheckedPlan, CheckedStep, Lookup, Proof, Refusal, RefusalKind, Replicas, WaveOutcome,
+    Written, compare,
 };
 
 /// Applies wave `n` of a plan. Steps that could not be asked before are asked now, and if one is refused nothing of the
@@ -211,11 +212,6 @@ fn is_as_planned(now: &Live, planned: &Live) -> bool {
 /// The object is newer than the version that the write was for. A conflict about a field names the field.
 fn is_version_conflict(error: &CallError) -> bool {
     matches!(error, CallError::Refused { status: StatusCode::CONFLICT, body } if conflicts(body).is_empty())
-}
-
-/// What is kept of an object that the server answered with.
-pub(super) fn read(object: serde_json::Value, wanted: &Wanted) -> Option<Live> {
-    with_type(object, wanted).and_then(|object| Live::read(&object))
 }
 
 /// Nothing is remembered of any dry run.

@@ -1,5 +1,6 @@
 //! One request to the API server: its deadline, its retries, its identity, and the warnings that came back.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,12 +10,14 @@ use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, WARNING};
 use http::{HeaderValue, Method, StatusCode};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fence::{Fence, Fenced};
 use crate::api::Identity;
+pub use crate::object::chain;
 
 /// So many requests are under way at once, for the whole agent. On two cores eight are as fast for small objects; where the
 /// server has more to do for each, twice as many finish 1.4 times as soon. More only queue there.
@@ -63,13 +66,13 @@ pub struct Counts {
     pub reads: AtomicU64,
     pub dry_runs: AtomicU64,
     pub writes: AtomicU64,
-    /// Writes with the agent's own identity: what environments remember.
+    /// Writes with the agent's own identity: what environments remember, and what is told of them.
     pub own_writes: AtomicU64,
     pub retries: AtomicU64,
 }
 
 /// A request, before anyone sends it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Call<'a> {
     pub method: Method,
     /// Path and query.
@@ -84,6 +87,9 @@ pub const JSON: &str = "application/json";
 /// Of a response that is wanted only for its metadata: the server writes less and we read less.
 pub const METADATA: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
 pub const JSON_PATCH: &str = "application/json-patch+json";
+pub const MERGE_PATCH: &str = "application/merge-patch+json";
+/// Of what is no object: a log is text, and refusals are JSON.
+pub const ANYTHING: &str = "application/json, */*";
 pub const APPLY: &str = "application/apply-patch+yaml";
 
 impl<'a> Call<'a> {
@@ -109,6 +115,23 @@ impl<'a> Call<'a> {
         }
     }
 
+    /// Makes what the body describes in the collection at a path.
+    pub fn create(path: impl Into<String>, body: Bytes, identity: Option<&'a Identity>) -> Self {
+        Self {
+            method: Method::POST,
+            path: path.into(),
+            body: Some(body),
+            content_type: JSON,
+            accept: METADATA,
+            identity,
+        }
+    }
+
+    /// A patch by RFC 7386, of which nothing but metadata is wanted back.
+    pub fn merge_patch(path: impl Into<String>, patch: &Value, identity: Option<&'a Identity>) -> Self {
+        Self { content_type: MERGE_PATCH, ..Self::json_patch(path, patch, identity) }
+    }
+
     /// A patch by RFC 6902, of which nothing but metadata is wanted back.
     pub fn json_patch(path: impl Into<String>, patch: &Value, identity: Option<&'a Identity>) -> Self {
         Self {
@@ -121,18 +144,6 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// A delete of one object in one state: the server reads what it is held to from the body.
-    pub fn delete(path: impl Into<String>, options: &Value, identity: Option<&'a Identity>) -> Self {
-        Self {
-            method: Method::DELETE,
-            path: path.into(),
-            body: Some(options.to_string().into()),
-            content_type: JSON,
-            accept: JSON,
-            identity,
-        }
-    }
-
     #[must_use]
     pub fn accept(mut self, accept: &'static str) -> Self {
         self.accept = accept;
@@ -140,7 +151,6 @@ impl<'a> Call<'a> {
     }
 }
 
-#[derive(Debug)]
 pub struct Reply {
     pub status: StatusCode,
     pub body: Bytes,
@@ -150,7 +160,41 @@ pub struct Reply {
 
 impl Reply {
     pub fn json(&self) -> Result<Value, CallError> {
+        self.read()
+    }
+
+    /// Reads the answer as an object of a known type.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, CallError> {
         serde_json::from_slice(&self.body).map_err(CallError::Unreadable)
+    }
+}
+
+/// Shows how large a body is and never what it holds: it may be a Secret, and this may end in a log.
+fn size_of(body: &[u8]) -> String {
+    format!("{} bytes", body.len())
+}
+
+impl fmt::Debug for Call<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("body", &self.body.as_deref().map(size_of))
+            .field("content_type", &self.content_type)
+            .field("accept", &self.accept)
+            .field("identity", &self.identity)
+            .finish()
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply")
+            .field("status", &self.status)
+            .field("body", &size_of(&self.body))
+            .field("warnings", &self.warnings)
+            .field("retry_after", &self.retry_after)
+            .finish()
     }
 }
 
@@ -163,7 +207,7 @@ pub enum CallError {
     Unreachable(#[source] kube::Error),
     #[error("the API server did not answer within {0:?}")]
     TimedOut(Duration),
-    #[error("the API server's answer is not JSON")]
+    #[error("the API server's answer is not what was asked for")]
     Unreadable(#[source] serde_json::Error),
     /// Refused here and not sent, or dropped under way.
     #[error(transparent)]
@@ -189,6 +233,11 @@ impl CallError {
 
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
+    }
+
+    /// Tells a path that the server does not know from an object that is not there: its kind is not served.
+    pub fn is_unserved(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::NOT_FOUND, body } if body["reason"] != "NotFound")
     }
 
     /// What was to be made is there. Quotas and others answer the same status for a conflict of their own, and then it is
@@ -239,6 +288,25 @@ impl Cluster {
             counts: Arc::default(),
             default_namespace,
         })
+    }
+
+    /// Speaks to what a test puts in the place of the API server.
+    #[cfg(test)]
+    pub(super) fn of(client: kube::Client) -> Self {
+        Self {
+            unfenced: client.clone(),
+            client,
+            permits: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
+            counts: Arc::default(),
+            default_namespace: "default".into(),
+        }
+    }
+
+    /// Takes all permits, as calls that are under way do.
+    #[cfg(test)]
+    pub(super) async fn take_permits(&self) -> tokio::sync::OwnedSemaphorePermit {
+        let all = self.permits.clone().acquire_many_owned(CONCURRENT_CALLS as u32);
+        all.await.expect("the semaphore is never closed")
     }
 
     /// For the watches of kube's own runtime.
@@ -360,21 +428,6 @@ impl Call<'_> {
     }
 }
 
-/// An error with its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -384,6 +437,21 @@ mod tests {
         let value = HeaderValue::from_static("299 - \"v1 is \\\"old\\\"\"");
         assert_eq!(warning_text(&value).as_deref(), Some("v1 is \"old\""));
         assert_eq!(warning_text(&HeaderValue::from_static("299 - \"")), None);
+    }
+
+    #[test]
+    fn a_body_is_not_shown() {
+        let call = Call::create("/api/v1/secrets", Bytes::from_static(b"hunter2"), None);
+        let reply = Reply {
+            status: StatusCode::OK,
+            body: Bytes::from_static(b"hunter2"),
+            warnings: Vec::new(),
+            retry_after: None,
+        };
+        for shown in [format!("{call:?}"), format!("{reply:#?}")] {
+            assert!(shown.contains("7 bytes") && !shown.contains("hunter2"), "{shown}");
+            assert!(!shown.contains("104, 117"), "nor as numbers: {shown}");
+        }
     }
 
     #[test]

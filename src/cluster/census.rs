@@ -1,5 +1,4 @@
-//! Whose objects there are, and where: counted as they come and go, so that nobody has to look at all of them for each
-//! that changes.
+//! Whose objects there are, and where: counted as they come and go, so that a change of one is no reason to look at all.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ pub(super) struct Census {
 struct Members {
     total: usize,
     places: HashMap<Place, usize>,
-    /// What was wanted when somebody last asked for what is not, and that.
+    /// What was wanted when strays were last asked for, and the strays.
     strays: Option<(WantedKeys, HashMap<ObjectKey, Arc<Live>>)>,
 }
 
@@ -41,6 +40,9 @@ impl Census {
                 && let Some(members) = self.environments.get_mut(name)
             {
                 members.leave(&old.key);
+                if members.total == 0 {
+                    self.environments.remove(name);
+                }
             }
             if let (Some(name), Some((_, new))) = (to, new) {
                 self.environments.entry(name.clone()).or_default().join(&new.key);
@@ -53,7 +55,7 @@ impl Census {
         }
     }
 
-    /// What bears an environment's label and is not wanted, if the same was wanted when that was found out.
+    /// Finds what bears an environment's label and is not wanted, if the same was wanted when that was found out.
     pub(super) fn strays(&self, environment: &str, wanted: &WantedKeys) -> Option<Vec<Arc<Live>>> {
         let Some(members) = self.environments.get(environment) else { return Some(Vec::new()) };
         let (of, strays) = members.strays.as_ref()?;
@@ -68,17 +70,19 @@ impl Census {
         }
     }
 
-    /// Nobody asks for this one any more.
+    /// Drops the strays of an environment that is left alone.
     pub(super) fn forget(&mut self, environment: &str) {
         if let Some(members) = self.environments.get_mut(environment) {
             members.strays = None;
         }
     }
 
+    /// Counts the objects of an environment.
     pub(super) fn total(&self, environment: &str) -> usize {
         self.environments.get(environment).map_or(0, |members| members.total)
     }
 
+    /// Tells where an environment has objects.
     pub(super) fn places(&self, environment: &str) -> Inventory {
         let mut found = Inventory::default();
         for (group, kind, namespace) in
@@ -87,6 +91,12 @@ impl Census {
             found.add(Gvk::new(group, "", kind).group_kind(), namespace.as_deref());
         }
         found
+    }
+
+    /// Counts the environments that have objects.
+    #[cfg(test)]
+    pub(super) fn environments(&self) -> usize {
+        self.environments.len()
     }
 }
 
@@ -97,10 +107,10 @@ impl Members {
     }
 
     fn leave(&mut self, key: &ObjectKey) {
-        self.total -= 1;
+        self.total = self.total.saturating_sub(1);
         let place = place(key);
         if let Some(count) = self.places.get_mut(&place) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 self.places.remove(&place);
             }
@@ -198,6 +208,6 @@ mod tests {
         census.keep_strays("a", nothing.clone(), std::slice::from_ref(&object));
         assert_eq!(census.strays("a", &nothing).map(|strays| strays.len()), Some(1));
         assert!(census.strays("a", &WantedKeys::default()).is_none(), "of another revision");
-        assert_eq!(census.strays("b", &nothing).map(|strays| strays.len()), Some(0), "nobody bears it");
+        assert_eq!(census.strays("b", &nothing).map(|strays| strays.len()), Some(0), "no object bears it");
     }
 }

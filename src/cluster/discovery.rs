@@ -75,7 +75,7 @@ pub fn collection(gvk: &Gvk, info: &KindInfo, namespace: Option<&str>) -> String
 }
 
 /// Names of some kinds hold colons (RBAC) and worse; nothing in a name may become a path or a query.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {

@@ -5,24 +5,24 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
-use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
-use kube::api::{Api, ListParams, LogParams, Patch, PatchParams, PostParams};
+use kube::api::Api;
 use kube::runtime::watcher;
 use kube::{Resource, ResourceExt};
-use serde::Serialize;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::call::Cluster;
+use super::call::{ANYTHING, Call, CallError, Cluster, JSON};
+use super::discovery::escape;
 use super::watching;
 use crate::api::{Environment, EnvironmentStatus, names};
-use crate::object::{MANAGER, ObjectKey};
+use crate::object::{MANAGER, ObjectKey, chain};
 
 /// A change of what the platform says.
 #[derive(Debug)]
@@ -34,32 +34,35 @@ pub enum EnvironmentEvent {
     Failed(String),
 }
 
+/// Every request goes by [`Cluster::send`], with the deadline, the retries and the permits of all others; only the watch
+/// is kube's.
 #[derive(Clone)]
 pub struct Environments {
-    api: Api<Environment>,
-    client: kube::Client,
+    cluster: Cluster,
     instance: Arc<str>,
     said: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Environments {
     pub fn new(cluster: &Cluster, instance: &str) -> Self {
-        let client = cluster.client().clone();
-        Self { api: Api::all(client.clone()), client, instance: instance.into(), said: Arc::default() }
+        Self { cluster: cluster.clone(), instance: instance.into(), said: Arc::default() }
     }
 
-    pub async fn get(&self, name: &str) -> Result<Option<Environment>, kube::Error> {
-        self.api.get_opt(name).await
+    pub async fn get(&self, name: &str) -> Result<Option<Environment>, CallError> {
+        self.find(path::<Environment>(None, name)).await
     }
 
-    pub async fn list(&self) -> Result<Vec<Environment>, kube::Error> {
-        Ok(self.api.list(&ListParams::default()).await?.items)
+    pub async fn list(&self) -> Result<Vec<Environment>, CallError> {
+        let list: List<Environment> =
+            self.cluster.send(&Call::get(Environment::url_path(&(), None))).await?.read()?;
+        Ok(list.items)
     }
 
     /// Every change from now on, beginning with all there is. Failures are told and tried again.
     pub fn watch(&self) -> impl Stream<Item = EnvironmentEvent> + use<> {
         let mut listing = Vec::new();
-        watching::watch(self.api.clone(), watcher::Config::default()).filter_map(move |event| {
+        let api = Api::<Environment>::all(self.cluster.client().clone());
+        watching::watch(api, watcher::Config::default()).filter_map(move |event| {
             let told = match event {
                 Ok(watcher::Event::Init) => {
                     listing = Vec::new();
@@ -76,18 +79,17 @@ impl Environments {
                 Ok(watcher::Event::Delete(environment)) => {
                     Some(EnvironmentEvent::Gone(environment.name_any()))
                 }
-                Err(error) => Some(EnvironmentEvent::Failed(super::call::chain(&error))),
+                Err(error) => Some(EnvironmentEvent::Failed(chain(&error))),
             };
             std::future::ready(told)
         })
     }
 
-    pub async fn write_status(&self, name: &str, status: &EnvironmentStatus) -> Result<(), kube::Error> {
+    pub async fn write_status(&self, name: &str, status: &EnvironmentStatus) -> Result<(), CallError> {
         let patch = json!({
             "apiVersion": Environment::api_version(&()), "kind": Environment::kind(&()), "status": status,
         });
-        let params = PatchParams::apply(MANAGER).force();
-        self.api.patch_status(name, &params, &Patch::Apply(&patch)).await.map(drop)
+        self.apply(format!("{}/status", path::<Environment>(None, name)), &patch).await
     }
 
     /// Writes our own labels and annotations of an Environment, and no others. Of this one and no other that may come to
@@ -97,17 +99,16 @@ impl Environments {
         environment: &Environment,
         labels: &BTreeMap<String, String>,
         annotations: &BTreeMap<String, String>,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<(), CallError> {
         let patch = json!({
             "apiVersion": Environment::api_version(&()), "kind": Environment::kind(&()),
             "metadata": {"uid": environment.uid(), "labels": labels, "annotations": annotations},
         });
-        let params = PatchParams::apply(MANAGER).force();
-        self.api.patch_metadata(&environment.name_any(), &params, &Patch::Apply(&patch)).await.map(drop)
+        self.apply(path::<Environment>(None, &environment.name_any()), &patch).await
     }
 
     /// Puts our finalizer on an Environment, or takes it off; the others stay. Bound to the version that was looked at.
-    pub async fn finalize(&self, environment: &Environment, hold: bool) -> Result<(), kube::Error> {
+    pub async fn finalize(&self, environment: &Environment, hold: bool) -> Result<(), CallError> {
         let mut all: Vec<&str> = environment.finalizers().iter().map(String::as_str).collect();
         all.retain(|name| *name != names::FINALIZER);
         if hold {
@@ -116,23 +117,23 @@ impl Environments {
         let version = environment.resource_version();
         let patch =
             json!({"metadata": {"uid": environment.uid(), "resourceVersion": version, "finalizers": all}});
-        self.api
-            .patch_metadata(&environment.name_any(), &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .map(drop)
+        self.merge(&environment.name_any(), &patch).await
     }
 
     /// Leaves a word on an Environment that its owner reads.
-    pub async fn annotate(&self, name: &str, annotation: &str, value: &str) -> Result<(), kube::Error> {
+    pub async fn annotate(&self, name: &str, annotation: &str, value: &str) -> Result<(), CallError> {
         let patch = json!({"metadata": {"annotations": {annotation: value}}});
-        self.api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.map(drop)
+        self.merge(name, &patch).await
     }
 
-    /// Who we are to this cluster.
-    pub async fn whoami(&self) -> Result<Option<String>, kube::Error> {
-        let review = SelfSubjectReview::default();
-        let answer = Api::all(self.client.clone()).create(&PostParams::default(), &review).await?;
-        Ok(answer.status.and_then(|status| status.user_info).and_then(|user| user.username))
+    /// Asks the cluster for whom it takes us.
+    pub async fn whoami(&self) -> Result<Option<String>, CallError> {
+        let review = json!({
+            "apiVersion": SelfSubjectReview::api_version(&()), "kind": SelfSubjectReview::kind(&()),
+        });
+        let call = Call::create(SelfSubjectReview::url_path(&(), None), review.to_string().into(), None);
+        let answer = self.cluster.send(&call.accept(JSON)).await?.json()?;
+        Ok(answer["status"]["userInfo"]["username"].as_str().map(str::to_owned))
     }
 
     /// An Event, as `kubectl describe` shows them. Failing to write one is no reason to fail.
@@ -174,9 +175,16 @@ impl Environments {
             }),
             ..Event::default()
         };
-        let api = Api::<Event>::namespaced(self.client.clone(), EVENT_NAMESPACE);
-        if let Err(error) = api.create(&PostParams::default(), &event).await {
-            tracing::warn!(error = %super::call::chain(&error), reason, "writing an event failed");
+        let body = match serde_json::to_vec(&event) {
+            Ok(body) => body,
+            Err(error) => return tracing::warn!(%error, reason, "an event cannot be written as JSON"),
+        };
+        let call = Call::create(Event::url_path(&(), Some(EVENT_NAMESPACE)), body.into(), None);
+        match self.cluster.send(&call).await {
+            Ok(_) => {}
+            // A try before was done after all, and its answer was lost.
+            Err(error) if error.is_already_there() => {}
+            Err(error) => tracing::warn!(error = %chain(&error), reason, "writing an event failed"),
         }
     }
 
@@ -193,69 +201,101 @@ impl Environments {
     }
 
     /// The values of a Secret in the agent's own namespace.
-    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, kube::Error> {
-        Api::<Secret>::namespaced(self.client.clone(), namespace).get_opt(name).await
+    pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, CallError> {
+        self.find(path::<Secret>(Some(namespace), name)).await
     }
 
     /// The pods that a selector finds: asked for only when a gate wants to say why it waits.
-    pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, kube::Error> {
-        let params = ListParams::default().labels(selector).limit(POD_LIMIT);
-        let pods = Api::<Pod>::namespaced(self.client.clone(), namespace).list(&params).await?;
-        Ok(pods.items.iter().filter_map(|pod| serde_json::to_value(pod).ok()).collect())
+    pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, CallError> {
+        self.select::<Pod>(namespace, selector, &format!("limit={POD_LIMIT}")).await
     }
 
     /// A workload as it is, with what its controller says of it.
-    pub async fn workload(&self, key: &ObjectKey) -> Result<Option<Value>, kube::Error> {
-        match (&*key.group, &*key.kind) {
-            ("apps", "Deployment") => self.one::<Deployment>(key).await,
-            ("apps", "StatefulSet") => self.one::<StatefulSet>(key).await,
-            ("apps", "DaemonSet") => self.one::<DaemonSet>(key).await,
-            ("apps", "ReplicaSet") => self.one::<ReplicaSet>(key).await,
-            ("batch", "Job") => self.one::<Job>(key).await,
-            _ => Ok(None),
-        }
-    }
-
-    async fn one<K>(&self, key: &ObjectKey) -> Result<Option<Value>, kube::Error>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-            + Clone
-            + std::fmt::Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        let namespace = key.namespace.as_deref().unwrap_or_default();
-        let found = Api::<K>::namespaced(self.client.clone(), namespace).get_opt(&key.name).await?;
-        Ok(found.and_then(|found| serde_json::to_value(found).ok()))
+    pub async fn workload(&self, key: &ObjectKey) -> Result<Option<Value>, CallError> {
+        let (namespace, name) = (key.namespace.as_deref(), &*key.name);
+        let path = match (&*key.group, &*key.kind) {
+            ("apps", "Deployment") => path::<Deployment>(namespace, name),
+            ("apps", "StatefulSet") => path::<StatefulSet>(namespace, name),
+            ("apps", "DaemonSet") => path::<DaemonSet>(namespace, name),
+            ("apps", "ReplicaSet") => path::<ReplicaSet>(namespace, name),
+            ("batch", "Job") => path::<Job>(namespace, name),
+            _ => return Ok(None),
+        };
+        self.find(path).await
     }
 
     /// The ReplicaSets that a selector finds: they tell which pods are of the newest template.
-    pub async fn replica_sets(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, kube::Error> {
-        let params = ListParams::default().labels(selector).match_any();
-        let sets = Api::<ReplicaSet>::namespaced(self.client.clone(), namespace).list(&params).await?;
-        Ok(sets.items.iter().filter_map(|set| serde_json::to_value(set).ok()).collect())
+    pub async fn replica_sets(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, CallError> {
+        // From the server's cache, as old as that may be.
+        self.select::<ReplicaSet>(namespace, selector, "resourceVersion=0&resourceVersionMatch=NotOlderThan")
+            .await
     }
 
     /// The last lines of the container that ran before, or of this one where none did.
     pub async fn log_tail(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
-        let pods = Api::<Pod>::namespaced(self.client.clone(), namespace);
+        let log = format!("{}/log", path::<Pod>(Some(namespace), pod));
         for previous in [true, false] {
-            let params = LogParams {
-                container: Some(container.to_owned()),
-                previous,
-                tail_lines: Some(LOG_LINES),
-                limit_bytes: Some(LOG_BYTES),
-                ..LogParams::default()
+            let container = escape(container);
+            let call = Call::get(format!(
+                "{log}?container={container}&previous={previous}&tailLines={LOG_LINES}&limitBytes={LOG_BYTES}"
+            ))
+            .accept(ANYTHING);
+            let Ok(Ok(reply)) = tokio::time::timeout(LOG_TIMEOUT, self.cluster.send(&call)).await else {
+                continue;
             };
-            let asked = tokio::time::timeout(LOG_TIMEOUT, pods.logs(pod, &params)).await;
-            if let Ok(Ok(text)) = asked
-                && !text.trim().is_empty()
-            {
+            let text = String::from_utf8_lossy(&reply.body);
+            if !text.trim().is_empty() {
                 return Some(text.trim().lines().collect::<Vec<_>>().join(" | "));
             }
         }
         None
     }
+
+    async fn find<T: DeserializeOwned>(&self, path: String) -> Result<Option<T>, CallError> {
+        match self.cluster.send(&Call::get(path)).await {
+            Ok(reply) => reply.read().map(Some),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Lists what a label selector finds in a namespace.
+    async fn select<K: Resource<DynamicType = ()>>(
+        &self,
+        namespace: &str,
+        selector: &str,
+        query: &str,
+    ) -> Result<Vec<Value>, CallError> {
+        let root = K::url_path(&(), Some(namespace));
+        let call = Call::get(format!("{root}?labelSelector={}&{query}", escape(selector)));
+        let mut list: List<Value> = self.cluster.send(&call).await?.read()?;
+        for item in &mut list.items {
+            // Only the list says of which kind its items are.
+            if let Some(item) = item.as_object_mut() {
+                item.insert("apiVersion".to_owned(), K::api_version(&()).into());
+                item.insert("kind".to_owned(), K::kind(&()).into());
+            }
+        }
+        Ok(list.items)
+    }
+
+    async fn apply(&self, path: String, patch: &Value) -> Result<(), CallError> {
+        let path = format!("{path}?fieldManager={MANAGER}&force=true");
+        self.cluster.send(&Call::apply(path, patch.to_string().into(), None)).await.map(drop)
+    }
+
+    async fn merge(&self, name: &str, patch: &Value) -> Result<(), CallError> {
+        self.cluster.send(&Call::merge_patch(path::<Environment>(None, name), patch, None)).await.map(drop)
+    }
+}
+
+#[derive(Deserialize)]
+struct List<T> {
+    items: Vec<T>,
+}
+
+fn path<K: Resource<DynamicType = ()>>(namespace: Option<&str>, name: &str) -> String {
+    format!("{}/{}", K::url_path(&(), namespace), escape(name))
 }
 
 /// As much of a log as fits into a status beside everything else.
@@ -272,3 +312,6 @@ const EVENT_REPEATS: Duration = Duration::from_secs(300);
 const NOTE_LIMIT: usize = 250;
 /// Enough pods to say why a workload is not healthy.
 const POD_LIMIT: u32 = 50;
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,7 @@ pub fn uptime() -> Moment {
 #[derive(Clone, Debug)]
 pub struct Fence {
     until: Arc<watch::Sender<Moment>>,
+    clock: fn() -> Moment,
 }
 
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -43,11 +44,11 @@ pub struct Fenced;
 impl Fence {
     /// Always up: for who shares nothing.
     pub fn open() -> Self {
-        Self { until: Arc::new(watch::Sender::new(Duration::MAX)) }
+        Self { until: Arc::new(watch::Sender::new(Duration::MAX)), clock: uptime }
     }
 
     pub fn down() -> Self {
-        Self { until: Arc::new(watch::Sender::new(Duration::ZERO)) }
+        Self { until: Arc::new(watch::Sender::new(Duration::ZERO)), clock: uptime }
     }
 
     pub fn raise(&self, until: Moment) {
@@ -61,7 +62,7 @@ impl Fence {
     /// How long it stays up if nobody raises it; `None` where it is down.
     pub fn left(&self) -> Option<Duration> {
         let until = *self.until.borrow();
-        until.checked_sub(uptime()).filter(|left| !left.is_zero())
+        until.checked_sub((self.clock)()).filter(|left| !left.is_zero())
     }
 
     /// Until it is down.
@@ -173,20 +174,32 @@ mod tests {
         assert!(service.call(request("PATCH", "/api/v1/x?dryRun=All")).await.is_ok());
     }
 
-    #[tokio::test]
+    /// The runtime's own clock, which stands still but for what is waited for. A test has a thread to itself.
+    fn paused() -> Moment {
+        thread_local! {
+            static BEGAN: tokio::time::Instant = tokio::time::Instant::now();
+        }
+        BEGAN.with(tokio::time::Instant::elapsed)
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_write_under_way_is_dropped_when_the_fence_falls_and_goes_on_while_it_is_raised() {
         let reached = Arc::default();
-        let fence = Fence::down();
-        fence.raise(uptime() + Duration::from_millis(100));
+        let fence = Fence { clock: paused, ..Fence::down() };
+        let began = paused();
+        fence.raise(began + Duration::from_millis(100));
         let mut service = fence.layer(slow(&reached));
-        let began = uptime();
         assert!(service.call(request("POST", "/api/v1/x")).await.unwrap_err().is::<Fenced>());
-        assert!(uptime() - began < Duration::from_millis(800));
-        fence.raise(uptime() + Duration::from_millis(500));
+        let took = paused() - began;
+        assert!(
+            took < Duration::from_millis(110),
+            "dropped when the fence fell, and not when it was answered: {took:?}"
+        );
+        fence.raise(paused() + Duration::from_millis(500));
         let answer = service.call(request("POST", "/api/v1/x"));
         let keep = async {
             tokio::time::sleep(Duration::from_millis(200)).await;
-            fence.raise(uptime() + Duration::from_secs(5));
+            fence.raise(paused() + Duration::from_secs(5));
         };
         assert!(tokio::join!(answer, keep).0.is_ok());
         assert_eq!(reached.load(Ordering::Relaxed), 2);

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::apply::read;
-use super::call::{Call, CallError, JSON, METADATA};
+use super::body::read;
+use super::call::{Call, CallError, METADATA};
+use super::delete::{Delete, Propagation, goes_within, uid_at};
 use super::discovery::Session;
 use super::refusal::refusal;
 use crate::api::{Identity, names};
@@ -18,7 +18,6 @@ use crate::plan::{Hook, Refusal, RefusalKind, Wanted};
 
 /// How long a Job that failed may take to go before another of its name is made.
 const GONE_WITHIN: Duration = Duration::from_secs(20);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Asks whether the Job of a hook could be made, without making it.
 pub async fn prove_hook(
@@ -78,11 +77,7 @@ pub async fn make_hook(
 
 /// The uid that a Job bears by the server's own word, and not by what is watched; `None` where it is not there.
 pub async fn job_uid(session: &Session, key: &ObjectKey) -> Result<Option<Box<str>>, CallError> {
-    match session.cluster.send(&Call::get(path(key)).accept(METADATA)).await {
-        Ok(reply) => Ok(reply.json()?["metadata"]["uid"].as_str().map(Into::into)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+    uid_at(&session.cluster, &path(key)).await
 }
 
 /// Lets the time to live of a Job that ended begin. Nothing is sent where it has.
@@ -117,19 +112,8 @@ pub async fn delete_job(
     identity: Option<&Identity>,
 ) -> Result<(), CallError> {
     // It is gone when its pods are.
-    let options = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions",
-        "preconditions": {"uid": uid}, "propagationPolicy": "Foreground",
-    });
-    let call = Call {
-        method: Method::DELETE,
-        path: path(key),
-        body: Some(options.to_string().into()),
-        content_type: JSON,
-        accept: JSON,
-        identity,
-    };
-    match session.cluster.send(&call).await {
+    let delete = Delete { uid, version: None, propagation: Propagation::Foreground, dry_run: false };
+    match session.cluster.send(&delete.call(&path(key), identity)).await {
         Ok(_) => Ok(()),
         Err(error) if error.is_not_found() => Ok(()),
         // Another has come to bear its name.
@@ -153,15 +137,8 @@ async fn create(
     let path = path(&hook.job.key);
     let collection = path.rsplit_once('/').map_or("", |(collection, _)| collection);
     let dry_run = if dry_run { "&dryRun=All" } else { "" };
-    let call = Call {
-        method: Method::POST,
-        path: format!("{collection}?fieldManager={MANAGER}&fieldValidation=Strict{dry_run}"),
-        body: Some(hook.body(seconds).into()),
-        content_type: JSON,
-        accept: METADATA,
-        identity,
-    };
-    session.cluster.send(&call).await?.json()
+    let path = format!("{collection}?fieldManager={MANAGER}&fieldValidation=Strict{dry_run}");
+    session.cluster.send(&Call::create(path, hook.body(seconds).into(), identity)).await?.json()
 }
 
 async fn get(session: &Session, wanted: &Wanted) -> Result<Option<Value>, Refusal> {
@@ -206,12 +183,5 @@ pub async fn end_job(
     identity: Option<&Identity>,
 ) -> Result<bool, CallError> {
     delete_job(session, key, uid, identity).await?;
-    let began = Instant::now();
-    while began.elapsed() < GONE_WITHIN {
-        if job_uid(session, key).await?.as_deref() != Some(uid) {
-            return Ok(true);
-        }
-        sleep(LOOK_AGAIN).await;
-    }
-    Ok(false)
+    goes_within(GONE_WITHIN, &session.cluster, &path(key), uid).await
 }

@@ -1,11 +1,15 @@
-//! Whose rules judge an object: those of the environment that it bears the label of.
+//! Which rules judge an object: those of the environment that it bears the label of.
+//!
+//! Rules are what teams wrote, tried on what operators wrote. They are tried outside the lock, and a panic in one is the
+//! verdict on that object and nothing more.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
 
-use crate::health::{self, Health, Rule, Rules};
+use crate::health::{self, Health, Rule, Rules, Status};
 use crate::object::Live;
 
 /// The rules of each environment that has some.
@@ -20,43 +24,96 @@ struct Judge {
     compiled: Arc<Rules>,
 }
 
-/// What changed: the rules before and after. A kind that neither names is judged as it was.
+/// The rules before and after. A kind that neither names is judged as it was.
 pub struct Changed {
     before: Option<Arc<Rules>>,
-    after: Arc<Rules>,
+    after: Option<Arc<Rules>>,
 }
 
 impl Changed {
     pub fn concerns(&self, group: &str, kind: &str) -> bool {
-        self.after.concern(group, kind)
-            || self.before.as_ref().is_some_and(|rules| rules.concern(group, kind))
+        [&self.before, &self.after].into_iter().flatten().any(|rules| rules.concern(group, kind))
     }
 }
 
 impl Judges {
     /// Takes the rules of an environment; `None` where they are the same as before. They were found good when its file
-    /// was read: one that is not leaves the others without force as well, so that nobody relies on half of them.
+    /// was read: one that is not leaves the others without force as well, so that no one relies on half of them.
     pub fn set(&self, environment: &str, written: &[Rule]) -> Option<Changed> {
-        let mut of = self.of.write().expect("no one panics while holding this lock");
+        // Compiled before the lock is taken, for what compiles them is not ours.
+        let after = (!written.is_empty()).then(|| Arc::new(Rules::compile(written).unwrap_or_default()));
+        let mut of = self.of.write().unwrap_or_else(PoisonError::into_inner);
         let old = of.get(environment);
         if old.map_or(&[][..], |old| &old.written) == written {
             return None;
         }
         let before = old.map(|old| old.compiled.clone());
-        let after = Arc::new(Rules::compile(written).unwrap_or_default());
-        of.insert(environment.to_owned(), Judge { written: written.to_vec(), compiled: after.clone() });
+        match &after {
+            Some(compiled) => {
+                let judge = Judge { written: written.to_vec(), compiled: compiled.clone() };
+                of.insert(environment.to_owned(), judge);
+            }
+            None => drop(of.remove(environment)),
+        }
         Some(Changed { before, after })
     }
 
+    /// Drops the rules of an environment.
     pub fn forget(&self, environment: &str) {
-        self.of.write().expect("no one panics while holding this lock").remove(environment);
+        self.of.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
     }
 
+    /// Judges an object by the rules of the environment whose name its label `selector` bears.
     pub fn assess(&self, live: &Live, selector: &str, value: &Value) -> Health {
-        let of = self.of.read().expect("no one panics while holding this lock");
-        match live.labels.get(selector).and_then(|environment| of.get(environment.as_str())) {
-            Some(judge) => health::assess_with(value, &judge.compiled),
+        let rules = live.labels.get(selector).and_then(|environment| self.rules(environment));
+        guarded(|| match rules {
+            Some(rules) => health::assess_with(value, &rules),
             None => health::assess(value),
-        }
+        })
+    }
+
+    fn rules(&self, environment: &str) -> Option<Arc<Rules>> {
+        let of = self.of.read().unwrap_or_else(PoisonError::into_inner);
+        of.get(environment).map(|judge| judge.compiled.clone())
+    }
+
+    /// Counts the environments that have rules.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.of.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// Tells that an object cannot be judged where judging it panics: others of its kind are judged all the same. It must not
+/// pass a gate for that, so it is on its way for ever.
+fn guarded(judge: impl FnOnce() -> Health) -> Health {
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| {
+        let message = "judging its health panicked, which is a fault of fairlead";
+        Health::new(Status::Progressing, "CannotBeJudged", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(kind: &str) -> Rule {
+        Rule { kind: kind.to_owned(), healthy: Some("true".to_owned()), ..Rule::default() }
+    }
+
+    #[test]
+    fn a_panic_in_a_rule_is_the_verdict_on_one_object() {
+        let health = guarded(|| panic!("a rule that its author did not try"));
+        assert_eq!((health.status, health.reason.as_str()), (Status::Progressing, "CannotBeJudged"));
+    }
+
+    #[test]
+    fn rules_that_are_gone_change_what_they_judged() {
+        let judges = Judges::default();
+        assert!(judges.set("a", &[]).is_none(), "there were none");
+        assert!(judges.set("a", &[rule("Thing")]).is_some_and(|changed| changed.concerns("", "Thing")));
+        assert!(judges.set("a", &[rule("Thing")]).is_none(), "the same as before");
+        assert!(judges.set("a", &[]).is_some_and(|changed| changed.concerns("", "Thing")));
+        assert_eq!(judges.count(), 0);
     }
 }

@@ -14,10 +14,10 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams, Preconditions
 use kube::runtime::watcher;
 use serde_json::json;
 
-use super::call::{Cluster, chain};
+use super::call::Cluster;
 use super::watching;
 use crate::api::names;
-use crate::object::MANAGER;
+use crate::object::{MANAGER, chain};
 use crate::ownership::{Claim, Epoch, Record, ReplicaId, Scope, Seen, Timing, Version, Written};
 
 /// The one Lease that says who has which environment.

@@ -9,15 +9,17 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::adopt::{Claimed, claim};
+use super::body::{body, with_type};
 use super::call::{Call, CallError, JSON, METADATA};
 use super::discovery::{Session, path};
+use super::dry_run::{Detail, Proven, Terms, dry_run};
 use super::refusal::{conflicts, refusal};
 use super::replace::prove_replacement;
 use crate::api::Identity;
-use crate::object::{Kinds, Live, MANAGER};
+use crate::object::{Kinds, Live};
 use crate::plan::{
-    Action, Answer, Asked, Before, Change, Consent, GitReplicas, Handover, Plan, Reason, Refusal,
-    RefusalKind, Replicas, Step, Wanted, compare, forcible, left_by_autoscaler,
+    Action, Answer, Asked, Before, Change, Consent, Handover, Plan, Reason, Refusal, RefusalKind, Replicas,
+    Step, Wanted, compare, forcible, left_by_autoscaler,
 };
 use crate::schema;
 
@@ -25,36 +27,6 @@ use crate::schema;
 pub const AT_ONCE: usize = 20;
 /// etcd takes requests of 1.5 MiB; the server refuses larger ones in words that name no object.
 const OBJECT_LIMIT: usize = 1_500_000;
-
-/// Whether the objects that would come of it are wanted too, for people to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    Metadata,
-    Objects,
-}
-
-/// A step's answer, and with [`Detail::Objects`] the object before and after.
-#[derive(Debug)]
-pub struct Proven {
-    pub answer: Answer,
-    pub before: Option<Value>,
-    pub after: Option<Value>,
-}
-
-impl From<Answer> for Proven {
-    fn from(answer: Answer) -> Self {
-        Self { answer, before: None, after: None }
-    }
-}
-
-/// As whom is asked, and what is known beside the plan.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
-    pub identity: Option<&'a Identity>,
-    pub before: &'a Before,
-    pub consent: &'a Consent,
-    pub detail: Detail,
-}
 
 /// Asks about every step, in the order of [`Plan::steps`].
 pub async fn prove(session: &Session, plan: &Plan, terms: Terms<'_>) -> Result<Vec<Proven>, CallError> {
@@ -221,18 +193,6 @@ async fn prove_step(
     Proven { answer: Answer::Asked(asked), before, after }
 }
 
-pub async fn dry_run(
-    session: &Session,
-    path: &str,
-    body: Bytes,
-    identity: Option<&Identity>,
-    accept: &'static str,
-    force: bool,
-) -> Result<super::Reply, CallError> {
-    let path = format!("{path}?fieldManager={MANAGER}&force={force}&dryRun=All&fieldValidation=Strict");
-    session.cluster.send(&Call::apply(path, body, identity).accept(accept)).await
-}
-
 /// The bytes that a dry run of a step sends. Replicas that are let go of keep the value that they have then, which a dry
 /// run of what is written would not show: nothing was let go of yet.
 async fn proof_body(session: &Session, path: &str, step: &Step) -> Result<Bytes, CallError> {
@@ -249,34 +209,6 @@ async fn proof_body(session: &Session, path: &str, step: &Step) -> Result<Bytes,
         sent["spec"]["replicas"] = live["spec"]["replicas"].clone();
     }
     Ok(sent.to_string().into())
-}
-
-/// The bytes of a step: bound to the object that was planned for, where there was one.
-pub fn body(step: &Step) -> Bytes {
-    match &step.action {
-        _ if withholds(step) || step.rolls() => {
-            let uid = match &step.action {
-                Action::Create => None,
-                Action::Update { uid } => Some(&**uid),
-            };
-            step.wanted.body_but(withholds(step), step.rolls(), uid, None).into()
-        }
-        Action::Create => Bytes::from(step.wanted.body()),
-        Action::Update { uid } => step.wanted.body_for(uid).into(),
-    }
-}
-
-/// The same, bound to one version of the object.
-pub fn body_for(step: &Step, uid: &str, version: &str) -> Bytes {
-    match (withholds(step), step.rolls()) {
-        (false, false) => step.wanted.body_for_version(uid, version).into(),
-        (withholds, rolls) => step.wanted.body_but(withholds, rolls, Some(uid), Some(version)).into(),
-    }
-}
-
-/// Whoever sets the replicas, it is not us, whatever git says.
-fn withholds(step: &Step) -> bool {
-    step.replicas.withheld() && step.wanted.replicas == GitReplicas::Said
 }
 
 /// Whether the dry run of a drifted object ends where the object is: what we own stays as it is, whatever the server
@@ -302,14 +234,6 @@ async fn look_again(session: &Session, path: &str, step: &Step) -> Option<Step> 
         }),
         _ => None,
     }
-}
-
-/// Metadata-only answers call themselves PartialObjectMetadata; they are read as what was asked for.
-pub fn with_type(mut object: Value, wanted: &Wanted) -> Option<Value> {
-    let root = object.as_object_mut()?;
-    root.insert("apiVersion".into(), wanted.gvk.api_version().into());
-    root.insert("kind".into(), wanted.gvk.kind.as_ref().into());
-    Some(object)
 }
 
 fn unknown_kind(kinds: &Kinds, wanted: &Wanted) -> Refusal {

@@ -2,14 +2,14 @@
 
 use futures::stream::{self, StreamExt};
 use http::StatusCode;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::call::{Call, CallError, METADATA, chain};
+use super::call::{Call, CallError, METADATA};
+use super::delete::{Delete, Propagation};
 use super::discovery::Session;
 use super::prove::AT_ONCE;
 use crate::api::Identity;
-use crate::object::{Live, ObjectKey};
+use crate::object::{ObjectKey, chain};
 use crate::plan::{CheckedPrune, Doomed, Due, PruneAnswer, PruneOutcome, PruneRefusal, RefusalKind};
 
 /// Asks the server about each delete, without deleting: in the order of [`Due::objects`].
@@ -85,7 +85,14 @@ async fn delete(
     let Some(path) = session.path(&live.gvk, &live.key) else {
         return Err(refuse(RefusalKind::UnknownKind, "its kind is not served".to_owned()));
     };
-    match session.cluster.send(&call(path, live, identity, dry_run)).await {
+    // The object as it was looked at: what it is in any other version decides anew.
+    let delete = Delete {
+        uid: &live.uid,
+        version: Some(&live.resource_version),
+        propagation: Propagation::of(&live.key),
+        dry_run,
+    };
+    match session.cluster.send(&delete.call(&path, identity)).await {
         Ok(_) => Ok(true),
         Err(error) if error.is_not_found() => Ok(false),
         Err(CallError::Refused { status, body }) => {
@@ -103,66 +110,5 @@ async fn delete(
             })
         }
         Err(error) => Err(refuse(RefusalKind::Unreachable, chain(&error))),
-    }
-}
-
-/// A delete of the object as it was looked at: of this uid, in this version, and of no other.
-fn call<'a>(path: String, live: &Live, identity: Option<&'a Identity>, dry_run: bool) -> Call<'a> {
-    let mut options = json!({
-        "apiVersion": "v1",
-        "kind": "DeleteOptions",
-        "preconditions": {"uid": live.uid, "resourceVersion": live.resource_version},
-        "propagationPolicy": propagation(live),
-    });
-    // The server reads the options of a delete from its body or from its query, and from the body where there is one.
-    // The query only tells our own counters what kind of request it was.
-    let path = if dry_run {
-        options["dryRun"] = json!(["All"]);
-        format!("{path}?dryRun=All")
-    } else {
-        path
-    };
-    Call::delete(path, &options, identity)
-}
-
-/// A workload is gone when its pods are: what it uses goes in a later wave and must outlive them.
-fn propagation(live: &Live) -> &'static str {
-    match &*live.gvk.group {
-        "apps" | "batch" => "Foreground",
-        _ => "Background",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::*;
-
-    fn body(api_version: &str, kind: &str, dry_run: bool) -> (String, Value) {
-        let live = Live::read(&json!({"apiVersion": api_version, "kind": kind, "metadata": {
-            "name": "a", "namespace": "web", "uid": "u-1", "resourceVersion": "42"}}))
-        .unwrap();
-        let call = call("/path".into(), &live, None, dry_run);
-        (call.path, serde_json::from_slice(&call.body.unwrap()).unwrap())
-    }
-
-    #[test]
-    fn a_delete_is_of_one_object_in_one_version() {
-        let (_, options) = body("v1", "ConfigMap", false);
-        assert_eq!(options["preconditions"], json!({"uid": "u-1", "resourceVersion": "42"}));
-        assert_eq!(options["propagationPolicy"], "Background");
-        assert!(options.get("dryRun").is_none());
-    }
-
-    #[test]
-    fn a_dry_run_says_so_where_the_server_reads_it() {
-        let (path, options) = body("v1", "ConfigMap", true);
-        assert_eq!((options["dryRun"].clone(), path.as_str()), (json!(["All"]), "/path?dryRun=All"));
-    }
-
-    #[test]
-    fn a_workload_is_gone_when_its_pods_are() {
-        assert_eq!(body("apps/v1", "Deployment", false).1["propagationPolicy"], "Foreground");
     }
 }

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value;
 
-use super::call::{CallError, chain, is_unreadable_patch};
+use super::call::{CallError, is_unreadable_patch};
+use crate::object::chain;
 use crate::plan::{Conflict, Refusal, RefusalKind, Wanted};
 
 /// The fields that others hold, where the answer is a conflict of field managers.

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use http::{Method, StatusCode};
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use http::StatusCode;
 
-use super::call::{Call, CallError, JSON, METADATA};
+use super::call::{Call, CallError};
+use super::delete::{Delete, Propagation, goes_within};
 use super::discovery::Session;
 use super::refusal::refusal;
 use crate::api::Identity;
@@ -15,7 +14,6 @@ use crate::plan::{Answer, Asked, Refusal, RefusalKind, Step, Wanted, may_replace
 
 /// How long it may take to go: its pods have a grace period, of 30 s where nobody says otherwise.
 const GONE_WITHIN: Duration = Duration::from_secs(45);
-const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Asks whether the object could be deleted, and one like it made: under another name, for its own is taken.
 pub(super) async fn prove_replacement(
@@ -32,8 +30,9 @@ pub(super) async fn prove_replacement(
     let wanted = &*step.wanted;
     let asked = async {
         if let Some(live) = &step.live {
-            let options = options(&live.uid, None, "Background", true);
-            session.cluster.send(&Call::delete(format!("{path}?dryRun=All"), &options, identity)).await?;
+            let delete =
+                Delete { uid: &live.uid, version: None, propagation: Propagation::Background, dry_run: true };
+            session.cluster.send(&delete.call(path, identity)).await?;
         }
         let mut like = wanted.value();
         if let Some(metadata) = like["metadata"].as_object_mut() {
@@ -41,15 +40,8 @@ pub(super) async fn prove_replacement(
             metadata.insert("generateName".into(), "replacement-".into());
         }
         let collection = path.rsplit_once('/').map_or("", |(collection, _)| collection);
-        let call = Call {
-            method: Method::POST,
-            path: format!("{collection}?fieldManager={MANAGER}&dryRun=All&fieldValidation=Strict"),
-            body: Some(like.to_string().into()),
-            content_type: JSON,
-            accept: METADATA,
-            identity,
-        };
-        session.cluster.send(&call).await
+        let path = format!("{collection}?fieldManager={MANAGER}&dryRun=All&fieldValidation=Strict");
+        session.cluster.send(&Call::create(path, like.to_string().into(), identity)).await
     };
     match asked.await {
         Ok(reply) => {
@@ -69,9 +61,9 @@ pub(super) async fn take_away(
     identity: Option<&Identity>,
 ) -> Result<(), Refusal> {
     let refused = |error: &CallError| refusal(error, wanted);
-    let policy = propagation(session, path, wanted).await.map_err(|error| refused(&error))?;
-    let options = options(uid, Some(version), policy, false);
-    match session.cluster.send(&Call::delete(path.to_owned(), &options, identity)).await {
+    let propagation = propagation(session, path, wanted).await.map_err(|error| refused(&error))?;
+    let delete = Delete { uid, version: Some(version), propagation, dry_run: false };
+    match session.cluster.send(&delete.call(path, identity)).await {
         Ok(_) => {}
         Err(error) if error.is_not_found() => {}
         Err(CallError::Refused { status: StatusCode::CONFLICT, .. }) => {
@@ -79,52 +71,23 @@ pub(super) async fn take_away(
         }
         Err(error) => return Err(refused(&error)),
     }
-    let began = Instant::now();
-    while began.elapsed() < GONE_WITHIN {
-        match session.cluster.send(&Call::get(path).accept(METADATA)).await {
-            Ok(reply) => {
-                let found = reply.json().map_err(|error| refused(&error))?;
-                if found["metadata"]["uid"].as_str() != Some(uid) {
-                    return Ok(());
-                }
-            }
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(refused(&error)),
-        }
-        sleep(LOOK_AGAIN).await;
+    if goes_within(GONE_WITHIN, &session.cluster, path, uid).await.map_err(|error| refused(&error))? {
+        return Ok(());
     }
     let message = "it is deleted to be made anew, and is not gone yet";
     Err(Refusal::new(RefusalKind::BeingDeleted, wanted, message))
 }
 
-/// A workload is gone when its pods are, so that two of a Job never run at once. The pods of a StatefulSet stay, and the
-/// new one takes them over and replaces them one by one, if it selects the same.
-async fn propagation(session: &Session, path: &str, wanted: &Wanted) -> Result<&'static str, CallError> {
-    match (&*wanted.key.group, &*wanted.key.kind) {
-        ("apps", "StatefulSet") => {
-            let live = match session.cluster.send(&Call::get(path)).await {
-                Ok(reply) => reply.json()?,
-                Err(error) if error.is_not_found() => return Ok("Foreground"),
-                Err(error) => return Err(error),
-            };
-            let same = live["spec"]["selector"] == wanted.value()["spec"]["selector"];
-            Ok(if same { "Orphan" } else { "Foreground" })
-        }
-        ("apps" | "batch", _) => Ok("Foreground"),
-        _ => Ok("Background"),
+/// Leaves the pods of a StatefulSet where the new one selects the same: it takes them over and replaces them one by one.
+async fn propagation(session: &Session, path: &str, wanted: &Wanted) -> Result<Propagation, CallError> {
+    if (&*wanted.key.group, &*wanted.key.kind) != ("apps", "StatefulSet") {
+        return Ok(Propagation::of(&wanted.key));
     }
-}
-
-fn options(uid: &str, version: Option<&str>, policy: &str, dry_run: bool) -> Value {
-    let mut options = json!({
-        "apiVersion": "v1", "kind": "DeleteOptions",
-        "preconditions": {"uid": uid}, "propagationPolicy": policy,
-    });
-    if let Some(version) = version {
-        options["preconditions"]["resourceVersion"] = version.into();
-    }
-    if dry_run {
-        options["dryRun"] = json!(["All"]);
-    }
-    options
+    let live = match session.cluster.send(&Call::get(path)).await {
+        Ok(reply) => reply.json()?,
+        Err(error) if error.is_not_found() => return Ok(Propagation::Foreground),
+        Err(error) => return Err(error),
+    };
+    let same = live["spec"]["selector"] == wanted.value()["spec"]["selector"];
+    Ok(if same { Propagation::Orphan } else { Propagation::Foreground })
 }

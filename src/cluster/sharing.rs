@@ -6,18 +6,19 @@ use std::sync::Arc;
 
 use crate::object::{Live, Owned};
 
-/// What nobody says any more is let go of when there is more of it than this, and again twice as much.
-const LET_GO_AT: usize = 4096;
+/// An object that leaves takes what it alone said along, unless something still looks at it. What stays behind so is swept
+/// out when there is more in the tables than this, and again twice as much.
+const SWEEP_AT: usize = 4096;
 
 #[derive(Debug, Default)]
 pub struct Sharing {
     labels: HashSet<Arc<BTreeMap<String, String>>>,
     owned: HashSet<Owned>,
-    let_go_at: usize,
+    sweep_at: usize,
 }
 
 impl Sharing {
-    /// The same object, with what others said before it.
+    /// Gives back the same object, with what others said before it.
     pub fn share(&mut self, mut live: Live) -> Live {
         match self.labels.get(&live.labels) {
             Some(known) => live.labels = known.clone(),
@@ -29,12 +30,42 @@ impl Sharing {
                 None => drop(self.owned.insert(owned.clone())),
             }
         }
-        if self.labels.len() + self.owned.len() > self.let_go_at.max(LET_GO_AT) {
-            self.labels.retain(|labels| Arc::strong_count(labels) > 1);
-            self.owned.retain(Owned::is_shared);
-            self.let_go_at = 2 * (self.labels.len() + self.owned.len());
+        if self.labels.len() + self.owned.len() > self.sweep_at.max(SWEEP_AT) {
+            self.sweep();
         }
         live
+    }
+
+    /// Lets go of an object, and of what no other says.
+    pub fn release(&mut self, live: Arc<Live>) {
+        let Some(Live { labels, owned, .. }) = Arc::into_inner(live) else { return };
+        // Two: the table has one, and this is the other.
+        if Arc::strong_count(&labels) <= 2 {
+            self.labels.remove(&labels);
+        }
+        if let Some(owned) = owned
+            && let Some(kept) = self.owned.take(&owned)
+        {
+            drop(owned);
+            if kept.is_shared() {
+                self.owned.insert(kept);
+            }
+        }
+    }
+
+    /// Lets go of all that nothing says any more.
+    pub fn sweep(&mut self) {
+        self.labels.retain(|labels| Arc::strong_count(labels) > 1);
+        self.owned.retain(Owned::is_shared);
+        self.labels.shrink_to_fit();
+        self.owned.shrink_to_fit();
+        self.sweep_at = 2 * (self.labels.len() + self.owned.len());
+    }
+
+    /// Counts the labels and the entries.
+    #[cfg(test)]
+    pub fn counts(&self) -> [usize; 2] {
+        [self.labels.len(), self.owned.len()]
     }
 }
 
@@ -63,13 +94,30 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_says_any_more_is_let_go_of() {
+    fn what_an_object_alone_said_goes_with_it() {
+        let mut sharing = Sharing::default();
+        let [a, b, c] = [("a", "web"), ("b", "web"), ("c", "db")]
+            .map(|(name, app)| Arc::new(sharing.share(live(name, app))));
+        sharing.release(a);
+        assert_eq!(sharing.counts(), [2, 2], "another says the same");
+        let seen = c.clone();
+        sharing.release(c);
+        assert_eq!(sharing.counts(), [2, 2], "something looks at it");
+        drop(seen);
+        sharing.release(b);
+        assert_eq!(sharing.counts(), [1, 1]);
+        sharing.sweep();
+        assert_eq!(sharing.counts(), [0, 0]);
+    }
+
+    #[test]
+    fn what_nothing_says_any_more_is_let_go_of() {
         let mut sharing = Sharing::default();
         let kept = sharing.share(live("kept", "kept"));
-        for n in 0..3 * LET_GO_AT {
+        for n in 0..3 * SWEEP_AT {
             sharing.share(live("gone", &format!("app-{n}")));
         }
-        assert!(sharing.labels.len() <= 2 * LET_GO_AT);
+        assert!(sharing.labels.len() <= 2 * SWEEP_AT);
         assert!(Arc::ptr_eq(&kept.labels, &sharing.share(live("again", "kept")).labels));
     }
 }

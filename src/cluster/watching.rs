@@ -1,4 +1,4 @@
-//! What every watch here has in common: how it begins, and how it begins anew.
+//! What every watch here has in common: how it begins, how it begins anew, and what it tells.
 //!
 //! kube's watcher pauses after failures and lists anew where the server says within a watch that its version is gone. A
 //! server, or something on the way to it, may also say so in the place of a watch, by 410. Then kube asks for a watch of
@@ -17,9 +17,45 @@ use serde::de::DeserializeOwned;
 /// so must not be kept busy by it.
 const PAUSE: Duration = Duration::from_secs(1);
 
-type Events<K> = BoxStream<'static, watcher::Result<watcher::Event<K>>>;
+pub type Events<K> = BoxStream<'static, watcher::Result<watcher::Event<K>>>;
 
-/// All objects, then each change. Failures are told and tried again; it never ends.
+/// What a watch tells, read.
+pub enum News<T> {
+    /// These are all.
+    All(Vec<T>),
+    /// This one came, or changed.
+    Is(T),
+    Gone(T),
+    /// It fails, and goes on trying. Nothing follows from that about what is there.
+    Failed(String),
+}
+
+/// Hands on what a watch tells, as `read` understands it, for as long as the watch goes on. What `read` makes nothing of is
+/// passed over.
+pub async fn tell<K, T>(mut events: Events<K>, read: impl Fn(K) -> Option<T>, mut take: impl FnMut(News<T>)) {
+    let mut listing = Vec::new();
+    while let Some(event) = events.next().await {
+        let news = match event {
+            Ok(watcher::Event::Init) => {
+                listing.clear();
+                None
+            }
+            Ok(watcher::Event::InitApply(object)) => {
+                listing.extend(read(object));
+                None
+            }
+            Ok(watcher::Event::InitDone) => Some(News::All(std::mem::take(&mut listing))),
+            Ok(watcher::Event::Apply(object)) => read(object).map(News::Is),
+            Ok(watcher::Event::Delete(object)) => read(object).map(News::Gone),
+            Err(error) => Some(News::Failed(super::call::chain(&error))),
+        };
+        if let Some(news) = news {
+            take(news);
+        }
+    }
+}
+
+/// Asks for all objects, then for each change. Failures are told and tried again; it never ends.
 pub fn watch<K>(api: Api<K>, config: watcher::Config) -> Events<K>
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
@@ -50,65 +86,25 @@ fn is_gone<K>(event: &watcher::Result<watcher::Event<K>>) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use k8s_openapi::api::core::v1::ConfigMap;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::TcpListener;
 
     use super::*;
-    use crate::cluster::{Cluster, Fence};
+    use crate::cluster::fake::{Answer, Fake};
 
     const LIST: &str =
         r#"{"apiVersion":"v1","kind":"ConfigMapList","metadata":{"resourceVersion":"5"},"items":[]}"#;
     const GONE: &str =
         r#"{"apiVersion":"v1","kind":"Status","status":"Failure","code":410,"reason":"Expired"}"#;
 
-    /// Answers the n-th question by the n-th of these, and never the ones after: status, announced length, body.
-    async fn server(answers: Vec<(u16, usize, &'static str)>) -> (Cluster, Arc<Mutex<Vec<String>>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let heard = asked.clone();
-        let answers = Arc::new(answers);
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                let (heard, answers) = (heard.clone(), answers.clone());
-                tokio::spawn(async move {
-                    let mut buffer = [0; 4096];
-                    loop {
-                        let read = stream.read(&mut buffer).await.unwrap_or(0);
-                        if read == 0 {
-                            return;
-                        }
-                        let line =
-                            String::from_utf8_lossy(&buffer[..read]).lines().next().unwrap_or("").to_owned();
-                        let n = {
-                            let mut heard = heard.lock().unwrap();
-                            heard.push(line);
-                            heard.len() - 1
-                        };
-                        let Some((status, length, body)) = answers.get(n) else { continue };
-                        let head = format!(
-                            "HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
-                        );
-                        let _ = stream.write_all((head + body).as_bytes()).await;
-                    }
-                });
-            }
-        });
-        let mut config = kube::Config::new(url.parse().unwrap());
-        config.read_timeout = Some(Duration::from_millis(300));
-        (Cluster::with_config(config, &Fence::open()).unwrap(), asked)
-    }
-
-    /// Watches until so many questions were asked; says which were for a list and which for a watch.
-    async fn asks(answers: Vec<(u16, usize, &'static str)>, count: usize) -> Vec<&'static str> {
-        let (cluster, asked) = server(answers).await;
-        let api: Api<ConfigMap> = Api::all(cluster.client().clone());
+    /// Answers the n-th question by the n-th of these, and never the ones after. Watches until so many questions were
+    /// asked; says which were for a list and which for a watch.
+    async fn asks(answers: Vec<Answer>, count: usize) -> Vec<&'static str> {
+        let silence = Duration::from_millis(300);
+        let fake = Fake::start(silence, move |n, _| answers.get(n).cloned()).await;
+        let api: Api<ConfigMap> = Api::all(fake.cluster.client().clone());
         let mut events = watch(api, watcher::Config::default());
         let enough = async {
-            while asked.lock().unwrap().len() < count {
+            while fake.asked().len() < count {
                 tokio::select! {
                     event = events.next() => assert!(event.is_some(), "it ended"),
                     () = tokio::time::sleep(Duration::from_millis(10)) => {}
@@ -116,22 +112,21 @@ mod tests {
             }
         };
         tokio::time::timeout(Duration::from_secs(20), enough).await.expect("it asks");
-        let asked = asked.lock().unwrap();
-        asked.iter().map(|line| if line.contains("watch=true") { "watch" } else { "list" }).collect()
+        fake.asked().iter().map(|line| if line.contains("watch=true") { "watch" } else { "list" }).collect()
     }
 
     #[tokio::test]
     async fn a_version_that_is_gone_is_not_asked_for_again() {
-        let answers = vec![(200, LIST.len(), LIST), (410, GONE.len(), GONE), (200, LIST.len(), LIST)];
+        let answers = vec![Answer::new(200, LIST), Answer::new(410, GONE), Answer::new(200, LIST)];
         assert_eq!(asks(answers, 4).await, ["list", "watch", "list", "watch"]);
     }
 
     #[tokio::test]
     async fn a_server_that_falls_silent_is_asked_anew() {
         // In the middle of a list, before a watch, and within one.
-        let answers = vec![(200, LIST.len(), &LIST[..20]), (200, LIST.len(), LIST)];
+        let answers = vec![Answer::new(200, LIST).cut(20), Answer::new(200, LIST)];
         assert_eq!(asks(answers, 4).await, ["list", "list", "watch", "watch"]);
-        let answers = vec![(200, LIST.len(), LIST), (200, 1000, "")];
+        let answers = vec![Answer::new(200, LIST), Answer::new(200, "").unfinished()];
         assert_eq!(asks(answers, 3).await, ["list", "watch", "watch"]);
     }
 }

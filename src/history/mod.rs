@@ -18,7 +18,7 @@ pub use place::{BadPlace, Place};
 use table::Table;
 pub use table::{HistoryError, Query, Row};
 
-use crate::object::{EnvironmentName, Record};
+use crate::object::{EnvironmentName, Record, chain};
 
 /// What waits to be written while the database is busy or gone: some hours of a busy day.
 const WAITING: usize = 2000;
@@ -145,16 +145,6 @@ async fn put(table: &mut Option<Table>, place: &Place, rows: &[Row]) -> Result<(
         None => table.insert(Table::open(place).await?),
     };
     table.put(rows).await
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Digest {
 
     /// The first twelve digits: enough to tell digests apart on a screen.
     pub fn short(&self) -> &str {
-        &self.0[..self.0.len().min(12)]
+        &self.0[..self.0.floor_char_boundary(12)]
     }
 
     /// A digest that someone else made, as the hex of its bytes.

@@ -5,11 +5,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectM
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::managers::{Held, Managers};
+use super::managers::{Held, MANAGER, Managers};
 use super::{Digest, Gvk, ObjectKey};
-
-/// The field manager that Fairlead applies as.
-pub const MANAGER: &str = "fairlead";
 
 /// The annotation that carries the digest of the manifest that was applied last. See `plan::diff` for why it is enough.
 pub const APPLIED: &str = "fairlead.dev/applied";

@@ -3,7 +3,10 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use serde_json::Value;
 
-use super::{Digest, MANAGER, ObjectKey};
+use super::{Digest, ObjectKey};
+
+/// The field manager that Fairlead applies as.
+pub const MANAGER: &str = "fairlead";
 
 /// A tool that deploys whole manifests, so that what it holds of an object can change hands as a whole. Everybody else
 /// (controllers, webhooks, people with tools that nobody knows) holds fields for reasons of their own.

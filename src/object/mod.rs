@@ -4,6 +4,7 @@
 //! [`Manifest`] is one validated object with its [`Origin`]; a [`Problem`] is something wrong with input, with its
 //! place. Every kind of name has its own type, so that an app is never passed where an environment is wanted.
 
+mod chain;
 mod chart;
 mod digest;
 mod kinds;
@@ -15,14 +16,14 @@ mod problem;
 mod record;
 mod tree;
 
+pub use chain::chain;
 pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
 pub use digest::{Digest, Hash, Hashes};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{
-    APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, MANAGER, Owned, PRUNE, REPLACE, REVERSIBLE,
-    WAVE,
+    APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, Owned, PRUNE, REPLACE, REVERSIBLE, WAVE,
 };
-pub use managers::{AUTOSCALER, Held, LET_GO, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
+pub use managers::{AUTOSCALER, Held, LET_GO, MANAGER, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};
 pub use problem::{Place, Problem, Problems};

@@ -98,7 +98,7 @@ impl Revision {
     }
 
     pub fn short(&self) -> &str {
-        &self.0[..self.0.len().min(10)]
+        &self.0[..self.0.floor_char_boundary(10)]
     }
 }
 

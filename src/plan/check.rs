@@ -5,7 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Action, Handover, Plan, Reason, Replicas, Step, Wanted, WaveOrder, left_by_autoscaler};
+use super::{
+    Action, Conflict, Handover, Plan, Reason, Replicas, Step, Wanted, WaveOrder, left_by_autoscaler,
+};
 use crate::object::{AppName, Digest, Live, ObjectKey, Place};
 
 /// What came of asking the server about a step, without writing.
@@ -33,12 +35,6 @@ pub struct Asked {
     /// A field changes that cannot: the object is deleted and made anew, and the server took both. It says which field.
     pub replace: Option<Box<str>>,
     pub warnings: Vec<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Conflict {
-    pub field: String,
-    pub manager: String,
 }
 
 /// How far a step was tried before any write.
@@ -389,7 +385,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::wanted::tests::{object, wanted};
+    use super::super::stamp::tests::{object, wanted};
     use super::*;
     use crate::plan::plan;
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::field_sets::holds;
-use super::replicas::{GitReplicas, REPLICAS, REPLICAS_PATH, is_autoscaled};
+use super::replicas::{REPLICAS, REPLICAS_PATH, is_autoscaled};
+use super::wanted::GitReplicas;
 use super::{Lookup, Wanted};
 use crate::object::{Digest, Live, Owned};
 
@@ -182,7 +183,7 @@ mod tests {
 
     use serde_json::json;
 
-    use super::super::wanted::tests::{object, wanted};
+    use super::super::stamp::tests::{object, wanted};
     use super::*;
     use crate::object::MANAGER;
 

@@ -4,9 +4,17 @@
 //! A set is a tree of maps: `f:` a field, `k:` an item of a list by its keys, `v:` an item by its value, `.` the thing
 //! itself beside what is below it; a leaf is an empty map.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub type Fields = Map<String, Value>;
+
+/// A field that is ours to write, and that another manager holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    pub field: String,
+    pub manager: String,
+}
 
 /// What either holds.
 pub fn union(a: &Fields, b: &Fields) -> Fields {

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::needs::needed;
-use super::{Wanted, WantedApp};
+use super::Wanted;
 use crate::object::{
     APPLIED, Digest, Gvk, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Manifest, ObjectKey, Place, Problem, Problems,
     REVERSIBLE, WAVE,
@@ -93,9 +92,8 @@ impl Hook {
 }
 
 /// What people should know about the Jobs of an app that are no hooks.
-pub fn repeated(app: &WantedApp) -> Vec<String> {
-    let jobs =
-        app.objects.iter().filter(|object| (&*object.key.group, &*object.key.kind) == ("batch", "Job"));
+pub fn repeated(objects: &[Arc<Wanted>]) -> Vec<String> {
+    let jobs = objects.iter().filter(|object| (&*object.key.group, &*object.key.kind) == ("batch", "Job"));
     let leave = jobs.filter(|job| job.value()["spec"]["ttlSecondsAfterFinished"].is_number());
     let say = |job: &Arc<Wanted>| {
         format!(
@@ -127,9 +125,11 @@ enum Role {
 /// The hooks of an app, while its objects are stamped.
 #[derive(Default)]
 pub(super) struct Hooks {
-    hooks: Vec<Arc<Hook>>,
-    early: BTreeSet<ObjectKey>,
-    left: Vec<String>,
+    pub(super) hooks: Vec<Arc<Hook>>,
+    /// What is there for hooks by Helm's word.
+    pub(super) early: BTreeSet<ObjectKey>,
+    /// What is not made at all, and why.
+    pub(super) left: Vec<String>,
 }
 
 impl Hooks {
@@ -161,11 +161,8 @@ impl Hooks {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "they are the fields of an app, and named there")]
-    pub(super) fn finish(
-        mut self,
-        objects: &[Arc<Wanted>],
-    ) -> Result<(Vec<Arc<Hook>>, BTreeSet<ObjectKey>, Vec<String>), Problems> {
+    /// Puts the hooks in their order, when all objects were seen.
+    pub(super) fn finish(mut self) -> Result<Self, Problems> {
         let mut seen: BTreeMap<&ObjectKey, &Place> = BTreeMap::new();
         let mut problems = Vec::new();
         for hook in &self.hooks {
@@ -176,8 +173,7 @@ impl Hooks {
         }
         Problems::check(problems)?;
         self.hooks.sort_by(|a, b| (a.weight, &a.key).cmp(&(b.weight, &b.key)));
-        let needed = needed(&self.hooks, self.early, objects)?;
-        Ok((self.hooks, needed, self.left))
+        Ok(self)
     }
 }
 
@@ -351,7 +347,7 @@ fn as_job(wanted: &Wanted, mut value: Value) -> Result<Value, Problem> {
 
 /// As much of a name as fits, ending as a name may.
 fn trimmed(name: &str, limit: usize) -> &str {
-    name[..name.len().min(limit)].trim_end_matches(['-', '.'])
+    name[..name.floor_char_boundary(limit)].trim_end_matches(['-', '.'])
 }
 
 #[cfg(test)]

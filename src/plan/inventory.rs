@@ -65,6 +65,11 @@ impl Inventory {
         Ok(Self { kinds: list(marks.kinds), namespaces: list(marks.namespaces) })
     }
 
+    /// Whether it names all that another one does.
+    pub fn covers(&self, other: &Self) -> bool {
+        other.kinds.is_subset(&self.kinds) && other.namespaces.is_subset(&self.namespaces)
+    }
+
     pub fn add_wanted(&mut self, app: &WantedApp) {
         for object in app.all() {
             self.add(object.gvk.group_kind(), object.key.namespace.as_deref());
@@ -110,7 +115,7 @@ impl Inventory {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wanted::tests::{object, wanted};
+    use super::super::stamp::tests::{object, wanted};
     use super::*;
 
     const MARKS: InventoryMarks = InventoryMarks {

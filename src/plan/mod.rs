@@ -21,6 +21,7 @@ mod prune;
 mod readers;
 mod replace;
 mod replicas;
+mod stamp;
 mod wanted;
 mod written;
 
@@ -30,11 +31,12 @@ use serde::Serialize;
 
 pub use adopt::{Consent, Edit, Handover, Party, edit, outcome};
 pub use check::{
-    Answer, Asked, CheckedPlan, CheckedStep, CheckedWave, Conflict, Proof, Refusal, RefusalKind, Refused,
-    check, forcible,
+    Answer, Asked, CheckedPlan, CheckedStep, CheckedWave, Proof, Refusal, RefusalKind, Refused, check,
+    forcible,
 };
 pub use diff::{Change, Reason, compare, compare_owned};
 pub use downtime::{Downtime, DowntimeCause, Touched, downtime};
+pub use field_sets::Conflict;
 pub use fields::{FieldChange, field_changes};
 pub use foreign::{other_owner, owned_elsewhere};
 pub use hooks::{Hook, Moment, repeated};
@@ -45,8 +47,9 @@ pub use prune::{
     PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
 pub use replace::may_replace;
-pub use replicas::{GitReplicas, Replicas, left_by_autoscaler, notes};
-pub use wanted::{Basis, Stamp, Wanted, WantedApp, applyset_id, restamp, stamp};
+pub use replicas::{Replicas, left_by_autoscaler, notes};
+pub use stamp::{Basis, Stamp, WantedApp, applyset_id, restamp, stamp};
+pub use wanted::{GitReplicas, Wanted};
 pub use written::{Before, PruneOutcome, WantedKeys, WaveOutcome, Written};
 
 use crate::object::{AppName, Digest, Held, Live, ObjectKey, Problems};

@@ -175,7 +175,7 @@ fn cycle(objects: &[Arc<Wanted>], path: &[(usize, usize)], to: usize) -> Problem
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::wanted::tests::{object, wanted};
+    use super::super::stamp::tests::{object, wanted};
     use super::*;
 
     fn names(objects: Vec<Value>) -> Vec<String> {

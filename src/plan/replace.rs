@@ -38,7 +38,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::wanted::tests::{object, wanted};
+    use super::super::stamp::tests::{object, wanted};
     use super::*;
     use crate::object::{Live, MANAGER};
     use crate::plan::{RefusalKind, plan};

@@ -9,27 +9,13 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::field_sets::holds;
-use super::{Lookup, Wanted, WantedApp};
+use super::{GitReplicas, Lookup, Wanted, WantedApp};
 use crate::object::{AUTOSCALER, LET_GO, Live, ObjectKey};
 
 /// Where the replicas stand in an entry of `managedFields`.
 pub const REPLICAS: [&str; 2] = ["f:spec", "f:replicas"];
 /// The same as a path.
 pub const REPLICAS_PATH: &str = ".spec.replicas";
-
-/// What git says about an object's replicas.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum GitReplicas {
-    /// Nothing.
-    #[default]
-    Absent,
-    /// How many, and that is sent.
-    Said,
-    /// How many; but an autoscaler of the same app sets them.
-    Ignored,
-    /// Nothing, and an autoscaler of the same app sets them.
-    Autoscaled,
-}
 
 /// What a step does about them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -114,7 +100,7 @@ mod tests {
 
     use serde_json::{Value, json};
 
-    use super::super::wanted::tests::{object, wanted};
+    use super::super::stamp::tests::{object, wanted};
     use super::*;
 
     struct Known(Option<bool>);

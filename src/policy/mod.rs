@@ -4,7 +4,7 @@
 //! granted more than one environment should have, and because the refusal can name the file. Ignore rules and CEL
 //! policies will live here too.
 
-use crate::object::{Kinds, Problem, Problems, Scope};
+use crate::object::{Gvk, Kinds, ObjectKey, Problem, Problems, Scope};
 use crate::plan::WantedApp;
 
 /// What the platform grants an environment.
@@ -15,6 +15,31 @@ pub struct Grant<'a> {
     /// `Kind` or `Kind.group`.
     pub cluster_kinds: &'a [String],
     pub regions: &'a [String],
+}
+
+/// What the platform grants an environment, as its owner keeps it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Grants {
+    pub namespaces: Vec<String>,
+    /// `Kind` or `Kind.group`.
+    pub cluster_kinds: Vec<String>,
+    pub regions: Vec<String>,
+    /// From whom git may take objects over.
+    pub adopt: Vec<String>,
+}
+
+impl Grants {
+    /// Whether the environment may touch an object, be it to write, to heal, to put back or to delete it.
+    pub fn cover(&self, key: &ObjectKey, gvk: &Gvk) -> bool {
+        let has = |name: &str| self.namespaces.iter().any(|granted| granted == name);
+        match &key.namespace {
+            Some(namespace) => has(namespace),
+            None => {
+                let namespace = (&*key.group, &*key.kind) == ("", "Namespace");
+                self.cluster_kinds.contains(&gvk.group_kind()) && (!namespace || has(&key.name))
+            }
+        }
+    }
 }
 
 /// Everything an app wants that its environment is not granted.

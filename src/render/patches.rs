@@ -144,6 +144,21 @@ fn select(target: &Selector, place: &Place, layer: &Layer, names: &mut Names) ->
     })
 }
 
+/// Selects the same, and tells people where a target is wrong or fits nothing.
+fn select_and_tell(
+    build: &mut Build<'_>,
+    target: &Selector,
+    place: &Place,
+    layer: &Layer,
+    names: &mut Names,
+) -> Option<Vec<usize>> {
+    let selected = build.keep(select(target, place, layer, names))?;
+    if selected.is_empty() {
+        build.note(place, "the target of this patch fits no object, so it changes nothing");
+    }
+    Some(selected)
+}
+
 fn strategic(
     build: &mut Build<'_>,
     options: &Patch,
@@ -173,13 +188,9 @@ fn strategic(
         build.note(place, "this patch is empty and changes nothing");
         return;
     };
-    let selected = select(target, place, layer, &mut index.names);
-    let Some(selected) = build.keep(selected) else {
+    let Some(selected) = select_and_tell(build, target, place, layer, &mut index.names) else {
         return;
     };
-    if selected.is_empty() {
-        build.note(place, "the target of this patch fits no object, so it changes nothing");
-    }
     for at in selected {
         let object = &mut layer.objects[at];
         let mut patch = patch.clone();
@@ -284,13 +295,9 @@ fn json(
         build.found.push(problem.hint("name the object: `target: {kind: …, name: …}`"));
         return;
     };
-    let selected = select(target, place, layer, &mut index.names);
-    let Some(selected) = build.keep(selected) else {
+    let Some(selected) = select_and_tell(build, target, place, layer, &mut index.names) else {
         return;
     };
-    if selected.is_empty() {
-        build.note(place, "the target of this patch fits no object, so it changes nothing");
-    }
     for at in selected {
         let object = &mut layer.objects[at];
         object.store_previous();

@@ -239,11 +239,11 @@ fn judge(
         Ok(since) => since,
         Err(why) => return halt(wave, why),
     };
-    let limit = since + observed.timeout;
+    let limit = later(since, observed.timeout);
     if now >= limit {
         return halt(wave, Halt::TimedOut { on });
     }
-    let until = failing_since.map_or(limit, |first| limit.min(first + FAILURE_LASTS));
+    let until = failing_since.map_or(limit, |first| limit.min(later(first, FAILURE_LASTS)));
     (Phase::Gate { wave, since, failing_since }, Next::Wait { on, since, until })
 }
 
@@ -266,7 +266,7 @@ fn failing(on: &[Waiting], since: Option<Timestamp>, now: Timestamp) -> Result<O
     let failed: Vec<Waiting> = on.iter().filter(|waiting| waiting.is_failure()).cloned().collect();
     let since = (!failed.is_empty()).then(|| since.unwrap_or(now));
     match since {
-        Some(first) if now >= first + FAILURE_LASTS => Err(Halt::Failed { on: failed }),
+        Some(first) if now >= later(first, FAILURE_LASTS) => Err(Halt::Failed { on: failed }),
         since => Ok(since),
     }
 }
@@ -293,16 +293,21 @@ fn settle(
         Ok(since) => since,
         Err(why) => return halt(wave, why),
     };
-    let end = since + observed.settle;
-    let limit = end + observed.timeout;
+    let end = later(since, observed.settle);
+    let limit = later(end, observed.timeout);
     let until = match (on.is_empty(), now < end) {
         (true, false) => return go_on(observed.waves.len(), observed),
         (false, false) if now >= limit => return halt(wave, Halt::TimedOut { on }),
         (_, true) => end,
         (false, false) => limit,
     };
-    let until = failing_since.map_or(until, |first| until.min(first + FAILURE_LASTS));
+    let until = failing_since.map_or(until, |first| until.min(later(first, FAILURE_LASTS)));
     (Phase::Settle { wave, since, failing_since }, Next::Wait { on, since, until })
+}
+
+/// A moment after another; the last that there is where there is none.
+pub fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 fn halt(wave: usize, why: Halt) -> (Phase, Next) {

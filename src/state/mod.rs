@@ -198,6 +198,9 @@ impl Memory {
     /// Notes what became of a rollout. Of many apps fewer are kept of each, and one at least.
     pub fn note_record(&mut self, record: Record) {
         let limit = (ALL_RECORDS / self.apps.len().max(1)).clamp(1, RECORDS);
+        if self.apps.get(&record.app).is_some_and(|known| known.recent.contains(&record)) {
+            return; // It was saved, and the answer was lost.
+        }
         let recent = &mut self.app_mut(&record.app).recent;
         recent.push(record);
         let more = recent.len().saturating_sub(limit);

@@ -9,13 +9,16 @@ use super::anchors::{Anchors, Refused};
 use super::leaf::{self, KeyText, Scalar, Unfit};
 use super::map::Growing;
 use super::merge::{self, Brought, Waiting};
-use super::read::too_deep;
 use super::spans::{Spans, hash};
 use super::text::number;
 use super::{Dialect, Limits, Node, ambiguous};
 use crate::object::{Note, Place, Problem, TreePath};
 
 type Read<T = ()> = Result<T, Problem>;
+
+pub(super) fn too_deep(place: Place, limits: &Limits) -> Problem {
+    Problem::at(place, format!("lists and maps are nested more than {} deep", limits.depth))
+}
 
 /// A collection whose end has not been seen yet.
 struct Open {

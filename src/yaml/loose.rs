@@ -27,6 +27,13 @@ impl Looks {
     }
 }
 
+impl Text {
+    /// Reads loose text as what it is where it is written; `None` for all other text.
+    pub(super) fn written(&self) -> Option<Node> {
+        (self.loose && !self.is_quoted()).then(|| plain(&self.value))
+    }
+}
+
 /// Text without quotes, read as what it looks like.
 pub fn plain(text: &str) -> Node {
     let same = || Node::Text(Text::new(text, false));

@@ -7,7 +7,6 @@
 use serde_json::{Number, Value};
 
 use super::Dialect;
-use super::loose::plain;
 pub use super::map::Map;
 use super::scalar::{Resolved, resolve};
 
@@ -52,11 +51,6 @@ impl Text {
     /// Another value in the same place, written in the same way.
     pub fn replaced_by(&self, value: impl Into<String>) -> Self {
         Self { value: value.into(), quoted: Some(self.is_quoted()), loose: self.loose }
-    }
-
-    /// What loose text is where it is written.
-    fn written(&self) -> Option<Node> {
-        (self.loose && !self.is_quoted()).then(|| plain(&self.value))
     }
 
     /// A strategic merge writes text that would be read as something else in quotes, wherever it comes by.

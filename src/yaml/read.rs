@@ -2,7 +2,7 @@
 
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError};
 
-use super::build::Builder;
+use super::build::{Builder, too_deep};
 use super::outdented::{self, Moved};
 use super::quick;
 use super::spans::Spans;
@@ -197,10 +197,6 @@ fn refused(error: &ScanError, path: &TreePath, limits: &Limits) -> Problem {
         }
         kind => problem(&kind.to_string()),
     }
-}
-
-pub(super) fn too_deep(place: Place, limits: &Limits) -> Problem {
-    Problem::at(place, format!("lists and maps are nested more than {} deep", limits.depth))
 }
 
 /// What the short way makes of a text, and what the whole parser does.

@@ -6,6 +6,16 @@ struct Token<'a> {
     line: usize,
 }
 
+/// Something that a file names of its crate.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Import {
+    pub line: usize,
+    /// From the root of the crate.
+    pub path: Vec<String>,
+    /// What the file calls it from then on, where that is a `use`.
+    pub name: Option<String>,
+}
+
 pub struct Source<'a> {
     tokens: Vec<Token<'a>>,
     /// The module that the file is: `["plan", "diff"]` for src/plan/diff.rs.
@@ -68,6 +78,177 @@ impl<'a> Source<'a> {
             }
         }
         used
+    }
+
+    /// The module that the file is, from the root of the crate.
+    pub fn module(&self) -> Vec<String> {
+        self.module.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    /// Every path that leads to a module of this crate, but for those in inline tests.
+    pub fn imports(&self) -> Vec<Import> {
+        let mut found = Vec::new();
+        let children = self.children();
+        // The inline modules that are open here: their names, and their depth in braces.
+        let mut inline: Vec<(&str, usize)> = Vec::new();
+        let mut braces = 0;
+        let mut at = 0;
+        let mut in_use = false;
+        while at < self.tokens.len() {
+            let text = self.text(at);
+            let begins = !self.follows_path_sign(at);
+            match text {
+                "mod" if self.text(at + 2) == "{" => {
+                    inline.push((self.text(at + 1), braces));
+                    braces += 1;
+                    at += 3;
+                    continue;
+                }
+                "{" => braces += 1,
+                "}" => {
+                    braces = braces.saturating_sub(1);
+                    if inline.last().is_some_and(|(_, depth)| *depth == braces) {
+                        inline.pop();
+                    }
+                }
+                "use" => in_use = true,
+                ";" => in_use = false,
+                _ => {}
+            }
+            let base: Option<(Vec<String>, usize)> = match text {
+                "crate" if begins && self.is_path_sign(at + 1) => Some((Vec::new(), at + 3)),
+                "self" if begins && self.is_path_sign(at + 1) => Some((self.here(&inline), at + 3)),
+                "super" if begins && self.is_path_sign(at + 1) => {
+                    let (mut here, mut next) = (self.here(&inline), at);
+                    while self.text(next) == "super" && self.is_path_sign(next + 1) {
+                        here.pop();
+                        next += 3;
+                    }
+                    Some((here, next))
+                }
+                child
+                    if begins
+                        && inline.is_empty()
+                        && children.contains(&child)
+                        && self.is_path_sign(at + 1) =>
+                {
+                    let mut here = self.here(&inline);
+                    here.push(child.to_owned());
+                    Some((here, at + 3))
+                }
+                _ => None,
+            };
+            let Some((base, next)) = base else {
+                at += 1;
+                continue;
+            };
+            let is_test = self.is_test || inline.iter().any(|(name, _)| *name == "tests");
+            let mut leaves = Vec::new();
+            at = self.leaves(base, next, &mut leaves);
+            // What is named inside an inline module is no name of the file's.
+            let named = in_use && inline.is_empty();
+            found.extend(leaves.into_iter().filter(|_| !is_test).map(|(line, path, alias)| Import {
+                line,
+                name: alias.or_else(|| path.last().cloned()).filter(|_| named),
+                path,
+            }));
+        }
+        found
+    }
+
+    /// The modules that are files of their own below this one.
+    fn children(&self) -> Vec<&'a str> {
+        let all = 0..self.tokens.len();
+        all.filter(|at| self.text(*at) == "mod" && self.text(at + 2) == ";")
+            .map(|at| self.text(at + 1))
+            .collect()
+    }
+
+    fn here(&self, inline: &[(&str, usize)]) -> Vec<String> {
+        let inline = inline.iter().map(|(name, _)| *name);
+        self.module.iter().copied().chain(inline).map(str::to_owned).collect()
+    }
+
+    /// Reads what follows a path's sign: the line, the whole path and the other name of each thing that is named. Says
+    /// where it ends.
+    fn leaves(
+        &self,
+        mut path: Vec<String>,
+        mut at: usize,
+        into: &mut Vec<(usize, Vec<String>, Option<String>)>,
+    ) -> usize {
+        let line = self.tokens.get(at).map_or(0, |token| token.line);
+        loop {
+            match self.text(at) {
+                "{" => {
+                    at += 1;
+                    while at < self.tokens.len() && self.text(at) != "}" {
+                        at = match self.text(at) {
+                            "," => at + 1,
+                            _ => self.leaves(path.clone(), at, into),
+                        };
+                    }
+                    return at + 1;
+                }
+                word if is_word(word) && word != "self" => {
+                    path.push(word.trim_start_matches("r#").to_owned())
+                }
+                // `*`, `self`, and what is no path any more.
+                _ => {
+                    into.push((line, path, None));
+                    return at + 1;
+                }
+            }
+            if self.is_path_sign(at + 1) && self.text(at + 3) != "<" {
+                at += 3;
+                continue;
+            }
+            let alias = (self.text(at + 1) == "as").then(|| self.text(at + 2).to_owned());
+            at += if alias.is_some() { 3 } else { 1 };
+            into.push((line, path, alias));
+            return at;
+        }
+    }
+
+    /// The types whose fields have names, and how many each has; a variant of an enum counts for itself.
+    pub fn fields(&self) -> Vec<(usize, &'a str, usize)> {
+        let mut found = Vec::new();
+        for at in 0..self.tokens.len() {
+            if !matches!(self.text(at), "struct" | "enum") || !is_word(self.text(at + 1)) {
+                continue;
+            }
+            let name = self.text(at + 1);
+            // The fields that are counted in each brace that is open, and the brackets within it.
+            let mut open: Vec<(usize, usize)> = Vec::new();
+            for at in at + 2..self.tokens.len() {
+                match self.text(at) {
+                    ";" if open.is_empty() => break,
+                    "{" => open.push((0, 0)),
+                    "(" | "[" | "<" => open.iter_mut().last().into_iter().for_each(|open| open.1 += 1),
+                    // The arrow of a function's type closes nothing.
+                    ">" if self.text(at - 1) == "-" => {}
+                    ")" | "]" | ">" => {
+                        open.iter_mut().last().into_iter().for_each(|open| open.1 = open.1.saturating_sub(1));
+                    }
+                    ":" if self.text(at + 1) != ":" && self.text(at - 1) != ":" => {
+                        if let Some((fields, 0)) = open.last_mut() {
+                            *fields += 1;
+                        }
+                    }
+                    "}" => {
+                        let Some((fields, _)) = open.pop() else { break };
+                        if fields > 0 {
+                            found.push((self.tokens[at].line, name, fields));
+                        }
+                        if open.is_empty() {
+                            break;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        found
     }
 
     /// Where something is async.

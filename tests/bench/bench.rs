@@ -8,6 +8,7 @@
 
 mod agent;
 mod bare;
+mod churn;
 mod control_plane;
 mod fleet;
 mod process;
@@ -15,6 +16,8 @@ mod render;
 mod restore;
 mod subject;
 mod table;
+#[path = "../tools/mod.rs"]
+mod tools;
 mod workload;
 
 use std::path::PathBuf;
@@ -66,6 +69,11 @@ fn main() {
         eprintln!("== {}", restore::NAME);
         let plane = ControlPlane::start();
         results.extend(runtime.block_on(restore::measure(&plane)));
+    }
+    if only.as_ref().is_none_or(|only| *only == churn::NAME) {
+        eprintln!("== {}", churn::NAME);
+        let plane = ControlPlane::start();
+        results.extend(runtime.block_on(churn::measure(&plane)));
     }
     text.push_str(&table::render(&results));
     println!("{text}");

@@ -16,6 +16,8 @@ use fairlead::render::Limits;
 use fairlead::schema;
 use serde::Serialize;
 
+use crate::tools::tool;
+
 /// Runs of which the fastest counts. kustomize at 1,000 objects takes seconds, and gets two.
 const RUNS: usize = 7;
 /// Runs whose memory is looked at.
@@ -47,7 +49,7 @@ pub struct Results {
 }
 
 pub fn run() -> Results {
-    let kustomize = std::env::var("FAIRLEAD_KUSTOMIZE").ok();
+    let kustomize = tool("FAIRLEAD_KUSTOMIZE");
     let mut results = Results::default();
     for objects in [10, 100, 1_000, 10_000] {
         let scratch = tempfile::tempdir().expect("a scratch folder");
@@ -60,13 +62,13 @@ pub fn run() -> Results {
             command
         }));
         // kustomize would take ten minutes for the last.
-        if let Some(kustomize) = kustomize.as_ref().filter(|_| objects <= 1_000) {
+        if objects <= 1_000 {
             results.commands.push(measure(
                 "kustomize",
                 objects,
                 if objects < 1_000 { RUNS } else { 2 },
                 || {
-                    let mut command = Command::new(kustomize);
+                    let mut command = Command::new(&kustomize);
                     command.arg("build").arg(&folder);
                     command
                 },

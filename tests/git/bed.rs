@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairlead::git::{Credentials, Fetched, GitError, Limits, Mirror, Remote, Remotes};
+pub use fairlead::object::chain;
 use fairlead::object::{Revision, Tree, TreePath};
 use tempfile::TempDir;
 
@@ -160,15 +161,4 @@ pub fn path(text: &str) -> TreePath {
 
 pub fn read(tree: &dyn Tree, file: &str) -> String {
     String::from_utf8(tree.read(&path(file), 1 << 20).unwrap().bytes.to_vec()).unwrap()
-}
-
-/// An error and all its causes, as the edge prints it.
-pub fn chain(error: &GitError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        text.push_str(&format!(": {next}"));
-        cause = next.source();
-    }
-    text
 }

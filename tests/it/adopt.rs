@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::bed::manifests::{configmap, deployment};
 use crate::bed::{Bed, Class, Effect, Fault, SECOND, SOON, Said, Seen, Setup, holds_for, wait_until};
+use crate::helm::helm_binary;
 
 /// Manifests in a file, for tools that read those.
 fn file(bed: &Bed, manifests: &str) -> String {
@@ -26,9 +27,8 @@ fn helm(bed: &Bed, arguments: &[&str], manifests: &str) {
     std::fs::create_dir_all(chart.join("templates")).expect("a folder");
     std::fs::write(chart.join("Chart.yaml"), "apiVersion: v2\nname: shop\nversion: 0.1.0\n").expect("a file");
     std::fs::write(chart.join("templates/all.yaml"), manifests).expect("a file");
-    let binary = std::env::var_os("FAIRLEAD_HELM").expect("FAIRLEAD_HELM names helm: source make/tools.sh");
     let home = bed.cache().with_file_name("helm");
-    let said: Said = Command::new(binary)
+    let said: Said = Command::new(helm_binary())
         .env_clear()
         .env("HOME", &home)
         .env("KUBECONFIG", &bed.control_plane().kubeconfig)

@@ -40,8 +40,7 @@ fn what_runs_is_kept_true_without_git_and_git_is_followed_when_it_returns() {
     let secret = || bed.get("v1", "secrets", "login").map(|found| found["data"].clone());
     let before = secret();
     let away = lose(&bed);
-    let patch = r#"{"data":{"value":"by hand"}}"#;
-    bed.kubectl(&["patch", "configmap", "settings", "--type=merge", "--patch", patch]).ok();
+    bed.set_by_hand("settings");
     bed.kubectl(&["delete", "deployment/web"]).ok();
     let _agent = bed.agent();
     wait_until(SOON, "it is put back", || setting(&bed) == "1" && bed.deployment("web").is_some());

@@ -17,11 +17,11 @@ use fairlead::yaml::{self, Dialect};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::bed::{SECOND, Said, fairlead};
+use crate::bed::{SECOND, SOON, Said, fairlead, wait_until};
+use crate::tools::tool;
 
 pub fn helm_binary() -> PathBuf {
-    let binary = std::env::var_os("FAIRLEAD_HELM").expect("FAIRLEAD_HELM names helm: source make/tools.sh");
-    binary.into()
+    tool("FAIRLEAD_HELM")
 }
 
 pub const CHART: &str = "apiVersion: v2\nname: demo\nversion: 0.1.0\n";
@@ -477,9 +477,10 @@ fn helm_sees_no_network_and_nothing_of_ours() {
         assert!(devices.iter().all(|device| device.starts_with("lo:")), "{devices:?}");
     }
     let pid = output.warnings[0].strip_prefix("pid ").expect("the pid of what it left behind");
-    std::thread::sleep(Duration::from_millis(100));
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") Z"), "it still runs: {state}");
+    wait_until(SOON, "what it left behind is ended", || {
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        state.is_empty() || state.contains(") Z")
+    });
 }
 
 #[test]

@@ -7,13 +7,12 @@ use tempfile::TempDir;
 
 use crate::bed::{Said, fairlead};
 use crate::helm::{CHART, documents, helm_binary};
+use crate::tools::tool;
 
 /// Trees with `helmCharts`, judged by kustomize with helm.
 #[test]
 fn charts_in_a_kustomization_render_as_kustomize_does() {
-    let Ok(kustomize) = std::env::var("FAIRLEAD_KUSTOMIZE") else {
-        return;
-    };
+    let kustomize = tool("FAIRLEAD_KUSTOMIZE");
     let chart: &[(&str, &str)] = &[
         ("charts/demo/Chart.yaml", CHART),
         ("charts/demo/values.yaml", "a: chart\nb: {c: 1, d: 2}\nlist: [1, 2]\n"),

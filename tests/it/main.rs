@@ -38,6 +38,8 @@ mod schema;
 mod source;
 mod state;
 mod together;
+#[path = "../tools/mod.rs"]
+mod tools;
 mod traffic;
 mod validate;
 mod watches;

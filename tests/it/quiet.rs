@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::bed::manifests::{configmap, deployment, deployment_of};
-use crate::bed::{Bed, Class, Record, SECOND, wait_until};
+use crate::bed::{Bed, Class, Record, SECOND, SOON, wait_until};
 
 const READS: [Class; 3] = [Class::Discovery, Class::List, Class::Get];
 const WRITES: [Class; 4] = [Class::DryRun, Class::Write, Class::Status, Class::Event];
@@ -16,7 +16,12 @@ fn at_rest_nothing_is_written_and_nothing_is_read() {
     let many: String = (0..50).map(|n| configmap(&format!("c-{n}"), "1")).collect();
     let revision = bed.commit_web(&(many.clone() + &deployment("web", &[])));
     bed.wait_ready(&revision);
-    std::thread::sleep(2 * SECOND); // The last status of the rollout, and what the pods' controllers still write.
+    // The last status of the rollout, and what the pods' controllers still write, are over when nothing comes any more.
+    wait_until(SOON, "it comes to rest", || {
+        let rest = Instant::now();
+        std::thread::sleep(2 * SECOND);
+        proxy.since(rest, &[&READS[..], &WRITES[..]].concat()).is_empty()
+    });
     let (began, before) = (Instant::now(), bed.environment()["metadata"]["resourceVersion"].clone());
     std::thread::sleep(6 * SECOND); // Six looks at the remote.
     let asked = proxy.since(began, &[&READS[..], &WRITES[..]].concat());

@@ -117,6 +117,23 @@ fn an_autoscaler_that_is_not_in_git_has_its_way_while_it_is_there() {
 }
 
 #[test]
+fn an_autoscaler_that_came_after_a_version_was_gone_has_its_way() {
+    let bed = Bed::new("expired-scaler");
+    let proxy = bed.proxy();
+    // In place of the watch, and again until the agent lists anew.
+    proxy.set(Fault::nth(Class::Watch, 1, Effect::Expired).on("/horizontalpodautoscalers"));
+    let _agent = bed.agent_through(&proxy);
+    bed.wait_ready(&bed.commit_web(&web(3)));
+    wait_until(SOON, "the watch is refused", || proxy.harmed() > 0);
+    let path = bed.cache().with_file_name("autoscaler.yaml");
+    std::fs::write(&path, autoscaler()).expect("a file");
+    bed.kubectl(&["apply", "-f", path.to_str().expect("UTF-8")]).ok();
+    std::thread::sleep(3 * SECOND); // Longer than it pauses before it lists anew.
+    scale(&bed, 7);
+    holds_for(3 * SECOND, "it scales", || replicas(&bed) == 7);
+}
+
+#[test]
 fn a_plan_says_that_replicas_beside_an_autoscaler_are_not_applied() {
     let bed = Bed::new("told");
     bed.commit_web(&(web(3) + autoscaler()));

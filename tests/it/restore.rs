@@ -78,15 +78,7 @@ fn what_crashes_is_taken_back_and_its_digest_is_not_tried_again() {
         image(&bed) == "registry.example/web:1" && bed.app("web")["phase"] == "Restored"
     });
     // What someone changes by hand goes back to what runs.
-    bed.kubectl(&[
-        "patch",
-        "configmap",
-        "settings",
-        "--type=merge",
-        "--patch",
-        r#"{"data":{"value":"by hand"}}"#,
-    ])
-    .ok();
+    bed.set_by_hand("settings");
     wait_until(SOON, "it is put back", || setting(&bed) == "1");
 
     // A new digest clears it.
@@ -155,15 +147,7 @@ fn after_a_restart_it_stays_set_aside_and_a_person_may_try_again() {
     agent.wait(SOON);
     std::fs::remove_dir_all(bed.cache()).expect("its disk is lost");
     let agent = bed.agent();
-    bed.kubectl(&[
-        "patch",
-        "configmap",
-        "settings",
-        "--type=merge",
-        "--patch",
-        r#"{"data":{"value":"by hand"}}"#,
-    ])
-    .ok();
+    bed.set_by_hand("settings");
     wait_until(SOON, "what runs is kept true", || setting(&bed) == "1");
     holds_for(3 * SECOND, "it is not tried again", || image(&bed) == "registry.example/web:1");
     bed.wait_app("web", "Restored");

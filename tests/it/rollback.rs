@@ -39,11 +39,6 @@ fn ran(name: &str, versions: &[&str]) -> (Bed, Agent, Vec<String>) {
     (bed, agent, revisions)
 }
 
-fn set_by_hand(bed: &Bed) {
-    let patch = r#"{"data":{"value":"by hand"}}"#;
-    bed.kubectl(&["patch", "configmap", "settings", "--type=merge", "--patch", patch]).ok();
-}
-
 fn events(bed: &Bed, reason: &str) -> usize {
     bed.events().iter().filter(|event| event.starts_with(reason)).count()
 }
@@ -68,7 +63,7 @@ fn a_person_goes_back_to_what_was_good_before_until_git_says_something_new() {
 
     // An unrelated commit changes nothing; what someone changes by hand goes back to what runs.
     bed.wait_seen(&bed.commit(&[("README.md", "words")]));
-    set_by_hand(&bed);
+    bed.set_by_hand("settings");
     wait_until(SOON, "it is put back", || runs(&bed) == as_of("1"));
     // There is nothing before it.
     let said = bed.fairlead(&["rollback", env[0], env[1]]);

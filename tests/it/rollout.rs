@@ -1,6 +1,6 @@
 //! From a commit to a healthy cluster, in order.
 
-use crate::bed::manifests::{annotated_configmap, configmap, deployment, deployment_of};
+use crate::bed::manifests::{annotated_configmap, configmap, definition, deployment, deployment_of};
 use crate::bed::{Bed, SECOND, Setup, holds_for, wait_until};
 
 #[test]
@@ -115,25 +115,12 @@ apiVersion: v1
 kind: ConfigMap
 metadata: {{name: within, namespace: {inner}}}
 data: {{a: \"1\"}}
----
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {{name: {plural}.bed.fairlead.dev}}
-spec:
-  group: bed.fairlead.dev
-  scope: Namespaced
-  names: {{plural: {plural}, singular: {singular}, kind: {kind}, listKind: {kind}List}}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {{metres: {{type: integer}}}}}}}}}}}}
----
+{definition}---
 apiVersion: v1
 kind: Namespace
 metadata: {{name: {inner}}}
 ",
-        singular = kind.to_lowercase(),
+        definition = definition(&kind, &plural),
     );
     // The plan says which of them cannot be asked about yet, and why.
     let (path, config) = bed.config("{name: web, path: web}", "rollout: {timeout: 60s}");

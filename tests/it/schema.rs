@@ -1,26 +1,26 @@
 //! The built-in schema against a real API server of the same release.
 //!
-//! Runs where `FAIRLEAD_CONTROLPLANE` names the binary that `tests/controlplane/build.sh` builds.
+//! `FAIRLEAD_CONTROLPLANE` names the binary that `tests/controlplane/build.sh` builds.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use fairlead::object::{Gvk, Scope};
 use fairlead::schema::{builtin, check};
 use serde_json::{Value, json};
 
+use crate::tools::tool;
+
 struct Server {
-    binary: String,
+    binary: PathBuf,
     kubeconfig: String,
     child: Child,
 }
 
 impl Server {
-    fn start() -> Option<Self> {
-        let Ok(binary) = std::env::var("FAIRLEAD_CONTROLPLANE") else {
-            eprintln!("skipped: FAIRLEAD_CONTROLPLANE names no control plane");
-            return None;
-        };
+    fn start() -> Self {
+        let binary = tool("FAIRLEAD_CONTROLPLANE");
         let mut child = Command::new(&binary)
             .args(["serve", "--nodes", "1", "--stop-on-stdin-eof"])
             .stdin(Stdio::piped())
@@ -30,7 +30,7 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).expect("one JSON line when ready");
-        Some(Self { binary, kubeconfig: ready["kubeconfig"].as_str().unwrap().to_owned(), child })
+        Self { binary, kubeconfig: ready["kubeconfig"].as_str().unwrap().to_owned(), child }
     }
 
     fn kubectl(&self, args: &[&str], input: &str) -> Result<String, String> {
@@ -64,7 +64,7 @@ impl Drop for Server {
 
 #[test]
 fn the_built_in_schema_is_that_of_the_server() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let groups = server.get("/apis");
     let mut paths = vec![("v1".to_owned(), "/api/v1".to_owned())];
     for version in
@@ -207,7 +207,7 @@ fn crooked() -> Vec<(&'static str, Value)> {
 
 #[test]
 fn a_definition_refuses_what_a_strict_server_refuses_by_it() {
-    let Some(server) = Server::start() else { return };
+    let server = Server::start();
     let schema = json!({"type": "object", "properties": {"spec": {
         "type": "object",
         "required": ["mode", "filled"],

@@ -312,8 +312,7 @@ fn after_a_restart_a_field_that_was_ours_is_taken_back_by_a_commit() {
     let first = bed.commit_web(&configmap("a", "1"));
     wait_kept(&bed, &first);
     stop(agent);
-    bed.kubectl(&["patch", "configmap", "a", "--type=merge", "--patch", r#"{"data":{"value":"by hand"}}"#])
-        .ok();
+    bed.set_by_hand("a");
     let second = bed.commit_web(&configmap("a", "2"));
     let _agent = bed.agent();
     bed.wait_ready(&second);

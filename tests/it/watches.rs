@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::bed::manifests::{configmap, deployment};
-use crate::bed::{Bed, Behind, Class, Effect, End, Fault, Proxy, SECOND, SOON, holds_for, wait_until};
+use crate::bed::{
+    Agent, Bed, Behind, Class, Effect, End, Fault, Proxy, SECOND, SOON, Setup, holds_for, wait_until,
+};
 
 fn configmaps(names: &[&str], value: &str) -> String {
     names.iter().map(|name| configmap(name, value)).collect()
@@ -60,6 +62,31 @@ fn goes_on_after(name: &str, effect: Effect, times: usize) {
     // What the platform says is heard, too.
     is_heard(&bed, SOON);
     assert!(harmed(&proxy) >= 3, "{} watches were harmed", harmed(&proxy));
+}
+
+/// Objects and watches in the index, as its metrics say.
+fn index_size(agent: &Agent) -> [u64; 2] {
+    let (_, text) = agent.page("/metrics");
+    ["fairlead_index_objects ", "fairlead_index_watches "].map(|name| {
+        let value = text.lines().find_map(|line| line.strip_prefix(name)).expect("the metric is there");
+        value.trim().parse().expect("a number")
+    })
+}
+
+#[test]
+fn what_only_one_environment_needs_is_watched_while_it_is_there() {
+    let bed = Setup::new("comes-and-goes").alone().make();
+    let agent = bed.agent();
+    // More than one, so that what leaves git is not half of all.
+    let stay = configmaps(&["a", "b", "c"], "1");
+    bed.wait_ready(&bed.commit_web(&(stay.clone() + &deployment("web", &[]))));
+    let [objects, watches] = index_size(&agent);
+    assert!(objects >= 4 && watches >= 3, "{objects} objects, {watches} watches");
+    // A kind that git no longer wants is watched until nothing of it is left.
+    bed.wait_ready(&bed.commit_web(&stay));
+    wait_until(SOON, "Deployments are watched no more", || index_size(&agent) == [3, watches - 1]);
+    bed.kubectl(&["delete", "environment", &bed.name, "--timeout=20s"]).ok();
+    wait_until(SOON, "nothing is watched", || index_size(&agent) == [0, 0]);
 }
 
 #[test]

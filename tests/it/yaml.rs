@@ -1,10 +1,10 @@
 //! Asks the real tools what the cases of `tests/yaml` mean, and compares the table that `cargo test --lib` reads.
 //!
-//! Runs where `FAIRLEAD_KUSTOMIZE` and `FAIRLEAD_KUBECTL` name the binaries. `FAIRLEAD_EXPECT=write` rewrites the table.
+//! `FAIRLEAD_KUSTOMIZE` and `FAIRLEAD_KUBECTL` name the binaries. `FAIRLEAD_EXPECT=write` rewrites the table.
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
@@ -15,17 +15,19 @@ mod cases;
 
 use cases::{Case, HEADER, cases};
 
+use crate::tools::tool;
+
 /// What a tool made of a case: the object without its header, or `None` where it refused.
 type Reading = Option<Value>;
 
 struct Tools {
-    kustomize: String,
-    kubectl: String,
+    kustomize: PathBuf,
+    kubectl: PathBuf,
 }
 
 #[test]
 fn the_table_of_yaml_readings_is_what_the_tools_say() {
-    let Some(tools) = Tools::named() else { return };
+    let tools = Tools::named();
     let all = cases();
     let found = Mutex::new(BTreeMap::new());
     let (asked, into) = (&tools, &found);
@@ -127,7 +129,7 @@ fn awkward_texts(count: usize) -> Vec<String> {
 
 #[test]
 fn kubectl_and_kustomize_read_what_we_write() {
-    let Some(tools) = Tools::named() else { return };
+    let tools = Tools::named();
     let texts = awkward_texts(3_000);
     let written = fairlead::yaml::write(&object_of(&texts));
     agrees("kubectl", &texts, tools.kubectl(&written));
@@ -159,14 +161,8 @@ fn agrees(tool: &str, texts: &[String], read: Reading) {
 }
 
 impl Tools {
-    fn named() -> Option<Self> {
-        match (std::env::var("FAIRLEAD_KUSTOMIZE"), std::env::var("FAIRLEAD_KUBECTL")) {
-            (Ok(kustomize), Ok(kubectl)) => Some(Self { kustomize, kubectl }),
-            _ => {
-                eprintln!("skipped: FAIRLEAD_KUSTOMIZE and FAIRLEAD_KUBECTL name no tools");
-                None
-            }
-        }
+    fn named() -> Self {
+        Self { kustomize: tool("FAIRLEAD_KUSTOMIZE"), kubectl: tool("FAIRLEAD_KUBECTL") }
     }
 
     fn ask(&self, case: &Case) -> Value {

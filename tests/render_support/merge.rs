@@ -7,6 +7,7 @@ use fairlead::render::{Limits, build};
 use serde_json::{Value, json};
 
 use crate::support::{Verdict, compare, judge};
+use crate::tools::tool;
 
 const KUSTOMIZATION: &str = "resources: [object.yaml]\npatches: [{path: patch.yaml}]\n";
 
@@ -20,7 +21,7 @@ fn render(object: &Value, patch: &Value) -> Verdict {
     }
 }
 
-fn by_the_judge(kustomize: &str, object: &Value, patch: &Value) -> Verdict {
+fn by_the_judge(kustomize: &Path, object: &Value, patch: &Value) -> Verdict {
     let root = tempfile::tempdir().expect("a scratch folder");
     let write = |name: &str, text: String| {
         std::fs::write(Path::new(root.path()).join(name), text).expect("it is written")
@@ -35,7 +36,7 @@ fn by_the_judge(kustomize: &str, object: &Value, patch: &Value) -> Verdict {
 #[test]
 fn custom_resources_merge_as_rfc_7386_says() {
     let wrap = |x: Value| json!({"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": "a"}, "spec": {"x": x, "keep": 1}});
-    let kustomize = std::env::var("FAIRLEAD_KUSTOMIZE").ok();
+    let kustomize = tool("FAIRLEAD_KUSTOMIZE");
     // The rows of appendix A that have a map to stand in.
     for (object, patch, result) in [
         (json!({"a": "b"}), json!({"a": "c"}), Some(json!({"a": "c"}))),
@@ -60,11 +61,9 @@ fn custom_resources_merge_as_rfc_7386_says() {
             None => Verdict::Refused("another kind of value".to_owned()),
         };
         compare(&ours, &wanted).unwrap_or_else(|difference| panic!("{patch} on {object}: {difference}"));
-        if let Some(kustomize) = &kustomize {
-            let theirs = by_the_judge(kustomize, &object, &patch);
-            compare(&ours, &theirs)
-                .unwrap_or_else(|difference| panic!("{patch} on {object}: the judge: {difference}"));
-        }
+        let theirs = by_the_judge(&kustomize, &object, &patch);
+        compare(&ours, &theirs)
+            .unwrap_or_else(|difference| panic!("{patch} on {object}: the judge: {difference}"));
     }
 }
 
@@ -72,7 +71,7 @@ fn custom_resources_merge_as_rfc_7386_says() {
 /// kinds that nobody knows; and what a patch can say to each.
 #[test]
 fn every_kind_of_list_takes_each_directive_as_the_judge_says() {
-    let Ok(kustomize) = std::env::var("FAIRLEAD_KUSTOMIZE") else { return };
+    let kustomize = tool("FAIRLEAD_KUSTOMIZE");
     let pod = |key: &str, list: Value| json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {key: list}});
     let container = |key: &str, list: Value| {
         json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"},

@@ -110,7 +110,7 @@ fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-pub fn judge(kustomize: &str, root: &Path, folder: &str) -> Verdict {
+pub fn judge(kustomize: &Path, root: &Path, folder: &str) -> Verdict {
     let output =
         Command::new(kustomize).arg("build").arg(root.join(folder)).output().expect("the judge can be run");
     match output.status.success() {

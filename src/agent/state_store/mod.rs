@@ -5,7 +5,6 @@
 
 mod batch;
 mod error;
-mod legacy;
 mod notes;
 mod open;
 mod pieces;
@@ -21,7 +20,6 @@ use crate::plan::Known;
 use crate::state::{Change, Good, Log, Memory, Packed, Prepared, Stored};
 
 pub use error::StateError;
-pub use legacy::Ran;
 
 use batch::{Queue, Waiting, Writer};
 use notes::Notes;

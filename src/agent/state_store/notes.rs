@@ -45,10 +45,6 @@ impl Notes {
         self.changes.is_empty()
     }
 
-    pub fn has_records(&self) -> bool {
-        self.records > 0
-    }
-
     /// Says what is known of an object by a uid that waits, if one does.
     pub fn knows(&self, live: &Live) -> Option<Known> {
         self.uids.get(&live.key).map(|_| self.uids.knows(live))

@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use super::super::wanted::tests::{object, wanted};
+use super::super::stamp::tests::{object, wanted};
 use super::*;
 
 /// What the server would make of a Deployment that gets one new image.

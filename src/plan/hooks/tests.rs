@@ -1,4 +1,4 @@
-use super::super::wanted::tests::{object, wanted};
+use super::super::stamp::tests::{object, wanted};
 use super::*;
 use crate::plan::{Stage, WantedApp, plan};
 
@@ -111,7 +111,7 @@ fn a_job_that_removes_itself_and_is_no_hook_is_told_about() {
     };
     let app =
         app(vec![timed("once", json!({HOOK: "before"})), timed("again", json!({})), job("kept", json!({}))]);
-    let told = repeated(&app);
+    let told = repeated(&app.objects);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("Job.batch ") && told[0].contains("again: it runs again"), "{told:?}");
 }
@@ -167,4 +167,13 @@ fn what_a_hook_needs_is_written_before_it_and_nothing_else() {
     assert!(stages[..hooks].iter().all(|(stage, _)| *stage == Stage::Needed));
     let main: Vec<&str> = stages[hooks..].iter().flat_map(|(_, names)| names.clone()).collect();
     assert_eq!(main, ["other", "web"]);
+}
+
+#[test]
+fn a_name_is_cut_between_letters() {
+    // The server refuses such a name; that must not be found out by a panic.
+    let hook = one(job(&format!("a{}", "é".repeat(40)), json!({HOOK: "before"})));
+    assert!(hook.job.key.name.len() <= 63, "{}", hook.job.key);
+    assert_eq!(Digest::from("ééééééé").short(), "éééééé");
+    assert_eq!(crate::object::Revision::new("aééééé").short(), "aéééé");
 }

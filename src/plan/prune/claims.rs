@@ -67,6 +67,16 @@ impl Claims {
         app.is_some_and(|app| self.apps.keys().any(|name| name.as_str() == app))
     }
 
+    /// Whether git names this app.
+    pub fn names(&self, app: &AppName) -> bool {
+        self.apps.contains_key(app)
+    }
+
+    /// Whether the environment itself goes.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving
+    }
+
     /// All that is wanted.
     pub fn keys(&self) -> &Arc<HashSet<ObjectKey>> {
         &self.keys

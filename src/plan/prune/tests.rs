@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::super::wanted::tests::{object, wanted};
+use super::super::stamp::tests::{object, wanted};
 use super::*;
 use crate::plan::WantedApp;
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::super::wanted::tests::{manifest, object, wanted};
+use super::super::stamp::tests::{manifest, object, wanted};
 use super::super::{Action, Reason, Replicas, WantedApp};
 use super::*;
 use crate::object::Gvk;

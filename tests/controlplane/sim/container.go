@@ -106,10 +106,7 @@ func (c *container) failPull(p *podRun, now time.Time) {
 func (c *container) start(p *podRun, now time.Time) {
 	c.runs++
 	c.stage, c.reason, c.message, c.since = running, "", "", now
-	c.until = time.Time{}
-	if runs, ends := c.plan(p.script); ends {
-		c.until = now.Add(runs)
-	}
+	c.replan(p.script)
 	lines := []string{fmt.Sprintf("%s: started, image %s, run %d", c.name, c.image, c.runs)}
 	if c.name == p.script.container {
 		lines = append(lines, p.script.log...)
@@ -123,6 +120,18 @@ func (c *container) start(p *podRun, now time.Time) {
 	}
 	if !c.init || c.sidecar {
 		c.web = newWeb(p, c.name)
+	}
+}
+
+// replan sets when the current run ends by itself: when it begins, and again
+// when somebody changes the script meanwhile.
+func (c *container) replan(s script) {
+	if c.stage != running {
+		return
+	}
+	c.until = time.Time{}
+	if runs, ends := c.plan(s); ends {
+		c.until = c.since.Add(runs)
 	}
 }
 

@@ -93,6 +93,7 @@ func (p *podRun) see(pod *corev1.Pod) {
 		if c.stage == waiting {
 			c.image = images[c.name]
 		}
+		c.replan(p.script)
 	}
 }
 

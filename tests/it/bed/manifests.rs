@@ -45,6 +45,27 @@ spec:
     )
 }
 
+/// The definition of a kind whose objects have a length in metres.
+pub fn definition(kind: &str, plural: &str) -> String {
+    let singular = kind.to_lowercase();
+    format!(
+        "---
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: {plural}.bed.fairlead.dev}}
+spec:
+  group: bed.fairlead.dev
+  scope: Namespaced
+  names: {{plural: {plural}, singular: {singular}, kind: {kind}, listKind: {kind}List}}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {{metres: {{type: integer}}}}}}}}}}}}
+"
+    )
+}
+
 fn flow(pairs: &[(&str, &str)]) -> String {
     pairs.iter().map(|(key, value)| format!("{key}: {value:?}")).collect::<Vec<_>>().join(", ")
 }

@@ -409,6 +409,12 @@ impl Bed {
         self.control_plane().kubectl(&[&["--namespace", &self.name], arguments].concat())
     }
 
+    /// Changes the value of a ConfigMap as somebody does who is not the agent.
+    pub fn set_by_hand(&self, name: &str) {
+        let patch = r#"{"data":{"value":"by hand"}}"#;
+        self.kubectl(&["patch", "configmap", name, "--type=merge", "--patch", patch]).ok();
+    }
+
     /// A verb of the command line, as an administrator of the cluster.
     pub fn fairlead(&self, arguments: &[&str]) -> Said {
         let mut command = fairlead();

@@ -3,6 +3,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use super::{Bed, SECOND, SOON, wait_until};
+use crate::tools::tool;
 
 /// A watch that writes down every state of a field that was ever stored.
 pub struct Seen {
@@ -14,8 +15,7 @@ impl Seen {
     /// Of an object as kubectl names it, and a field as its JSON path.
     #[track_caller]
     pub fn of(bed: &Bed, object: &str, field: &str) -> Self {
-        let kubectl = std::env::var_os("FAIRLEAD_KUBECTL").expect("FAIRLEAD_KUBECTL names kubectl");
-        let mut child = Command::new(kubectl)
+        let mut child = Command::new(tool("FAIRLEAD_KUBECTL"))
             .env("KUBECONFIG", &bed.control_plane().kubeconfig)
             .args(["--namespace", &bed.name, "get", object, "--watch"])
             .args(["-o", &format!("jsonpath={{{field}}}{{\"\\n\"}}")])

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fairlead::plan::applyset_id;
 use serde_json::{Value, json};
 
-use crate::bed::manifests::{configmap, deployment_of};
+use crate::bed::manifests::{configmap, definition, deployment_of};
 use crate::bed::{Agent, Bed, Class, ControlPlane, Effect, Fault, Proxy, Record, SAYS, SECOND, Setup, find};
 
 /// How long one part of a story may take: a takeover after a kill, and the longest pauses between tries, on a busy machine.
@@ -208,22 +208,9 @@ impl<'a> Cast<'a> {
 
     fn web(&self, version: u32) -> String {
         let Self { kind, plural, .. } = self;
-        let singular = kind.to_lowercase();
-        let mut text = format!(
+        let mut text = definition(kind, plural);
+        text += &format!(
             "---
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {{name: {plural}.bed.fairlead.dev}}
-spec:
-  group: bed.fairlead.dev
-  scope: Namespaced
-  names: {{plural: {plural}, singular: {singular}, kind: {kind}, listKind: {kind}List}}
-  versions:
-    - name: v1
-      served: true
-      storage: true
-      schema: {{openAPIV3Schema: {{type: object, properties: {{spec: {{type: object, properties: {{metres: {{type: integer}}}}}}}}}}}}
----
 apiVersion: v1
 kind: ServiceAccount
 metadata: {{name: runner}}

@@ -1,0 +1,139 @@
+//! What `delivery` sees of the cluster and of what is remembered: the index, the guards of its watches, and the store.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::hands::Hands;
+use crate::cluster::{Index, Listed, Watched, Watches};
+use crate::delivery::{Listing, World};
+use crate::health::Assessed;
+use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
+use crate::plan::{Inventory, Known, Lookup, Wanted, WantedApp, WantedKeys};
+use crate::state::Memory;
+
+/// Keeps what an environment needs to know watched.
+pub(super) struct Guards {
+    apps: BTreeMap<AppName, (Vec<Arc<WantedApp>>, Watches)>,
+    autoscalers: Watches,
+    inventory: Option<Watches>,
+}
+
+impl Guards {
+    pub fn new(index: &Index) -> Self {
+        Self { apps: BTreeMap::new(), autoscalers: index.watch_autoscalers(), inventory: None }
+    }
+
+    /// Watches the kinds of what the apps want from here on, and of nothing else.
+    pub fn hold<'a>(
+        &mut self,
+        (index, environment): (&Index, &EnvironmentName),
+        wanted: impl Iterator<Item = (&'a AppName, Vec<&'a Arc<WantedApp>>)>,
+    ) {
+        let mut names = BTreeSet::new();
+        for (name, wanted) in wanted {
+            names.insert(name.clone());
+            let same = |(known, _): &(Vec<Arc<WantedApp>>, Watches)| {
+                known.len() == wanted.len()
+                    && known.iter().zip(&wanted).all(|(known, wanted)| Arc::ptr_eq(known, wanted))
+            };
+            if self.apps.get(name).is_some_and(same) {
+                continue;
+            }
+            let all = wanted.iter().flat_map(|wanted| wanted.all().map(|object| &**object));
+            let watches = index.watch_for(environment.as_str(), &Watched::of(all));
+            self.apps.insert(name.clone(), (wanted.into_iter().cloned().collect(), watches));
+        }
+        self.apps.retain(|name, _| names.contains(name));
+    }
+
+    /// Watches the kinds in which there may be objects that nobody wants any more.
+    pub fn hold_inventory(&mut self, index: &Index, inventory: &Inventory) {
+        self.inventory = Some(index.watch(&Watched::held(inventory)));
+    }
+}
+
+/// The world of one environment, at one moment.
+pub(super) struct ClusterView<'a> {
+    hands: &'a Hands,
+    guards: &'a Guards,
+    inventory: Option<&'a Inventory>,
+}
+
+impl<'a> ClusterView<'a> {
+    pub fn new(hands: &'a Hands, guards: &'a Guards, inventory: Option<&'a Inventory>) -> Self {
+        Self { hands, guards, inventory }
+    }
+}
+
+impl Lookup for ClusterView<'_> {
+    fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
+        self.hands.index.live(key)
+    }
+
+    fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
+        self.hands.index.known_settled(wanted, live)
+    }
+
+    fn autoscaled(&self, key: &ObjectKey) -> Option<bool> {
+        self.hands.index.autoscaled(key)
+    }
+}
+
+impl World for ClusterView<'_> {
+    fn assessed(&self, key: &ObjectKey) -> Option<Assessed> {
+        self.hands.index.get(key)
+    }
+
+    fn hook_jobs(&self, app: &AppName) -> Vec<Assessed> {
+        self.hands.index.hook_jobs(self.hands.environment.as_str(), app.as_str())
+    }
+
+    fn strays(&self, wanted: &WantedKeys) -> (Vec<Arc<Live>>, usize) {
+        self.hands.index.strays(self.hands.environment.as_str(), wanted)
+    }
+
+    fn places(&self) -> Inventory {
+        self.hands.index.places(self.hands.environment.as_str())
+    }
+
+    fn listed(&self, app: &AppName) -> Listing {
+        // Where the autoscalers cannot be listed, it is not known what scales an object, and that alone.
+        if let Listed::NotYet { kinds } = self.guards.autoscalers.state() {
+            return Listing::UnderWay(kinds);
+        }
+        match self.guards.apps.get(app) {
+            Some((_, watches)) => listing(watches.state()),
+            None => Listing::UnderWay(vec!["its kinds".to_owned()]),
+        }
+    }
+
+    fn inventory_listed(&self) -> Listing {
+        match &self.guards.inventory {
+            Some(watches) => listing(watches.state()),
+            None => Listing::UnderWay(vec!["the kinds of the inventory".to_owned()]),
+        }
+    }
+
+    fn inventory_written(&self, wanted: &Inventory) -> bool {
+        match (&self.hands.store, self.inventory) {
+            (None, _) => true,
+            (Some(_), inventory) => inventory.is_some_and(|inventory| inventory.covers(wanted)),
+        }
+    }
+
+    fn knows(&self, live: &Live) -> Known {
+        self.hands.store.as_ref().map_or(Known::Not, |store| store.knows(live))
+    }
+
+    fn memory(&self) -> Option<Arc<Memory>> {
+        self.hands.store.as_ref().map(|store| store.memory())
+    }
+}
+
+fn listing(listed: Listed) -> Listing {
+    match listed {
+        Listed::Yes => Listing::Done,
+        Listed::NotYet { kinds } => Listing::UnderWay(kinds),
+        Listed::Failing { kind, why } => Listing::Failing(format!("watching {kind} failed: {why}")),
+    }
+}

@@ -1,0 +1,57 @@
+//! What an Environment's Secret says about how its remote is reached.
+
+use super::Context;
+use super::environment::trouble;
+use crate::api::SourceSpec;
+use crate::git::Credentials;
+use crate::object::chain;
+use crate::report::Trouble;
+
+pub(super) async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials, Trouble> {
+    let Some(name) = &spec.secret_ref else { return Ok(Credentials::None) };
+    let namespace = &context.namespace;
+    let secret = match context.environments.secret(namespace, &name.0).await {
+        Ok(Some(secret)) => secret,
+        Ok(None) => {
+            return Err(trouble(
+                "NoCredentials",
+                &format!("there is no Secret {namespace}/{}", name.0),
+                true,
+            ));
+        }
+        Err(error) => {
+            let why = chain(&error);
+            return Err(trouble(
+                "NoCredentials",
+                &format!("the Secret {namespace}/{} cannot be read: {why}", name.0),
+                true,
+            ));
+        }
+    };
+    let field = |key: &str| {
+        secret
+            .data
+            .as_ref()
+            .and_then(|data| data.get(key))
+            .map(|value| String::from_utf8_lossy(&value.0).into_owned())
+    };
+    if let Some(private_key) = field("identity").or_else(|| field("ssh-privatekey")) {
+        let Some(known_hosts) = field("known_hosts") else {
+            let message = format!("the Secret {namespace}/{} has a key but no known_hosts", name.0);
+            return Err(trouble("NoCredentials", &message, true));
+        };
+        return Ok(Credentials::Ssh { private_key, passphrase: field("passphrase"), known_hosts });
+    }
+    match field("password").or_else(|| field("token")) {
+        Some(token) => {
+            Ok(Credentials::Token { username: field("username").unwrap_or_else(|| "git".to_owned()), token })
+        }
+        None => {
+            let message = format!(
+                "the Secret {namespace}/{} has neither `password` nor `identity` with `known_hosts`",
+                name.0
+            );
+            Err(trouble("NoCredentials", &message, true))
+        }
+    }
+}

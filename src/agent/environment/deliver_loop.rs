@@ -1,0 +1,251 @@
+//! The loop that delivers: tells what is new, asks what is to be done, begins it. It awaits nothing but its select.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Asked, Channels, GitState, Inventoried, Report, Shared, Spoken, grants, prepare, trouble};
+use crate::agent::deliver::Deliver;
+use crate::agent::hands::Hands;
+use crate::agent::{adopt, inventory};
+use crate::api::{Environment, Identity, RollbackRequest, names};
+use crate::delivery::{Fact, News, Platform, PruneTerms, Retry, What};
+use crate::object::Kinds;
+
+/// Changes in the cluster come in swarms; they are looked at together.
+const SWARM: Duration = Duration::from_millis(50);
+/// How long a request that is under way may take at the end: less than a pod's grace period.
+const HAND_OVER: Duration = Duration::from_secs(20);
+/// Where things stand is put together at most this often: for a thousand apps that is work.
+const REPORT_PAUSE: Duration = Duration::from_millis(200);
+/// Facts that nobody takes; the oldest are dropped.
+const FACTS_KEPT: usize = 10_000;
+
+struct Loop<'a> {
+    shared: &'a Shared,
+    channels: &'a Channels,
+    deliver: Deliver,
+    identity: Option<Identity>,
+    git: watch::Receiver<GitState>,
+    inventoried: watch::Receiver<Inventoried>,
+    said: Option<Arc<Spoken>>,
+    kinds: Arc<Kinds>,
+    facts: Vec<Fact>,
+    /// When where things stand may be put together again, and whether it has to be.
+    report: (Instant, bool),
+    /// A word that could not be read, as it was told.
+    unread: Option<String>,
+}
+
+pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>) {
+    let bell = shared.context.index.listen(shared.name.as_str());
+    let _verifying = AbortOnDropHandle::new(tokio::spawn(prepare::verify(hands.clone(), bell.clone())));
+    let mut platform = shared.platform.clone();
+    let mut this = Loop {
+        shared,
+        channels,
+        identity: hands.identity.clone(),
+        kinds: shared.context.session.kinds(),
+        deliver: Deliver::new(hands, None),
+        git: channels.git.subscribe(),
+        inventoried: channels.inventoried.subscribe(),
+        said: None,
+        facts: Vec::new(),
+        report: (Instant::now(), true),
+        unread: None,
+    };
+    this.hear_platform(&platform.borrow_and_update().clone());
+    let mut swarm: Option<Instant> = None;
+    loop {
+        let again = this.turn();
+        let wake = [again, swarm, this.report.1.then_some(this.report.0)].into_iter().flatten().min();
+        tokio::select! {
+            biased;
+            () = shared.end.cancelled() => break,
+            changed = platform.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let environment = platform.borrow_and_update().clone();
+                if this.identity.as_ref() != Some(&environment.spec.service_account) {
+                    break; // What is under way is handed over, and begun anew as another.
+                }
+                this.hear_platform(&environment);
+            }
+            _ = this.git.changed() => this.hear_git(),
+            _ = this.inventoried.changed() => this.hear_inventory(&platform.borrow().clone()),
+            () = this.deliver.finish_some() => this.report.1 = true,
+            () = bell.notified() => { swarm.get_or_insert_with(|| Instant::now() + SWARM); }
+            () = sleep_until(wake) => {}
+        }
+        if swarm.is_some_and(|at| at <= Instant::now()) {
+            swarm = None;
+            this.deliver.hear_cluster();
+            this.report.1 = true;
+        }
+    }
+    this.deliver.hand_over(HAND_OVER).await;
+    this.tell_facts();
+}
+
+impl Loop<'_> {
+    /// Asks what is to be done, begins it, and says what happened and where things stand.
+    fn turn(&mut self) -> Option<Instant> {
+        for why in self.deliver.hands.store.iter().flat_map(|store| store.take_news()).collect::<Vec<_>>() {
+            self.deliver.hear(News::StateDamaged(why));
+        }
+        let again = self.deliver.turn();
+        let kinds = self.shared.context.session.kinds();
+        if !Arc::ptr_eq(&kinds, &self.kinds) {
+            self.kinds = kinds;
+            self.channels.kinds.notify_one();
+        }
+        let asked = Asked { needs: self.deliver.needs(), left: self.deliver.left() };
+        self.channels.asked.send_if_modified(|known| {
+            let new = *known != asked;
+            *known = asked;
+            new
+        });
+        self.tell_facts();
+        self.tell_report();
+        again.map(|at| {
+            let left = at.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+            Instant::now() + Duration::try_from(left).unwrap_or(Duration::ZERO)
+        })
+    }
+
+    /// Hands on what happened. Where that is not taken fast enough it waits here, and never holds anything up.
+    fn tell_facts(&mut self) {
+        self.facts.append(&mut self.deliver.take_facts());
+        let mut sent = 0;
+        for fact in &self.facts {
+            if self.channels.facts.try_send(fact.clone()).is_err() {
+                break;
+            }
+            sent += 1;
+        }
+        self.facts.drain(..sent);
+        let surplus = self.facts.len().saturating_sub(FACTS_KEPT);
+        if surplus > 0 {
+            tracing::warn!(surplus, "facts that could not be told in time are dropped");
+            self.facts.drain(..surplus);
+        }
+    }
+
+    fn tell_report(&mut self) {
+        let now = Instant::now();
+        if !self.report.1 || now < self.report.0 {
+            return;
+        }
+        self.report = (now + REPORT_PAUSE, false);
+        let report = self.put_together();
+        self.channels.report.send_if_modified(|known| {
+            let new = **known != report;
+            if new {
+                *known = Arc::new(report);
+            }
+            new
+        });
+    }
+
+    fn put_together(&self) -> Report {
+        let git = self.git.borrow();
+        let own = self.inventoried.borrow().trouble.clone();
+        let starting = || trouble("Starting", "git was not read yet", true);
+        let known = self.deliver.delivery.knows_apps() || git.trouble.is_some() || own.is_some();
+        Report {
+            apps: self.deliver.statuses(),
+            prune: self.deliver.delivery.prune_status(),
+            trouble: own.or_else(|| git.trouble.clone()).or_else(|| (!known).then(starting)),
+            revision: git.revision.clone(),
+        }
+    }
+
+    fn hear_git(&mut self) {
+        let git = self.git.borrow_and_update().clone();
+        self.deliver.hands.set_archive(git.archive);
+        if let Some(spoken) = git.says
+            && self.said.as_ref().is_none_or(|said| !Arc::ptr_eq(said, &spoken))
+        {
+            self.shared.context.index.judge(self.shared.name.as_str(), &spoken.rules);
+            self.deliver.hear(News::Git(spoken.says.clone()));
+            self.said = Some(spoken);
+        }
+        if git.away {
+            self.deliver.hear(News::GitAway);
+        }
+        self.hear_platform(&self.shared.platform.borrow().clone());
+        self.report.1 = true;
+    }
+
+    fn hear_inventory(&mut self, environment: &Environment) {
+        let marked = self.inventoried.borrow_and_update().marked.clone();
+        if let Some(marked) = marked {
+            self.deliver.set_inventory(marked.inventory);
+        }
+        self.hear_platform(environment);
+        self.report.1 = true;
+    }
+
+    /// Takes what the platform and people say by the Environment.
+    fn hear_platform(&mut self, environment: &Environment) {
+        self.report.1 = true;
+        if environment.metadata.deletion_timestamp.is_some() {
+            if environment.spec.on_delete == crate::api::OnDelete::Remove {
+                self.deliver.hear(News::Leaving);
+            } else {
+                return; // Its objects stay, and nothing new begins.
+            }
+        }
+        let marked = self.inventoried.borrow().marked.clone();
+        let prune = marked.map(|marked| PruneTerms {
+            environment: self.shared.name.clone(),
+            grants: Some(grants(environment)),
+            approval: inventory::approval(environment, &marked),
+            hold: self
+                .git
+                .borrow()
+                .doubt
+                .clone()
+                .filter(|_| environment.metadata.deletion_timestamp.is_none()),
+        });
+        let word = |name: &str| environment.annotations().get(name).map(String::as_str);
+        let rollback = word(names::ROLLBACK_ANNOTATION).and_then(|word| self.read_rollback(word));
+        let platform = Platform {
+            suspended: environment.spec.suspended,
+            grants: Some(grants(environment)),
+            agreed: adopt::agreed(environment),
+            prune,
+            retry: word(names::RETRY_ANNOTATION).and_then(Retry::read),
+            rollback,
+        };
+        self.deliver.hear(News::Platform(Box::new(platform)));
+    }
+
+    fn read_rollback(&mut self, word: &str) -> Option<RollbackRequest> {
+        match serde_json::from_str(word) {
+            Ok(request) => Some(request),
+            Err(error) => {
+                if self.unread.as_deref() != Some(word) {
+                    self.unread = Some(word.to_owned());
+                    let why =
+                        format!("the annotation {} is not a request: {error}", names::ROLLBACK_ANNOTATION);
+                    self.facts.push(Fact { app: None, what: What::RollbackRefused { why } });
+                }
+                None
+            }
+        }
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,308 @@
+//! Follows git for one environment: what does its newest revision say? Renders on a thread of its own, so that a slow chart
+//! holds up nothing but this.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::ResourceExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{Channels, GitState, Shared, Spoken, grants, trouble};
+use crate::agent::charts::Charts;
+use crate::agent::credentials::credentials;
+use crate::agent::desired::{Desire, Memo, Scope, desire};
+use crate::agent::hands::Archive;
+use crate::agent::source::{MANY_FAILURES, Seen, Subscription};
+use crate::api::{Environment, SourceSpec, names};
+use crate::delivery::Says;
+use crate::git::{GitError, Remote};
+use crate::helm::Stop;
+use crate::object::{Commit, Kinds, Problems, Revision, TreePath, chain};
+use crate::report::Trouble;
+
+/// How often a remote is asked where the Environment does not say.
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+/// Refused credentials are read again after this long at the earliest.
+const CREDENTIALS_LAST: Duration = Duration::from_secs(30);
+/// After a failure that is not git's: unreadable Secret, invalid source.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+struct Follow<'a> {
+    shared: &'a Shared,
+    out: &'a watch::Sender<GitState>,
+    state: GitState,
+    source: Option<(SourceSpec, Subscription)>,
+    /// What was rendered last.
+    told: Option<(Revision, Scope, Arc<Kinds>)>,
+    /// When the credentials were read last: they are read again when the remote refuses them.
+    credentials_read: Option<Instant>,
+    memo: Memo,
+    /// When to render again what could not be rendered for a reason that may pass.
+    render_again: Option<Instant>,
+    /// What was rendered last was dropped for a newer commit.
+    was_overtaken: bool,
+    request: Option<String>,
+}
+
+pub(super) async fn run(shared: Shared, channels: Channels) {
+    let mut platform = shared.platform.clone();
+    let mut follow = Follow {
+        shared: &shared,
+        out: &channels.git,
+        state: channels.git.borrow().clone(),
+        source: None,
+        told: None,
+        credentials_read: None,
+        memo: Memo::default(),
+        render_again: None,
+        was_overtaken: false,
+        request: None,
+    };
+    while !shared.end.is_cancelled() {
+        let environment = platform.borrow_and_update().clone();
+        let mut again = None;
+        if environment.metadata.deletion_timestamp.is_none() {
+            again = follow.look(&environment).await;
+            follow.out.send_replace(follow.state.clone());
+        }
+        let wake = [again, follow.render_again].into_iter().flatten().min();
+        let changed = async {
+            match &mut follow.source {
+                Some((_, source)) => source.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = shared.end.cancelled() => break,
+            changed = platform.changed() => if changed.is_err() { break },
+            () = changed => {}
+            () = channels.kinds.notified() => {}
+            () = async {
+                match wake {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            } => {}
+        }
+    }
+}
+
+impl Follow<'_> {
+    /// Looks at the newest revision. Says when to look again if nothing happens before.
+    async fn look(&mut self, environment: &Environment) -> Option<Instant> {
+        if let Err(trouble) = self.subscribe(&environment.spec.source).await {
+            self.away(trouble);
+            return Some(Instant::now() + TRY_AGAIN);
+        }
+        self.poke_if_asked(environment);
+        let scope = match scope(&self.shared.name, environment) {
+            Ok(scope) => scope,
+            Err(trouble) => {
+                self.state.trouble = Some(trouble);
+                return None;
+            }
+        };
+        let kinds = self.shared.context.session.kinds();
+        let (spec, source) = self.source.as_mut()?;
+        self.state.archive = Some(archive(self.shared, source, &spec.branch, &scope, &kinds));
+        let Seen { revision, error, failures } = source.look();
+        let stale = |at: Instant| at.elapsed() > CREDENTIALS_LAST;
+        if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
+            // A rotated password: the Secret may hold the new one by now.
+            self.source = None;
+            return Some(Instant::now());
+        }
+        let git_trouble = error.as_ref().map(|error| Trouble {
+            reason: error.reason().to_owned(),
+            message: chain(error),
+            may_pass: true,
+        });
+        let Some(revision) = revision else {
+            match git_trouble {
+                Some(trouble) => self.away(trouble),
+                None => {
+                    // Another source is followed since. What the last one wanted goes on; nothing is deleted for it.
+                    (self.state.trouble, self.state.doubt) = (None, Some("git was not read yet".to_owned()));
+                }
+            }
+            return None;
+        };
+        let wanted = (revision, scope, kinds);
+        let is_due = self.render_again.is_some_and(|at| at <= Instant::now());
+        if self.told.as_ref() != Some(&wanted) || is_due {
+            match self.render(&wanted).await {
+                Ok(true) => {}
+                Ok(false) => return Some(Instant::now()),
+                Err(trouble) => {
+                    self.state.trouble = Some(trouble);
+                    return Some(Instant::now() + TRY_AGAIN);
+                }
+            }
+        } else if failures >= MANY_FAILURES {
+            self.state.trouble = git_trouble;
+        } else if self.state.trouble.as_ref().is_some_and(|trouble| trouble.may_pass) {
+            self.state.trouble = None;
+        }
+        if let Some(error) = &error {
+            self.state.doubt.get_or_insert_with(|| format!("git cannot be read: {}", chain(error)));
+        } else if self.state.trouble.is_none() {
+            self.state.doubt = None;
+        }
+        None
+    }
+
+    /// Notes that nothing can be read of git. What the apps were told last goes on.
+    fn away(&mut self, trouble: Trouble) {
+        self.state.doubt = Some(format!("git cannot be read: {}", trouble.message));
+        self.state.away = self.state.says.is_none();
+        let goes_on = "what is remembered is kept true until git can be read, and nothing new is rolled out";
+        self.state.trouble = Some(match self.state.away {
+            true => Trouble { message: format!("{}; {goes_on}", trouble.message), ..trouble },
+            false => trouble,
+        });
+    }
+
+    async fn subscribe(&mut self, spec: &SourceSpec) -> Result<(), Trouble> {
+        if self.source.as_ref().is_some_and(|(followed, _)| followed == spec) {
+            return Ok(());
+        }
+        let context = &self.shared.context;
+        let credentials = credentials(context, spec).await?;
+        self.credentials_read = Some(Instant::now());
+        let refused = |error: GitError| trouble(error.reason(), &chain(&error), false);
+        let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
+        let interval =
+            spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
+        let interval = context.poll_interval.unwrap_or(interval);
+        let source = context.sources.follow(&remote, &spec.branch, interval).map_err(refused)?;
+        self.source = Some((spec.clone(), source));
+        Ok(())
+    }
+
+    /// Looks at the remote now where a person asks for it.
+    fn poke_if_asked(&mut self, environment: &Environment) {
+        let request = environment.annotations().get(names::REQUEST_ANNOTATION).cloned();
+        if request != self.request
+            && let Some((_, source)) = &self.source
+        {
+            if self.told.is_some() {
+                source.poke();
+            }
+            self.request = request;
+        }
+    }
+
+    /// Renders a revision; false where it was overtaken, by a newer one or by the end.
+    async fn render(&mut self, wanted: &(Revision, Scope, Arc<Kinds>)) -> Result<bool, Trouble> {
+        let Some(rendered) = self.desire(wanted).await? else { return Ok(false) };
+        self.render_again = None;
+        self.state.revision = Some(wanted.0.clone());
+        match rendered {
+            Ok((desire, commit)) => {
+                (self.state.trouble, self.state.doubt, self.state.away) = (None, None, false);
+                self.render_again = desire.again.map(|pause| Instant::now() + pause);
+                let Desire { config, apps, .. } = desire;
+                let says = Says { apps, rollout: config.rollout.clone(), commit: Some(commit) };
+                self.state.says = Some(Arc::new(Spoken { says, rules: config.rollout.health }));
+            }
+            Err(problems) => {
+                // The team's file is wrong: what ran goes on, nothing new begins.
+                let first = problems.as_slice().iter().take(3).map(ToString::to_string);
+                let first = first.collect::<Vec<_>>().join("; ");
+                self.state.away = self.state.says.is_none();
+                self.state.doubt = Some(first.clone());
+                self.state.trouble = Some(trouble("InvalidConfig", &first, false));
+            }
+        }
+        self.told = Some(wanted.clone());
+        Ok(true)
+    }
+
+    /// Renders on a thread of its own. `None` where it was overtaken.
+    async fn desire(
+        &mut self,
+        wanted: &(Revision, Scope, Arc<Kinds>),
+    ) -> Result<Option<Result<(Desire, Commit), Problems>>, Trouble> {
+        let Some((_, source)) = &mut self.source else {
+            return Err(trouble("NoSource", "no remote is followed", true));
+        };
+        let mirror = source.mirror.clone();
+        let (revision, scope, kinds) = wanted.clone();
+        let mut memo = std::mem::take(&mut self.memo);
+        let (context, stop) = (self.shared.context.clone(), Stop::default());
+        let (stops, of) = (stop.clone(), revision.clone());
+        let mut rendered = tokio::task::spawn_blocking(move || {
+            let charts = Charts::blocking(&context.helm, &context.session, &kinds, stop);
+            let result = mirror.tree(&of).map(|tree| {
+                let said = mirror.commit_info(&of).ok();
+                let said =
+                    said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
+                let commit = Commit::new(of, said.0, said.1);
+                let desire = desire(&tree, &scope, &kinds, &mut memo, &context.limits, &charts);
+                desire.map(|desire| (desire, commit))
+            });
+            (memo, result)
+        });
+        let rendered = loop {
+            tokio::select! {
+                biased;
+                rendered = &mut rendered => break rendered,
+                () = self.shared.end.cancelled(), if !stops.is_set() => stops.set(),
+                () = source.changed(), if !stops.is_set() => {
+                    // Once in a row: where commits come faster than charts are rendered, one has to get through.
+                    let newest = source.look().revision;
+                    if !self.was_overtaken && newest.is_some_and(|newest| newest != revision) {
+                        self.was_overtaken = true;
+                        stops.set();
+                    }
+                }
+            }
+        };
+        match rendered {
+            Ok((memo, result)) => {
+                self.memo = memo;
+                if stops.is_set() {
+                    return Ok(None);
+                }
+                self.was_overtaken = false;
+                match result {
+                    Ok(result) => Ok(Some(result)),
+                    Err(error) => Err(trouble(error.reason(), &chain(&error), true)),
+                }
+            }
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+fn scope(name: &crate::object::EnvironmentName, environment: &Environment) -> Result<Scope, Trouble> {
+    let path = environment.spec.source.path.clone().unwrap_or_else(|| format!("environments/{name}"));
+    Ok(Scope {
+        environment: name.clone(),
+        path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
+        grants: Some(grants(environment)),
+        default_namespace: None,
+    })
+}
+
+/// Where older revisions are read from.
+fn archive(
+    shared: &Shared,
+    source: &Subscription,
+    branch: &str,
+    scope: &Scope,
+    kinds: &Arc<Kinds>,
+) -> Archive {
+    let context = &shared.context;
+    Archive {
+        mirror: source.mirror.clone(),
+        branch: branch.to_owned(),
+        scope: scope.clone(),
+        kinds: kinds.clone(),
+        helm: context.helm.clone(),
+        limits: context.limits.clone(),
+        session: context.session.clone(),
+    }
+}

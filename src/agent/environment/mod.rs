@@ -1,0 +1,177 @@
+//! One environment: four tasks, joined by channels of which each holds only the newest.
+//!
+//! ```text
+//!   follow ──what git says──► deliver ──what is needed──► inventory
+//!   (git, render)             (decides, begins) ◄──what is written──┘
+//!                                │
+//!                                └──what happened, where things stand──► tell (status, events, notices, history)
+//! ```
+//!
+//! None can stop another: `deliver` waits for nothing but its own select, a slow chart holds up only news of git, and a
+//! status that cannot be written only the status. A panic in one is told, and that one is begun anew.
+
+mod deliver_loop;
+mod follow;
+mod inventory_task;
+mod prepare;
+mod tell;
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use super::inventory::{Marked, Needs};
+use crate::api::{AppStatus, Environment, PruneStatus};
+use crate::delivery::{Fact, Says};
+use crate::health::Rule;
+use crate::object::{EnvironmentName, Revision};
+use crate::policy::Grants;
+use crate::report::Trouble;
+
+use super::hands::Archive;
+
+/// Facts that wait to be told; more than that is not told one by one.
+const FACTS: usize = 4096;
+
+/// What all tasks of an environment know.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub context: Arc<Context>,
+    pub name: EnvironmentName,
+    pub platform: watch::Receiver<Arc<Environment>>,
+    pub end: CancellationToken,
+}
+
+/// Where git stands.
+#[derive(Clone, Default)]
+pub(super) struct GitState {
+    /// What the newest revision says that could be rendered.
+    pub says: Option<Arc<Spoken>>,
+    pub revision: Option<Revision>,
+    pub trouble: Option<Trouble>,
+    /// Why what git says is no reason to delete anything.
+    pub doubt: Option<String>,
+    /// Nothing could be read since the start: what is remembered stands for it.
+    pub away: bool,
+    pub archive: Option<Archive>,
+}
+
+/// What a revision says, and how health is judged by it.
+pub(super) struct Spoken {
+    pub says: Says,
+    pub rules: Vec<Rule>,
+}
+
+/// What the inventory task is asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Asked {
+    pub needs: Needs,
+    /// What stays of an environment that goes, once all else is gone.
+    pub left: Option<Vec<String>>,
+}
+
+/// What stands on the Environment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Inventoried {
+    pub marked: Option<Marked>,
+    pub trouble: Option<Trouble>,
+}
+
+/// Where an environment stands, for people.
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct Report {
+    pub apps: Vec<AppStatus>,
+    pub prune: Option<PruneStatus>,
+    pub trouble: Option<Trouble>,
+    pub revision: Option<Revision>,
+}
+
+/// The channels between the tasks.
+#[derive(Clone)]
+pub(super) struct Channels {
+    git: watch::Sender<GitState>,
+    /// Rung when the server serves other kinds than before.
+    kinds: Arc<Notify>,
+    asked: watch::Sender<Asked>,
+    inventoried: watch::Sender<Inventoried>,
+    report: watch::Sender<Arc<Report>>,
+    facts: mpsc::Sender<Fact>,
+    told: Arc<tokio::sync::Mutex<mpsc::Receiver<Fact>>>,
+}
+
+impl Channels {
+    fn new() -> Self {
+        let (facts, told) = mpsc::channel(FACTS);
+        Self {
+            git: watch::channel(GitState::default()).0,
+            kinds: Arc::default(),
+            asked: watch::channel(Asked::default()).0,
+            inventoried: watch::channel(Inventoried::default()).0,
+            report: watch::channel(Arc::default()).0,
+            facts,
+            told: Arc::new(tokio::sync::Mutex::new(told)),
+        }
+    }
+}
+
+/// Runs an environment until `end`, then hands it over. It is begun anew, with empty hands, where the platform gives it
+/// another identity.
+pub(super) async fn run(
+    context: Arc<Context>,
+    name: EnvironmentName,
+    platform: watch::Receiver<Arc<Environment>>,
+    end: CancellationToken,
+) {
+    let index = context.index.clone();
+    while !end.is_cancelled() {
+        let shared = Shared {
+            context: context.clone(),
+            name: name.clone(),
+            platform: platform.clone(),
+            end: end.child_token(),
+        };
+        run_once(shared).await;
+    }
+    index.forget(name.as_str());
+}
+
+/// Runs it as one identity.
+async fn run_once(shared: Shared) {
+    let channels = Channels::new();
+    let telling = tokio::spawn(super::guard(shared.clone(), "tell", {
+        let (shared, channels) = (shared.clone(), channels.clone());
+        move || tell::run(shared.clone(), channels.clone())
+    }));
+    if let Some(hands) = prepare::prepare(&shared, &channels).await {
+        let following = tokio::spawn(super::guard(shared.clone(), "follow", {
+            let (shared, channels) = (shared.clone(), channels.clone());
+            move || follow::run(shared.clone(), channels.clone())
+        }));
+        let marking = tokio::spawn(super::guard(shared.clone(), "inventory", {
+            let (shared, channels, hands) = (shared.clone(), channels.clone(), hands.clone());
+            move || inventory_task::run(shared.clone(), channels.clone(), hands.clone())
+        }));
+        deliver_loop::run(&shared, &channels, hands).await;
+        shared.end.cancel();
+        let _ = tokio::join!(following, marking);
+    }
+    shared.end.cancel();
+    let _ = telling.await;
+}
+
+/// What the platform grants.
+pub(super) fn grants(environment: &Environment) -> Grants {
+    let spec = &environment.spec;
+    Grants {
+        namespaces: spec.namespaces.clone(),
+        cluster_kinds: spec.cluster_kinds.clone(),
+        regions: spec.regions.clone(),
+        adopt: spec.adopt.clone(),
+    }
+}
+
+pub(super) fn trouble(reason: &str, message: &str, may_pass: bool) -> Trouble {
+    Trouble { reason: reason.to_owned(), message: message.to_owned(), may_pass }
+}

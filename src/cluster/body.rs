@@ -1,0 +1,48 @@
+//! Turns a step into the bytes that are sent, and the server's answer into what is kept of it.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::object::Live;
+use crate::plan::{Action, GitReplicas, Step, Wanted};
+
+/// The bytes of a step: bound to the object that was planned for, where there was one.
+pub fn body(step: &Step) -> Bytes {
+    match &step.action {
+        _ if withholds(step) || step.rolls() => {
+            let uid = match &step.action {
+                Action::Create => None,
+                Action::Update { uid } => Some(&**uid),
+            };
+            step.wanted.body_but(withholds(step), step.rolls(), uid, None).into()
+        }
+        Action::Create => Bytes::from(step.wanted.body()),
+        Action::Update { uid } => step.wanted.body_for(uid).into(),
+    }
+}
+
+/// The same, bound to one version of the object.
+pub fn body_for(step: &Step, uid: &str, version: &str) -> Bytes {
+    match (withholds(step), step.rolls()) {
+        (false, false) => step.wanted.body_for_version(uid, version).into(),
+        (withholds, rolls) => step.wanted.body_but(withholds, rolls, Some(uid), Some(version)).into(),
+    }
+}
+
+/// Whoever sets the replicas, it is not us, whatever git says.
+fn withholds(step: &Step) -> bool {
+    step.replicas.withheld() && step.wanted.replicas == GitReplicas::Said
+}
+
+/// Metadata-only answers call themselves PartialObjectMetadata; they are read as what was asked for.
+pub fn with_type(mut object: Value, wanted: &Wanted) -> Option<Value> {
+    let root = object.as_object_mut()?;
+    root.insert("apiVersion".into(), wanted.gvk.api_version().into());
+    root.insert("kind".into(), wanted.gvk.kind.as_ref().into());
+    Some(object)
+}
+
+/// What is kept of an object that the server answered with.
+pub(super) fn read(object: Value, wanted: &Wanted) -> Option<Live> {
+    with_type(object, wanted).and_then(|object| Live::read(&object))
+}

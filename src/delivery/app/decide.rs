@@ -1,0 +1,184 @@
+//! What is to be done for an app now.
+
+use jiff::Timestamp;
+
+use super::cached_lookup::CachedLookup;
+use super::{App, Doing, Git};
+use crate::api::AppPhase;
+use crate::delivery::action::Action;
+use crate::delivery::fact::What;
+use crate::delivery::hold::{self, HeldBy};
+use crate::delivery::world::{Listing, World};
+use crate::object::AppName;
+use crate::plan::{WantedApp, plan_with};
+use crate::policy::Grants;
+
+/// What an app is told when it decides.
+pub(in crate::delivery) struct View<'a> {
+    pub world: &'a dyn World,
+    /// Whether an app runs what git says.
+    pub ready: &'a dyn Fn(&AppName) -> bool,
+    pub suspended: bool,
+    /// What the platform grants; `None` for a person, whose rights are their own.
+    pub grants: Option<&'a Grants>,
+    /// Whether anything outlives this process.
+    pub remembers: bool,
+    /// Whether it stands on the Environment where its objects are, so that they may be made.
+    pub inventory_written: bool,
+    pub now: Timestamp,
+}
+
+/// What comes next for an app.
+#[derive(Debug)]
+pub(in crate::delivery) enum Step {
+    /// Nothing until something changes, or until then.
+    Rest {
+        until: Option<Timestamp>,
+    },
+    Do {
+        phase: AppPhase,
+        action: Action,
+    },
+}
+
+impl App {
+    pub(in crate::delivery) fn decide(&mut self, view: &View) -> Step {
+        match self.next(view) {
+            Step::Rest { until } => Step::Rest { until: self.hooks_again(until, view.now) },
+            step @ Step::Do { .. } => step,
+        }
+    }
+
+    fn next(&mut self, view: &View) -> Step {
+        let rest = Step::Rest { until: None };
+        if self.busy.is_some() || matches!(self.doing, Doing::Panicked { .. }) {
+            return rest;
+        }
+        if let Some(want) = self.wants_back(view.suspended) {
+            let action = Action::Find { want: Box::new(want), remember: Vec::new() };
+            return Step::Do { phase: AppPhase::RollingBack, action };
+        }
+        match self.unread(view.now) {
+            Some(Ok(digest)) => {
+                let phase = if self.is_going_back() { AppPhase::Restoring } else { AppPhase::Pending };
+                return Step::Do { phase, action: Action::Recall { digest } };
+            }
+            Some(Err(until)) => return Step::Rest { until: Some(until) },
+            None => {}
+        }
+        let Some(wanted) = self.target().cloned() else { return rest };
+        match view.world.listed(self.name()) {
+            Listing::Done => self.listed(),
+            Listing::UnderWay(kinds) => return self.hold(vec![HeldBy::Listing(kinds)], view.now),
+            Listing::Failing(why) => return self.hold_unwatched(why, view.now),
+        }
+        if let Some(step) = self.end_hooks(view) {
+            return step;
+        }
+        if self.rollout().is_some() {
+            return self.advance(view, &wanted);
+        }
+        if let Doing::Refused(refusal) = &self.doing
+            && refusal.digest == wanted.digest
+            && refusal.again.is_none_or(|again| !again.is_due(view.now))
+        {
+            return Step::Rest { until: refusal.again.and_then(|again| again.at) };
+        }
+        let forward = self.back().is_none() && self.runs.effective.as_ref() != Some(&wanted.digest);
+        if forward && let Some(on) = self.held_by_hook(view, &wanted) {
+            return self.hold(vec![HeldBy::Hook(on)], view.now);
+        }
+        self.compare(view, &wanted, forward)
+    }
+
+    /// Compares what is wanted with what is live, and goes on from there.
+    fn compare(&mut self, view: &View, wanted: &std::sync::Arc<WantedApp>, forward: bool) -> Step {
+        let rest = Step::Rest { until: None };
+        if let Some(messages) = self.not_granted(view, wanted) {
+            self.refuse(&wanted.digest, messages, true, view.now);
+            return rest;
+        }
+        let lookup = CachedLookup { world: view.world, in_sync: &self.runs.in_sync };
+        let mut found = match plan_with(wanted, &lookup, &self.adoption.consent) {
+            Ok(plan) => plan,
+            Err(problems) => {
+                let messages = problems.as_slice().iter().map(ToString::to_string).collect();
+                self.refuse(&wanted.digest, messages, false, view.now);
+                return rest;
+            }
+        };
+        self.remember_in_sync(wanted, &found, view.world);
+        self.note_shared(std::mem::take(&mut found.shared));
+        let mut hooks = self.hooks_due(wanted);
+        if found.is_empty() {
+            self.adoption.needed.clear();
+            if !view.remembers {
+                hooks.clear(); // Nobody knows whether they ran, and nothing else is to be done.
+            }
+            if hooks.is_empty() {
+                self.doing = Doing::Idle;
+                if self.runs.effective.as_ref() == Some(&wanted.digest) && !self.is_going_back() {
+                    return self.tidy_hooks(view, wanted).unwrap_or(rest);
+                }
+                return self.verify(wanted, view);
+            }
+        }
+        if view.suspended {
+            let on = HeldBy::Suspended { objects: found.count(), hooks: hooks.len() };
+            return self.hold(vec![on], view.now);
+        }
+        if forward {
+            let blocking: Vec<AppName> =
+                self.spec.depends_on.iter().filter(|name| !(view.ready)(name)).cloned().collect();
+            if !blocking.is_empty() {
+                return self.hold(vec![HeldBy::Dependencies(blocking)], view.now);
+            }
+        }
+        if let Doing::Held(_) = self.doing {
+            self.doing = Doing::Idle;
+        }
+        let (before, consent) = (self.runs.before.clone(), self.adoption.consent.clone());
+        let hooks = hooks.into_iter().map(|hook| (hook.clone(), self.hook_seconds(&hook))).collect();
+        Step::Do { phase: AppPhase::Proving, action: Action::Prove { plan: found, before, consent, hooks } }
+    }
+
+    /// What of an older revision the platform does not grant today. What git says now was looked at when it was rendered.
+    fn not_granted(&self, view: &View, wanted: &WantedApp) -> Option<Vec<String>> {
+        let grants = view.grants.filter(|_| self.back().is_some() || !matches!(self.git, Git::Says(_)))?;
+        let objects = wanted.objects.iter().filter(|object| !grants.cover(&object.key, &object.gvk));
+        let messages: Vec<String> =
+            objects.map(|object| format!("{}, which the Environment does not grant", object.key)).collect();
+        (!messages.is_empty()).then_some(messages)
+    }
+
+    /// Notes what holds it up. A rollout that is under way is not: it waits at its gate.
+    fn hold(&mut self, on: Vec<HeldBy>, now: Timestamp) -> Step {
+        if !matches!(self.doing, Doing::Rolling(_)) {
+            let before = match &self.doing {
+                Doing::Held(holds) => holds.as_slice(),
+                _ => &[],
+            };
+            self.doing = Doing::Held(hold::since(before, &on, now));
+        }
+        Step::Rest { until: None }
+    }
+
+    /// Notes that a kind that it wants cannot be watched: nothing is known of it, and nothing is done.
+    fn hold_unwatched(&mut self, why: String, now: Timestamp) -> Step {
+        if self.log.unwatched.as_ref() != Some(&why) {
+            self.tell(What::Unwatched { why: why.clone() });
+            self.log.unwatched = Some(why.clone());
+        }
+        self.hold(vec![HeldBy::Unwatched(why)], now)
+    }
+
+    fn listed(&mut self) {
+        self.log.unwatched = None;
+        if let Doing::Held(holds) = &mut self.doing {
+            holds.retain(|hold| !matches!(hold.on, HeldBy::Listing(_) | HeldBy::Unwatched(_)));
+            if holds.is_empty() {
+                self.doing = Doing::Idle;
+            }
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! A person wants to try again what failed: `fairlead retry`. Each word is answered once, after a restart too.
+
+use super::{App, Doing};
+use crate::delivery::fact::What;
+use crate::object::{AppName, Digest};
+use crate::state::Change;
+
+/// The word of a person who wants to try again: `app/digest/anything`, where `anything` tells it from others and may end
+/// with ` by NAME`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retry {
+    pub app: AppName,
+    pub digest: Digest,
+    pub nonce: String,
+}
+
+impl Retry {
+    pub fn read(word: &str) -> Option<Self> {
+        let mut parts = word.splitn(3, '/');
+        let app = AppName::new(parts.next()?).ok()?;
+        Some(Self { app, digest: Digest::from(parts.next()?), nonce: parts.next()?.to_owned() })
+    }
+}
+
+impl App {
+    /// Takes a person's word; says whether there is something new to be done.
+    pub(in crate::delivery) fn retry(&mut self, word: &Retry) -> bool {
+        // Without git nobody knows what would be tried.
+        if !self.is_from_git() || self.asking.retried.as_deref() == Some(&word.nonce) {
+            return false;
+        }
+        let meant = match self.back() {
+            Some(back) => back.memory.digest == word.digest,
+            // Nothing was put back: a first deploy, or a team that wants to look first; or its decision panicked.
+            None => {
+                let halted = self.told_halt().is_some() && !self.is_to_go_back();
+                (halted || matches!(self.doing, Doing::Panicked { .. }))
+                    && self.digest() == Some(&word.digest)
+            }
+        };
+        if meant && self.busy.is_some() {
+            return false; // It is heard again when what is under way has ended.
+        }
+        self.asking.retried = Some(word.nonce.clone());
+        self.remember(Change::Retried { app: self.spec.name.clone(), word: word.nonce.clone() });
+        if !meant {
+            return true;
+        }
+        self.retry_hooks(&word.nonce);
+        self.go_forward();
+        let by = word.nonce.split_once(" by ").map_or("somebody", |(_, by)| by).to_owned();
+        self.log.by = Some(by.clone());
+        self.tell(What::Retrying { digest: word.digest.clone(), by });
+        true
+    }
+}

@@ -1,0 +1,99 @@
+//! Where a failure of one app takes the whole environment back (`scope: environment`): all go to what they ran when every
+//! one of them was well.
+//!
+//! Which others go with the one that failed is decided once, and remembered with it: an app whose digest changes afterwards
+//! goes its own way, and when the one that failed is let go of, so are those that went with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::app::{App, Retry, Way};
+use crate::api::Scope;
+use crate::object::{AppName, Digest};
+use crate::state::Stage;
+
+/// Takes back with an app that failed what changed beside it, and lets go of what went with one that did. Says of which
+/// apps there is something new to be done.
+pub(super) fn go_together(apps: &mut BTreeMap<AppName, App>) -> BTreeSet<AppName> {
+    let joining: Vec<AppName> =
+        apps.iter().filter(|(_, app)| app.is_to_be_joined()).map(|(name, _)| name.clone()).collect();
+    for name in &joining {
+        let others = apps
+            .iter()
+            .filter(|(other, app)| *other != name && app.problems().is_none() && app.may_go_back());
+        let together =
+            others.filter_map(|(other, app)| Some((other.clone(), app.digest()?.clone()))).collect();
+        if let Some(app) = apps.get_mut(name) {
+            app.join(together);
+        }
+    }
+    let led: BTreeMap<AppName, (AppName, Digest)> = apps
+        .iter()
+        .flat_map(|(leader, app)| {
+            let together = app.quarantine().and_then(|failed| failed.together.as_ref()).into_iter().flatten();
+            together.map(move |(name, digest)| (name.clone(), (leader.clone(), digest.clone())))
+        })
+        .collect();
+    let mut news: BTreeSet<AppName> = joining.into_iter().collect();
+    for (name, app) in apps {
+        let led = led.get(name).filter(|(_, digest)| app.digest() == Some(digest));
+        match (led, app.quarantine().map(|failed| failed.with.clone())) {
+            (Some((leader, _)), None) => {
+                app.stop();
+                app.go_back(
+                    format!("{leader} failed, and all of the environment goes back"),
+                    Some(leader.clone()),
+                );
+                news.insert(name.clone());
+            }
+            (None, Some(Some(_))) if app.is_from_git() => {
+                app.stop();
+                app.go_forward();
+                news.insert(name.clone());
+            }
+            _ => {}
+        }
+    }
+    news
+}
+
+/// Whom a person's word to try again is for: what went back with another is tried again with it.
+pub(super) fn addressed(apps: &BTreeMap<AppName, App>, word: &Retry) -> Retry {
+    let leader = || {
+        let leader = apps.get(&word.app)?.quarantine()?.with.clone()?;
+        let failed = apps.get(&leader)?.quarantine()?.digest.clone();
+        Some((leader, failed))
+    };
+    match leader() {
+        Some((app, digest)) => Retry { app, digest, nonce: word.nonce.clone() },
+        None => word.clone(),
+    }
+}
+
+impl App {
+    /// Whether it failed by itself, and it is not decided yet which others go back with it.
+    fn is_to_be_joined(&self) -> bool {
+        self.terms.scope == Scope::Environment
+            && self.quarantine().is_some_and(|failed| {
+                failed.stage == Stage::Going
+                    && failed.with.is_none()
+                    && failed.together.is_none()
+                    && failed.asked.is_none()
+                    // Without git nobody knows who else changed.
+                    && self.is_from_git()
+            })
+    }
+
+    fn join(&mut self, together: BTreeMap<AppName, Digest>) {
+        if let Way::Back(back) = &mut self.way {
+            back.memory.together = Some(together);
+            self.note_quarantine();
+        }
+    }
+
+    /// What it runs, where that is to be remembered as what it ran when all were well.
+    pub(super) fn well_with_all(&self) -> Option<&Digest> {
+        self.digest().filter(|digest| {
+            self.terms.scope == Scope::Environment && self.runs.with_all.as_ref() != Some(digest)
+        })
+    }
+}

@@ -1,0 +1,322 @@
+//! Decides everything about the apps of an environment: what git says of each, where it goes, what holds it up, what people
+//! ask for, what is remembered, and what may be deleted.
+//!
+//! ```text
+//!   News (git, the platform, people, the cluster) ──► hear ──┐
+//!                                                            ▼
+//!   World (what is live, what is remembered) ──────────► decide ──► [(Ticket, Action)] ──► agent/ does it
+//!                                                            ▲                                   │
+//!                                                          event ◄────────── (Ticket, Event) ◄───┘
+//! ```
+//!
+//! [`Delivery::decide`] says what is to be begun now; each action has a [`Ticket`], and an [`Event`] without a live one is
+//! nothing. Nothing here waits, asks or reads a clock, so a simulator can tell it thousands of stories a second
+//! (`simulation`). The state machine of one app is drawn in [`app`], that of one rollout in `rollout`.
+//!
+//! A panic in a decision about one app is that app's refusal, and the others go on.
+
+mod action;
+mod app;
+mod environment_scope;
+mod fact;
+mod hold;
+mod hook_work;
+mod news;
+mod pruner;
+mod rollback;
+mod saving;
+mod says;
+#[cfg(test)]
+mod simulation;
+mod ticket;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+pub use action::{Action, Event, Failure};
+pub use app::{Retry, Tokens, word};
+pub use fact::{Fact, What, some};
+pub use hold::{HeldBy, Hold};
+pub use hook_work::{HookDone, HookWork, Tidy, TidyUp};
+pub use news::{News, Platform};
+pub use pruner::{PruneTerms, PruneWorld, Pruner};
+pub use rollback::{Ask, Choice, Found, No, SHORTEST, Want, choose, kept};
+pub use says::Says;
+pub use ticket::{Owner, Ticket};
+pub use world::{Listing, World};
+
+use crate::api::{AppStatus, PruneStatus};
+use crate::object::{AppName, Digest, Live, ObjectKey};
+use crate::plan::{Inventory, WantedApp};
+use crate::state::Change;
+use app::{App, Step, View};
+use saving::Saving;
+use ticket::Tickets;
+
+/// The apps of one environment.
+#[derive(Default)]
+pub struct Delivery {
+    apps: BTreeMap<AppName, App>,
+    pruner: Pruner,
+    saving: Saving,
+    tickets: Tickets,
+    platform: Platform,
+    /// Git was heard, be it that it cannot be read.
+    knows_git: bool,
+    leaving: bool,
+    /// The apps that have to be asked now, and when the others want to be.
+    due: BTreeSet<AppName>,
+    timers: BTreeMap<AppName, Timestamp>,
+    again: Option<Timestamp>,
+    /// How many objects were remembered when those that are no more were last looked for.
+    swept: usize,
+    facts: Vec<Fact>,
+}
+
+impl Delivery {
+    /// Takes what came of an action. An event without a live ticket is nothing.
+    pub fn event(
+        &mut self,
+        ticket: &Ticket,
+        event: Event,
+        world: &dyn World,
+        now: Timestamp,
+    ) -> Vec<(Ticket, Action)> {
+        match &ticket.of {
+            Owner::App(name, _) => {
+                let Some(app) = self.apps.get_mut(name) else { return Vec::new() };
+                if app.is_answered_by(ticket) {
+                    // What an app wrote may be news to every other.
+                    self.due.insert(name.clone());
+                    guard(app, |app| app.answered(ticket, event, world, now));
+                }
+                Vec::new()
+            }
+            Owner::Prune(_) => {
+                let Self { pruner, tickets, .. } = self;
+                pruner.answered(ticket, event, tickets, now).into_iter().collect()
+            }
+            Owner::Memory => {
+                if self.saving.awaits(ticket) {
+                    let result = match event {
+                        Event::Remembered => Ok(()),
+                        Event::Failed(failure) => Err(failure),
+                        _ => Err(Failure::Passing("it was stopped".to_owned())),
+                    };
+                    let of = self.saving.ended(result, &mut self.apps, &mut self.facts, now);
+                    self.due.extend(of);
+                }
+                Vec::new()
+            }
+        }
+    }
+
+    /// Says what is to be begun now. What is under way and not awaited any more ([`Delivery::awaits`]) is to be stopped.
+    pub fn decide(&mut self, world: &dyn World, now: Timestamp) -> Vec<(Ticket, Action)> {
+        self.hear_people();
+        let due: Vec<AppName> =
+            self.timers.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
+        self.due.extend(due);
+        let mut begin = Vec::new();
+        // One app's step may be what others wait for; each is asked once, and what comes up is asked next.
+        for name in std::mem::take(&mut self.due) {
+            begin.extend(self.decide_app(&name, world, now));
+        }
+        let together = environment_scope::go_together(&mut self.apps);
+        self.due.extend(together);
+        if self.is_all_saved() {
+            self.note_all_well();
+            self.note_gone(world);
+        }
+        let Self { saving, apps, tickets, .. } = self;
+        let saved = saving.begin(apps, tickets, now);
+        let (prunes, prune_again) = self.prune(world, now);
+        begin.extend(prunes);
+        let save_again = match saved {
+            Ok(save) => {
+                begin.push(save);
+                None
+            }
+            Err(again) => again,
+        };
+        let at_once = (!self.due.is_empty()).then_some(now);
+        let timers = self.timers.values().min().copied();
+        self.again = [at_once, timers, save_again, prune_again].into_iter().flatten().min();
+        begin
+    }
+
+    /// When to ask again if nothing happens before.
+    pub fn again(&self) -> Option<Timestamp> {
+        self.again
+    }
+
+    fn decide_app(&mut self, name: &AppName, world: &dyn World, now: Timestamp) -> Option<(Ticket, Action)> {
+        self.timers.remove(name);
+        if self.saving.holds(name) {
+            return None; // It is asked when they are saved.
+        }
+        // Taken out, so that it may ask about the others.
+        let mut app = self.apps.remove(name)?;
+        let was_ready = app.is_ready();
+        let apps = &self.apps;
+        let view = View {
+            world,
+            ready: &|name| apps.get(name).is_some_and(App::is_ready),
+            suspended: self.platform.suspended,
+            grants: self.platform.grants.as_ref(),
+            remembers: world.memory().is_some(),
+            inventory_written: world.inventory_written(self.pruner.wanted()),
+            now,
+        };
+        let step = guard(&mut app, |app| app.decide(&view)).unwrap_or(Step::Rest { until: None });
+        let begun = match step {
+            Step::Rest { until } => {
+                if let Some(until) = until {
+                    self.timers.insert(name.clone(), until);
+                }
+                None
+            }
+            Step::Do { phase, mut action } => {
+                let digest = app.target_digest().cloned().unwrap_or_else(|| Digest::from(""));
+                let ticket = self.tickets.next(Owner::App(name.clone(), digest));
+                app.begun(ticket.clone(), phase, &mut action);
+                Some((ticket, action))
+            }
+        };
+        let is_ready = app.is_ready();
+        self.apps.insert(name.clone(), app);
+        if was_ready != is_ready {
+            let depend = self.apps.values().filter(|app| app.spec.depends_on.contains(name));
+            self.due.extend(depend.map(|app| app.name().clone()));
+        }
+        begun
+    }
+
+    /// Whether every app is well, and everything is remembered.
+    fn is_all_saved(&self) -> bool {
+        self.saving.is_empty() && self.apps.values().all(|app| app.is_ready() && !app.has_changes())
+    }
+
+    /// Forgets the uids of objects that are no more and that nobody wants, where it is known what there is.
+    fn note_gone(&mut self, world: &dyn World) {
+        let Some(memory) = world.memory() else { return };
+        let wanted = self.pruner.wanted_keys();
+        let count = memory.ledger.len();
+        if wanted.is_none_or(|wanted| wanted.len() >= count) || self.swept == count {
+            return;
+        }
+        if world.inventory_listed() != Listing::Done {
+            return;
+        }
+        self.swept = count;
+        let gone = memory.ledger.keys();
+        let gone = gone.filter(|key| self.pruner.wants(key) == Some(false) && world.live(key).is_none());
+        let gone: BTreeSet<ObjectKey> = gone.cloned().collect();
+        if !gone.is_empty() {
+            self.saving.push(Change::Gone(gone));
+        }
+    }
+
+    /// Notes that every app is well, where all go back together.
+    fn note_all_well(&mut self) {
+        let new =
+            self.apps.iter().filter_map(|(name, app)| Some((name.clone(), app.well_with_all()?.clone())));
+        let new: BTreeMap<AppName, Digest> = new.collect();
+        if !new.is_empty() {
+            self.saving.push(Change::AllGood(new));
+        }
+    }
+
+    /// Deleting comes last: it is decided when the apps have had their turn.
+    fn prune(&mut self, world: &dyn World, now: Timestamp) -> (Vec<(Ticket, Action)>, Option<Timestamp>) {
+        if world.inventory_listed() != Listing::Done {
+            return (Vec::new(), None);
+        }
+        let Self { apps, pruner, tickets, platform, .. } = self;
+        let known = |live: &Live| world.knows(live);
+        let ready = |name: &AppName| apps.get(name).is_some_and(|app| app.is_ready() && app.busy.is_none());
+        let view = PruneWorld { world, known: &known, ready: &ready, suspended: platform.suspended, now };
+        pruner.decide(&view, tickets)
+    }
+
+    /// Whether an action is still wanted. One that is not is stopped between two requests.
+    pub fn awaits(&self, ticket: &Ticket) -> bool {
+        match &ticket.of {
+            Owner::App(name, _) => self.apps.get(name).is_some_and(|app| app.awaits(ticket)),
+            Owner::Prune(_) => self.pruner.awaits(ticket),
+            Owner::Memory => self.saving.awaits(ticket),
+        }
+    }
+
+    /// What happened since the last time.
+    pub fn take_facts(&mut self) -> Vec<Fact> {
+        let mut facts = std::mem::take(&mut self.facts);
+        for app in self.apps.values_mut() {
+            facts.append(&mut app.log.facts);
+        }
+        facts.extend(self.pruner.take_facts());
+        facts
+    }
+
+    pub fn statuses(&self) -> Vec<AppStatus> {
+        self.apps.values().map(App::status).collect()
+    }
+
+    pub fn prune_status(&self) -> Option<PruneStatus> {
+        self.pruner.status()
+    }
+
+    /// What an app wants or is kept true to: whose kinds have to be watched.
+    pub fn wanted(&self) -> impl Iterator<Item = (&AppName, Vec<&Arc<WantedApp>>)> {
+        self.apps.iter().map(|(name, app)| (name, app.wanted().into_iter().chain(app.target()).collect()))
+    }
+
+    /// Where something is wanted, where something is wanted or still is, and what of an approved set is still to be deleted.
+    pub fn needs(&self, world: &dyn World) -> (Inventory, Option<Inventory>, Option<BTreeSet<Box<str>>>) {
+        let listed = world.inventory_listed() == Listing::Done;
+        let all = listed.then(|| self.pruner.needed(world)).flatten();
+        (self.pruner.wanted().clone(), all, self.pruner.approved())
+    }
+
+    /// Whether all that can be done was done: every app is ready or stuck, and nothing is under way.
+    pub fn is_settled(&self) -> bool {
+        let waits_for_stuck = |app: &App| {
+            let on = app.spec.depends_on.iter().filter_map(|on| self.apps.get(on));
+            on.into_iter().any(|on| on.is_stuck() && on.busy.is_none())
+        };
+        self.due.is_empty()
+            && self
+                .apps
+                .values()
+                .all(|app| app.busy.is_none() && (app.is_ready() || app.is_stuck() || waits_for_stuck(app)))
+    }
+
+    /// What stays of an environment that goes, once all else is gone.
+    pub fn left(&self, world: &dyn World) -> Option<Vec<String>> {
+        (self.leaving && world.inventory_listed() == Listing::Done).then(|| self.pruner.left()).flatten()
+    }
+
+    /// Whether git was heard, or what is remembered stands for it.
+    pub fn knows_apps(&self) -> bool {
+        self.knows_git
+    }
+}
+
+/// Lets an app decide. A panic is its own refusal.
+fn guard<T>(app: &mut App, decide: impl FnOnce(&mut App) -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(|| decide(app))) {
+        Ok(decided) => Some(decided),
+        Err(panic) => {
+            let why = panic
+                .downcast_ref::<&str>()
+                .map(|text| (*text).to_owned())
+                .or_else(|| panic.downcast_ref::<String>().cloned());
+            app.panicked(why.unwrap_or_else(|| "no message".to_owned()));
+            None
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What an environment is told: by git, by the platform, by people, by the cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::app::{App, Git, Retry, StandIn, Tokens};
+use super::environment_scope::addressed;
+use super::fact::{Fact, What};
+use super::pruner::PruneTerms;
+use super::rollback::Ask;
+use super::says::Says;
+use super::{Delivery, World};
+use crate::api::{AppSpec, RollbackRequest};
+use crate::object::AppName;
+use crate::policy::Grants;
+use crate::state::{AppMemory, Change, Memory};
+
+/// Something that an environment is told.
+#[derive(Debug)]
+pub enum News {
+    /// A revision says this.
+    Git(Says),
+    /// Nothing can be read of git: what is remembered stands for it, where nothing was heard yet.
+    GitAway,
+    /// The platform says this.
+    Platform(Box<Platform>),
+    /// The environment itself goes, and what it made with it.
+    Leaving,
+    /// Something of these apps changed in the cluster; of any app where none is named.
+    Cluster(Option<BTreeSet<AppName>>),
+    /// Something of what is remembered is damaged.
+    StateDamaged(String),
+}
+
+/// What the platform and people say by the Environment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Platform {
+    pub suspended: bool,
+    /// `None` where there is no Environment: then rights are the person's own.
+    pub grants: Option<Grants>,
+    /// The hand-overs that people agreed to.
+    pub agreed: Tokens,
+    /// Under which terms is deleted what git no longer wants; without, nothing is.
+    pub prune: Option<PruneTerms>,
+    /// The last word of a person who wants to try again.
+    pub retry: Option<Retry>,
+    /// The last word of a person who wants something older back.
+    pub rollback: Option<RollbackRequest>,
+}
+
+impl Delivery {
+    /// Takes something that it is told.
+    pub fn hear(&mut self, news: News, world: &dyn World, now: Timestamp) {
+        match news {
+            News::Git(says) => self.hear_git(says, world, now),
+            News::GitAway => self.hear_nothing(world),
+            News::Platform(platform) => self.hear_platform(*platform),
+            News::Leaving => self.leave(world),
+            News::Cluster(Some(apps)) => {
+                self.due.extend(apps.into_iter().filter(|app| self.apps.contains_key(app)))
+            }
+            News::Cluster(None) => self.ask_all(),
+            News::StateDamaged(why) => self.facts.push(Fact { app: None, what: What::StateDamaged { why } }),
+        }
+    }
+
+    fn ask_all(&mut self) {
+        self.due.extend(self.apps.keys().cloned());
+    }
+
+    /// Takes what a revision says. An app that is no longer named is let go of: what it made is the pruner's.
+    fn hear_git(&mut self, says: Says, world: &dyn World, now: Timestamp) {
+        if self.leaving {
+            return;
+        }
+        self.knows_git = true;
+        self.pruner.set(&says);
+        let memory = world.memory().unwrap_or_default();
+        let mut old = std::mem::take(&mut self.apps);
+        for (spec, wanted) in says.apps {
+            let name = spec.name.clone();
+            let known = memory.apps.get(&name).map(|known| &**known);
+            let mut app = old
+                .remove(&name)
+                .unwrap_or_else(|| App::new(spec.clone(), Git::Away(StandIn::of_known(known)), known));
+            app.set(spec, wanted, &says.rollout, says.commit.as_ref(), now);
+            app.agree(&self.platform.agreed);
+            self.apps.insert(name, app);
+        }
+        // An app that left goes with all that it was waiting to have remembered.
+        if memory.apps.keys().any(|name| !self.apps.contains_key(name)) || !old.is_empty() {
+            self.saving.push(Change::Apps(self.apps.keys().cloned().collect()));
+        }
+        self.facts.extend(old.into_values().flat_map(|app| app.log.facts));
+        self.timers.retain(|name, _| self.apps.contains_key(name));
+        self.ask_all();
+    }
+
+    /// What the apps were told last goes on; where nothing was heard yet, what is remembered stands for it.
+    fn hear_nothing(&mut self, world: &dyn World) {
+        if self.knows_git || self.leaving {
+            return;
+        }
+        self.knows_git = true;
+        let memory = world.memory().unwrap_or_default();
+        for (name, known) in &memory.apps {
+            let mut app = App::new(spec_of(name, known), Git::Away(StandIn::of(known)), Some(known));
+            app.agree(&self.platform.agreed);
+            self.apps.insert(name.clone(), app);
+        }
+        self.ask_all();
+    }
+
+    fn hear_platform(&mut self, platform: Platform) {
+        if self.platform == platform {
+            return;
+        }
+        if self.platform.agreed != platform.agreed {
+            self.apps.values_mut().for_each(|app| app.agree(&platform.agreed));
+        }
+        if let Some(terms) = &platform.prune {
+            self.pruner.allow(terms.clone());
+        }
+        if platform.suspended && !self.platform.suspended {
+            self.apps.values_mut().for_each(App::stop);
+            self.pruner.stop();
+        }
+        self.platform = platform;
+        self.ask_all();
+    }
+
+    /// Tells the apps what people want of them. Each word is answered once, however often it is heard.
+    pub(super) fn hear_people(&mut self) {
+        if let Some(word) = &self.platform.retry {
+            let word = addressed(&self.apps, word);
+            if let Some(app) = self.apps.get_mut(&word.app)
+                && app.retry(&word)
+            {
+                self.due.insert(word.app.clone());
+            }
+        }
+        let Some(RollbackRequest { id, by, apps }) = &self.platform.rollback else { return };
+        for (name, to) in apps {
+            let ask = Ask { id: id.clone(), by: by.clone(), from: to.from.clone(), to: to.to.clone() };
+            if let Some(app) = self.apps.get_mut(name)
+                && app.ask(&ask)
+            {
+                self.due.insert(name.clone());
+            }
+        }
+    }
+
+    /// Takes that the environment itself goes. Nothing is rolled out any more.
+    fn leave(&mut self, world: &dyn World) {
+        if std::mem::replace(&mut self.leaving, true) {
+            return;
+        }
+        let facts = std::mem::take(&mut self.apps).into_values().flat_map(|app| app.log.facts);
+        self.facts.extend(facts);
+        (self.due, self.timers) = (BTreeSet::new(), BTreeMap::new());
+        let memory: Arc<Memory> = world.memory().unwrap_or_default();
+        self.pruner.leave(memory.apps.iter().map(|(name, app)| (name.clone(), app.depends_on.clone())));
+    }
+}
+
+impl StandIn {
+    fn of_known(known: Option<&AppMemory>) -> Self {
+        known.map_or_else(|| Self::Nothing("git said nothing of it that renders".to_owned()), Self::of)
+    }
+}
+
+fn spec_of(name: &AppName, known: &AppMemory) -> AppSpec {
+    AppSpec {
+        name: name.clone(),
+        path: None,
+        chart: None,
+        values: Vec::new(),
+        namespace: None,
+        release: None,
+        depends_on: known.depends_on.clone(),
+        adopt: None,
+    }
+}

@@ -1,0 +1,238 @@
+//! What becomes of the objects that git no longer wants: where it stands for each app's name, and what is to be done next.
+
+mod next;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::action::Again;
+use super::fact::Fact;
+use super::says::Says;
+use super::ticket::Ticket;
+use super::world::World;
+use crate::api::{PruneBudget, PruneStatus, names};
+use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
+use crate::plan::{
+    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Inventory, Known, Marks, PrunePlan, PruneView,
+    SkipReason, WantedApp, WantedKeys, applyset_id, prune,
+};
+use crate::policy::Grants;
+
+/// What the platform and people say about deleting.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PruneTerms {
+    pub environment: EnvironmentName,
+    pub grants: Option<Grants>,
+    pub approval: Approval,
+    /// Why nothing may be deleted now, although the apps are known: what they were read from is in doubt.
+    pub hold: Option<String>,
+}
+
+/// The deletes of an environment. Knows nothing until a configuration was read.
+#[derive(Debug, Default)]
+pub struct Pruner {
+    terms: Option<PruneTerms>,
+    claims: Option<Claims>,
+    wanted: Inventory,
+    /// Some app's files are wrong, so that `wanted` is not all.
+    unrendered: bool,
+    budget: PruneBudget,
+    seen: Option<PrunePlan>,
+    runs: BTreeMap<Box<str>, Run>,
+    told: Option<String>,
+    facts: Vec<Fact>,
+}
+
+/// The deletes of one app's name.
+#[derive(Debug)]
+enum Run {
+    /// Asked about.
+    Asking {
+        ticket: Ticket,
+        stopping: bool,
+        attempts: u32,
+    },
+    /// A wave is being deleted.
+    Deleting {
+        ticket: Ticket,
+        stopping: bool,
+        prune: Arc<CheckedPrune>,
+        wave: usize,
+        attempts: u32,
+    },
+    /// A wave was deleted and is not gone yet.
+    Leaving {
+        prune: Arc<CheckedPrune>,
+        wave: usize,
+        since: Timestamp,
+        asked: Option<Ticket>,
+        held: Option<String>,
+    },
+    Refused {
+        message: String,
+        again: Again,
+    },
+}
+
+/// What the pruner is told when it decides.
+pub struct PruneWorld<'a> {
+    pub world: &'a dyn World,
+    /// What is remembered of an object.
+    pub known: &'a dyn Fn(&Live) -> Known,
+    /// Whether an app runs what git says and has nothing under way.
+    pub ready: &'a dyn Fn(&AppName) -> bool,
+    pub suspended: bool,
+    pub now: Timestamp,
+}
+
+impl Pruner {
+    /// Takes what a revision says. Deletes that are under way are stopped between two requests: what they delete may be
+    /// wanted again.
+    pub fn set(&mut self, says: &Says) {
+        let claims: Vec<Claim> = says
+            .apps
+            .iter()
+            .map(|(spec, wanted)| Claim {
+                app: spec.name.clone(),
+                wanted: wanted.as_ref().ok().cloned(),
+                depends_on: spec.depends_on.clone(),
+            })
+            .collect();
+        self.wanted = Inventory::default();
+        claims.iter().filter_map(|claim| claim.wanted.as_ref()).for_each(|app| self.wanted.add_wanted(app));
+        self.unrendered = claims.iter().any(|claim| claim.wanted.is_none());
+        self.claims = Some(Claims::new(&claims));
+        self.budget = says.rollout.prune;
+        self.seen = None;
+        self.forget_runs();
+    }
+
+    /// Takes what is remembered of an app while nobody knows what git says: nothing is deleted for it.
+    pub fn expect(&mut self, app: &WantedApp) {
+        self.wanted.add_wanted(app);
+    }
+
+    /// Takes that the environment itself goes: nothing is wanted any more.
+    pub fn leave(&mut self, depends_on: impl IntoIterator<Item = (AppName, Vec<AppName>)>) {
+        self.wanted = Inventory::default();
+        self.unrendered = false;
+        self.claims = Some(Claims::leaving(depends_on));
+        self.seen = None;
+        self.forget_runs();
+    }
+
+    /// What stays, once there is nothing more to delete.
+    pub fn left(&self) -> Option<Vec<String>> {
+        let plan = self.seen.as_ref()?;
+        let going = plan.kept.iter().any(|kept| kept.why == SkipReason::BeingDeleted);
+        let done = plan.is_empty() && !going && self.runs.is_empty();
+        done.then(|| plan.kept.iter().map(|kept| format!("{} ({})", kept.key, kept.why)).collect())
+    }
+
+    /// Says under which terms is deleted; without, nothing is.
+    pub fn allow(&mut self, terms: PruneTerms) {
+        if self.terms.as_ref() != Some(&terms) {
+            if terms.hold.is_some() {
+                self.forget_runs();
+            }
+            self.terms = Some(terms);
+        }
+    }
+
+    fn forget_runs(&mut self) {
+        self.stop();
+        self.runs.retain(|_, run| matches!(run, Run::Asking { .. } | Run::Deleting { .. }));
+    }
+
+    /// Ends what is under way as soon as it can.
+    pub fn stop(&mut self) {
+        for run in self.runs.values_mut() {
+            if let Run::Asking { stopping, .. } | Run::Deleting { stopping, .. } = run {
+                *stopping = true;
+            }
+        }
+    }
+
+    /// Whether an action is still wanted.
+    pub fn awaits(&self, ticket: &Ticket) -> bool {
+        self.runs.values().any(|run| match run {
+            Run::Asking { ticket: known, stopping, .. } | Run::Deleting { ticket: known, stopping, .. } => {
+                known == ticket && !stopping
+            }
+            Run::Leaving { asked, .. } => asked.as_ref() == Some(ticket),
+            Run::Refused { .. } => false,
+        })
+    }
+
+    /// Whether any app wants an object; nobody knows before a configuration was read.
+    pub fn wants(&self, key: &ObjectKey) -> Option<bool> {
+        self.claims.as_ref().filter(|_| !self.unrendered).map(|claims| claims.wants(key))
+    }
+
+    /// All that is wanted, where that is known.
+    pub fn wanted_keys(&self) -> Option<&WantedKeys> {
+        self.claims.as_ref().filter(|_| !self.unrendered).map(Claims::keys)
+    }
+
+    /// The kinds and namespaces of what is wanted.
+    pub fn wanted(&self) -> &Inventory {
+        &self.wanted
+    }
+
+    /// The kinds and namespaces where something is or will be; `None` while that is not known for sure.
+    pub fn needed(&self, world: &dyn World) -> Option<Inventory> {
+        self.terms.as_ref().filter(|terms| terms.hold.is_none())?;
+        if self.unrendered || self.claims.is_none() {
+            return None;
+        }
+        let mut needed = self.wanted.clone();
+        needed.extend(&world.places());
+        Some(needed)
+    }
+
+    /// The tokens of an approved set that are still to be deleted, for the parent to remember; `None` while nobody looked.
+    pub fn approved(&self) -> Option<BTreeSet<Box<str>>> {
+        let plan = self.seen.as_ref()?;
+        Some(match plan.is_approved() {
+            true => plan.doomed.iter().map(Doomed::token).collect(),
+            false => BTreeSet::new(),
+        })
+    }
+
+    pub fn take_facts(&mut self) -> Vec<Fact> {
+        std::mem::take(&mut self.facts)
+    }
+
+    /// Looks at what git no longer wants.
+    pub fn look(&self, world: &PruneWorld) -> Option<PrunePlan> {
+        let (terms, claims) = (self.terms.as_ref()?, self.claims.as_ref()?);
+        let environment = terms.environment.as_str();
+        let (strays, total) = world.world.strays(claims.keys());
+        let part_of = applyset_id(environment, "Environment", names::GROUP);
+        let view = PruneView {
+            marks: Marks {
+                app_label: names::APP_LABEL,
+                environment_label: names::ENVIRONMENT_LABEL,
+                environment,
+                part_of_label: names::APPLYSET_PART_OF,
+                part_of: &part_of,
+            },
+            claims,
+            total,
+            budget: Budget { max: self.budget.max, percent: self.budget.percent },
+            approval: &terms.approval,
+            known: world.known,
+            granted: &|live| terms.grants.as_ref().is_none_or(|grants| grants.cover(&live.key, &live.gvk)),
+            ready: world.ready,
+        };
+        Some(prune(&view, &strays))
+    }
+
+    pub fn status(&self) -> Option<PruneStatus> {
+        let hold = self.terms.as_ref().and_then(|terms| terms.hold.clone());
+        status::status(self.seen.as_ref()?, &self.runs, hold)
+    }
+}

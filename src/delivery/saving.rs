@@ -1,0 +1,160 @@
+//! What is to be remembered, until it is: collected from the apps, saved together, one batch at a time.
+//!
+//! An app whose changes are being saved decides nothing until they are, so that what it writes down before its next write
+//! is never overtaken by something older.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::action::{Action, Again, Failure, UNSAVED};
+use super::app::App;
+use super::fact::{Fact, What};
+use super::ticket::{Owner, Ticket, Tickets};
+use crate::object::{AppName, Digest};
+use crate::state::Change;
+
+#[derive(Debug, Default)]
+pub(super) struct Saving {
+    /// Of no app: which apps there are, that all are well.
+    own: Vec<Change>,
+    under_way: Option<Batch>,
+    again: Again,
+    /// Why the last batch could not be saved, as it was told.
+    told: Option<String>,
+}
+
+#[derive(Debug)]
+struct Batch {
+    ticket: Ticket,
+    changes: Vec<(Option<AppName>, Change)>,
+    apps: BTreeSet<AppName>,
+}
+
+impl Saving {
+    pub fn push(&mut self, change: Change) {
+        self.own.push(change);
+    }
+
+    /// Whether changes of an app are being saved.
+    pub fn holds(&self, app: &AppName) -> bool {
+        self.under_way.as_ref().is_some_and(|batch| batch.apps.contains(app))
+    }
+
+    pub fn awaits(&self, ticket: &Ticket) -> bool {
+        self.under_way.as_ref().is_some_and(|batch| batch.ticket == *ticket)
+    }
+
+    /// Whether everything was saved.
+    pub fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.under_way.is_none()
+    }
+
+    /// The next batch, where there is any and none is under way; or when that is tried again.
+    pub fn begin(
+        &mut self,
+        apps: &mut BTreeMap<AppName, App>,
+        tickets: &mut Tickets,
+        now: Timestamp,
+    ) -> Result<(Ticket, Action), Option<Timestamp>> {
+        let waits = !self.own.is_empty() || apps.values().any(App::has_changes);
+        if self.under_way.is_some() || !waits {
+            return Err(None);
+        }
+        if !self.again.is_due(now) {
+            return Err(self.again.at);
+        }
+        let mut changes: Vec<_> =
+            std::mem::take(&mut self.own).into_iter().map(|change| (None, change)).collect();
+        let mut of = BTreeSet::new();
+        // A write that is under way writes down where its app goes by itself.
+        for (name, app) in apps.iter_mut().filter(|(_, app)| app.has_changes() && app.busy.is_none()) {
+            of.insert(name.clone());
+            changes.extend(
+                std::mem::take(&mut app.log.changes).into_iter().map(|change| (Some(name.clone()), change)),
+            );
+        }
+        if changes.is_empty() {
+            return Err(None);
+        }
+        let ticket = tickets.next(Owner::Memory);
+        let action = Action::Remember(changes.iter().map(|(_, change)| change.clone()).collect());
+        self.under_way = Some(Batch { ticket: ticket.clone(), changes, apps: of });
+        Ok((ticket, action))
+    }
+
+    /// Takes that the batch was saved, or why not. Gives the digests with which every app was well, where that was saved.
+    pub fn ended(
+        &mut self,
+        result: Result<(), Failure>,
+        apps: &mut BTreeMap<AppName, App>,
+        facts: &mut Vec<Fact>,
+        now: Timestamp,
+    ) -> BTreeSet<AppName> {
+        let Some(Batch { changes, apps: of, .. }) = self.under_way.take() else { return BTreeSet::new() };
+        match result {
+            Ok(()) => {
+                (self.again, self.told) = (Again::default(), None);
+                for (_, change) in &changes {
+                    if let Change::AllGood(digests) = change {
+                        all_well(apps, digests);
+                    }
+                }
+            }
+            Err(failure) => {
+                let why = failure.why().to_owned();
+                if self.told.as_ref() != Some(&why) {
+                    facts.push(Fact { app: None, what: What::NotRemembered { why: why.clone() } });
+                    self.told = Some(why);
+                }
+                self.again = self.again.after(UNSAVED, now);
+                self.put_back(changes, apps);
+            }
+        }
+        of
+    }
+
+    fn put_back(&mut self, changes: Vec<(Option<AppName>, Change)>, apps: &mut BTreeMap<AppName, App>) {
+        let mut own = Vec::new();
+        for (app, change) in changes.into_iter().rev() {
+            match app.and_then(|name| apps.get_mut(&name)) {
+                Some(app) => app.put_back(change),
+                None => own.push(change),
+            }
+        }
+        own.reverse();
+        own.append(&mut self.own);
+        self.own = own;
+    }
+}
+
+fn all_well(apps: &mut BTreeMap<AppName, App>, digests: &BTreeMap<AppName, Digest>) {
+    for (name, digest) in digests {
+        if let Some(app) = apps.get_mut(name) {
+            app.runs.with_all = Some(digest.clone());
+        }
+    }
+}
+
+/// Records that wait to be saved, while they cannot be.
+const WAITING: usize = 100;
+
+impl App {
+    pub(super) fn has_changes(&self) -> bool {
+        !self.log.changes.is_empty()
+    }
+
+    /// Takes back a change that could not be saved, before what came since; unless something newer says it better.
+    pub(super) fn put_back(&mut self, change: Change) {
+        let known = &mut self.log.changes;
+        let newer = match &change {
+            Change::Quarantine { .. } => known.iter().any(|known| matches!(known, Change::Quarantine { .. })),
+            Change::Good { .. } => known.iter().any(|known| matches!(known, Change::Good { .. })),
+            Change::Ended(_) => known.len() >= WAITING,
+            _ => false,
+        };
+        if !newer {
+            known.insert(0, change);
+        }
+    }
+}
