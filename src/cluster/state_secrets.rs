@@ -40,12 +40,12 @@ pub enum StateSecretsError {
 }
 
 impl StateSecretsError {
-    /// Whether trying again later may bring another answer although nobody puts anything right.
+    /// Says whether trying again later may succeed although nobody repairs anything.
     pub fn may_pass(&self) -> bool {
         !matches!(self, Self::Hollow(..))
     }
 
-    /// Whether the server refused what was sent, and may well take something else. That it has too much to do is none.
+    /// Says whether the server refused this request in particular, and may accept another.
     pub fn is_refusal(&self) -> bool {
         let Self::Call { source, .. } = self else { return false };
         source.status().is_some_and(|status| {

@@ -12,7 +12,7 @@ const VERSION: u32 = 2;
 /// The version that had all apps in the document itself. It is read, and replaced by what is saved next.
 const APPS_INSIDE: u32 = 1;
 
-/// What is swapped as a whole: the document, and beside it the journal that it names.
+/// The two fields of the Secret that is swapped as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contents {
     pub document: Vec<u8>,
@@ -20,20 +20,20 @@ pub struct Contents {
 }
 
 impl Contents {
-    /// Bytes of both.
+    /// Returns the bytes of both.
     pub fn size(&self) -> usize {
         self.document.len() + self.journal.len()
     }
 }
 
-/// The lists that together say what is remembered: what is further down is newer.
+/// The lists that together say what is remembered; later ones override earlier ones.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Lists {
     /// What is remembered of each app,
     pub apps: Pieces,
     /// and the uid of each object.
     pub ledger: Pieces,
-    /// What became otherwise since, each a journal of its time, the newest last.
+    /// Former journals: what changed since, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Pieces>,
 }
@@ -50,7 +50,7 @@ pub struct Document {
     pub(super) environment: EnvironmentName,
     pub(super) lists: Lists,
     pub(super) journal: Journal,
-    /// What the first version had inside.
+    /// The apps, which the first version had inside.
     pub(super) apps: Option<BTreeMap<AppName, AppMemory>>,
 }
 
@@ -109,7 +109,7 @@ impl Document {
         }
     }
 
-    /// The pieces that have to be read to know what is remembered.
+    /// Lists the pieces that have to be read to know what is remembered.
     pub fn needs(&self) -> BTreeSet<&Digest> {
         self.lists.all().flat_map(Pieces::names).collect()
     }

@@ -103,7 +103,7 @@ impl Packed {
     }
 }
 
-/// A line for each object, with the name that says where a list may be cut.
+/// Writes a line for each object, with the name that says where a list may be cut.
 fn lines_of(app: &WantedApp) -> Vec<(Digest, Vec<u8>)> {
     let mut objects: Vec<&Wanted> = app.objects.iter().map(|object| &**object).collect();
     objects.sort_by(|a, b| a.key.cmp(&b.key));

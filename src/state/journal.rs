@@ -11,13 +11,13 @@ use super::pack::{Damage, Piece, Pieces, pack_together, pack_whole, unpack};
 use super::patch::Patch;
 use crate::object::{AppName, Digest};
 
-/// What apps wanted, by app and digest, that stands in no piece yet.
+/// The objects that apps wanted, by app and digest, which stand in no piece yet.
 pub type Fresh = BTreeMap<(AppName, Digest), Arc<[u8]>>;
 
-/// The newest of what is remembered.
+/// The newest part of what is remembered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Journal {
-    /// What is otherwise than what the pieces say.
+    /// The difference from what the pieces say.
     pub patch: Patch,
     pub fresh: Fresh,
 }
@@ -33,11 +33,11 @@ struct Header {
     bytes: usize,
 }
 
-/// How a header begins, and no line of a patch.
+/// The beginning of a header; no line of a patch begins like this.
 const HEADER: &[u8] = b"{\"g\":";
 
 impl Journal {
-    /// As one piece, which is not a Secret of its own.
+    /// Writes it as one piece, which goes into the Secret of the document.
     pub fn write(&self) -> (Pieces, Piece) {
         let mut text = Vec::new();
         for ((app, digest), lines) in &self.fresh {
@@ -76,7 +76,7 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Forgets what apps wanted that nothing of the memory needs, or that stands in pieces.
+    /// Drops the objects that the memory does not need, or that stand in pieces.
     pub fn forget_unneeded(&mut self, memory: &Memory) {
         self.fresh.retain(|(name, digest), _| {
             let goods = memory.apps.get(name).into_iter().flat_map(|app| app.goods());
@@ -84,7 +84,7 @@ impl Journal {
         });
     }
 
-    /// Puts what apps wanted into pieces that they share, and has the memory say where each stands.
+    /// Moves the objects into pieces that apps share, and notes in the memory where each app's stand.
     pub fn put_into_pieces(&mut self, memory: &mut Memory) -> Vec<Piece> {
         let (packed, made) = pack_together(std::mem::take(&mut self.fresh));
         for ((name, digest), pieces) in packed {

@@ -58,7 +58,7 @@ impl Ledger {
         self.shards[shard_of(key)].get(key)
     }
 
-    /// Every object, in no order that means anything.
+    /// Lists every object, in no particular order.
     pub fn keys(&self) -> impl Iterator<Item = &ObjectKey> {
         self.shards.iter().flat_map(|shard| shard.keys())
     }
@@ -110,7 +110,7 @@ impl Ledger {
         }
     }
 
-    /// What a newer ledger says otherwise, by object. What both share is not looked at.
+    /// Lists what a newer ledger says differently, by object. What both share is not looked at.
     pub(super) fn changes(&self, newer: &Self) -> Vec<(ObjectKey, Option<Evidence>)> {
         let mut changes = Vec::new();
         for (old, new) in self.shards.iter().zip(&newer.shards) {
@@ -132,7 +132,7 @@ impl Ledger {
     }
 }
 
-/// Only for finding an entry again within one process: nothing of it is stored.
+/// Finds the shard of a key. The hash is never stored.
 fn shard_of(key: &ObjectKey) -> usize {
     let mut hasher = DefaultHasher::new();
     key.hash(&mut hasher);

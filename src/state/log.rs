@@ -32,7 +32,7 @@ use crate::plan::WantedApp;
 /// Thin lists that are written anew at once, at most: each is read first.
 const THIN_AT_ONCE: usize = 32;
 
-/// How much stands where. Another process may have others: what is stored does not depend on them.
+/// Says how much stands where. Processes with different limits read each other's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Bytes, compressed: a journal that is longer goes into pieces. It is sent with every save.
@@ -51,7 +51,7 @@ impl Default for Limits {
     }
 }
 
-/// A change with what has to be stored for it, where that was made ready already.
+/// A change, with the packed objects that it needs stored where those were made ready beforehand.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub change: Change,
@@ -64,21 +64,21 @@ impl From<Change> for Prepared {
     }
 }
 
-/// What is remembered and where it stands.
+/// The memory of one environment, and where each part of it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
     environment: EnvironmentName,
     memory: Arc<Memory>,
     lists: Lists,
     journal: Journal,
-    /// The pieces that are there, needed or not.
+    /// The pieces that exist, needed or not.
     there: Arc<BTreeSet<Digest>>,
-    /// What stands in the lists is to be written anew: it has an older form, or is damaged.
+    /// Whether the next save writes everything anew: the lists have an older form, or are damaged.
     anew: bool,
     limits: Limits,
 }
 
-/// What has to be done to save something, in this order.
+/// The requests that save something, in this order.
 #[derive(Clone, Debug)]
 pub struct Writes {
     /// Written first,
@@ -87,7 +87,7 @@ pub struct Writes {
     pub contents: Contents,
     /// then deleted, when nobody reads them any more.
     pub drops: BTreeSet<Digest>,
-    /// What stands when it was swapped.
+    /// The log as it stands after the swap.
     pub log: Log,
 }
 
@@ -157,7 +157,7 @@ impl Log {
         &self.memory
     }
 
-    /// What an app wanted, where it stands in no piece yet.
+    /// Returns what an app wanted where it stands in the journal, and nothing where it stands in pieces.
     pub fn fresh(&self, app: &AppName, good: &Good) -> Option<Arc<[u8]>> {
         match good.pieces.first() {
             Some(_) => None,
@@ -167,7 +167,7 @@ impl Log {
         }
     }
 
-    /// Every piece that is needed.
+    /// Lists every piece that is needed.
     pub fn needed(&self) -> BTreeSet<Digest> {
         let mut names = self.memory.pieces();
         names.extend(self.lists.all().flat_map(Pieces::names).cloned());
@@ -178,13 +178,13 @@ impl Log {
         self.there.contains(piece)
     }
 
-    /// Notes pieces that were written although what names them was not: they go when the next are looked for.
+    /// Notes that pieces exist.
     pub fn note_there<'a>(&mut self, pieces: impl IntoIterator<Item = &'a Digest>) {
         Arc::make_mut(&mut self.there).extend(pieces.into_iter().cloned());
     }
 
-    /// What has to be done to save changes, in their order; nothing where nothing changes. What stands in pieces that are
-    /// `damaged` is stored anew where it is known.
+    /// Decides what to write to save changes, in their order; nothing where nothing changes. Objects whose pieces are
+    /// `damaged` are stored anew where a change brings them again.
     pub fn save(&self, changes: &[&Prepared], damaged: &BTreeSet<Digest>) -> Option<Writes> {
         let mut draft = self.draft();
         for prepared in changes {
@@ -203,7 +203,7 @@ impl Log {
         if nothing { None } else { Some(self.settle(draft, false)) }
     }
 
-    /// The lists that apps share and that little is needed of, where there are enough of them to be written anew.
+    /// Finds shared lists of which little is needed any more, once there are enough of them to be written anew.
     pub fn thin(&self) -> Vec<Pieces> {
         let mut shared: BTreeMap<&Digest, (&Pieces, BTreeMap<usize, usize>)> = BTreeMap::new();
         for good in self.memory.apps.values().flat_map(|app| app.goods()) {
@@ -220,7 +220,7 @@ impl Log {
         if thin.len() < self.limits.thin_together { Vec::new() } else { thin }
     }
 
-    /// What has to be done to write what is needed of some lists anew, given all that they hold.
+    /// Decides what to write to move what is still needed of some lists into new pieces, given all that they hold.
     pub fn gather(&self, lists: &[(Pieces, Vec<u8>)]) -> Option<Writes> {
         let mut draft = self.draft();
         for (list, all) in lists {
@@ -285,7 +285,8 @@ impl Log {
         Writes { puts, contents, drops, log }
     }
 
-    /// Whether an app lets go of pieces that are not shared: they are long, and do not wait until the journal is full.
+    /// Says whether an app lets go of pieces of its own: they are long, so they are dropped at once and not when the journal
+    /// is full.
     fn drops_pieces_of_their_own(&self, next: &Memory) -> bool {
         let own = |memory: &Memory, name: &AppName| -> BTreeSet<Digest> {
             let goods = memory.apps.get(name).into_iter().flat_map(|app| app.goods());
@@ -299,7 +300,7 @@ impl Log {
     }
 }
 
-/// Makes a run of a full journal, or one list of everything where the runs have outgrown it.
+/// Makes a run of a full journal, or merges everything where the runs have outgrown what they change.
 fn add_run(lists: &mut Lists, patch: &Patch, memory: &Memory, merge_from: usize) -> Vec<Piece> {
     let lines = patch.lines().map(|line| (Digest::of(&line), line));
     let (run, made) = pack(lines);
@@ -317,7 +318,7 @@ fn add_run(lists: &mut Lists, patch: &Patch, memory: &Memory, merge_from: usize)
     made
 }
 
-/// What is about to be saved.
+/// A memory that is about to be saved.
 struct Draft {
     memory: Memory,
     fresh: Fresh,
@@ -325,7 +326,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// Where what an app wants stands. What is stored already is not stored twice.
+    /// Decides where what an app wants is to stand. What is stored already is not stored twice.
     fn place(&mut self, wanted: &WantedApp, packed: Option<&Packed>, damaged: &BTreeSet<Digest>) -> Pieces {
         let whole = |good: &&Good| {
             good.digest == wanted.digest && !good.pieces.names().any(|name| damaged.contains(name))

@@ -1,24 +1,30 @@
-//! When what waits to be saved is saved: at once where little is, together where much is.
+//! Decides when waiting changes are saved: at once where there are few, together where there are many.
 //!
 //! Each save of the document is paid for: by time, and by what it saves. Some are on credit, so that one app that changes
 //! never waits; when a thousand do, each save has to carry many of them.
 
 use std::time::Duration;
 
-/// So many can be made in a row, whatever they carry: one app makes about five on its way.
+/// So many saves can be made in a row, whatever they carry: a rollout of one app makes about five.
 const CREDIT: u32 = 16;
-/// One is earned in this time,
-const EARNED_EVERY: Duration = Duration::from_millis(250);
+/// One is earned in twenty times the time that the last one took, so that an API server that is slow is asked less often,
+const REST: u32 = 20;
+/// but in no less than this time,
+const EARNED_AFTER: Duration = Duration::from_millis(250);
+/// and no more than this, which is the longest that anything waits;
+const EARNED_WITHIN: Duration = Duration::from_secs(1);
 /// or by so many that wait to be saved.
 const EARNED_BY: u32 = 16;
 
-/// How many saves can be paid for.
+/// Counts how many saves can be paid for.
 #[derive(Clone, Debug)]
 pub struct Pace {
     /// In parts of [`UNIT`].
     credit: u32,
     /// When it was counted, on a clock that begins anywhere.
     at: Duration,
+    /// In what time one is earned.
+    every: Duration,
 }
 
 /// What one save costs: divided by what earns one, no fraction is left.
@@ -26,13 +32,13 @@ const UNIT: u32 = 250 * EARNED_BY;
 
 impl Pace {
     pub fn new(now: Duration) -> Self {
-        Self { credit: CREDIT * UNIT, at: now }
+        Self { credit: CREDIT * UNIT, at: now, every: EARNED_AFTER }
     }
 
-    /// How long to wait before `waiting` are saved together; nothing is to begin at once.
+    /// Returns how long to wait before `waiting` changes are saved together; zero means at once.
     pub fn wait(&self, waiting: usize, now: Duration) -> Duration {
         let missing = UNIT.saturating_sub(self.credit_at(waiting, now));
-        EARNED_EVERY * missing / UNIT
+        self.every * missing / UNIT
     }
 
     /// Pays for saving `waiting` together.
@@ -41,9 +47,14 @@ impl Pace {
         self.at = now;
     }
 
+    /// Notes how long a save took.
+    pub fn took(&mut self, time: Duration) {
+        self.every = (time * REST).clamp(EARNED_AFTER, EARNED_WITHIN);
+    }
+
     fn credit_at(&self, waiting: usize, now: Duration) -> u32 {
         let by_time = now.saturating_sub(self.at).as_millis().saturating_mul(u128::from(UNIT));
-        let by_time = u32::try_from(by_time / EARNED_EVERY.as_millis()).unwrap_or(u32::MAX);
+        let by_time = u32::try_from(by_time / self.every.as_millis()).unwrap_or(u32::MAX);
         let by_waiting = u32::try_from(waiting).unwrap_or(u32::MAX).saturating_mul(UNIT / EARNED_BY);
         self.credit.saturating_add(by_time).saturating_add(by_waiting).min(CREDIT * UNIT)
     }
@@ -79,6 +90,16 @@ mod tests {
         let one = pace.wait(1, at(0));
         assert!(one > at(200) && one <= at(250), "{one:?}");
         assert_eq!(pace.wait(1, at(0) + one + at(1)), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_api_server_that_is_slow_is_asked_less_often() {
+        let mut pace = Pace::new(at(0));
+        (0..40).for_each(|_| pace.pay(0, at(0)));
+        for (took, wait) in [(1, 250), (20, 400), (5_000, 1_000)] {
+            pace.took(at(took));
+            assert_eq!(pace.wait(0, at(0)), at(wait));
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// A list of so many bytes that stands in no piece yet.
+    /// Stands for a list of so many bytes that is in no piece yet.
     pub(super) fn none_yet(bytes: usize) -> Self {
         Self { bytes, names: Vec::new(), part: None }
     }
@@ -55,12 +55,12 @@ impl Pieces {
         self.names.first()
     }
 
-    /// How long all that the pieces hold is.
+    /// Returns the length of all that the pieces hold.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Where in its pieces it stands, if they hold lists of others too.
+    /// Returns where in its pieces it begins and how long it is, if they hold lists of others too.
     pub fn part(&self) -> Option<(usize, usize)> {
         self.part
     }

@@ -21,7 +21,7 @@ pub struct Patch {
     ledger: BTreeMap<ObjectKey, Option<Evidence>>,
 }
 
-/// What becomes of one app.
+/// The difference for one app.
 #[derive(Clone, Debug, PartialEq)]
 enum AppPatch {
     Gone,
@@ -47,7 +47,7 @@ struct Line {
 }
 
 impl Patch {
-    /// What `new` says otherwise than `old`. What the two share is not looked at.
+    /// Compares two memories. What they share is not looked at.
     pub fn between(old: &Memory, new: &Memory) -> Self {
         let mut apps = BTreeMap::new();
         for name in old.apps.keys().filter(|name| !new.apps.contains_key(name)) {
@@ -68,7 +68,7 @@ impl Patch {
         self.apps.is_empty() && self.ledger.is_empty()
     }
 
-    /// This one and a newer one as one.
+    /// Joins this patch and a newer one into one.
     #[must_use]
     pub fn then(mut self, newer: Self) -> Self {
         for (name, patch) in newer.apps {
@@ -82,7 +82,7 @@ impl Patch {
         self
     }
 
-    /// Makes the older memory the newer one.
+    /// Turns the older memory into the newer one.
     pub fn apply(&self, memory: &mut Memory) -> Result<(), Damage> {
         for (name, patch) in &self.apps {
             let fields = match patch {
@@ -107,7 +107,7 @@ impl Patch {
         Ok(())
     }
 
-    /// One line for each app and object, in an order that does not change.
+    /// Writes one line for each app and object, in a stable order.
     pub fn lines(&self) -> impl Iterator<Item = Vec<u8>> {
         let apps = self.apps.iter().map(|(name, patch)| app_line(name, patch.clone()));
         let ledger = self.ledger.iter().map(|(key, evidence)| {
@@ -141,7 +141,7 @@ impl Patch {
     }
 }
 
-/// The line that says all of an app.
+/// Writes the line that says everything about an app.
 pub(super) fn whole_line(name: &AppName, app: &AppMemory) -> Vec<u8> {
     app_line(name, AppPatch::Anew(fields(app)))
 }
@@ -175,7 +175,7 @@ impl AppPatch {
     }
 }
 
-/// Takes over newer fields. Whether one that is none any more is left out or stays as `null` is up to what they are for.
+/// Takes over newer fields. A removed field is left out, or stays as `null` where the result is a difference itself.
 fn merge(fields: &mut Map<String, Value>, newer: Map<String, Value>, keep_null: bool) {
     for (name, value) in newer {
         if value.is_null() && !keep_null {

@@ -1,7 +1,7 @@
 //! Saves what waits, together: while one save is under way, everything that comes waits for the next (group commit).
 //!
-//! The order is what a crash is survived by: pieces are written, then the document that names them is swapped, then those
-//! that have waited are told, and then what nothing names any more is dropped.
+//! The order is what makes a crash harmless: pieces are written, then the document that names them is swapped, then the
+//! callers are told, and then pieces that nothing names any more are dropped.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use crate::cluster::{DocumentVersion, StateSecrets, StateSecretsError, chain};
 use crate::object::Digest;
 use crate::state::{Pace, Pieces, Prepared, Writes, unpack};
 
-/// A loser of a swap looks again at once; one that loses this often is not alone, and says so.
+/// A lost swap is tried again at once. A process that loses this often is not alone, and reports it.
 const SWAPS: usize = 5;
 
-/// So often a batch that the server refuses is halved: where it refuses everything, a thousand are not tried one by one.
+/// Limits how often a refused batch is halved: where the server refuses everything, a thousand saves are not tried one by one.
 const HALVED: usize = 16;
 
-/// What waits to be saved.
+/// The saves that wait.
 #[derive(Default)]
 pub(super) struct Queue {
     waiting: Vec<Waiting>,
-    /// A task saves what is here, until nothing is.
+    /// Whether a task is saving what is here.
     served: bool,
 }
 
-/// Changes that are saved together, and who is told.
+/// The changes of one caller, and where its answer goes.
 pub(super) struct Waiting {
     pub changes: Vec<Arc<Prepared>>,
     pub saved: oneshot::Sender<Result<(), StateError>>,
 }
 
-/// What only one save at a time may have.
+/// What only one save at a time may use.
 pub(super) struct Writer {
     version: Option<DocumentVersion>,
     /// Pieces that may have been written although what was to name them was not swapped.
@@ -53,7 +53,7 @@ impl Writer {
     }
 }
 
-/// Puts something into the queue, and has it served.
+/// Puts a save into the queue, and starts a task that serves the queue where none does.
 pub(super) fn enqueue(shared: &Arc<Shared>, waiting: Waiting) {
     let mut queue = lock(&shared.queue);
     queue.waiting.push(waiting);
@@ -64,7 +64,7 @@ pub(super) fn enqueue(shared: &Arc<Shared>, waiting: Waiting) {
     shared.arrived.notify_one();
 }
 
-/// Serves the queue. Should it end before the queue is empty, those that wait learn that nothing is known of their saves.
+/// Marks the queue as served. Where the task ends early, by a panic, the waiting callers get an error.
 struct Serving {
     shared: Arc<Shared>,
     ended: bool,
@@ -96,7 +96,7 @@ async fn serve(mut serving: Serving) {
         let batch = {
             let mut queue = lock(&shared.queue);
             if queue.waiting.is_empty() {
-                // Whatever comes from here on is served by another task.
+                // A save that comes from here on starts another task.
                 (queue.served, serving.ended) = (false, true);
                 return;
             }
@@ -108,12 +108,14 @@ async fn serve(mut serving: Serving) {
     }
 }
 
-/// Saves a batch. Where the server refuses it, its halves are tried, so that what cannot be stored stops nothing else.
+/// Saves a batch. Where the server refuses it, its halves are tried, so that a change that cannot be stored stops no other.
 async fn save_batch(shared: &Shared, writer: &mut Writer, batch: Vec<Waiting>) {
     let mut batches = vec![batch];
     let mut halved = 0;
     while let Some(mut batch) = batches.pop() {
+        let began = writer.began.elapsed();
         let result = save_together(shared, writer, &batch).await;
+        writer.pace.took(writer.began.elapsed().saturating_sub(began));
         if batch.len() > 1 && halved < HALVED && result.as_ref().is_err_and(StateError::is_refusal) {
             halved += 1;
             let second = batch.split_off(batch.len() / 2);
@@ -122,7 +124,7 @@ async fn save_batch(shared: &Shared, writer: &mut Writer, batch: Vec<Waiting>) {
         }
         let told = result.as_ref().map(|_| ()).map_err(StateError::clone);
         for waiting in batch {
-            // A caller that went away need not hear of it.
+            // A caller may be gone by now.
             let _ = waiting.saved.send(told.clone());
         }
         if let Ok(Some(unneeded)) = result {
@@ -131,7 +133,7 @@ async fn save_batch(shared: &Shared, writer: &mut Writer, batch: Vec<Waiting>) {
     }
 }
 
-/// Saves changes, made to the newest that is saved. Says which pieces nothing needs any more, where something was saved.
+/// Applies a batch to the newest memory and saves it. Returns what is left to do, where something was saved.
 async fn save_together(
     shared: &Shared,
     writer: &mut Writer,
@@ -171,14 +173,14 @@ async fn save_together(
     Err(StateSecretsError::Moved(shared.secrets.document_name(&shared.environment)).into())
 }
 
-/// What is left to do when something was saved.
+/// What is left to do after a save.
 struct Unneeded {
     pieces: BTreeSet<Digest>,
-    /// The journal went into pieces: time to see which of them are hardly needed.
+    /// Whether something moved into pieces: then thin ones are looked for.
     moved: bool,
 }
 
-/// Writes what was decided, in its order.
+/// Sends the requests that were decided on, in their order.
 async fn write(shared: &Shared, writer: &mut Writer, writes: Writes) -> Result<Unneeded, StateError> {
     let Writes { puts, contents, mut drops, log } = writes;
     let (environment, before) = (&shared.environment, shared.log());
@@ -195,7 +197,7 @@ async fn write(shared: &Shared, writer: &mut Writer, writes: Writes) -> Result<U
         .buffer_unordered(AT_ONCE)
         .try_collect::<Vec<()>>()
         .await?;
-    shared.pieces.mended(puts.iter().map(|piece| &piece.name));
+    shared.pieces.repaired(puts.iter().map(|piece| &piece.name));
     writer.version = Some(shared.secrets.swap(environment, &contents, writer.version.as_ref()).await?);
     // What an older attempt wrote can be named by nobody now: its swap would have had to come before this one.
     let orphans = std::mem::take(&mut writer.orphans);
@@ -204,7 +206,7 @@ async fn write(shared: &Shared, writer: &mut Writer, writes: Writes) -> Result<U
     Ok(Unneeded { pieces: drops, moved: !puts.is_empty() })
 }
 
-/// Drops what nothing needs, and gathers what is left of pieces that are hardly needed. Failing to is no reason to fail.
+/// Drops pieces that nothing needs, and writes what is left of thin ones anew. A failure here is only logged.
 async fn tidy(shared: &Shared, writer: &mut Writer, unneeded: Unneeded) {
     shared.drop_pieces(&unneeded.pieces).await;
     let log = shared.log();
@@ -230,7 +232,7 @@ async fn tidy(shared: &Shared, writer: &mut Writer, unneeded: Unneeded) {
     }
 }
 
-/// Decides what to write, which takes a while where much is written anew.
+/// Runs a decision on a thread of its own: it takes a while where everything is written anew.
 async fn decide(how: impl FnOnce() -> Option<Writes> + Send + 'static) -> Option<Writes> {
     let decided = tokio::task::spawn_blocking(how).await;
     decided.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use crate::cluster::StateSecretsError;
 use crate::state::{Damage, Unreadable};
 
-/// Why nothing could be saved or read. All that were saved together are told the same.
+/// Says why something could not be saved or read. All saves of one batch get the same error.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StateError {
     #[error(transparent)]
@@ -23,7 +23,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// Whether trying again later may bring another answer although nobody puts anything right.
+    /// Says whether trying again later may succeed although nobody repairs anything.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Secrets(error) => error.may_pass(),
@@ -32,7 +32,7 @@ impl StateError {
         }
     }
 
-    /// Whether the server refused this in particular, and may well take something else.
+    /// Says whether the server refused this request in particular, and may accept another.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Secrets(error) if error.is_refusal())
     }

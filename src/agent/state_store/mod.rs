@@ -30,7 +30,7 @@ pub struct StateStore {
     shared: Arc<Shared>,
 }
 
-/// What the store shares with the task that saves.
+/// The part that the store shares with the task that saves.
 struct Shared {
     environment: EnvironmentName,
     secrets: StateSecrets,
@@ -38,7 +38,7 @@ struct Shared {
     /// What goes along with whatever is saved next.
     notes: Mutex<Notes>,
     queue: Mutex<Queue>,
-    /// Rung when something is put into the queue.
+    /// Signals that something was put into the queue.
     arrived: Notify,
     writer: tokio::sync::Mutex<Writer>,
     pieces: PieceReader,
@@ -68,12 +68,12 @@ impl StateStore {
         lock(&self.shared.notes).add(change);
     }
 
-    /// Whether changes wait for something to go along with.
+    /// Says whether noted changes wait to be saved.
     pub fn has_notes(&self) -> bool {
         !lock(&self.shared.notes).is_empty()
     }
 
-    /// What is saved.
+    /// Returns what is saved.
     pub fn memory(&self) -> Arc<Memory> {
         self.shared.log().memory().clone()
     }
@@ -84,7 +84,7 @@ impl StateStore {
         noted.unwrap_or_else(|| self.shared.log().memory().ledger.knows(live))
     }
 
-    /// What became of the last rollouts of an app, the newest first, with those that wait to be saved.
+    /// Returns what became of the last rollouts of an app, the newest first, with those that wait to be saved.
     pub fn recent(&self, app: &AppName) -> Vec<Record> {
         let mut recent = lock(&self.shared.notes).records(app);
         let log = self.shared.log();
@@ -93,12 +93,12 @@ impl StateStore {
         recent
     }
 
-    /// What an app ran when it last passed all its gates.
+    /// Reads what an app ran when it last passed all its gates.
     pub async fn last_good(&self, app: &AppName) -> Result<Option<Stored>, StateError> {
         self.shared.read_good(app, |known| known.last_good.as_ref()).await
     }
 
-    /// What an app ran under this digest, of all that it can be put back to.
+    /// Reads what an app ran under this digest, of all that it can be put back to.
     pub async fn good_of(&self, app: &AppName, digest: &Digest) -> Result<Option<Stored>, StateError> {
         self.shared.read_good(app, |known| known.goods().find(|good| good.digest == *digest)).await
     }
@@ -118,7 +118,7 @@ impl StateStore {
         Ok(())
     }
 
-    /// What was found damaged since the last time.
+    /// Takes the descriptions of what was found damaged since the last call.
     pub fn take_news(&self) -> Vec<String> {
         self.shared.pieces.take_news()
     }
@@ -132,7 +132,7 @@ impl StateStore {
         Ok(())
     }
 
-    /// Makes ready what has to be stored: of a large app that takes a while, which nobody else has to wait for.
+    /// Packs the objects that have to be stored. For a large app that takes a while, and no other save waits for it.
     async fn prepare(&self, changes: Vec<Change>) -> Vec<Prepared> {
         let memory = self.memory();
         let is_stored = |change: &Change| match change.to_store() {
@@ -171,7 +171,7 @@ impl Shared {
     }
 }
 
-/// What a piece is for, in words.
+/// Says in words what a piece is for.
 fn users(memory: &Memory, piece: &Digest) -> String {
     let uses = |good: &Good| good.pieces.names().any(|name| name == piece);
     let apps = memory.apps.iter().filter(|(_, app)| app.goods().any(uses));

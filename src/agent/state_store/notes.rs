@@ -10,7 +10,7 @@ const RECORDS_WAIT: usize = 1_000;
 /// Changes that wait for something to be saved with.
 #[derive(Default)]
 pub(super) struct Notes {
-    /// Numbered as they came.
+    /// The changes, numbered as they came.
     changes: VecDeque<(u64, Change)>,
     last: u64,
     /// The uids among them, by object.
@@ -45,12 +45,12 @@ impl Notes {
         self.changes.is_empty()
     }
 
-    /// What is known of an object by a uid that waits, if one does.
+    /// Says what is known of an object by a uid that waits, if one does.
     pub fn knows(&self, live: &Live) -> Option<Known> {
         self.uids.get(&live.key).map(|_| self.uids.knows(live))
     }
 
-    /// The records of an app that wait, the newest first.
+    /// Returns the waiting records of an app, the newest first.
     pub fn records(&self, app: &AppName) -> Vec<Record> {
         let ended = self.changes.iter().rev().filter_map(|(_, change)| match change {
             Change::Ended(record) if record.app == *app => Some(record.clone()),
@@ -63,7 +63,7 @@ impl Notes {
         Taken { changes: self.changes.iter().map(|(_, change)| change.clone()).collect(), last: self.last }
     }
 
-    /// Forgets what was saved.
+    /// Drops the notes that were saved.
     pub fn saved(&mut self, taken: &Taken) {
         let count = self.changes.partition_point(|(number, _)| *number <= taken.last);
         self.changes.drain(..count);

@@ -11,7 +11,7 @@ use crate::cluster::{DocumentVersion, StateSecrets, chain};
 use crate::object::{Digest, EnvironmentName};
 use crate::state::{Damage, Document, Log, Piece};
 
-/// So often a document is read again whose pieces are gone because someone else just replaced it.
+/// Limits how often a document is read again because another process replaced it while its pieces were read.
 const READS: usize = 3;
 
 pub(super) async fn open(
@@ -41,11 +41,11 @@ pub(super) async fn open(
     Ok(shared)
 }
 
-/// What was read.
+/// A memory as it was read.
 pub(super) struct Read {
     pub log: Log,
     pub version: Option<DocumentVersion>,
-    /// Why nothing is known of objects.
+    /// The damage because of which nothing is known of objects.
     pub damage: Option<Damage>,
 }
 
@@ -94,7 +94,7 @@ async fn fetch(
 }
 
 impl Shared {
-    /// Names what is missing, and drops what nothing needs: a process that died left it. Failing to is no reason to fail.
+    /// Names missing pieces, and drops those that a dead process left behind. A failure here is only logged.
     async fn sweep(&self) {
         let names = match self.secrets.names(&self.environment).await {
             Ok(names) => names.into_iter().collect::<BTreeSet<String>>(),

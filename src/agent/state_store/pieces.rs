@@ -12,9 +12,9 @@ use crate::state::{AppMemory, Damage, Good, Piece, Pieces, Stored, read_good, re
 
 /// Pieces that are read or written at the same time.
 pub(super) const AT_ONCE: usize = 4;
-/// Bytes of shared pieces that are kept: a thousand apps that are asked about in turn have some two megabytes.
+/// Bytes of shared pieces that are kept in memory: those of a thousand apps are some two megabytes.
 const KEPT: usize = 8 * 1024 * 1024;
-/// So often what is asked for is looked for where it moved to.
+/// Limits how often objects are looked for again that moved into other pieces while they were read.
 const MOVES: usize = 3;
 
 #[derive(Default)]
@@ -62,7 +62,7 @@ impl PieceReader {
     }
 
     /// Notes that these pieces are as they should be.
-    pub fn mended<'a>(&self, pieces: impl Iterator<Item = &'a Digest>) {
+    pub fn repaired<'a>(&self, pieces: impl Iterator<Item = &'a Digest>) {
         let mut damaged = lock(&self.damaged);
         for piece in pieces {
             damaged.remove(piece);
@@ -133,7 +133,7 @@ impl Shared {
         Ok(Ok(stored))
     }
 
-    /// Remembers that a piece is damaged, and has it told.
+    /// Notes that a piece is damaged, and reports it.
     pub(super) fn name_damage(&self, damage: &Damage, what: &str) {
         if let Damage::Missing(piece) | Damage::Altered(piece) = damage {
             lock(&self.pieces.damaged).insert(piece.clone());

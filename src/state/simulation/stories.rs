@@ -90,6 +90,7 @@ fn tell(secrets: &mut Secrets, log: &mut Log, world: &World, changes: &[usize], 
                 secrets.write(log, secrets.version, &writes).unwrap();
                 let puts = (secrets.requests.puts - before.puts) as u64;
                 let told = now + world.request * (1 + puts.div_ceil(4));
+                pace.took(Duration::from_millis(told - now));
                 *log = writes.log;
                 secrets.drop_pieces(&writes.drops).unwrap();
                 if !writes.puts.is_empty() {
@@ -160,8 +161,8 @@ fn where_all_is_slow_more_is_saved_together_and_nobody_waits_long() {
     let (mut secrets, mut log) = (Secrets::default(), Log::new(&environment()));
     let slow = World { proofs: 150_000, wave: 500, gate: 10_000, request: 60 };
     tell(&mut secrets, &mut log, &slow, &(0..300).collect::<Vec<_>>(), 1);
-    // Four times a second, and not more often.
-    assert!(secrets.requests.swaps <= 16 + 4 * 165 + 1_050 / 16, "{:?}", secrets.requests);
+    // A tenth of what 300 apps ask for is 240; with two apps a second, each save would have to wait too long for that.
+    assert!(secrets.requests.all() <= 280, "{:?}", secrets.requests);
 }
 
 /// Every app has changed three times, some of them more often: what is not needed any more does not pile up.
@@ -197,17 +198,17 @@ fn good(n: usize, version: usize) -> Prepared {
 fn ten_thousand_apps_need_no_larger_document_than_a_hundred() {
     let (mut secrets, mut log) = (Secrets::default(), Log::new(&environment()));
     // Of four objects each, but only one is stored with what it wanted: a test is no place to wait for compression.
+    let models: Vec<Arc<WantedApp>> = (0..10).map(|n| app(n, 1)).collect();
     let one_object = |n: usize, version: usize| {
-        let Prepared { change, .. } = good(n % 10, version);
-        let Change::Good { wanted, uids, revision, .. } = change else { unreachable!() };
+        let wanted = &models[n % 10];
         let objects = wanted.objects.iter().take(1).cloned().collect();
         let digest = Digest::of(&[n.to_le_bytes(), version.to_le_bytes()].concat());
         let key = |key: &ObjectKey| ObjectKey::new(&key.group, &key.kind, Some("web"), name(n).as_str());
         Prepared::from(Change::Good {
             wanted: Arc::new(WantedApp::of_objects(name(n), digest, objects)),
-            revision,
+            revision: Some(commit().revision),
             depends_on: Vec::new(),
-            uids: uids.iter().map(|(of, _)| (key(of), uid(&key(of), version))).collect(),
+            uids: wanted.objects.iter().map(|of| (key(&of.key), uid(&key(&of.key), version))).collect(),
         })
     };
     let all: Vec<usize> = (0..10_000).collect();
