@@ -81,9 +81,26 @@ impl Subscription {
         self.fresh = *self.answered.borrow() >= self.first;
     }
 
-    /// Looks now instead of at the next poll.
-    pub fn poke(&self) {
+    /// Looks now instead of at the next poll. Gives the number of the first look that begins from here on.
+    pub fn poke(&self) -> u64 {
+        let next = self.follower.begun.load(Ordering::Relaxed) + 1;
         self.follower.poke.notify_one();
+        next
+    }
+
+    /// Whether the remote answered this look, or a later one.
+    pub fn has_answered(&self, look: u64) -> bool {
+        *self.answered.borrow() >= look
+    }
+
+    /// Waits until it did.
+    pub fn answer_to(&self, look: u64) -> impl Future<Output = ()> + use<> {
+        let mut answered = self.answered.clone();
+        async move {
+            if answered.wait_for(|answered| *answered >= look).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 }
 

@@ -199,7 +199,7 @@ fn what_fails_on_the_way_back_too_is_told_and_nothing_is_set_aside() {
     bed.commit(&[(&path, &config), ("web/all.yaml", &text)]);
     let app = bed.wait_app("web", "Halted");
     let message = app["message"].as_str().unwrap();
-    assert!(message.contains("around us"), "{message}");
+    assert!(message.contains("environmental"), "{message}");
     assert_eq!(app["quarantined"], Value::Null);
     wait_until(SOON, "what ran before was put back all the same", || setting(&bed) == "1");
 }

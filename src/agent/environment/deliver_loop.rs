@@ -34,6 +34,8 @@ struct Loop<'a> {
     git: watch::Receiver<GitState>,
     inventoried: watch::Receiver<Inventoried>,
     said: Option<Arc<Spoken>>,
+    /// Where git stood when it was heard last.
+    heard: GitState,
     kinds: Arc<Kinds>,
     facts: Vec<Fact>,
     /// When where things stand may be put together again, and whether it has to be.
@@ -55,6 +57,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
         git: channels.git.subscribe(),
         inventoried: channels.inventoried.subscribe(),
         said: None,
+        heard: GitState::default(),
         facts: Vec::new(),
         report: (Instant::now(), true),
         unread: None,
@@ -145,16 +148,17 @@ impl Loop<'_> {
         self.report = (now + REPORT_PAUSE, false);
         let report = self.put_together();
         self.channels.report.send_if_modified(|known| {
-            let new = **known != report;
+            let new = known.as_deref() != Some(&report);
             if new {
-                *known = Arc::new(report);
+                *known = Some(Arc::new(report));
             }
             new
         });
     }
 
     fn put_together(&self) -> Report {
-        let git = self.git.borrow();
+        // What the apps were told, and not what may have come since.
+        let git = &self.heard;
         let own = self.inventoried.borrow().trouble.clone();
         let starting = || trouble("Starting", "git was not read yet", true);
         let known = self.deliver.delivery.knows_apps() || git.trouble.is_some() || own.is_some();
@@ -163,13 +167,14 @@ impl Loop<'_> {
             prune: self.deliver.delivery.prune_status(),
             trouble: own.or_else(|| git.trouble.clone()).or_else(|| (!known).then(starting)),
             revision: git.revision.clone(),
+            request: git.request.clone(),
         }
     }
 
     fn hear_git(&mut self) {
         let git = self.git.borrow_and_update().clone();
-        self.deliver.hands.set_archive(git.archive);
-        if let Some(spoken) = git.says
+        self.deliver.hands.set_archive(git.archive.clone());
+        if let Some(spoken) = git.says.clone()
             && self.said.as_ref().is_none_or(|said| !Arc::ptr_eq(said, &spoken))
         {
             self.shared.context.index.judge(self.shared.name.as_str(), &spoken.rules);
@@ -179,6 +184,7 @@ impl Loop<'_> {
         if git.away {
             self.deliver.hear(News::GitAway);
         }
+        self.heard = git;
         self.hear_platform(&self.shared.platform.borrow().clone());
         self.report.1 = true;
     }
@@ -207,12 +213,7 @@ impl Loop<'_> {
             environment: self.shared.name.clone(),
             grants: Some(grants(environment)),
             approval: inventory::approval(environment, &marked),
-            hold: self
-                .git
-                .borrow()
-                .doubt
-                .clone()
-                .filter(|_| environment.metadata.deletion_timestamp.is_none()),
+            hold: self.heard.doubt.clone().filter(|_| environment.metadata.deletion_timestamp.is_none()),
         });
         let word = |name: &str| environment.annotations().get(name).map(String::as_str);
         let rollback = word(names::ROLLBACK_ANNOTATION).and_then(|word| self.read_rollback(word));

@@ -42,7 +42,8 @@ struct Follow<'a> {
     render_again: Option<Instant>,
     /// What was rendered last was dropped for a newer commit.
     was_overtaken: bool,
-    request: Option<String>,
+    /// A person's request to look now, and the look that answers it.
+    asked: Option<(String, u64)>,
 }
 
 pub(super) async fn run(shared: Shared, channels: Channels) {
@@ -57,7 +58,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
         memo: Memo::default(),
         render_again: None,
         was_overtaken: false,
-        request: None,
+        asked: None,
     };
     while !shared.end.is_cancelled() {
         let environment = platform.borrow_and_update().clone();
@@ -67,6 +68,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             follow.out.send_replace(follow.state.clone());
         }
         let wake = [again, follow.render_again].into_iter().flatten().min();
+        let answered = follow.answered();
         let changed = async {
             match &mut follow.source {
                 Some((_, source)) => source.changed().await,
@@ -77,6 +79,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             biased;
             () = shared.end.cancelled() => break,
             changed = platform.changed() => if changed.is_err() { break },
+            () = answered => {}
             () = changed => {}
             () = channels.kinds.notified() => {}
             () = async {
@@ -145,6 +148,7 @@ impl Follow<'_> {
         } else if self.state.trouble.as_ref().is_some_and(|trouble| trouble.may_pass) {
             self.state.trouble = None;
         }
+        self.note_answered();
         if let Some(error) = &error {
             self.state.doubt.get_or_insert_with(|| format!("git cannot be read: {}", chain(error)));
         } else if self.state.trouble.is_none() {
@@ -183,14 +187,35 @@ impl Follow<'_> {
 
     /// Looks at the remote now where a person asks for it.
     fn poke_if_asked(&mut self, environment: &Environment) {
-        let request = environment.annotations().get(names::REQUEST_ANNOTATION).cloned();
-        if request != self.request
-            && let Some((_, source)) = &self.source
-        {
-            if self.told.is_some() {
-                source.poke();
+        let Some(request) = environment.annotations().get(names::REQUEST_ANNOTATION) else { return };
+        let known = self.asked.as_ref().is_some_and(|(asked, _)| asked == request);
+        let Some((_, source)) = self.source.as_ref().filter(|_| !known) else { return };
+        // Before the first answer nothing older than the request is looked at.
+        let look = if self.told.is_some() { source.poke() } else { 0 };
+        self.asked = Some((request.clone(), look));
+    }
+
+    /// Until the remote answered what a person asked for.
+    fn answered(&self) -> impl Future<Output = ()> + use<> {
+        let asked = self.asked.as_ref().filter(|(request, _)| self.state.request.as_ref() != Some(request));
+        let answer = asked.zip(self.source.as_ref()).filter(|_| self.told.is_some());
+        let answer = answer.filter(|((_, look), (_, source))| !source.has_answered(*look));
+        let answer = answer.map(|((_, look), (_, source))| source.answer_to(*look));
+        async move {
+            match answer {
+                Some(answer) => answer.await,
+                None => std::future::pending().await,
             }
-            self.request = request;
+        }
+    }
+
+    /// Notes that a person's request was answered, where what was read since has been rendered.
+    fn note_answered(&mut self) {
+        if let (Some((request, look)), Some((_, source))) = (&self.asked, &self.source)
+            && self.told.is_some()
+            && source.has_answered(*look)
+        {
+            self.state.request = Some(request.clone());
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) struct GitState {
     /// Nothing could be read since the start: what is remembered stands for it.
     pub away: bool,
     pub archive: Option<Archive>,
+    /// The last request of a person to look now, once the remote answered a look that began after it.
+    pub request: Option<String>,
 }
 
 /// What a revision says, and how health is judged by it.
@@ -86,6 +88,8 @@ pub(super) struct Report {
     pub prune: Option<PruneStatus>,
     pub trouble: Option<Trouble>,
     pub revision: Option<Revision>,
+    /// The last request of a person to look now that this is the answer to.
+    pub request: Option<String>,
 }
 
 /// The channels between the tasks.
@@ -96,7 +100,8 @@ pub(super) struct Channels {
     kinds: Arc<Notify>,
     asked: watch::Sender<Asked>,
     inventoried: watch::Sender<Inventoried>,
-    report: watch::Sender<Arc<Report>>,
+    /// Nothing is told before something is known.
+    report: watch::Sender<Option<Arc<Report>>>,
     facts: mpsc::Sender<Fact>,
     told: Arc<tokio::sync::Mutex<mpsc::Receiver<Fact>>>,
 }
@@ -109,7 +114,7 @@ impl Channels {
             kinds: Arc::default(),
             asked: watch::channel(Asked::default()).0,
             inventoried: watch::channel(Inventoried::default()).0,
-            report: watch::channel(Arc::default()).0,
+            report: watch::channel(None).0,
             facts,
             told: Arc::new(tokio::sync::Mutex::new(told)),
         }

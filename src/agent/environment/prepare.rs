@@ -28,7 +28,7 @@ pub(super) async fn prepare(shared: &Shared, channels: &Channels) -> Option<Arc<
             Ok(hands) => return Some(hands),
             Err(trouble) => trouble,
         };
-        channels.report.send_replace(Arc::new(Report { trouble: Some(trouble), ..Report::default() }));
+        channels.report.send_replace(Some(Arc::new(Report { trouble: Some(trouble), ..Report::default() })));
         tokio::select! {
             () = shared.end.cancelled() => return None,
             changed = platform.changed() => if changed.is_err() { return None },

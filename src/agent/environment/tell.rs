@@ -1,10 +1,8 @@
 //! Tells people and other systems: the status, events, the log, metrics, notices, the history. Each fact is told once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::ResourceExt;
 use tokio::time::Instant;
 
 use super::{Channels, Report, Shared};
@@ -37,7 +35,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
     loop {
         let environment = platform.borrow_and_update().clone();
         let newest = report.borrow_and_update().clone();
-        let again = tell.write_if_new(&environment, &newest).await;
+        let again = tell.write_if_new(&environment, newest.as_deref()).await;
         let sleep = async {
             match again {
                 Some(at) => tokio::time::sleep_until(at).await,
@@ -102,7 +100,8 @@ impl Tell<'_> {
     }
 
     /// Writes where things stand, where that is new and its time has come; says when to look again.
-    async fn write_if_new(&mut self, environment: &Environment, report: &Arc<Report>) -> Option<Instant> {
+    async fn write_if_new(&mut self, environment: &Environment, report: Option<&Report>) -> Option<Instant> {
+        let report = report?;
         let status = self.status(environment, report);
         if same_but_times(&status, &self.written) {
             return None;
@@ -130,7 +129,7 @@ impl Tell<'_> {
             observed_generation: generation,
             short_revision: report.revision.as_ref().map(|revision| revision.short().to_owned()),
             revision: report.revision.clone(),
-            request: environment.annotations().get(names::REQUEST_ANNOTATION).cloned(),
+            request: report.request.clone(),
             summary: Some(summary(&report.apps)),
             conditions,
             prune: report.prune.clone(),

@@ -18,7 +18,7 @@ use crate::health::{Assessed, Status};
 use crate::object::{INTERRUPTIBLE, ObjectKey};
 use crate::plan::{Hook, Moment, Stage, Wanted, WantedApp, WaveOrder};
 use crate::rollout::{self, Purpose, Run, Waiting, Wrote};
-use crate::state::{HookRun, HookStage, Hooks};
+use crate::state::{Change, HookRun, HookStage, Hooks};
 
 /// The cluster ends a Job that is out of time by itself; so much later we do not believe in it any more.
 const GRACE: SignedDuration = SignedDuration::from_secs(15);
@@ -263,6 +263,14 @@ impl App {
             return None;
         }
         Some(self.do_hook(AppPhase::Ready, HookWork::Tidy { jobs }))
+    }
+
+    /// Has it remembered what becomes of its hooks, where it has any.
+    pub(in crate::delivery) fn note_hooks(&mut self) {
+        if !self.hooks.memory.is_empty() {
+            let (hooks, quarantine) = (self.hooks.memory.clone(), self.quarantine().cloned());
+            self.remember(Change::Hooks { app: self.spec.name.clone(), hooks, quarantine });
+        }
     }
 
     /// Leaves hooks alone for a while.

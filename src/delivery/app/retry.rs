@@ -48,6 +48,7 @@ impl App {
         }
         self.retry_hooks(&word.nonce);
         self.go_forward();
+        self.note_hooks();
         let by = word.nonce.split_once(" by ").map_or("somebody", |(_, by)| by).to_owned();
         self.log.by = Some(by.clone());
         self.tell(What::Retrying { digest: word.digest.clone(), by });
