@@ -18,9 +18,11 @@ mod inventory;
 mod once;
 mod plan_prune;
 pub mod reads;
+mod scope;
 mod source;
 mod state_store;
 mod supervisor;
+mod team_config;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

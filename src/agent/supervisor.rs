@@ -37,20 +37,32 @@ const BURY_PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Supervisor {
     context: Arc<Context>,
-    instance: String,
-    scope: Scope,
+    replica: Replica,
     port: Arc<Port>,
     leases: Leases,
     fence: Fence,
-    footprint: Footprint,
-    /// Dead for certain: the process before us.
-    predecessor: Option<ReplicaId>,
     member: Member,
     session: Option<Session>,
     join_at: Moment,
     /// All that there are, once they were read.
     environments: Option<BTreeMap<EnvironmentName, Environment>>,
     children: BTreeMap<String, Child>,
+    under_way: UnderWay,
+}
+
+/// What this process is among the replicas.
+struct Replica {
+    instance: String,
+    scope: Scope,
+    footprint: Footprint,
+    /// Dead for certain: the process before us.
+    predecessor: Option<ReplicaId>,
+}
+
+/// What was begun and has not ended.
+#[derive(Default)]
+struct UnderWay {
+    /// Loops that end, by the names of their environments.
     ended: FuturesUnordered<BoxFuture<'static, String>>,
     written: FuturesUnordered<BoxFuture<'static, Written>>,
     burying: BTreeSet<ReplicaId>,
@@ -82,27 +94,26 @@ impl Supervisor {
         let only: BTreeSet<String> = config.only.iter().cloned().collect();
         Self {
             context,
-            instance: config.instance.clone(),
-            scope: if only.is_empty() { Scope::All } else { Scope::Only(only) },
+            replica: Replica {
+                instance: config.instance.clone(),
+                scope: if only.is_empty() { Scope::All } else { Scope::Only(only) },
+                footprint,
+                predecessor,
+            },
             port,
             leases,
             fence,
-            footprint,
-            predecessor,
             member: Member::default(),
             session: None,
             join_at: uptime(),
             environments: None,
             children: BTreeMap::new(),
-            ended: FuturesUnordered::new(),
-            written: FuturesUnordered::new(),
-            burying: BTreeSet::new(),
-            buried: FuturesUnordered::new(),
+            under_way: UnderWay::default(),
         }
     }
 
     pub async fn run(mut self, end: &CancellationToken) {
-        if let Some(id) = self.predecessor.take()
+        if let Some(id) = self.replica.predecessor.take()
             && let Err(error) = self.leases.release(&id).await
         {
             tracing::warn!(%error, heartbeat = %id, "the heartbeat of the process before us stays until it runs out");
@@ -127,12 +138,12 @@ impl Supervisor {
                     Some(event) => self.lease(event),
                     None => leases = self.leases.watch().boxed(),
                 },
-                Some(name) = self.ended.next() => {
+                Some(name) = self.under_way.ended.next() => {
                     self.children.remove(&name);
                     self.context.metrics.left(&name);
                 }
-                Some(written) = self.written.next() => self.member.wrote(written, uptime()),
-                Some(id) = self.buried.next() => drop(self.burying.remove(&id)),
+                Some(written) = self.under_way.written.next() => self.member.wrote(written, uptime()),
+                Some(id) = self.under_way.buried.next() => drop(self.under_way.burying.remove(&id)),
                 () = lost(self.session.as_mut()) => {
                     self.session = None;
                     self.join_at = uptime() + JOIN_PAUSE;
@@ -178,12 +189,12 @@ impl Supervisor {
         }
         if let Some((record, base)) = decision.write {
             let leases = self.leases.clone();
-            self.written.push(Box::pin(async move { leases.write(&record, base.as_ref()).await }));
+            self.under_way.written.push(Box::pin(async move { leases.write(&record, base.as_ref()).await }));
         }
         for (id, version) in decision.bury {
-            if self.burying.insert(id.clone()) {
+            if self.under_way.burying.insert(id.clone()) {
                 let leases = self.leases.clone();
-                self.buried.push(Box::pin(async move {
+                self.under_way.buried.push(Box::pin(async move {
                     match leases.bury(&id, &version).await {
                         Ok(true) => tracing::warn!(heartbeat = %id, "a replica is dead; its environments are taken over"),
                         Ok(false) => {}
@@ -202,13 +213,13 @@ impl Supervisor {
     }
 
     fn join(&mut self) {
-        let id = Leases::new_id(&self.instance);
-        self.footprint.leave(&id);
+        let id = Leases::new_id(&self.replica.instance);
+        self.replica.footprint.leave(&id);
         let end = CancellationToken::new();
         let task = tokio::spawn(keep(
             self.leases.clone(),
             id.clone(),
-            self.scope.clone(),
+            self.replica.scope.clone(),
             self.fence.clone(),
             end.clone(),
         ));
@@ -315,7 +326,7 @@ impl Supervisor {
         let task = tokio::spawn(look_after(self.context.clone(), typed, platform, end.clone()));
         self.children.insert(name.to_owned(), Child { say, end });
         let name = name.to_owned();
-        self.ended.push(Box::pin(async move {
+        self.under_way.ended.push(Box::pin(async move {
             let _ = task.await;
             name
         }));
@@ -326,7 +337,7 @@ impl Supervisor {
         for child in self.children.values() {
             child.end.cancel();
         }
-        while self.ended.next().await.is_some() {}
+        while self.under_way.ended.next().await.is_some() {}
         let Some(session) = self.session else { return };
         session.end.cancel();
         let _ = session.task.await;

@@ -5,53 +5,22 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::stream::{self, StreamExt, TryStreamExt};
-use tokio::sync::oneshot;
-use tokio::time::Instant;
 
 use super::open::read;
 use super::pieces::AT_ONCE;
+use super::queue::{Waiting, Writer};
 use super::{Shared, StateError, lock};
-use crate::cluster::{DocumentVersion, StateSecrets, StateSecretsError, chain};
+use crate::cluster::{StateSecrets, StateSecretsError, chain};
 use crate::object::Digest;
-use crate::state::{Pace, Pieces, Prepared, Writes, unpack};
+use crate::state::{Pieces, Prepared, Writes, unpack};
 
 /// A lost swap is tried again at once. A process that loses this often is not alone, and reports it.
 const SWAPS: usize = 5;
 
 /// Limits how often a refused batch is halved: where the server refuses everything, a thousand saves are not tried one by one.
 const HALVED: usize = 16;
-
-/// The saves that wait.
-#[derive(Default)]
-pub(super) struct Queue {
-    waiting: Vec<Waiting>,
-    /// Whether a task is saving what is here.
-    served: bool,
-}
-
-/// The changes of one caller, and where its answer goes.
-pub(super) struct Waiting {
-    pub changes: Vec<Arc<Prepared>>,
-    pub saved: oneshot::Sender<Result<(), StateError>>,
-}
-
-/// What only one save at a time may use.
-pub(super) struct Writer {
-    version: Option<DocumentVersion>,
-    /// Pieces that may have been written although what was to name them was not swapped.
-    orphans: BTreeSet<Digest>,
-    pace: Pace,
-    began: Instant,
-}
-
-impl Writer {
-    pub fn new(version: Option<DocumentVersion>) -> Self {
-        Self { version, orphans: BTreeSet::new(), pace: Pace::new(Duration::ZERO), began: Instant::now() }
-    }
-}
 
 /// Puts a save into the queue, and starts a task that serves the queue where none does.
 pub(super) fn enqueue(shared: &Arc<Shared>, waiting: Waiting) {

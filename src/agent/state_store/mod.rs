@@ -8,6 +8,7 @@ mod error;
 mod notes;
 mod open;
 mod pieces;
+mod queue;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -21,9 +22,9 @@ use crate::state::{Change, Good, Log, Memory, Packed, Prepared, Stored};
 
 pub use error::StateError;
 
-use batch::{Queue, Waiting, Writer};
 use notes::Notes;
 use pieces::PieceReader;
+use queue::{Queue, Waiting, Writer};
 
 /// What one environment remembers.
 pub struct StateStore {

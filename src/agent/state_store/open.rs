@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::batch::{Queue, Writer};
 use super::pieces::{AT_ONCE, PieceReader};
+use super::queue::{Queue, Writer};
 use super::{Shared, StateError, users};
 use crate::cluster::{DocumentVersion, StateSecrets, chain};
 use crate::object::{Digest, EnvironmentName};
