@@ -229,8 +229,10 @@ impl App {
     }
 
     /// What is left to do with Jobs that ended, once all is well: those of older commits go, and the others as they say.
+    /// What stands for git knows no hooks, so nobody knows which are older.
     pub(super) fn tidy_hooks(&mut self, view: &View, wanted: &WantedApp) -> Option<Step> {
         if self.back().is_some()
+            || !self.is_from_git()
             || self.hooks.pause.is_some_and(|pause| view.now < pause)
             || !self.runs.is_good(&wanted.digest)
         {
