@@ -10,6 +10,7 @@ use super::world::{Listing, World};
 use crate::api::AppPhase;
 use crate::object::AppName;
 use crate::plan::{WantedApp, plan_with};
+use crate::state::Change;
 
 /// What an app is told when it decides.
 pub(super) struct View<'a> {
@@ -109,6 +110,7 @@ impl App {
             }
             if hooks.is_empty() {
                 self.doing = Doing::Idle;
+                self.end_rolling(view);
                 if self.runs.effective.as_ref() == Some(&wanted.digest) && !self.is_going_back() {
                     return self.tidy_hooks(view, wanted).unwrap_or(rest);
                 }
@@ -132,6 +134,17 @@ impl App {
         let (before, consent) = (self.runs.before.clone(), self.adoption.consent.clone());
         let hooks = hooks.into_iter().map(|hook| (hook.clone(), self.hook_seconds(&hook))).collect();
         Step::Do { phase: AppPhase::Proving, action: Action::Prove { plan: found, before, consent, hooks } }
+    }
+
+    /// Has it forgotten that a rollout is under way, where git took it back before anything of it had to be undone.
+    fn end_rolling(&mut self, view: &View) {
+        let Some(memory) = view.world.memory() else { return };
+        let rolling = memory.apps.get(self.name()).and_then(|known| known.rolling.as_ref());
+        let is_left = rolling.is_some_and(|rolling| Some(&rolling.state.digest) != self.target_digest());
+        let known = || self.log.changes.iter().any(|change| matches!(change, Change::Roll { .. }));
+        if is_left && self.target_digest() == self.runs.effective.as_ref() && !known() {
+            self.remember(Change::Roll { app: self.spec.name.clone(), rolling: None });
+        }
     }
 
     /// Notes what holds it up. A rollout that is under way is not: it waits at its gate.
