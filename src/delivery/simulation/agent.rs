@@ -239,7 +239,8 @@ impl Agent {
 
     /// Writes on the Environment where objects are, and what of an approved set is left.
     fn tell_needs(&mut self, outside: &mut Outside) {
-        let (wanted, _, approved) = self.delivery.needs(&self.view);
+        let pruner = &self.delivery.pruner;
+        let (wanted, approved) = (pruner.wanted().clone(), pruner.approved());
         let is_coming = self.coming.iter().any(|(_, coming)| {
             matches!(coming, Coming::Inventory(known) if wanted.kinds.is_subset(&known.kinds))
         });

@@ -82,6 +82,8 @@ impl Checks {
             self.wanted.extend(wanted.all().map(|object| object.key.clone()));
             let known = self.heard.entry(spec.name.clone()).or_insert((None, now));
             if known.0.as_ref() != Some(&wanted.digest) {
+                // Who takes a commit back and brings it anew wants it tried anew; what ended well stays done.
+                self.jobs.retain(|(app, ..), ending| *app != spec.name || *ending == Ending::Succeeds);
                 *known = (Some(wanted.digest.clone()), now);
             }
             self.restoring.retain(|name, digest| *name != spec.name || *digest == wanted.digest);
@@ -195,6 +197,9 @@ impl Checks {
     /// All that a rollout brought is there and healthy, as far as can be seen.
     fn rolled_out(&mut self, app: usize, digest: &Digest, view: &View, now: Millis) {
         let Some(content) = content_of(app, digest) else { return };
+        if content.check.is_some() {
+            return; // What is edited while that runs is drift, and put back after.
+        }
         for object in &wanted(app, content).objects {
             let seen = view.objects.get(&object.key);
             let well = seen.is_some_and(|seen| {

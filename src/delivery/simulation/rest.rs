@@ -22,7 +22,7 @@ pub fn check(run: &Run, story: &Story) -> Result<(), String> {
         let of = agent.tasks.iter().map(|task| format!("{:?}", task.ticket.of)).collect::<Vec<_>>();
         return Err(format!("at rest something is under way: {of:?}, or is not saved"));
     }
-    if !out.checks.restoring.is_empty() {
+    if !out.checks.restoring.is_empty() && !out.platform.suspended {
         return Err(format!("a restore has not ended: {:?}", out.checks.restoring));
     }
     let named: Vec<_> = head.apps.keys().map(|app| app_name(*app)).collect();
