@@ -274,8 +274,9 @@ impl App {
 
     /// When to look again, if something for a hook is put off.
     pub(super) fn hooks_again(&self, until: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
-        let pause = self.hooks.pause.filter(|pause| *pause > now);
-        [until, pause, self.hooks.probe].into_iter().flatten().min()
+        // What is due by now has its turn when what is under way or put off has ended.
+        let later = [self.hooks.pause, self.hooks.probe].into_iter().flatten().filter(|at| *at > now);
+        later.chain(until).min()
     }
 
     /// Takes what came of work for a hook.
