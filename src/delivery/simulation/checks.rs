@@ -160,9 +160,9 @@ impl Checks {
         }
     }
 
-    /// A person wants to try again: what did not succeed may be made once more.
-    pub fn retried(&mut self, app: &AppName) {
-        self.jobs.retain(|(of, _, _), ending| of != app || *ending == Ending::Succeeds);
+    /// A person wants to try again: what did not succeed may be made once more, of what went back with it as well.
+    pub fn retried(&mut self) {
+        self.jobs.retain(|_, ending| *ending == Ending::Succeeds);
     }
 
     pub fn fact(&mut self, fact: &Fact, view: &View, git: &Git, now: Millis) {

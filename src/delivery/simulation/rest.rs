@@ -116,6 +116,9 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
 
 /// Whether all of what is wanted is there, and nobody else holds any of it.
 fn is_whole(run: &Run, wanted: &WantedApp) -> Result<(), String> {
+    if run.outside.platform.suspended {
+        return Ok(());
+    }
     for object in &wanted.objects {
         let found = run.outside.server.objects.get(&object.key);
         if !found.is_some_and(|found| found.is(&object.digest)) {
