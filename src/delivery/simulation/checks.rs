@@ -32,6 +32,8 @@ pub struct Checks {
     /// What git said of each app to the agent that lives, and since when.
     heard: BTreeMap<AppName, (Option<Digest>, Millis)>,
     wanted: BTreeSet<ObjectKey>,
+    /// Of some app nobody knows what git wants.
+    unrendered: bool,
     /// What git said of its app when an action was begun.
     basis: BTreeMap<Ticket, Basis>,
     /// What was deleted because it left git, which has not named it since.
@@ -77,6 +79,7 @@ impl Checks {
             }
         }
         self.wanted.clear();
+        self.unrendered = says.apps.iter().any(|(_, said)| said.is_err());
         for (spec, said) in &says.apps {
             let Ok(wanted) = said else { continue };
             self.wanted.extend(wanted.all().map(|object| object.key.clone()));
@@ -125,8 +128,7 @@ impl Checks {
         if server.objects.get(key).is_some_and(|object| object.taken.all) {
             self.fail(|| format!("{now}: {key} is deleted, and it was never ours"));
         }
-        let unsaid = |name: &str| git.says(&AppName::new(name).expect("it is a name")) != Some(Word::Broken);
-        if !APPS.iter().all(|name| unsaid(name)) && self.heard.values().any(|(digest, _)| digest.is_none()) {
+        if self.unrendered {
             self.fail(|| format!("{now}: {key} is deleted while nobody knows what git wants"));
         }
         self.deleted.insert(key.clone());

@@ -75,7 +75,7 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
             }
             is_whole(run, app.target().ok_or("what it goes back to is not known")?)
         }
-        AppPhase::Suspended if out.platform.suspended => Ok(()),
+        AppPhase::Suspended | AppPhase::Restoring | AppPhase::RollingBack if out.platform.suspended => Ok(()),
         AppPhase::Blocked => {
             let ready = |name| agent.delivery.apps.get(name).is_some_and(App::is_ready);
             match app.spec.depends_on.iter().all(ready) {
