@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::object::{Commit, Digest, ObjectKey, Revision};
 use crate::plan::{Before, WantedApp};
+use crate::rollout::Purpose;
 use crate::state::{AppMemory, Good, Pieces, Rolling};
 
 #[derive(Debug, Default)]
@@ -63,8 +64,10 @@ impl Runs {
 
     /// The commit that brought a digest, where that is remembered.
     pub fn commit_of(&self, digest: &Digest) -> Option<Commit> {
+        // A way back is remembered with the commit of what failed.
+        let is_back = self.broken_off.as_ref().is_some_and(|rolling| rolling.state.purpose == Purpose::Back);
         if let Some(rolling) = &self.broken_off
-            && (rolling.state.digest == *digest || self.failed.as_ref() == Some(digest))
+            && (rolling.state.digest == *digest || is_back && self.failed.as_ref() == Some(digest))
             && rolling.commit.is_some()
         {
             return rolling.commit.clone();

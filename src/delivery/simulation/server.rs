@@ -48,6 +48,11 @@ impl Object {
         }
     }
 
+    /// When it changes by itself.
+    fn next(&self) -> Option<Millis> {
+        self.gone.or_else(|| self.pods.as_ref().and_then(Pods::next))
+    }
+
     /// Whether it holds all of what is wanted, and nobody else any of it.
     pub fn is(&self, digest: &Digest) -> bool {
         let taken = self.taken.content || self.taken.all;
@@ -132,11 +137,11 @@ impl Server {
     }
 
     /// Makes the Job of a hook, if none of its name is there.
-    pub fn create(&mut self, job: &Arc<Wanted>, chance: &mut Chance) -> Option<Arc<Live>> {
+    pub fn create(&mut self, job: &Arc<Wanted>, limit: Millis, chance: &mut Chance) -> Option<Arc<Live>> {
         if self.objects.contains_key(&job.key) {
             return None;
         }
-        let pods = Some(Pods::run(job, chance));
+        let pods = Some(Pods::run(job, limit, chance));
         Some(self.make(job, Taken::default(), pods))
     }
 
@@ -197,16 +202,14 @@ impl Server {
 
     /// When something changes here by itself.
     pub fn next(&self) -> Option<Millis> {
-        let next = |object: &Object| match object.gone {
-            Some(gone) => Some(gone),
-            None => object.pods.as_ref().and_then(Pods::next),
-        };
-        self.objects.values().filter_map(next).min()
+        self.objects.values().filter_map(Object::next).min()
     }
 
     pub fn go_on(&mut self, now: Millis) {
-        let keys: Vec<ObjectKey> = self.objects.keys().cloned().collect();
-        for key in keys {
+        let is_due = |object: &Object| object.next().is_some_and(|at| at <= now);
+        let due = self.objects.iter().filter(|(_, object)| is_due(object));
+        let due: Vec<ObjectKey> = due.map(|(key, _)| key.clone()).collect();
+        for key in due {
             let Some(object) = self.objects.get_mut(&key) else { continue };
             match object.gone {
                 Some(gone) if gone <= now => self.remove(&key),

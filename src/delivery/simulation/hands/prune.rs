@@ -64,7 +64,6 @@ impl Delete {
     fn delete(object: &Doomed, reach: &mut Reach) -> PruneAnswer {
         let answer = answer(reach, object);
         if let PruneAnswer::Accepted = answer {
-            reach.checks.deletes(object, reach.server, reach.git, reach.chance.now);
             reach.server.delete(&object.live.key, Some(&object.live.uid), reach.chance);
             if reach.chance.luck() == Luck::Lost {
                 return PruneAnswer::Refused(PruneRefusal {
@@ -96,6 +95,7 @@ impl Work for Delete {
             self.outcome.stopped = !self.left.is_empty();
             return Progress::Ended(Event::Pruned(std::mem::take(&mut self.outcome)));
         };
+        reach.checks.deletes(&object, reach.server, reach.git, reach.chance.now);
         self.sent = Some(object);
         Progress::Until(reach.chance.way())
     }
