@@ -75,9 +75,9 @@ impl Checks {
             if digest.is_some() && says.apps.iter().all(|(spec, _)| spec.name != *name) {
                 (*digest, *at) = (None, now);
                 self.restoring.remove(name);
-                self.jobs.retain(|(app, _, _), _| app != name);
             }
         }
+        self.jobs.retain(|(app, ..), _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.wanted.clear();
         self.unrendered = says.apps.iter().any(|(_, said)| said.is_err());
         for (spec, said) in &says.apps {
@@ -179,7 +179,11 @@ impl Checks {
             | What::RestoreFailed { .. }
             | What::Retrying { .. }
             | What::RollingBack { .. } => drop(self.restoring.remove(&name)),
-            What::RolledOut { digest, .. } => self.rolled_out(app, digest, view, now),
+            What::RolledOut { digest, .. } => {
+                // Who went back with another is let go of with it.
+                self.restoring.remove(&name);
+                self.rolled_out(app, digest, view, now);
+            }
             What::Halted { digest, why } => self.last_words(app, digest, why, now),
             What::Ended(record) => {
                 if let Some(commit) = &record.commit
