@@ -174,16 +174,13 @@ impl Checks {
         *self.facts.entry(word).or_default() += 1;
         match &fact.what {
             What::Panicked { why, .. } => self.fail(|| format!("{now}: {name} panicked: {why}")),
-            What::Restoring { digest, .. } => drop(self.restoring.insert(name, digest.clone())),
+            // One that goes back with another is let go of with it.
+            What::Restoring { digest, with: None, .. } => drop(self.restoring.insert(name, digest.clone())),
             What::Restored { .. }
             | What::RestoreFailed { .. }
             | What::Retrying { .. }
             | What::RollingBack { .. } => drop(self.restoring.remove(&name)),
-            What::RolledOut { digest, .. } => {
-                // Who went back with another is let go of with it.
-                self.restoring.remove(&name);
-                self.rolled_out(app, digest, view, now);
-            }
+            What::RolledOut { digest, .. } => self.rolled_out(app, digest, view, now),
             What::Halted { digest, why } => self.last_words(app, digest, why, now),
             What::Ended(record) => {
                 if let Some(commit) = &record.commit
