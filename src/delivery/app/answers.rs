@@ -114,7 +114,8 @@ impl App {
             None => refusal.to_string(),
         });
         let messages: Vec<String> = words.collect();
-        if !self.is_refused_for(&messages) {
+        // A way back ends when what ran before runs again, or cannot.
+        if !self.is_refused_for(&messages) && self.back().is_none() {
             self.note_ended(digest, Outcome::Refused, Some(&messages.join("; ")), now);
         }
         self.refuse(digest, messages, refused.refusals.iter().all(|refusal| refusal.may_pass()), now);

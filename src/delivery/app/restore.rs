@@ -132,6 +132,8 @@ impl App {
     }
 
     pub fn turn_back(&mut self, back: Back) {
+        // What is set aside may have passed its gates. From here on it does not run whole any more.
+        self.runs.effective.take_if(|runs| *runs == back.memory.digest);
         self.way = Way::Back(Box::new(back));
         self.note_quarantine();
         self.start_over();

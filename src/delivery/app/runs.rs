@@ -64,13 +64,15 @@ impl Runs {
 
     /// The commit that brought a digest, where that is remembered.
     pub fn commit_of(&self, digest: &Digest) -> Option<Commit> {
-        // A way back is remembered with the commit of what failed.
-        let is_back = self.broken_off.as_ref().is_some_and(|rolling| rolling.state.purpose == Purpose::Back);
-        if let Some(rolling) = &self.broken_off
-            && (rolling.state.digest == *digest || is_back && self.failed.as_ref() == Some(digest))
-            && rolling.commit.is_some()
+        let is_of = |rolling: &&Rolling| match rolling.state.purpose {
+            Purpose::Forward => rolling.state.digest == *digest,
+            // A way back is remembered with the commit of what failed.
+            Purpose::Back => self.failed.as_ref() == Some(digest),
+        };
+        if let Some(commit) =
+            self.broken_off.as_ref().filter(is_of).and_then(|rolling| rolling.commit.as_ref())
         {
-            return rolling.commit.clone();
+            return Some(commit.clone());
         }
         let good = self.known_good.as_ref().filter(|good| good.digest == *digest)?;
         Some(Commit::new(good.revision.clone()?, "", ""))

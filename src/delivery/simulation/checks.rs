@@ -75,9 +75,9 @@ impl Checks {
             if digest.is_some() && says.apps.iter().all(|(spec, _)| spec.name != *name) {
                 (*digest, *at) = (None, now);
                 self.restoring.remove(name);
-                self.jobs.retain(|(app, _, _), _| app != name);
             }
         }
+        self.jobs.retain(|(app, ..), _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.wanted.clear();
         self.unrendered = says.apps.iter().any(|(_, said)| said.is_err());
         for (spec, said) in &says.apps {
@@ -176,7 +176,8 @@ impl Checks {
         *self.facts.entry(word).or_default() += 1;
         match &fact.what {
             What::Panicked { why, .. } => self.fail(|| format!("{now}: {name} panicked: {why}")),
-            What::Restoring { digest, .. } => drop(self.restoring.insert(name, digest.clone())),
+            // One that goes back with another is let go of with it.
+            What::Restoring { digest, with: None, .. } => drop(self.restoring.insert(name, digest.clone())),
             What::Restored { .. }
             | What::RestoreFailed { .. }
             | What::Retrying { .. }

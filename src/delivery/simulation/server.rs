@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::chance::{Chance, Millis};
-use super::content::{Fate, Taken, fate_of, live};
+use super::content::{Fate, Taken, fate_of, live, pods_of};
 use super::pods::Pods;
 use crate::health::{Assessed, Health, Status};
 use crate::object::{Digest, Live, ObjectKey};
@@ -224,9 +224,4 @@ impl Server {
             }
         }
     }
-}
-
-/// What pods are made of.
-fn pods_of(wanted: &Wanted) -> serde_json::Value {
-    wanted.value()["spec"]["template"].clone()
 }
