@@ -43,6 +43,8 @@ mod saving;
 #[cfg(test)]
 mod simulation;
 mod status;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod world;
 
