@@ -67,8 +67,8 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     loop {
         let again = this.turn();
         let wake = [again, swarm, this.report.1.then_some(this.report.0)].into_iter().flatten().min();
+        // In no fixed order: news that came without end would keep the answers waiting.
         tokio::select! {
-            biased;
             () = shared.end.cancelled() => break,
             changed = platform.changed() => {
                 if changed.is_err() {
@@ -146,6 +146,10 @@ impl Loop<'_> {
             return;
         }
         self.report = (now + REPORT_PAUSE, false);
+        let known = self.deliver.delivery.knows_apps() || self.heard.trouble.is_some();
+        if !known && self.inventoried.borrow().trouble.is_none() && self.is_told_of() {
+            return; // What was told last is as true as that nothing is known yet.
+        }
         let report = self.put_together();
         self.channels.report.send_if_modified(|known| {
             let new = known.as_deref() != Some(&report);
@@ -154,6 +158,12 @@ impl Loop<'_> {
             }
             new
         });
+    }
+
+    /// Whether people were told of the apps before.
+    fn is_told_of(&self) -> bool {
+        let platform = self.shared.platform.borrow();
+        platform.status.as_ref().is_some_and(|status| !status.apps.is_empty())
     }
 
     fn put_together(&self) -> Report {
