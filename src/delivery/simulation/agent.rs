@@ -79,7 +79,7 @@ macro_rules! reach {
 
 impl Agent {
     pub fn begin(outside: &mut Outside) -> Self {
-        outside.checks.forget();
+        outside.checks.forget(&outside.store.memory);
         let view =
             View::list(&outside.server, &mut outside.chance, &outside.store.memory, &outside.inventory);
         let mut agent = Self {

@@ -12,6 +12,7 @@ use crate::delivery::{Delivery, Fact, Owner, Says, Ticket, What};
 use crate::health::Status;
 use crate::object::{AppName, Digest, ObjectKey, Outcome};
 use crate::plan::{Doomed, Hook};
+use crate::state::Memory;
 
 /// A write of something older may begin so long after something newer was seen.
 const OVERTAKEN: Millis = 5000;
@@ -55,8 +56,10 @@ impl Checks {
         self.fault.get_or_insert_with(why);
     }
 
-    /// A new process knows nothing.
-    pub fn forget(&mut self) {
+    /// A new process knows nothing but what was remembered.
+    pub fn forget(&mut self, memory: &Memory) {
+        let remembered = |app: &AppName| memory.apps.get(app).is_some_and(|known| known.quarantined.is_some());
+        self.restoring.retain(|app, _| remembered(app));
         self.heard.clear();
         self.basis.clear();
     }
@@ -77,6 +80,7 @@ impl Checks {
                 self.restoring.remove(name);
             }
         }
+        self.restoring.retain(|app, _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.jobs.retain(|(app, ..), _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.wanted.clear();
         self.unrendered = says.apps.iter().any(|(_, said)| said.is_err());
