@@ -142,9 +142,8 @@ impl App {
             let nothing_known = remembers && app.runs.good().is_none();
             let is_unproven = |key: &ObjectKey| nothing_known || app.runs.unproven.contains(key);
             let purpose = app.purpose();
-            let merged = app.target().and_then(|target| {
-                Course::with_unproven(purpose, plan, target, is_unproven)
-            });
+            let merged =
+                app.target().and_then(|target| Course::with_unproven(purpose, plan, target, is_unproven));
             merged.unwrap_or_else(|| Course::fresh(purpose, plan))
         };
         let Some(rolling) = self.take_broken_off(plan.digest()) else { return fresh(self) };
@@ -155,10 +154,12 @@ impl App {
     /// What is known of a rollout to this digest that was broken off.
     pub(super) fn take_broken_off(&mut self, digest: &Digest) -> Option<Rolling> {
         let purpose = self.purpose();
-        self.runs
-            .broken_off
-            .take()
-            .filter(|rolling| rolling.state.digest == *digest && rolling.state.purpose == purpose)
+        let is_this =
+            |rolling: &Rolling| rolling.state.digest == *digest && rolling.state.purpose == purpose;
+        let rolling = self.runs.broken_off.take().filter(is_this)?;
+        // What it changed is unproven until it arrives, and what it does not want after that.
+        self.runs.unproven.extend(rolling.changed.iter().flatten().cloned());
+        Some(rolling)
     }
 
     /// Breaks a rollout off, to go on with a new plan.
