@@ -69,7 +69,9 @@ impl Runs {
             // A way back is remembered with the commit of what failed.
             Purpose::Back => self.failed.as_ref() == Some(digest),
         };
-        if let Some(commit) = self.broken_off.as_ref().filter(is_of).and_then(|rolling| rolling.commit.as_ref()) {
+        if let Some(commit) =
+            self.broken_off.as_ref().filter(is_of).and_then(|rolling| rolling.commit.as_ref())
+        {
             return Some(commit.clone());
         }
         let good = self.known_good.as_ref().filter(|good| good.digest == *digest)?;

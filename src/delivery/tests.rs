@@ -82,7 +82,8 @@ fn a_panic_in_one_app_is_its_refusal_and_the_others_go_on() {
     let world = Panics("a");
     delivery.hear(says(["1", "1"]), &world, now);
     settle(&mut delivery, &world);
-    let phases = |delivery: &Delivery| delivery.statuses().into_iter().map(|app| app.phase).collect::<Vec<_>>();
+    let phases =
+        |delivery: &Delivery| delivery.statuses().into_iter().map(|app| app.phase).collect::<Vec<_>>();
     assert_eq!(phases(&delivery), [AppPhase::Refused, AppPhase::Ready]);
     let told = delivery.take_facts().into_iter().filter(|fact| matches!(fact.what, What::Panicked { .. }));
     assert_eq!(told.count(), 1, "it is told once");

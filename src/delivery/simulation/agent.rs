@@ -241,9 +241,9 @@ impl Agent {
     fn tell_needs(&mut self, outside: &mut Outside) {
         let pruner = &self.delivery.pruner;
         let (wanted, approved) = (pruner.wanted().clone(), pruner.approved());
-        let is_coming = self.coming.iter().any(|(_, coming)| {
-            matches!(coming, Coming::Inventory(known) if wanted.kinds.is_subset(&known.kinds))
-        });
+        let is_coming = self.coming.iter().any(
+            |(_, coming)| matches!(coming, Coming::Inventory(known) if wanted.kinds.is_subset(&known.kinds)),
+        );
         if !crate::delivery::World::inventory_written(&self.view, &wanted) && !is_coming {
             self.coming.push((outside.chance.way(), Coming::Inventory(wanted)));
         }
@@ -262,8 +262,7 @@ impl Agent {
                 println!("{} begin {:?} {action}", outside.chance.now, ticket.of);
             }
             if let Action::Prune { .. } = action {
-                let percent = outside.git.head().map_or(100, |head| head.terms.budget);
-                outside.checks.prunes(&self.delivery, &self.view, percent, outside.chance.now);
+                outside.checks.prunes(&self.delivery, &self.view, outside.chance.now);
             }
             let gone = self.gone(&action);
             let task = Task::begin(ticket, action, gone, reach!(self, outside));

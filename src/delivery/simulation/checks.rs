@@ -35,6 +35,8 @@ pub struct Checks {
     wanted: BTreeSet<ObjectKey>,
     /// Of some app nobody knows what git wants.
     unrendered: bool,
+    /// So much may be deleted, by git's last word.
+    percent: u8,
     /// What git said of its app when an action was begun.
     basis: BTreeMap<Ticket, Basis>,
     /// What was deleted because it left git, which has not named it since.
@@ -58,7 +60,8 @@ impl Checks {
 
     /// A new process knows nothing but what was remembered.
     pub fn forget(&mut self, memory: &Memory) {
-        let remembered = |app: &AppName| memory.apps.get(app).is_some_and(|known| known.quarantined.is_some());
+        let remembered =
+            |app: &AppName| memory.apps.get(app).is_some_and(|known| known.quarantined.is_some());
         self.restoring.retain(|app, _| remembered(app));
         self.heard.clear();
         self.basis.clear();
@@ -83,6 +86,7 @@ impl Checks {
         self.restoring.retain(|app, _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.jobs.retain(|(app, ..), _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.wanted.clear();
+        self.percent = says.rollout.prune.percent;
         self.unrendered = says.apps.iter().any(|(_, said)| said.is_err());
         for (spec, said) in &says.apps {
             let Ok(wanted) = said else { continue };
@@ -109,7 +113,9 @@ impl Checks {
     /// A write begins.
     pub fn writes(&mut self, ticket: &Ticket, digest: &Digest, now: Millis) {
         let Owner::App(app, _) = &ticket.of else { return };
-        let (Some(basis), Some((says, since))) = (self.basis.get(ticket), self.heard.get(app)) else { return };
+        let (Some(basis), Some((says, since))) = (self.basis.get(ticket), self.heard.get(app)) else {
+            return;
+        };
         if basis.says != *says && now > since + OVERTAKEN {
             let since = *since;
             self.fail(|| format!("{now}: {app} writes {} which was overtaken at {since}", digest.short()));
@@ -140,10 +146,10 @@ impl Checks {
     }
 
     /// A set of deletes begins: the budget allows it, or a person does.
-    pub fn prunes(&mut self, delivery: &Delivery, view: &View, percent: u8, now: Millis) {
+    pub fn prunes(&mut self, delivery: &Delivery, view: &View, now: Millis) {
         let Some(plan) = delivery.pruner.seen.as_ref().filter(|_| !self.approved) else { return };
         let ours = view.objects.values().filter(|seen| seen.live.labels.len() > 1);
-        let allowed = (ours.count() * usize::from(percent)).div_ceil(100).min(10);
+        let allowed = (ours.count() * usize::from(self.percent)).div_ceil(100).min(10);
         let count = plan.doomed.len();
         if count > allowed {
             self.fail(|| format!("{now}: {count} are deleted, and {allowed} may be"));
@@ -247,7 +253,8 @@ impl Checks {
             let Some(wanted) = app.wanted() else { continue };
             for object in &wanted.objects {
                 let seen = view.objects.get(&object.key).map(|seen| &seen.live);
-                let there = seen.is_some_and(|live| !live.deleting && live.applied.as_ref() == Some(&object.digest));
+                let there =
+                    seen.is_some_and(|live| !live.deleting && live.applied.as_ref() == Some(&object.digest));
                 if !there && !delivery.saving.holds(name) {
                     let key = &object.key;
                     self.fail(|| format!("{now}: {name} is told Ready, and {key} is not what git says"));

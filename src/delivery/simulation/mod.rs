@@ -17,9 +17,9 @@ mod rows;
 mod run;
 mod server;
 mod shrink;
+mod store;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "the seed comes from outside, and how long it took is told")]
 mod stories;
-mod store;
 mod story;
 mod view;

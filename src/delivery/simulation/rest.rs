@@ -147,7 +147,9 @@ fn is_excused(story: &Story, name: &str) -> bool {
     story.stimuli.iter().any(|(_, stimulus)| match stimulus {
         Stimulus::Edit(app, ..) | Stimulus::Delete(app, _) | Stimulus::Claim(app, _) => mine(app),
         Stimulus::Jump(_) => true,
-        Stimulus::Push(edits) => edits.iter().any(|edit| matches!(edit, super::git::Edit::Terms(terms) if terms.together)),
+        Stimulus::Push(edits) => {
+            edits.iter().any(|edit| matches!(edit, super::git::Edit::Terms(terms) if terms.together))
+        }
         _ => false,
     }) || Run::had_weather(story)
 }
@@ -157,7 +159,9 @@ fn strays(run: &Run, agent: &Agent) -> Result<(), String> {
     let delivery = &agent.delivery;
     for (key, object) in &run.outside.server.objects {
         let app = delivery.apps.get(&app_name(app_of(key)));
-        let wanted = app.and_then(|app| app.wanted()).is_some_and(|wanted| wanted.all().any(|known| known.key == *key));
+        let wanted = app
+            .and_then(|app| app.wanted())
+            .is_some_and(|wanted| wanted.all().any(|known| known.key == *key));
         if wanted || object.taken.all || &*key.kind == "Job" {
             continue;
         }

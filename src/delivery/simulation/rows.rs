@@ -62,7 +62,12 @@ fn an_app_that_left_git_stays_away_when_git_does() {
     let both = Push(vec![How(Terms::default()), Says(0, content(1, Fast)), Says(1, content(1, Fast))]);
     for dies in [80_000, 100_500, 101_500, 103_000, 110_000] {
         let leaves = Push(vec![Leaves(0)]);
-        holds(vec![(0, both.clone()), (100_000, leaves), (dies.max(100_400), Away(60)), (dies.max(100_401), Die(1000))]);
+        holds(vec![
+            (0, both.clone()),
+            (100_000, leaves),
+            (dies.max(100_400), Away(60)),
+            (dies.max(100_401), Die(1000)),
+        ]);
     }
 }
 

@@ -179,7 +179,8 @@ impl Run {
         let out = &mut self.outside;
         let prefix = key_of(app, part);
         let jobs = out.server.objects.keys().filter(|key| {
-            key.kind == prefix.kind && (key.name == prefix.name || part == Part::Migrate && key.name.starts_with(&*prefix.name))
+            key.kind == prefix.kind
+                && (key.name == prefix.name || part == Part::Migrate && key.name.starts_with(&*prefix.name))
         });
         let jobs: Vec<_> = jobs.cloned().collect();
         for key in jobs {

@@ -114,7 +114,8 @@ impl Server {
         }
         if let Some(planned) = planned {
             let now = &object.live;
-            let same = (&now.uid, &now.applied, &now.owned) == (&planned.uid, &planned.applied, &planned.owned);
+            let same =
+                (&now.uid, &now.applied, &now.owned) == (&planned.uid, &planned.applied, &planned.owned);
             if !same && now.uid == planned.uid && object.is(&wanted.digest) {
                 return Ok((object.live.clone(), false)); // By ourselves.
             }

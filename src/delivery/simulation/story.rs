@@ -86,9 +86,10 @@ fn fate(chance: &mut Chance, good: bool) -> Fate {
     use Fate::{Crash, CrashTwice, Denied, DeniedLate, Fail, Fast, Hang, Slow};
     match good {
         true => pick(chance, &[Fast, Fast, Fast, Slow, CrashTwice]),
-        false => {
-            pick(chance, &[Fast, Fast, Fast, Slow, CrashTwice, Crash, Crash, Fail, Fail, Hang, Denied, DeniedLate])
-        }
+        false => pick(
+            chance,
+            &[Fast, Fast, Fast, Slow, CrashTwice, Crash, Crash, Fail, Fail, Hang, Denied, DeniedLate],
+        ),
     }
 }
 
@@ -124,7 +125,10 @@ fn stimulus(chance: &mut Chance, apps: usize) -> Stimulus {
         53..=57 => Stimulus::Unrenderable(app, seconds(chance)),
         58..=69 => {
             use Storm::{Errors, Lag, Lost, Slow, Undeletable, Unread, Unsaved, Weather};
-            let storm = pick(chance, &[Errors, Errors, Lag, Lost, Lost, Slow, Undeletable, Unread, Unsaved, Unsaved, Weather]);
+            let storm = pick(
+                chance,
+                &[Errors, Errors, Lag, Lost, Lost, Slow, Undeletable, Unread, Unsaved, Unsaved, Weather],
+            );
             Stimulus::Storm(storm, seconds(chance))
         }
         70..=74 => Stimulus::Edit(app, part(chance), fate(chance, false)),

@@ -37,9 +37,11 @@ impl Work for Prove {
         let plan = self.plan.take().expect("it is asked once");
         let good = reach.view.memory.apps.get(&plan.app).and_then(|known| known.last_good.clone());
         let good = good.and_then(|good| reach.store.good(&plan.app, &good.digest));
-        let remembered = |key: &ObjectKey| good.as_ref()?.objects.iter().find(|object| object.key == *key).cloned();
+        let remembered =
+            |key: &ObjectKey| good.as_ref()?.objects.iter().find(|object| object.key == *key).cloned();
         let before = |key: &ObjectKey| self.before.get(key).cloned().or_else(|| remembered(key));
-        let answers = plan.steps().map(|step| answer(reach, step, before(&step.wanted.key).as_deref())).collect();
+        let answers =
+            plan.steps().map(|step| answer(reach, step, before(&step.wanted.key).as_deref())).collect();
         Progress::Ended(Event::Proved(check(plan, answers)))
     }
 }

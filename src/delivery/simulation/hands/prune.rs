@@ -84,7 +84,9 @@ impl Work for Delete {
     fn go_on(&mut self, reach: &mut Reach, awaited: bool) -> Progress {
         if let Some(object) = self.sent.take() {
             match Self::delete(&object, reach) {
-                PruneAnswer::Accepted | PruneAnswer::Gone => self.outcome.deleted.push(object.live.key.clone()),
+                PruneAnswer::Accepted | PruneAnswer::Gone => {
+                    self.outcome.deleted.push(object.live.key.clone())
+                }
                 PruneAnswer::Refused(refusal) => {
                     self.outcome.refused.push(refusal);
                     return Progress::Ended(Event::Pruned(std::mem::take(&mut self.outcome)));
