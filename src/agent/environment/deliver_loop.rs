@@ -21,8 +21,10 @@ use crate::object::Kinds;
 const SWARM: Duration = Duration::from_millis(50);
 /// How long a request that is under way may take at the end: less than a pod's grace period.
 const HAND_OVER: Duration = Duration::from_secs(20);
-/// Where things stand is put together at most this often: for a thousand apps that is work.
-const REPORT_PAUSE: Duration = Duration::from_millis(200);
+/// Where things stand is put together at most this often,
+const REPORT_PAUSE: Duration = Duration::from_millis(50);
+/// and in no more than such a part of the time: for ten thousand apps that is work.
+const REPORT_PART: u32 = 10;
 /// Facts that nobody takes; the oldest are dropped.
 const FACTS_KEPT: usize = 10_000;
 
@@ -145,8 +147,8 @@ impl Loop<'_> {
         if !self.report.1 || now < self.report.0 {
             return;
         }
-        self.report = (now + REPORT_PAUSE, false);
         let report = self.put_together();
+        self.report = (now + REPORT_PAUSE.max(now.elapsed() * REPORT_PART), false);
         self.channels.report.send_if_modified(|known| {
             let new = known.as_deref() != Some(&report);
             if new {

@@ -11,9 +11,12 @@
 //! status that cannot be written only the status. A panic in one is told, and that one is begun anew.
 
 mod deliver_loop;
+mod events;
 mod follow;
 mod inventory_task;
+mod pages;
 mod prepare;
+mod status;
 mod tell;
 
 use std::sync::Arc;
