@@ -157,7 +157,8 @@ pub struct EnvironmentStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<i64>")]
     pub pages: Option<u32>,
-    /// The agent alone writes it, so that no field of a row needs an owner of its own: that would be as much again.
+    /// The apps by name; of one that is well a short line.
+    // The agent alone writes them, so that no field of a row needs an owner of its own: that would be as much again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub apps: Vec<AppStatus>,

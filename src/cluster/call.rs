@@ -29,9 +29,11 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that something is expected of and that says nothing for so long is dead: one that was forgotten on the way
 /// never ends by itself. Watches are never so quiet, for the server sends a bookmark about once a minute.
 const SILENCE: Duration = Duration::from_secs(90);
-const USER_AGENT: &str = concat!("fairlead/", env!("CARGO_PKG_VERSION"));
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
+
+/// Tells our requests from those of others, in an audit log and in what the server counts.
+const USER_AGENT: &str = concat!("fairlead/", env!("CARGO_PKG_VERSION"));
 
 /// Where to find the cluster, as kubectl understands it.
 #[derive(Clone, Debug, Default)]
@@ -272,13 +274,12 @@ impl Cluster {
     }
 
     pub fn with_config(mut config: kube::Config, fence: &Fence) -> Result<Self, ConnectError> {
-        // By this an audit log and the server's metrics tell our requests from those of others.
-        config.headers.push((http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
         config.default_retry = false; // It sleeps for up to 1000 s; ours is below.
         config.read_timeout.get_or_insert(SILENCE);
         config.write_timeout.get_or_insert(SILENCE);
         // Silence between two requests is not counted.
         config.reset_reader_on_write = true;
+        config.headers.push((http::header::USER_AGENT, HeaderValue::from_static(USER_AGENT)));
         let default_namespace = config.default_namespace.as_str().into();
         // Two clients have two sets of connections: heartbeats do not queue behind what they guard.
         let unfenced = kube::Client::try_from(config.clone()).map_err(ConnectError::Client)?;

@@ -67,6 +67,13 @@ fn a_large_environment_says_little_and_its_pages_the_rest() {
     );
     assert!(status < (COUNT + 1) * 140 + 4_000, "{status} bytes");
 
+    // Nobody is told 150 times of the same; and nothing is left out.
+    wait_until(SOON, "all of it is told", || {
+        bed.events().iter().any(|event| event.contains(" more, of app-"))
+    });
+    let told = bed.events().iter().filter(|event| event.starts_with("RolledOut ")).count();
+    assert!(told < COUNT / 2, "{told} events");
+
     // The command line tells all of it.
     let history =
         || bed.fairlead(&["history", "--env", &bed.name, "--limit", "999", "-o", "json"]).ok().json();
