@@ -163,8 +163,10 @@ impl Loop<'_> {
         let git = &self.heard;
         let own = self.inventoried.borrow().trouble.clone();
         let starting = || trouble("Starting", "git was not read yet", true);
-        let known = self.deliver.delivery.knows_apps() || git.trouble.is_some() || own.is_some();
+        let knows_apps = self.deliver.delivery.knows_apps();
+        let known = knows_apps || git.trouble.is_some() || own.is_some();
         Report {
+            knows_apps,
             apps: self.deliver.statuses(),
             prune: self.deliver.delivery.prune_status(),
             trouble: own.or_else(|| git.trouble.clone()).or_else(|| (!known).then(starting)),

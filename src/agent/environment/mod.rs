@@ -87,6 +87,8 @@ pub(super) struct Inventoried {
 /// Where an environment stands, for people.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Report {
+    /// Whether it is known which apps there are. Where it is not, what stood there before stays.
+    pub knows_apps: bool,
     pub apps: Vec<AppStatus>,
     pub prune: Option<PruneStatus>,
     pub trouble: Option<Trouble>,

@@ -11,10 +11,12 @@ use tokio::time::Instant;
 
 use super::pages::{PageKeeper, Wanted};
 use super::{Report, Shared};
-use crate::api::{AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentStatus, names};
+use crate::api::{
+    AppDetails, AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentStatus, names,
+};
 use crate::cluster::CallError;
 use crate::object::chain;
-use crate::report::{Body, Sketch, bounded, conditions, overview, summary, whole};
+use crate::report::{Body, Overview, Sketch, bounded, conditions, overview, summary, whole};
 
 /// At most one status a second is written, but for the first after a rest, and for a verdict.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
@@ -96,32 +98,36 @@ impl<'a> StatusWriter<'a> {
         if let Some(due) = self.due.filter(|due| now < *due && !at_once) {
             return Some(due);
         }
-        let overview = overview(&report.apps, written.is_paged);
         let had = written.is_paged;
+        let rows = match report.knows_apps {
+            true => Rows::of(&report.apps, had),
+            false => Rows::found(environment),
+        };
         let is_ready = verdict.is_ready;
-        let is_paged = !overview.pages.is_empty();
         let status = EnvironmentStatus {
             observed_generation: generation,
             short_revision: report.revision.as_ref().map(|revision| revision.short().to_owned()),
             revision: report.revision.clone(),
             request: report.request.clone().filter(|request| request.len() <= REQUEST),
-            summary: Some(summary(&report.apps)),
+            summary: rows.summary,
             conditions,
             prune: report.prune.clone().map(bounded),
-            unlisted: (overview.unlisted > 0).then_some(overview.unlisted),
-            pages: is_paged.then(|| u32::try_from(overview.pages.len()).unwrap_or(u32::MAX)),
+            unlisted: rows.unlisted,
+            pages: rows.count,
             apps: Vec::new(),
         };
-        let result = self.write(environment, &status, &overview.listed, verdict).await;
+        let result = self.write(environment, &status, &rows.listed, verdict).await;
         if let Some(written) = &mut self.written
             && result.is_ok()
         {
-            written.is_paged = is_paged;
-            self.pages.keep(Wanted {
-                environment: Some(environment.clone()),
-                pages: Arc::new(overview.pages),
-                had,
-            });
+            written.is_paged = status.pages.is_some();
+            if let Some(pages) = rows.pages {
+                self.pages.keep(Wanted {
+                    environment: Some(environment.clone()),
+                    pages: Arc::new(pages),
+                    had,
+                });
+            }
             self.settled = Some((uid, generation, report.clone()));
         }
         let (context, name) = (&self.shared.context, self.shared.name.as_str());
@@ -177,6 +183,36 @@ impl<'a> StatusWriter<'a> {
         (written.sketch, written.verdict) = (sketch, verdict);
         written.conditions.clone_from(&status.conditions);
         Ok(true)
+    }
+}
+
+/// What is told of the apps.
+struct Rows {
+    listed: Vec<AppStatus>,
+    summary: Option<String>,
+    unlisted: Option<u32>,
+    count: Option<u32>,
+    /// What is to stand in the pages; `None` where that is not known, and they stay as they are.
+    pages: Option<Vec<Vec<AppDetails>>>,
+}
+
+impl Rows {
+    fn of(apps: &[AppStatus], is_paged: bool) -> Self {
+        let Overview { listed, unlisted, pages } = overview(apps, is_paged);
+        Self {
+            listed,
+            summary: Some(summary(apps)),
+            unlisted: (unlisted > 0).then_some(unlisted),
+            count: (!pages.is_empty()).then(|| u32::try_from(pages.len()).unwrap_or(u32::MAX)),
+            pages: Some(pages),
+        }
+    }
+
+    /// What stands there: after a start it is not known at once which apps there are.
+    fn found(environment: &Environment) -> Self {
+        let EnvironmentStatus { apps, summary, unlisted, pages, .. } =
+            environment.status.clone().unwrap_or_default();
+        Self { listed: apps, summary, unlisted, count: pages, pages: None }
     }
 }
 
