@@ -13,7 +13,7 @@ use crate::state::Memory;
 
 /// Keeps what an environment needs to know watched.
 pub(super) struct Guards {
-    apps: BTreeMap<AppName, ([Option<Arc<WantedApp>>; 2], Watches)>,
+    apps: BTreeMap<AppName, (Held, Watches)>,
     autoscalers: Watches,
     inventory: Option<Watches>,
 }
@@ -59,9 +59,10 @@ impl Guards {
 }
 
 /// What an app wants, and what it is kept true to.
+type Held = [Option<Arc<WantedApp>>; 2];
 type Wants<'a> = [Option<&'a Arc<WantedApp>>; 2];
 
-fn same(known: &[Option<Arc<WantedApp>>; 2], wanted: Wants) -> bool {
+fn same(known: &Held, wanted: Wants) -> bool {
     known.iter().zip(wanted).all(|pair| match pair {
         (Some(known), Some(wanted)) => Arc::ptr_eq(known, wanted),
         (known, wanted) => known.is_none() && wanted.is_none(),

@@ -22,7 +22,6 @@ use crate::object::AppName;
         type_ = "string",
         json_path = ".metadata.labels.fairlead\\.dev/environment"
     ),
-    printcolumn(name = "Page", type_ = "string", json_path = ".metadata.labels.fairlead\\.dev/page"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
