@@ -1,4 +1,5 @@
 use clap::Args;
+use serde_json::json;
 
 use super::output::{Format, print, print_value};
 use super::{Exit, Outcome};
@@ -13,8 +14,9 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Outcome {
     let crds = api::crds();
     match arguments.output {
-        Format::Json if crds.len() == 1 => print_value(&crds[0], Format::Json)?,
-        Format::Json => print_value(&crds, Format::Json)?,
+        Format::Json => {
+            print_value(&json!({"apiVersion": "v1", "kind": "List", "items": crds}), Format::Json)?;
+        }
         Format::Text | Format::Yaml => {
             let values: Vec<_> = crds.iter().filter_map(|crd| serde_json::to_value(crd).ok()).collect();
             print(&yaml::write_all(&values));

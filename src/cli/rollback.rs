@@ -8,7 +8,8 @@ use super::follow::follow;
 use super::target::{self, Global, environment, whoami};
 use super::{Exit, Outcome};
 use crate::api::{
-    AppStatus, Environment, RollbackRequest, RollbackState, RollbackStatus, RollbackTo, Span, names,
+    AppStatus, Environment, EnvironmentStatus, RollbackRequest, RollbackState, RollbackStatus, RollbackTo,
+    Span, names,
 };
 use crate::cluster::Environments;
 use crate::object::{AppName, EnvironmentName};
@@ -137,11 +138,20 @@ struct Answer {
 
 fn answers(found: &Environment, request: &RollbackRequest) -> Vec<(AppName, Answer)> {
     let apps = found.status.iter().flat_map(|status| &status.apps);
+    let counts = found.status.as_ref().is_some_and(EnvironmentStatus::counts_apps);
     let apps: BTreeMap<&AppName, &AppStatus> = apps.map(|app| (&app.name, app)).collect();
     request
         .apps
         .iter()
-        .map(|(name, to)| (name.clone(), answer(apps.get(name).copied(), &request.id, to)))
+        .map(|(name, to)| {
+            let app = apps.get(name).copied();
+            let answer = match app {
+                // One that is well may only be counted, and stands there as soon as there is something to say of it.
+                None if counts => Answer { exit: None, words: "waits for the agent".to_owned() },
+                app => answer(app, &request.id, to),
+            };
+            (name.clone(), answer)
+        })
         .collect()
 }
 

@@ -277,9 +277,9 @@ impl Delivery {
         self.pruner.status()
     }
 
-    /// What an app wants or is kept true to: whose kinds have to be watched.
-    pub fn wanted(&self) -> impl Iterator<Item = (&AppName, Vec<&Arc<WantedApp>>)> {
-        self.apps.iter().map(|(name, app)| (name, app.wanted().into_iter().chain(app.target()).collect()))
+    /// What an app wants and is kept true to: whose kinds have to be watched.
+    pub fn wanted(&self) -> impl Iterator<Item = (&AppName, [Option<&Arc<WantedApp>>; 2])> + Clone {
+        self.apps.iter().map(|(name, app)| (name, [app.wanted(), app.target()]))
     }
 
     /// Where something is wanted, where something is wanted or still is, and what of an approved set is still to be deleted.

@@ -21,8 +21,10 @@ use crate::object::Kinds;
 const SWARM: Duration = Duration::from_millis(50);
 /// How long a request that is under way may take at the end: less than a pod's grace period.
 const HAND_OVER: Duration = Duration::from_secs(20);
-/// Where things stand is put together at most this often: for a thousand apps that is work.
-const REPORT_PAUSE: Duration = Duration::from_millis(200);
+/// Where things stand is put together at most this often,
+const REPORT_PAUSE: Duration = Duration::from_millis(50);
+/// and in no more than such a part of the time: for ten thousand apps that is work.
+const REPORT_PART: u32 = 10;
 /// Facts that nobody takes; the oldest are dropped.
 const FACTS_KEPT: usize = 10_000;
 
@@ -145,12 +147,8 @@ impl Loop<'_> {
         if !self.report.1 || now < self.report.0 {
             return;
         }
-        self.report = (now + REPORT_PAUSE, false);
-        let known = self.deliver.delivery.knows_apps() || self.heard.trouble.is_some();
-        if !known && self.inventoried.borrow().trouble.is_none() && self.is_told_of() {
-            return; // What was told last is as true as that nothing is known yet.
-        }
         let report = self.put_together();
+        self.report = (now + REPORT_PAUSE.max(now.elapsed() * REPORT_PART), false);
         self.channels.report.send_if_modified(|known| {
             let new = known.as_deref() != Some(&report);
             if new {
@@ -160,19 +158,15 @@ impl Loop<'_> {
         });
     }
 
-    /// Whether people were told of the apps before.
-    fn is_told_of(&self) -> bool {
-        let platform = self.shared.platform.borrow();
-        platform.status.as_ref().is_some_and(|status| !status.apps.is_empty())
-    }
-
     fn put_together(&self) -> Report {
         // What the apps were told, and not what may have come since.
         let git = &self.heard;
         let own = self.inventoried.borrow().trouble.clone();
         let starting = || trouble("Starting", "git was not read yet", true);
-        let known = self.deliver.delivery.knows_apps() || git.trouble.is_some() || own.is_some();
+        let knows_apps = self.deliver.delivery.knows_apps();
+        let known = knows_apps || git.trouble.is_some() || own.is_some();
         Report {
+            knows_apps,
             apps: self.deliver.statuses(),
             prune: self.deliver.delivery.prune_status(),
             trouble: own.or_else(|| git.trouble.clone()).or_else(|| (!known).then(starting)),
