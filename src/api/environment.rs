@@ -3,7 +3,7 @@ use kube::{CustomResource, CustomResourceExt, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RecordStatus, RollbackStatus, Span};
+use super::{RecordStatus, Request, RollbackStatus, Span};
 use crate::object::{AppName, Digest, Revision};
 
 /// An environment: what one team runs in one place. The platform's word, which git can narrow and never widen.
@@ -138,7 +138,7 @@ pub struct EnvironmentStatus {
     #[schemars(with = "Option<String>")]
     pub revision: Option<Revision>,
     pub short_revision: Option<String>,
-    /// The request that was answered last, see `fairlead apply`.
+    /// The request to look at git that was answered last, see `fairlead apply`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// `2/3`: how many apps run what git says, of how many.
@@ -328,5 +328,5 @@ pub struct Condition {
 
 /// The CRDs that Fairlead needs, as `fairlead crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![Environment::crd()]
+    vec![Environment::crd(), Request::crd()]
 }

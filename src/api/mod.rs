@@ -8,6 +8,7 @@ mod duration;
 mod environment;
 mod history;
 pub mod names;
+mod request;
 mod rollback;
 
 pub use config::{
@@ -20,4 +21,5 @@ pub use environment::{
     WaveStatus, crds,
 };
 pub use history::RecordStatus;
+pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};

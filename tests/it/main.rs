@@ -31,6 +31,7 @@ mod quiet;
 mod regress;
 mod removal;
 mod replicas;
+mod requests;
 mod restore;
 mod rollback;
 mod rollout;
