@@ -107,7 +107,7 @@ impl RequestBook {
         for stray in strays {
             let now = Timestamp::now();
             let docket = decide_stray(&scribe.as_written(stray), now);
-            again = [again, scribe.execute(&docket, now).await].into_iter().flatten().min();
+            again = [again, scribe.execute(&docket, now).await.again].into_iter().flatten().min();
         }
         again
     }
@@ -115,6 +115,14 @@ impl RequestBook {
 
 fn name(request: &Request) -> String {
     request.metadata.name.clone().unwrap_or_default()
+}
+
+/// What came of doing it.
+pub struct Executed {
+    /// Something was written, and what follows from that is to be decided.
+    pub wrote: bool,
+    /// After how long to look again if nothing happens before.
+    pub again: Option<Duration>,
 }
 
 /// Writes what came of Requests, once: its own word comes back by the watch only later.
@@ -129,7 +137,7 @@ impl<'a> Scribe<'a> {
     }
 
     /// A Request with what was last written of it, where the watch did not bring that yet.
-    pub fn as_written(&self, request: &Arc<Request>) -> Arc<Request> {
+    pub fn as_written(&mut self, request: &Arc<Request>) -> Arc<Request> {
         let (Some(name), Some(uid)) = (&request.metadata.name, &request.metadata.uid) else {
             return request.clone();
         };
@@ -138,7 +146,10 @@ impl<'a> Scribe<'a> {
             Some(status) if request.status.as_ref() != Some(status) => {
                 Arc::new(Request { status: Some(status.clone()), ..(**request).clone() })
             }
-            _ => request.clone(),
+            _ => {
+                self.written.remove(&handle);
+                request.clone()
+            }
         }
     }
 
@@ -149,13 +160,16 @@ impl<'a> Scribe<'a> {
         });
     }
 
-    /// Does what was decided. Says after how long to look again, if that has to be.
-    pub async fn execute(&mut self, docket: &Docket, now: Timestamp) -> Option<Duration> {
-        let mut failed = false;
+    /// Does what was decided.
+    pub async fn execute(&mut self, docket: &Docket, now: Timestamp) -> Executed {
+        let (mut failed, mut wrote) = (false, false);
         for (handle, state, message) in &docket.write {
             let status = status(*state, message.clone(), now, &self.book.instance);
             match self.book.requests.write_status(&handle.name, &handle.uid, &status).await {
-                Ok(()) => drop(self.written.insert(handle.clone(), status)),
+                Ok(()) => {
+                    wrote = true;
+                    self.written.insert(handle.clone(), status);
+                }
                 Err(error) if error.is_not_found() => {}
                 Err(error) => {
                     failed = true;
@@ -171,7 +185,7 @@ impl<'a> Scribe<'a> {
         }
         let at = docket.again.map(|at| at.duration_since(now).max(SignedDuration::ZERO));
         let at = at.map(|pause| Duration::try_from(pause).unwrap_or(Duration::ZERO));
-        [at, failed.then_some(TRY_AGAIN)].into_iter().flatten().min()
+        Executed { wrote, again: [at, failed.then_some(TRY_AGAIN)].into_iter().flatten().min() }
     }
 }
 

@@ -160,7 +160,9 @@ pub fn decide_stray(request: &Request, now: Timestamp) -> Docket {
 fn age_out(ended: &[&Arc<Request>], docket: &mut Docket, now: Timestamp) {
     let mut stays: BTreeMap<(Timestamp, Handle), ()> = BTreeMap::new();
     for request in ended {
-        let Some(handle) = handle(request) else { continue };
+        // One that is being deleted already is held by somebody.
+        let held = request.metadata.deletion_timestamp.is_some();
+        let Some(handle) = handle(request).filter(|_| !held) else { continue };
         let at = request.status.as_ref().and_then(|status| status.at.parse().ok());
         let at: Timestamp = at.unwrap_or_else(|| created(request));
         if now >= later(at, KEPT) {

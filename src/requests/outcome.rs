@@ -48,7 +48,9 @@ pub(super) fn came_to(
                 Approved::Goes => {
                     (RequestState::Done, format!("{} goes: these objects and no others", digest.short()))
                 }
-                Approved::NotNeeded => (RequestState::Done, "nothing waits for an approval".to_owned()),
+                Approved::NotNeeded => {
+                    (RequestState::Done, "nothing waits for an approval any more".to_owned())
+                }
                 Approved::Another(now) => (
                     RequestState::Refused,
                     format!("what would be deleted is {} by now, not {}", now.short(), digest.short()),

@@ -108,7 +108,10 @@ impl Loop<'_> {
             self.kinds = kinds;
             self.channels.kinds.notify_one();
         }
-        let asked = Asked { needs: self.deliver.needs(), left: self.deliver.left() };
+        // Who let an environment go is told so before it is gone.
+        let is_answered = self.words.borrow().approve.is_none();
+        let left = self.deliver.left().filter(|_| is_answered);
+        let asked = Asked { needs: self.deliver.needs(), left };
         self.channels.asked.send_if_modified(|known| {
             let new = *known != asked;
             *known = asked;

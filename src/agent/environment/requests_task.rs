@@ -31,11 +31,11 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             known.clone_from(&docket.words);
             new
         });
-        let written = !docket.write.is_empty();
-        let mut again = scribe.execute(&docket, now).await;
-        if written {
+        let executed = scribe.execute(&docket, now).await;
+        if executed.wrote {
             continue; // What has ended is told no more.
         }
+        let mut again = executed.again;
         if !docket.words.look.is_empty() {
             again = Some(again.unwrap_or(LOOK).min(LOOK));
         }

@@ -14,10 +14,14 @@ pub struct Retry {
 }
 
 impl App {
+    pub(in crate::delivery) fn has_answered(&self, word: &Retry) -> bool {
+        self.asking.retried.as_deref() == Some(&word.nonce)
+    }
+
     /// Takes a person's word; says whether it meant something that is set aside here, or `None` where it is not heard now.
     pub(in crate::delivery) fn retry(&mut self, word: &Retry) -> Option<bool> {
         // Without git nobody knows what would be tried.
-        if !self.is_from_git() || self.asking.retried.as_deref() == Some(&word.nonce) {
+        if !self.is_from_git() || self.has_answered(word) {
             return None;
         }
         let meant = match self.back() {
