@@ -15,12 +15,14 @@ source make/controlplane.sh
 source make/stage.sh
 
 chart=charts/fairlead
-crd=$chart/crds/environments.yaml
+crds=(environments requests)
 build_fairlead
 
 if [[ ${1:-} == write ]]; then
-	"$fairlead" crd >"$crd"
-	echo "$crd"
+	for crd in "${crds[@]}"; do
+		"$fairlead" crd "$crd" >"$chart/crds/$crd.yaml"
+		echo "$chart/crds/$crd.yaml"
+	done
 	exit
 fi
 need helm
@@ -45,16 +47,20 @@ helm() {
 	env -i PATH="$PATH" HOME="$work" "$FAIRLEAD_HELM" "$@"
 }
 
-crd_is_current() { diff -u "$crd" <("$fairlead" crd) || {
-	echo 'make generate writes it'
-	return 1
-}; }
+crds_are_current() {
+	for crd in "${crds[@]}"; do
+		diff -u "$chart/crds/$crd.yaml" <("$fairlead" crd "$crd") || {
+			echo 'make generate writes it'
+			return 1
+		}
+	done
+}
 # Between `kubectl auth can-i` and its words stand the account and, where given, the namespace.
 may() { [[ $(can "$@") == yes ]] || { echo "it may not"; return 1; }; }
 may_not() { [[ $(can "$@") == no ]] || { echo "it may"; return 1; }; }
 can() { kubectl auth can-i --as system:serviceaccount:fairlead:fairlead "$@" 2>/dev/null || true; }
 
-check 'the CRD is what the program prints' crd_is_current
+check 'the CRDs are what the program prints' crds_are_current
 check 'helm lint' helm lint --strict "$chart" --values "$work/values.yaml"
 limits_are_known() {
 	local limits
@@ -115,6 +121,41 @@ changes_no_spec() {
 	}
 }
 check 'it does not change what the platform says there' changes_no_spec
+check 'it watches requests' may watch requests.fairlead.dev
+check 'it says what came of them' may patch requests.fairlead.dev --subresource status
+check 'it makes no requests' may_not create requests.fairlead.dev
+as_ada() { kubectl --as ada "$@"; }
+kubectl create clusterrole ada --verb create --resource requests.fairlead.dev >/dev/null
+kubectl create clusterrolebinding ada --clusterrole ada --user ada >/dev/null
+ask() {
+	printf '{apiVersion: fairlead.dev/v1alpha1, kind: Request, metadata: {name: %s}, spec: {verb: retry, environment: shop, by: %s}}' "$1" "$2" |
+		as_ada create -f - >"$work/said" 2>&1
+}
+in_no_other_name() {
+	! ask forged bob && grep -F 'spec.by is to be ada' "$work/said" || {
+		cat "$work/said"
+		return 1
+	}
+}
+not_without_the_verb() {
+	! ask unasked ada && grep -F 'needs create on environments.fairlead.dev/retry, name shop' "$work/said" || {
+		cat "$work/said"
+		return 1
+	}
+}
+with_the_verb() {
+	kubectl create clusterrole ada-retries --verb create --resource environments.fairlead.dev/retry --resource-name shop &&
+		kubectl create clusterrolebinding ada-retries --clusterrole ada-retries --user ada || return 1
+	for _ in {1..50}; do
+		ask allowed ada && return
+		sleep 0.2
+	done
+	cat "$work/said"
+	return 1
+}
+check 'nobody asks in the name of another' in_no_other_name
+check 'nobody asks for what they may not do' not_without_the_verb
+check 'who may do it asks' with_the_verb
 check 'it watches what apps are made of' may watch deployments.apps --all-namespaces
 check 'it reads what the values add' may list flowschemas.flowcontrol.apiserver.k8s.io
 check 'it reads nothing that they do not add' may_not list prioritylevelconfigurations.flowcontrol.apiserver.k8s.io

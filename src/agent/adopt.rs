@@ -2,21 +2,11 @@
 //! where `plan` and the proof ask for them.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use kube::ResourceExt;
-
-use crate::api::{AppSpec, Environment, names};
+use crate::api::AppSpec;
 use crate::delivery::{Tokens, word};
 use crate::object::{AppName, EnvironmentName, ObjectKey};
 use crate::plan::{Answer, Consent, Refusal};
-
-/// What people agreed to, by their word on the Environment.
-pub fn agreed(environment: &Environment) -> Tokens {
-    let text = environment.annotations().get(names::ADOPT_ANNOTATION).map_or("", String::as_str);
-    let tokens = text.split(',').map(str::trim).filter(|token| !token.is_empty());
-    Arc::new(tokens.map(Into::into).collect())
-}
 
 /// Both words for one app.
 pub fn consent(spec: &AppSpec, tokens: &Tokens) -> Consent {

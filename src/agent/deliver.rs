@@ -13,7 +13,7 @@ use super::cluster_view::{ClusterView, Guards};
 use super::hands::Hands;
 use crate::api::AppStatus;
 use crate::cluster::Touched;
-use crate::delivery::{Action, Delivery, Event, Fact, News, Ticket};
+use crate::delivery::{Action, Delivery, Event, Fact, News, Replies, Ticket};
 use crate::plan::Inventory;
 
 /// The apps of an environment, and what is under way for them.
@@ -139,6 +139,12 @@ impl Deliver {
     pub fn left(&self) -> Option<Vec<String>> {
         let view = ClusterView::new(&self.hands, &self.guards, self.inventory.as_ref());
         self.delivery.left(&view).filter(|_| self.under_way.is_empty())
+    }
+
+    /// What the words of people came to.
+    pub fn replies(&self) -> Replies {
+        let view = ClusterView::new(&self.hands, &self.guards, self.inventory.as_ref());
+        self.delivery.replies(&view)
     }
 
     /// Whether all that can be done was done.

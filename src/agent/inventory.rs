@@ -100,9 +100,8 @@ impl Parent {
 }
 
 /// What people allowed, and what of it was taken up.
-pub fn approval(environment: &Environment, marked: &Marked) -> Approval {
-    let digest = environment.annotations().get(names::APPROVE_ANNOTATION);
-    Approval { digest: digest.map(|text| Digest::from(text.as_str())), tokens: marked.approved.clone() }
+pub fn approval(digest: Option<&Digest>, marked: &Marked) -> Approval {
+    Approval { digest: digest.cloned(), tokens: marked.approved.clone() }
 }
 
 fn approved(environment: &Environment) -> BTreeSet<Box<str>> {

@@ -18,6 +18,7 @@ mod inventory;
 mod once;
 mod plan_prune;
 pub mod reads;
+mod requests;
 mod scope;
 mod source;
 mod state_store;
@@ -36,8 +37,8 @@ pub use once::{Means, Once, OnceError, Progress, plan_once};
 
 use crate::api::{Environment, names};
 use crate::cluster::{
-    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Session,
-    StateSecrets,
+    CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Requests as Asked,
+    Session, StateSecrets,
 };
 use crate::config::AgentConfig;
 use crate::git::{Limits, Remotes};
@@ -49,6 +50,7 @@ use crate::notify::{BadUrl, Notifier, Webhook};
 use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use crate::render;
+use requests::RequestBook;
 use source::Sources;
 use supervisor::Supervisor;
 
@@ -57,6 +59,7 @@ pub struct Context {
     session: Session,
     index: Index,
     environments: Environments,
+    requests: RequestBook,
     state: StateSecrets,
     sources: Sources,
     helm: Arc<Helm>,
@@ -104,6 +107,7 @@ pub async fn run(
     let index = Index::new(session.clone(), names::ENVIRONMENT_LABEL);
     let metrics = Arc::new(Metrics::default());
     let environments = Environments::new(&cluster, &config.instance);
+    let requests = RequestBook::new(Asked::new(&cluster), &config.instance);
     let remotes = Remotes::new(&config.cache.join("git"), Limits::default());
     // Whoever needs the folder says what is wrong with it.
     let _ = std::fs::create_dir_all(&config.cache);
@@ -119,6 +123,7 @@ pub async fn run(
         session,
         index: index.clone(),
         environments: environments.clone(),
+        requests: requests.clone(),
         state: StateSecrets::new(&cluster, &config.state_namespace),
         helm: Arc::new(helm),
         limits,
@@ -148,6 +153,7 @@ pub async fn run(
     let port_end = CancellationToken::new();
     let serving = tokio::spawn(http::serve(listener, port.clone(), port_end.clone()));
 
+    let book = tokio::spawn(requests.run(fence.clone(), port_end.clone()));
     Supervisor::new(context, &config, port, leases, fence).run(&end).await;
 
     if let Some(history) = history {
@@ -155,6 +161,7 @@ pub async fn run(
     }
     port_end.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
+    book.abort();
     tracing::info!("the agent has handed over");
     Ok(())
 }

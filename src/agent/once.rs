@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::adopt::{agreed, consent, say_how};
+use super::adopt::{consent, say_how};
 use super::charts::Charts;
 use super::deliver::Deliver;
 use super::desired::{Desire, Memo, Scope, desire};
@@ -176,7 +176,7 @@ pub async fn plan_once(
     let mut apps = Vec::new();
     let scalers = index.watch_autoscalers();
     let _ = scalers.listed().await;
-    let tokens = once.platform.as_ref().map_or_else(|| once.agreed.clone(), agreed);
+    let tokens = once.agreed.clone();
     let production = desire.config.is_production(&once.scope.environment);
     for (spec, wanted) in once.narrow(desire)?.apps {
         apps.push(match wanted {

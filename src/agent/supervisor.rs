@@ -274,6 +274,9 @@ impl Supervisor {
             }
             EnvironmentEvent::Failed(why) => tracing::warn!(error = %why, "watching the Environments failed"),
         }
+        if let Some(known) = &self.environments {
+            self.context.requests.know(known.keys().map(ToString::to_string).collect());
+        }
     }
 
     /// Keeps what the platform says of an environment, and tells its loop.

@@ -140,7 +140,7 @@ pub struct EnvironmentStatus {
     pub revision: Option<Revision>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub short_revision: Option<String>,
-    /// The request that was answered last, see `fairlead apply`.
+    /// The request to look at git that was answered last, see `fairlead apply`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// `2/3`: how many apps run what git says, of how many.

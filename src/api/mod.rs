@@ -9,6 +9,7 @@ mod environment;
 mod history;
 pub mod names;
 mod page;
+mod request;
 mod rollback;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -25,9 +26,10 @@ pub use environment::{
 };
 pub use history::RecordStatus;
 pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
+pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};
 
 /// The CRDs that Fairlead needs, as `fairlead crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![Environment::crd(), EnvironmentPage::crd()]
+    vec![Environment::crd(), EnvironmentPage::crd(), Request::crd()]
 }

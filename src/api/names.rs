@@ -15,21 +15,9 @@ pub const CONTENT_ANNOTATION: &str = "fairlead.dev/content";
 pub const WAVE_ANNOTATION: &str = crate::object::WAVE;
 /// The ecosystem's own way to order: `group/namespaces/ns/Kind/name` or `group/Kind/name`, separated by commas.
 pub const DEPENDS_ON_ANNOTATION: &str = "config.kubernetes.io/depends-on";
-/// Set on an Environment by `fairlead apply` and friends: look again now. The value is any new text.
-pub const REQUEST_ANNOTATION: &str = "fairlead.dev/requested-at";
-/// Set on an Environment by `fairlead approve`: the digest of the set of objects that may be deleted although it is more
-/// than the budget. It holds for exactly that set.
-pub const APPROVE_ANNOTATION: &str = "fairlead.dev/approve-prune";
 /// Set on an Environment by the agent: what of an approved set is still to be deleted, so that a restart goes on.
 pub const APPROVED_ANNOTATION: &str = "fairlead.dev/approved";
-/// Set on an Environment by `fairlead adopt`: the hand-overs that somebody agreed to, each by the token that names
-/// exactly what changes hands, separated by commas.
-pub const ADOPT_ANNOTATION: &str = "fairlead.dev/adopt";
 
-/// Set on an Environment by `fairlead retry`: an app, the digest that failed, and any text that makes it new.
-pub const RETRY_ANNOTATION: &str = "fairlead.dev/retry";
-/// Set on an Environment by `fairlead rollback`: a [`RollbackRequest`](super::RollbackRequest) as JSON.
-pub const ROLLBACK_ANNOTATION: &str = "fairlead.dev/rollback";
 /// On an object that is not put back when a rollout fails, because of its kind: that it may be.
 pub const REVERSIBLE: &str = "fairlead.dev/reversible";
 

@@ -5,25 +5,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::{AppName, Digest};
 
-/// What `fairlead rollback` leaves on an Environment: which apps go back, from what, to what. It holds for exactly what git
-/// said when it was asked: a newer commit ends it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// What `fairlead rollback` asks for: which apps go back, from what, to what. It holds for exactly what git said when it was
+/// asked: a newer commit ends it.
+#[derive(Clone, Debug, PartialEq)]
 pub struct RollbackRequest {
     /// Tells it from every other: each is answered once.
     pub id: String,
-    /// Who asks, as they say themselves. Who may ask is who may write the Environment.
+    /// Who asks, as the API server knows them.
     pub by: String,
     pub apps: BTreeMap<AppName, RollbackTo>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RollbackTo {
     /// What git said when it was asked.
     pub from: Digest,
     /// A commit or a digest, or the beginning of one; what was good before where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
 }
 
@@ -34,7 +31,7 @@ pub struct RollbackStatus {
     /// The `id` of the request.
     pub request: String,
     pub state: RollbackState,
-    /// Who asked, as they say themselves.
+    /// Who asked.
     pub by: String,
     /// What runs, or is to run, instead of what git says.
     #[serde(default, skip_serializing_if = "Option::is_none")]

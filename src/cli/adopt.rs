@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
-use kube::ResourceExt;
 
+use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::repo::RepoArguments;
 use super::target::{self, Global, parse_identity};
 use super::{Exit, Outcome, apply};
 use crate::agent::{Once, plan_once};
-use crate::api::{AppPhase, AppStatus, HandoverStatus, Identity, Span, names};
-use crate::cluster::Environments;
+use crate::api::{AppPhase, AppStatus, HandoverStatus, Identity, RequestSpec, Span};
+use crate::cluster::Cluster;
 use crate::object::{AppName, EnvironmentName};
 
 #[derive(Debug, Args)]
@@ -37,10 +37,12 @@ pub struct Arguments {
     /// Write as this service account instead of as yourself; only where no agent owns the environment
     #[arg(long = "as", value_name = "NAMESPACE/NAME", value_parser = parse_identity)]
     identity: Option<Identity>,
+    #[command(flatten)]
+    reason: Reason,
 }
 
-/// Annotations of one object share 256 KiB; a token is 17 bytes.
-const KEPT: usize = 2000;
+/// One request has room for so many tokens.
+const TOKENS: usize = 2000;
 /// How often the agent is asked whether it took up what was agreed to.
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -50,7 +52,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, &arguments.env).await?;
     if environment.is_some() {
-        return ask_the_agent(&target::environments(&cluster), arguments).await;
+        return ask_the_agent(&cluster, arguments).await;
     }
     let repo = arguments.repo.open()?;
     let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
@@ -76,13 +78,15 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
 }
 
 /// Where an agent owns the environment, the word is left for it: it looks at the same objects and compares.
-async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Outcome {
+async fn ask_the_agent(cluster: &Cluster, arguments: &Arguments) -> Outcome {
+    let environments = &target::environments(cluster);
+    let asker = Asker::new(cluster, &arguments.env, &arguments.reason).await?;
+    let mut asked = Vec::new();
     let deadline =
         Timestamp::now() + jiff::SignedDuration::try_from(arguments.timeout.duration()).unwrap_or_default();
     let mut agreed: BTreeMap<String, HandoverStatus> = BTreeMap::new();
     loop {
         let found = target::environment(environments, &arguments.env).await?;
-        let before = found.annotations().get(names::ADOPT_ANNOTATION).cloned().unwrap_or_default();
         let apps: Vec<AppStatus> = found.status.unwrap_or_default().apps;
         if let Some(app) = &arguments.app
             && apps.iter().all(|found| found.name != *app)
@@ -118,12 +122,11 @@ async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Ou
             }
         }
         if !fresh.is_empty() {
+            for some in fresh.chunks(TOKENS) {
+                let tokens = some.iter().map(|handover| handover.token.clone()).collect();
+                asked.push(asker.ask("adopt", RequestSpec { tokens, ..RequestSpec::default() }).await?);
+            }
             agreed.extend(fresh.into_iter().map(|handover| (handover.token.clone(), handover)));
-            let mut tokens: BTreeSet<&str> = agreed.keys().map(String::as_str).collect();
-            // What somebody else agreed to a moment ago holds on; each names a state that does not come back.
-            tokens.extend(before.split(',').filter(|token| !token.is_empty()).take(KEPT));
-            let tokens: Vec<&str> = tokens.into_iter().collect();
-            environments.annotate(arguments.env.as_str(), names::ADOPT_ANNOTATION, &tokens.join(",")).await?;
         } else if !left {
             break;
         }
@@ -135,6 +138,11 @@ async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Ou
             return Ok(Exit::Error);
         }
         tokio::time::sleep(LOOK).await;
+    }
+    let left = deadline.duration_since(Timestamp::now()).max(jiff::SignedDuration::ZERO);
+    let answered = asker.outcome(&asked, Duration::try_from(left).unwrap_or_default()).await?;
+    if let Some(exit) = answered.filter(|exit| *exit != Exit::Done) {
+        return Ok(exit);
     }
     eprintln!("agreed: {} objects, of exactly this state", agreed.len());
     Ok(Exit::Done)

@@ -1,17 +1,18 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::repo::RepoArguments;
 use super::target::{self, Global, parse_identity};
 use super::{Exit, Outcome, wait};
 use crate::agent::{Once, Progress};
-use crate::api::{AppPhase, AppStatus, Identity, Span, names};
-use crate::cluster::Environments;
+use crate::api::{AppPhase, AppStatus, Identity, RequestSpec, Span};
+use crate::cluster::Cluster;
 use crate::object::{AppName, EnvironmentName, Tree};
 
 #[derive(Debug, Args)]
@@ -33,13 +34,15 @@ pub struct Arguments {
     /// How long to wait for the agent
     #[arg(long, value_name = "TIME", default_value = "15m")]
     timeout: Span,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, &arguments.env).await?;
     if environment.is_some() {
-        return ask_the_agent(&target::environments(&cluster), arguments).await;
+        return ask_the_agent(&cluster, arguments).await;
     }
     let repo = arguments.repo.open()?;
     let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
@@ -72,7 +75,7 @@ pub async fn roll_out(once: &Once, tree: &dyn Tree) -> Outcome {
 }
 
 /// Where an agent owns the environment, a request is left for it: two writers are one too many.
-async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Outcome {
+async fn ask_the_agent(cluster: &Cluster, arguments: &Arguments) -> Outcome {
     if arguments.repo.rev.is_some() || arguments.identity.is_some() || arguments.app.is_some() {
         return Err(Failure::input(format!(
             "an agent owns {}: it applies what its branch says",
@@ -80,14 +83,24 @@ async fn ask_the_agent(environments: &Environments, arguments: &Arguments) -> Ou
         ))
         .hint("leave out --rev, --as and --app, or push what you want to its branch"));
     }
-    let request = target::request_id();
-    environments.annotate(arguments.env.as_str(), names::REQUEST_ANNOTATION, &request).await?;
+    let asker = Asker::new(cluster, &arguments.env, &arguments.reason).await?;
+    let asked = asker.ask("apply", RequestSpec::default()).await?;
     eprintln!("asked the agent to look at {} now", arguments.env);
     if arguments.no_wait {
         return Ok(Exit::Done);
     }
-    let wanted = wait::Wanted { revision: None, request: Some(request) };
-    wait::until_ready(environments, &arguments.env, &wanted, arguments.timeout.duration()).await
+    let (began, limit) = (Instant::now(), arguments.timeout.duration());
+    match asker.outcome(&[asked], limit).await? {
+        Some(Exit::Done) => {
+            let left = limit.saturating_sub(began.elapsed());
+            wait::until_ready(&target::environments(cluster), &arguments.env, None, left).await
+        }
+        Some(exit) => Ok(exit),
+        None => {
+            eprintln!("error: no agent looked at it within {} s", limit.as_secs());
+            Ok(Exit::Error)
+        }
+    }
 }
 
 /// Progress: a spinner on a terminal, a line for each event elsewhere.

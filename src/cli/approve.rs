@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use clap::Args;
 
+use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::target::{self, Global, environment};
 use super::{Exit, Outcome};
-use crate::api::names;
+use crate::api::RequestSpec;
 use crate::object::EnvironmentName;
 
 #[derive(Debug, Args)]
@@ -17,7 +20,12 @@ pub struct Arguments {
     /// Only show what would be deleted
     #[arg(long)]
     show: bool,
+    #[command(flatten)]
+    reason: Reason,
 }
+
+/// An agent that does nothing else answers at once; the request stays, and is not waited for.
+const ANSWERED: Duration = Duration::from_secs(10);
 
 /// Lets go of what an environment halted on: exactly the objects that it names, and no others.
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
@@ -51,7 +59,13 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
         eprintln!("to let it: fairlead approve --env {} --digest {}", arguments.env, digest.short());
         return Ok(Exit::Changes);
     }
-    environments.annotate(arguments.env.as_str(), names::APPROVE_ANNOTATION, digest.as_str()).await?;
+    let asker = Asker::new(&cluster, &arguments.env, &arguments.reason).await?;
+    let what = RequestSpec { digest: Some(digest.to_string()), ..RequestSpec::default() };
+    let asked = asker.ask("approve", what).await?;
     eprintln!("approved {}: these {} objects and no others", digest.short(), prune.count);
-    Ok(Exit::Done)
+    let answered = asker.outcome(&[asked], ANSWERED).await?;
+    Ok(answered.unwrap_or_else(|| {
+        eprintln!("it is not answered yet: fairlead requests {}", arguments.env);
+        Exit::Done
+    }))
 }

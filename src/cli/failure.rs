@@ -24,6 +24,11 @@ impl Failure {
         Self { exit: Exit::Input, message: message.into(), hint: None }
     }
 
+    /// The caller lacks a right.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Error, message: message.into(), hint: None }
+    }
+
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

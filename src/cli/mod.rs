@@ -4,6 +4,7 @@ mod adopt;
 mod agent;
 mod apply;
 mod approve;
+mod ask;
 mod completions;
 mod crd;
 mod explain;
@@ -16,6 +17,7 @@ mod output;
 mod plan;
 mod render;
 mod repo;
+mod requests;
 mod retry;
 mod rollback;
 mod status;
@@ -84,6 +86,8 @@ enum Verb {
     Retry(retry::Arguments),
     /// Put back what ran before, until git says something new
     Rollback(rollback::Arguments),
+    /// List what people asked for, and what came of it
+    Requests(requests::Arguments),
     /// Show what became of the last rollouts
     History(history::Arguments),
     /// Let an environment take over what kubectl, Helm, Flux or Argo CD deployed: exactly what it shows
@@ -131,6 +135,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),
         Verb::Rollback(arguments) => block_on(rollback::run(&global, &arguments)),
+        Verb::Requests(arguments) => block_on(requests::run(&global, &arguments)),
         Verb::History(arguments) => block_on(history::run(&global, &arguments)),
         Verb::Adopt(arguments) => block_on(adopt::run(&global, &arguments)),
         Verb::Status(arguments) => block_on(status::run(&global, &arguments)),

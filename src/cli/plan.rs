@@ -6,7 +6,9 @@ use super::target::{Global, parse_identity};
 use super::{Exit, Outcome};
 use crate::agent::{Once, plan_once};
 use crate::api::Identity;
+use crate::cluster::Requests;
 use crate::object::{AppName, EnvironmentName};
+use crate::requests::agreed;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -33,8 +35,14 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     if environment.is_none() {
         eprintln!("note: this cluster has no Environment {}: nothing says what it is granted", arguments.env);
     }
+    let asked = Requests::new(&cluster);
     let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
     once.only = arguments.app.clone();
+    if environment.is_some() {
+        // Who may not read them sees what would be without.
+        let asked = asked.list().await.unwrap_or_default();
+        once.agreed = agreed(&asked, arguments.env.as_str());
+    }
     once.platform = environment;
     let report = plan_once(&once, &*repo.tree, repo.revision.clone()).await?;
     match arguments.output {

@@ -1,9 +1,12 @@
+use std::time::Duration;
+
 use clap::Args;
 
+use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::target::{self, Global, environment};
 use super::{Exit, Outcome};
-use crate::api::{AppPhase, names};
+use crate::api::{AppPhase, RequestSpec};
 use crate::object::{AppName, EnvironmentName};
 
 #[derive(Debug, Args)]
@@ -14,7 +17,12 @@ pub struct Arguments {
     /// The app, where more than one waits
     #[arg(long, value_name = "NAME")]
     app: Option<AppName>,
+    #[command(flatten)]
+    reason: Reason,
 }
+
+/// An agent that does nothing else answers at once; the request stays, and is not waited for.
+const ANSWERED: Duration = Duration::from_secs(10);
 
 /// Asks the agent to try again what failed its gates and was taken back.
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
@@ -42,9 +50,13 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let Some(digest) = app.quarantined.as_ref().or(app.desired.as_ref()) else {
         return Err(Failure::input(format!("nobody knows yet what {} is to be", app.name)));
     };
-    let by = target::whoami(&environments).await;
-    let word = format!("{}/{digest}/{} by {by}", app.name, target::request_id());
-    environments.annotate(arguments.env.as_str(), names::RETRY_ANNOTATION, &word).await?;
-    eprintln!("asked the agent to try {} of {} again", digest.short(), app.name);
-    Ok(Exit::Done)
+    let asker = Asker::new(&cluster, &arguments.env, &arguments.reason).await?;
+    let (name, digest) = (Some(app.name.to_string()), Some(digest.to_string()));
+    let asked = asker.ask("retry", RequestSpec { app: name, digest, ..RequestSpec::default() }).await?;
+    eprintln!("asked the agent to try {} again", app.name);
+    let answered = asker.outcome(&[asked], ANSWERED).await?;
+    Ok(answered.unwrap_or_else(|| {
+        eprintln!("it is not answered yet: fairlead requests {}", arguments.env);
+        Exit::Done
+    }))
 }

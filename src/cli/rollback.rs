@@ -1,17 +1,10 @@
-use std::collections::BTreeMap;
-use std::time::Duration;
-
 use clap::Args;
 
+use super::ask::{Asker, Reason};
 use super::failure::Failure;
-use super::follow::follow;
-use super::target::{self, Global, environment, whoami};
+use super::target::{self, Global, environment};
 use super::{Exit, Outcome};
-use crate::api::{
-    AppStatus, Environment, EnvironmentStatus, RollbackRequest, RollbackState, RollbackStatus, RollbackTo,
-    Span, names,
-};
-use crate::cluster::Environments;
+use crate::api::{AppStatus, RequestSpec, Span};
 use crate::object::{AppName, EnvironmentName};
 
 #[derive(Debug, Args)]
@@ -38,6 +31,8 @@ pub struct Arguments {
     /// How long to wait for the agent
     #[arg(long, value_name = "TIME", default_value = "15m")]
     timeout: Span,
+    #[command(flatten)]
+    reason: Reason,
 }
 
 /// Fewer digits name too much.
@@ -57,7 +52,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let found = environment(&environments, &arguments.env).await?;
     let all = found.status.map(|status| status.apps).unwrap_or_default();
     let apps = pick(&all, arguments)?;
-    let mut request = RollbackRequest { id: String::new(), by: String::new(), apps: BTreeMap::new() };
+    let mut wanted = Vec::new();
     for app in apps {
         let Some(from) = app.desired.clone() else {
             return Err(Failure::input(format!("nobody knows yet what {} is to be", app.name)));
@@ -68,22 +63,31 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
             .map_or("what was good before".to_owned(), |to| format!("what it was at {to}"));
         let runs = app.effective.as_ref().unwrap_or(&from).short();
         println!("↶ {}: {to} instead of {} (now runs {runs})", app.name, from.short());
-        request.apps.insert(app.name.clone(), RollbackTo { from, to: arguments.to.clone() });
+        wanted.push(RequestSpec {
+            app: Some(app.name.to_string()),
+            digest: Some(from.to_string()),
+            to: arguments.to.clone(),
+            ..RequestSpec::default()
+        });
     }
     if arguments.show {
         eprintln!("nothing was asked; without --show it is");
         return Ok(Exit::Changes);
     }
-    request.by = whoami(&environments).await;
-    request.id = target::request_id();
-    let word = serde_json::to_string(&request)
-        .map_err(|error| Failure::error("writing the request failed", &error))?;
-    environments.annotate(arguments.env.as_str(), names::ROLLBACK_ANNOTATION, &word).await?;
+    let asker = Asker::new(&cluster, &arguments.env, &arguments.reason).await?;
+    let mut asked = Vec::new();
+    for what in wanted {
+        asked.push(asker.ask("rollback", what).await?);
+    }
     eprintln!("asked the agent of {}", arguments.env);
     if arguments.no_wait {
         return Ok(Exit::Done);
     }
-    until_answered(&environments, &arguments.env, &request, arguments.timeout.duration()).await
+    let limit = arguments.timeout.duration();
+    Ok(asker.outcome(&asked, limit).await?.unwrap_or_else(|| {
+        eprintln!("error: not within {} s; it goes on: fairlead status {}", limit.as_secs(), arguments.env);
+        Exit::Error
+    }))
 }
 
 fn pick<'a>(all: &'a [AppStatus], arguments: &Arguments) -> Result<Vec<&'a AppStatus>, Failure> {
@@ -102,82 +106,4 @@ fn pick<'a>(all: &'a [AppStatus], arguments: &Arguments) -> Result<Vec<&'a AppSt
         }
         _ => Ok(all.iter().filter(|app| arguments.apps.contains(&app.name)).collect()),
     }
-}
-
-/// Waits until every app has its answer.
-async fn until_answered(
-    environments: &Environments,
-    name: &EnvironmentName,
-    request: &RollbackRequest,
-    limit: Duration,
-) -> Outcome {
-    let mut shown = BTreeMap::new();
-    let waited = follow(environments, name, limit, |found, spinner| {
-        let answers = answers(found, request);
-        for (app, answer) in &answers {
-            let line = format!("{app}: {}", answer.words);
-            if shown.insert(app.clone(), line.clone()).as_ref() != Some(&line) {
-                spinner.say(&line);
-            }
-        }
-        let worst = answers.iter().filter_map(|(_, answer)| answer.exit).max_by_key(|exit| *exit as u8);
-        let all = answers.iter().all(|(_, answer)| answer.exit.is_some());
-        all.then(|| worst.unwrap_or(Exit::Done))
-    });
-    Ok(waited.await?.unwrap_or_else(|| {
-        eprintln!("error: not within {} s; it goes on: fairlead status {name}", limit.as_secs());
-        Exit::Error
-    }))
-}
-
-/// What is known of one app's way back.
-struct Answer {
-    exit: Option<Exit>,
-    words: String,
-}
-
-fn answers(found: &Environment, request: &RollbackRequest) -> Vec<(AppName, Answer)> {
-    let apps = found.status.iter().flat_map(|status| &status.apps);
-    let counts = found.status.as_ref().is_some_and(EnvironmentStatus::counts_apps);
-    let apps: BTreeMap<&AppName, &AppStatus> = apps.map(|app| (&app.name, app)).collect();
-    request
-        .apps
-        .iter()
-        .map(|(name, to)| {
-            let app = apps.get(name).copied();
-            let answer = match app {
-                // One that is well may only be counted, and stands there as soon as there is something to say of it.
-                None if counts => Answer { exit: None, words: "waits for the agent".to_owned() },
-                app => answer(app, &request.id, to),
-            };
-            (name.clone(), answer)
-        })
-        .collect()
-}
-
-fn answer(app: Option<&AppStatus>, id: &str, asked: &RollbackTo) -> Answer {
-    let Some(app) = app else {
-        return Answer { exit: Some(Exit::Error), words: "git has no such app any more".to_owned() };
-    };
-    let mine = app.rollback.as_ref().filter(|rollback| rollback.request == id);
-    let Some(RollbackStatus { state, to, message, .. }) = mine else {
-        return match app.desired.as_ref() == Some(&asked.from) {
-            true => Answer { exit: None, words: "waits for the agent".to_owned() },
-            false => Answer { exit: Some(Exit::Error), words: "a newer commit took over".to_owned() },
-        };
-    };
-    let digest = to.as_ref().map_or("", |to| to.short());
-    let why = message.as_deref().unwrap_or_default();
-    let (exit, words) = match state {
-        RollbackState::Going => {
-            let waits = app.waiting_on.as_ref().and_then(|waiting| waiting.what.first());
-            let waits = waits.map_or(String::new(), |what| format!(", waits: {what}"));
-            (None, format!("{digest} is put back{waits}"))
-        }
-        RollbackState::Done => (Some(Exit::Done), format!("{digest} runs and is healthy")),
-        RollbackState::Failed => (Some(Exit::GateFailed), format!("failed: {why}")),
-        RollbackState::Unchanged => (Some(Exit::Done), why.to_owned()),
-        RollbackState::Refused => (Some(Exit::Input), format!("refused: {why}")),
-    };
-    Answer { exit, words }
 }

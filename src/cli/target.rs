@@ -103,14 +103,9 @@ pub fn parse_identity(text: &str) -> Result<Identity, String> {
     }
 }
 
-/// The Environments of a cluster, as a command asks about them and leaves words on them.
+/// The Environments of a cluster, as a command asks about them.
 pub fn environments(cluster: &Cluster) -> Environments {
     Environments::new(cluster, "fairlead-cli")
-}
-
-/// Names a request as no other is named, and says when it was made.
-pub fn request_id() -> String {
-    format!("{}-{:08x}", jiff::Timestamp::now(), fastrand::u32(..))
 }
 
 /// The one Environment of a name with all that is told of its apps, or an error that lists those there are.
@@ -127,13 +122,4 @@ pub async fn environment(
         false => format!("there are {}", names.join(", ")),
     };
     Err(Failure::input(format!("there is no Environment {name}")).hint(hint))
-}
-
-/// A name that is longer says nothing more to people.
-const NAME_LIMIT: usize = 100;
-
-/// Who asks, by what the cluster takes them for: for people to read, and no proof of anything.
-pub async fn whoami(environments: &Environments) -> String {
-    let name = environments.whoami().await.ok().flatten().unwrap_or_else(|| "somebody".to_owned());
-    name.chars().filter(|c| !c.is_control()).take(NAME_LIMIT).collect()
 }

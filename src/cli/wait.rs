@@ -22,25 +22,18 @@ pub struct Arguments {
     timeout: Span,
 }
 
-/// What is waited for.
-pub struct Wanted {
-    pub revision: Option<String>,
-    /// The request that must have been answered.
-    pub request: Option<String>,
-}
-
 pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let cluster = global.connect().await?;
     let environments = target::environments(&cluster);
-    let wanted = Wanted { revision: arguments.revision.clone(), request: None };
-    until_ready(&environments, &arguments.env, &wanted, arguments.timeout.duration()).await
+    until_ready(&environments, &arguments.env, arguments.revision.as_deref(), arguments.timeout.duration())
+        .await
 }
 
 /// Waits until the environment is ready: exit 0, or 4 where a gate failed or a change was refused.
 pub async fn until_ready(
     environments: &Environments,
     name: &EnvironmentName,
-    wanted: &Wanted,
+    wanted: Option<&str>,
     limit: Duration,
 ) -> Outcome {
     environment(environments, name).await?;
@@ -69,7 +62,7 @@ pub async fn until_ready(
 }
 
 /// The end of the wait, if this is it, and words on where it stands.
-fn judge(found: &Environment, wanted: &Wanted) -> (Option<Exit>, String) {
+fn judge(found: &Environment, wanted: Option<&str>) -> (Option<Exit>, String) {
     let name = found.name_any();
     let Some(status) = &found.status else { return (None, format!("{name}: no agent has looked at it yet")) };
     let condition = |type_: &str| status.conditions.iter().find(|condition| condition.type_ == type_);
@@ -78,8 +71,7 @@ fn judge(found: &Environment, wanted: &Wanted) -> (Option<Exit>, String) {
     let words = format!("{name} at {}: {words}", status.short_revision.as_deref().unwrap_or("no revision"));
     let revision = status.revision.as_ref().map_or("", |revision| revision.as_str());
     let fits = status.observed_generation == found.metadata.generation
-        && wanted.revision.as_ref().is_none_or(|wanted| revision.starts_with(wanted.as_str()))
-        && wanted.request.as_ref().is_none_or(|wanted| status.request.as_ref() == Some(wanted));
+        && wanted.is_none_or(|wanted| revision.starts_with(wanted));
     let is =
         |type_: &str| condition(type_).is_some_and(|condition| condition.status == ConditionStatus::True);
     let exit = match fits {

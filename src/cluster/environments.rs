@@ -151,12 +151,6 @@ impl Environments {
         self.merge(&environment.name_any(), &patch).await
     }
 
-    /// Leaves a word on an Environment that its owner reads.
-    pub async fn annotate(&self, name: &str, annotation: &str, value: &str) -> Result<(), CallError> {
-        let patch = json!({"metadata": {"annotations": {annotation: value}}});
-        self.merge(name, &patch).await
-    }
-
     /// Asks the cluster for whom it takes us.
     pub async fn whoami(&self) -> Result<Option<String>, CallError> {
         let review = json!({

@@ -22,6 +22,7 @@ mod fact;
 mod hold;
 mod hook_work;
 mod news;
+mod people;
 mod pruner;
 mod rollback;
 mod saving;
@@ -45,6 +46,7 @@ pub use fact::{Fact, What, some};
 pub use hold::{HeldBy, Hold};
 pub use hook_work::{HookDone, HookWork, Tidy, TidyUp};
 pub use news::{News, Platform};
+pub use people::{Approved, Replies, Retried};
 pub use pruner::{PruneTerms, PruneWorld, Pruner};
 pub use rollback::{Ask, Choice, Found, No, SHORTEST, Want, choose, kept};
 pub use says::Says;
@@ -67,6 +69,8 @@ pub struct Delivery {
     saving: Saving,
     tickets: Tickets,
     platform: Platform,
+    /// The last word to try again that was answered.
+    retried: Option<Retried>,
     /// Git was heard, be it that it cannot be read.
     knows_git: bool,
     leaving: bool,

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::app::{App, Git, Retry, StandIn, Tokens};
-use super::environment_scope::addressed;
 use super::fact::{Fact, What};
 use super::pruner::PruneTerms;
-use super::rollback::Ask;
 use super::says::Says;
 use super::{Delivery, World};
 use crate::api::{AppSpec, RollbackRequest};
@@ -34,7 +32,7 @@ pub enum News {
     StateDamaged(String),
 }
 
-/// What the platform and people say by the Environment.
+/// What the platform says by the Environment, and people by their requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Platform {
     pub suspended: bool,
@@ -44,10 +42,10 @@ pub struct Platform {
     pub agreed: Tokens,
     /// Under which terms is deleted what git no longer wants; without, nothing is.
     pub prune: Option<PruneTerms>,
-    /// The last word of a person who wants to try again.
+    /// The word of a person who wants to try again.
     pub retry: Option<Retry>,
-    /// The last word of a person who wants something older back.
-    pub rollback: Option<RollbackRequest>,
+    /// The words of people who want something older back, one for an app.
+    pub rollbacks: Vec<RollbackRequest>,
 }
 
 impl Delivery {
@@ -130,27 +128,6 @@ impl Delivery {
         }
         self.platform = platform;
         self.ask_all();
-    }
-
-    /// Tells the apps what people want of them. Each word is answered once, however often it is heard.
-    pub(super) fn hear_people(&mut self) {
-        if let Some(word) = &self.platform.retry {
-            let word = addressed(&self.apps, word);
-            if let Some(app) = self.apps.get_mut(&word.app)
-                && app.retry(&word)
-            {
-                self.due.insert(word.app.clone());
-            }
-        }
-        let Some(RollbackRequest { id, by, apps }) = &self.platform.rollback else { return };
-        for (name, to) in apps {
-            let ask = Ask { id: id.clone(), by: by.clone(), from: to.from.clone(), to: to.to.clone() };
-            if let Some(app) = self.apps.get_mut(name)
-                && app.ask(&ask)
-            {
-                self.due.insert(name.clone());
-            }
-        }
     }
 
     /// Takes that the environment itself goes. Nothing is rolled out any more.

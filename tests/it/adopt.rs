@@ -249,7 +249,7 @@ fn what_was_agreed_to_holds_for_that_state_and_no_other() {
     let token = refused["adoption"]["objects"][0]["token"].clone();
     std::thread::sleep(SECOND); // Entries are dated by the second.
     kubectl(&bed, &["apply"], &settings("{a: \"1\", b: \"2\"}"));
-    bed.patch_environment(&json!({"metadata": {"annotations": {"fairlead.dev/adopt": token}}}));
+    bed.wait_request(&bed.ask(&json!({"verb": "adopt", "tokens": [token]})), "Done");
     let settings = || bed.configmap("settings").unwrap();
     holds_for(4 * SECOND, "another state was agreed to", || settings()["data"]["a"] == "1");
     wait_until(SOON, "the new state is shown", || {

@@ -146,7 +146,7 @@ fn apply_leaves_a_request_where_an_agent_owns_the_environment() {
     // Nobody answers yet: the request is left there.
     let asked = bed.fairlead(&["apply", "--env", &bed.name, "--no-wait"]);
     assert_eq!(asked.code, 0, "{asked:?}");
-    assert!(bed.environment()["metadata"]["annotations"]["fairlead.dev/requested-at"].is_string());
+    assert_eq!(bed.requests("apply").len(), 1);
     assert!(bed.deployment("web").is_none(), "a person's apply writes nothing here");
     let impatient = bed.fairlead(&["wait", "--env", &bed.name, "--timeout", "1s"]);
     assert_eq!(impatient.code, 1, "{impatient:?}");
@@ -157,10 +157,9 @@ fn apply_leaves_a_request_where_an_agent_owns_the_environment() {
     assert_eq!(applied.code, 0, "{applied:?}");
     assert_eq!(bed.deployment("web").expect("it was made")["status"]["readyReplicas"], 1);
     assert_eq!(bed.status()["revision"], revision.as_str());
-    assert_eq!(
-        bed.status()["request"],
-        bed.environment()["metadata"]["annotations"]["fairlead.dev/requested-at"]
-    );
+    let requests = bed.requests("apply");
+    assert_eq!(requests.len(), 2);
+    assert!(requests.iter().all(|request| request["status"]["state"] == "Done"), "{requests:?}");
 
     let as_another = bed.fairlead_here(&["apply", "--env", &bed.name, "--app", "web"]);
     assert_eq!(as_another.code, 2, "{as_another:?}");

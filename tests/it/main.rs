@@ -32,6 +32,7 @@ mod quiet;
 mod regress;
 mod removal;
 mod replicas;
+mod requests;
 mod restore;
 mod rollback;
 mod rollout;

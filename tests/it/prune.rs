@@ -98,9 +98,8 @@ fn more_than_the_budget_waits_for_an_approval_of_exactly_that() {
 
     // Another set than the one that was shown.
     assert_eq!(bed.fairlead(&["approve", "--env", &bed.name, "--digest", "0000"]).code, 2);
-    bed.patch_environment(
-        &json!({"metadata": {"annotations": {"fairlead.dev/approve-prune": "0".repeat(64)}}}),
-    );
+    let refused = bed.ask(&json!({"verb": "approve", "digest": "0".repeat(64)}));
+    bed.wait_request(&refused, "Refused");
     stays(&bed, &names);
 
     drop(agent); // What a person said outlives the agent that asked.
@@ -322,7 +321,8 @@ fn the_environment_says_which_kinds_it_holds() {
 #[test]
 fn another_tools_set_is_left_alone() {
     let bed = Bed::new("tooling");
-    bed.patch_environment(
+    // No one else is let in by the policies of the chart; this is as it was before they were there.
+    bed.patch_environment_as_agent(
         &json!({"metadata": {"annotations": {"applyset.kubernetes.io/tooling": "kubectl/v1.36"}}}),
     );
     let _agent = bed.agent();

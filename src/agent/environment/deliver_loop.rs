@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -12,10 +11,11 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{Asked, Channels, GitState, Inventoried, Report, Shared, Spoken, grants, prepare, trouble};
 use crate::agent::deliver::Deliver;
 use crate::agent::hands::Hands;
-use crate::agent::{adopt, inventory};
-use crate::api::{Environment, Identity, RollbackRequest, names};
-use crate::delivery::{Fact, News, Platform, PruneTerms, Retry, What};
+use crate::agent::inventory;
+use crate::api::{Environment, Identity};
+use crate::delivery::{Fact, News, Platform, PruneTerms};
 use crate::object::Kinds;
+use crate::requests::Words;
 
 /// Changes in the cluster come in swarms; they are looked at together.
 const SWARM: Duration = Duration::from_millis(50);
@@ -35,6 +35,7 @@ struct Loop<'a> {
     identity: Option<Identity>,
     git: watch::Receiver<GitState>,
     inventoried: watch::Receiver<Inventoried>,
+    words: watch::Receiver<Words>,
     said: Option<Arc<Spoken>>,
     /// Where git stood when it was heard last.
     heard: GitState,
@@ -42,8 +43,6 @@ struct Loop<'a> {
     facts: Vec<Fact>,
     /// When where things stand may be put together again, and whether it has to be.
     report: (Instant, bool),
-    /// A word that could not be read, as it was told.
-    unread: Option<String>,
 }
 
 pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>) {
@@ -58,11 +57,11 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
         deliver: Deliver::new(hands, None),
         git: channels.git.subscribe(),
         inventoried: channels.inventoried.subscribe(),
+        words: channels.words.subscribe(),
         said: None,
         heard: GitState::default(),
         facts: Vec::new(),
         report: (Instant::now(), true),
-        unread: None,
     };
     this.hear_platform(&platform.borrow_and_update().clone());
     let mut swarm: Option<Instant> = None;
@@ -84,6 +83,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
             }
             _ = this.git.changed() => this.hear_git(),
             _ = this.inventoried.changed() => this.hear_inventory(&platform.borrow().clone()),
+            _ = this.words.changed() => this.hear_platform(&platform.borrow().clone()),
             () = this.deliver.finish_some() => this.report.1 = true,
             () = bell.notified() => { swarm.get_or_insert_with(|| Instant::now() + SWARM); }
             () = sleep_until(wake) => {}
@@ -110,7 +110,10 @@ impl Loop<'_> {
             self.kinds = kinds;
             self.channels.kinds.notify_one();
         }
-        let asked = Asked { needs: self.deliver.needs(), left: self.deliver.left() };
+        // Who let an environment go is told so before it is gone.
+        let is_answered = self.words.borrow().approve.is_none();
+        let left = self.deliver.left().filter(|_| is_answered);
+        let asked = Asked { needs: self.deliver.needs(), left };
         self.channels.asked.send_if_modified(|known| {
             let new = *known != asked;
             *known = asked;
@@ -171,7 +174,9 @@ impl Loop<'_> {
             prune: self.deliver.delivery.prune_status(),
             trouble: own.or_else(|| git.trouble.clone()).or_else(|| (!known).then(starting)),
             revision: git.revision.clone(),
-            request: git.request.clone(),
+            request: git.looked.last().cloned(),
+            looked: git.looked.clone(),
+            replies: self.deliver.replies(),
         }
     }
 
@@ -202,7 +207,7 @@ impl Loop<'_> {
         self.report.1 = true;
     }
 
-    /// Takes what the platform and people say by the Environment.
+    /// Takes what the platform says by the Environment, and people by their requests.
     fn hear_platform(&mut self, environment: &Environment) {
         self.report.1 = true;
         if environment.metadata.deletion_timestamp.is_some() {
@@ -212,39 +217,23 @@ impl Loop<'_> {
                 return; // Its objects stay, and nothing new begins.
             }
         }
+        let words = self.words.borrow_and_update().clone();
         let marked = self.inventoried.borrow().marked.clone();
         let prune = marked.map(|marked| PruneTerms {
             environment: self.shared.name.clone(),
             grants: Some(grants(environment)),
-            approval: inventory::approval(environment, &marked),
+            approval: inventory::approval(words.approve.as_ref(), &marked),
             hold: self.heard.doubt.clone().filter(|_| environment.metadata.deletion_timestamp.is_none()),
         });
-        let word = |name: &str| environment.annotations().get(name).map(String::as_str);
-        let rollback = word(names::ROLLBACK_ANNOTATION).and_then(|word| self.read_rollback(word));
         let platform = Platform {
             suspended: environment.spec.suspended,
             grants: Some(grants(environment)),
-            agreed: adopt::agreed(environment),
+            agreed: words.agreed,
             prune,
-            retry: word(names::RETRY_ANNOTATION).and_then(Retry::read),
-            rollback,
+            retry: words.retry,
+            rollbacks: words.rollbacks,
         };
         self.deliver.hear(News::Platform(Box::new(platform)));
-    }
-
-    fn read_rollback(&mut self, word: &str) -> Option<RollbackRequest> {
-        match serde_json::from_str(word) {
-            Ok(request) => Some(request),
-            Err(error) => {
-                if self.unread.as_deref() != Some(word) {
-                    self.unread = Some(word.to_owned());
-                    let why =
-                        format!("the annotation {} is not a request: {error}", names::ROLLBACK_ANNOTATION);
-                    self.facts.push(Fact { app: None, what: What::RollbackRefused { why } });
-                }
-                None
-            }
-        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Follows git for one environment: what does its newest revision say? Renders on a thread of its own, so that a slow chart
 //! holds up nothing but this.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::ResourceExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -14,12 +14,13 @@ use crate::agent::credentials::credentials;
 use crate::agent::desired::{Desire, Memo, Scope, desire};
 use crate::agent::hands::Archive;
 use crate::agent::source::{MANY_FAILURES, Seen, Subscription};
-use crate::api::{Environment, SourceSpec, names};
+use crate::api::{Environment, SourceSpec};
 use crate::delivery::Says;
 use crate::git::{GitError, Remote};
 use crate::helm::Stop;
 use crate::object::{Commit, Kinds, Problems, Revision, TreePath, chain};
 use crate::report::Trouble;
+use crate::requests::Words;
 
 /// How often a remote is asked where the Environment does not say.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -42,8 +43,9 @@ struct Follow<'a> {
     render_again: Option<Instant>,
     /// What was rendered last was dropped for a newer commit.
     was_overtaken: bool,
-    /// A person's request to look now, and the look that answers it.
-    asked: Option<(String, u64)>,
+    words: watch::Receiver<Words>,
+    /// The requests of people to look now, and the look that answers them.
+    asked: Option<(BTreeSet<String>, u64)>,
 }
 
 pub(super) async fn run(shared: Shared, channels: Channels) {
@@ -58,8 +60,10 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
         memo: Memo::default(),
         render_again: None,
         was_overtaken: false,
+        words: channels.words.subscribe(),
         asked: None,
     };
+    let mut words = channels.words.subscribe();
     while !shared.end.is_cancelled() {
         let environment = platform.borrow_and_update().clone();
         let mut again = None;
@@ -79,6 +83,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             biased;
             () = shared.end.cancelled() => break,
             changed = platform.changed() => if changed.is_err() { break },
+            _ = words.changed() => {}
             () = answered => {}
             () = changed => {}
             () = channels.kinds.notified() => {}
@@ -99,7 +104,7 @@ impl Follow<'_> {
             self.away(trouble);
             return Some(Instant::now() + TRY_AGAIN);
         }
-        self.poke_if_asked(environment);
+        self.poke_if_asked();
         let scope = match scope(&self.shared.name, environment) {
             Ok(scope) => scope,
             Err(trouble) => {
@@ -186,18 +191,19 @@ impl Follow<'_> {
     }
 
     /// Looks at the remote now where a person asks for it.
-    fn poke_if_asked(&mut self, environment: &Environment) {
-        let Some(request) = environment.annotations().get(names::REQUEST_ANNOTATION) else { return };
-        let known = self.asked.as_ref().is_some_and(|(asked, _)| asked == request);
+    fn poke_if_asked(&mut self) {
+        let wanted = self.words.borrow().look.clone();
+        let known =
+            self.asked.as_ref().map_or_else(|| wanted.is_empty(), |(asked, _)| wanted.is_subset(asked));
         let Some((_, source)) = self.source.as_ref().filter(|_| !known) else { return };
         // Before the first answer nothing older than the request is looked at.
         let look = if self.told.is_some() { source.poke() } else { 0 };
-        self.asked = Some((request.clone(), look));
+        self.asked = Some((wanted, look));
     }
 
     /// Until the remote answered what a person asked for.
     fn answered(&self) -> impl Future<Output = ()> + use<> {
-        let asked = self.asked.as_ref().filter(|(request, _)| self.state.request.as_ref() != Some(request));
+        let asked = self.asked.as_ref().filter(|(asked, _)| self.state.looked != *asked);
         let answer = asked.zip(self.source.as_ref()).filter(|_| self.told.is_some());
         let answer = answer.filter(|((_, look), (_, source))| !source.has_answered(*look));
         let answer = answer.map(|((_, look), (_, source))| source.answer_to(*look));
@@ -211,11 +217,11 @@ impl Follow<'_> {
 
     /// Notes that a person's request was answered, where what was read since has been rendered.
     fn note_answered(&mut self) {
-        if let (Some((request, look)), Some((_, source))) = (&self.asked, &self.source)
+        if let (Some((asked, look)), Some((_, source))) = (&self.asked, &self.source)
             && self.told.is_some()
             && source.has_answered(*look)
         {
-            self.state.request = Some(request.clone());
+            self.state.looked.clone_from(asked);
         }
     }
 

@@ -1,9 +1,11 @@
-//! One environment: four tasks, joined by channels of which each holds only the newest.
+//! One environment: five tasks, joined by channels of which each holds only the newest.
 //!
 //! ```text
 //!   follow ──what git says──► deliver ──what is needed──► inventory
 //!   (git, render)             (decides, begins) ◄──what is written──┘
 //!                                │
+//!   requests ◄──what people ask────┤
+//!   (what it means, its status)    │
 //!                                └──what happened, where things stand──► tell (status, events, notices, history)
 //! ```
 //!
@@ -16,9 +18,11 @@ mod follow;
 mod inventory_task;
 mod pages;
 mod prepare;
+mod requests_task;
 mod status;
 mod tell;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, mpsc, watch};
@@ -27,11 +31,12 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::inventory::{Marked, Needs};
 use crate::api::{AppStatus, Environment, PruneStatus};
-use crate::delivery::{Fact, Says};
+use crate::delivery::{Fact, Replies, Says};
 use crate::health::Rule;
 use crate::object::{EnvironmentName, Revision};
 use crate::policy::Grants;
 use crate::report::Trouble;
+use crate::requests::Words;
 
 use super::hands::Archive;
 
@@ -59,8 +64,8 @@ pub(super) struct GitState {
     /// Nothing could be read since the start: what is remembered stands for it.
     pub away: bool,
     pub archive: Option<Archive>,
-    /// The last request of a person to look now, once the remote answered a look that began after it.
-    pub request: Option<String>,
+    /// The requests of people to look now, once the remote answered a look that began after them.
+    pub looked: BTreeSet<String>,
 }
 
 /// What a revision says, and how health is judged by it.
@@ -93,8 +98,11 @@ pub(super) struct Report {
     pub prune: Option<PruneStatus>,
     pub trouble: Option<Trouble>,
     pub revision: Option<Revision>,
-    /// The last request of a person to look now that this is the answer to.
+    /// The requests of people to look now that this is the answer to, and the last of them.
+    pub looked: BTreeSet<String>,
     pub request: Option<String>,
+    /// What their other requests came to.
+    pub replies: Replies,
 }
 
 /// The channels between the tasks.
@@ -105,6 +113,8 @@ pub(super) struct Channels {
     kinds: Arc<Notify>,
     asked: watch::Sender<Asked>,
     inventoried: watch::Sender<Inventoried>,
+    /// What people ask for.
+    words: watch::Sender<Words>,
     /// Nothing is told before something is known.
     report: watch::Sender<Option<Arc<Report>>>,
     facts: mpsc::Sender<Fact>,
@@ -119,6 +129,7 @@ impl Channels {
             kinds: Arc::default(),
             asked: watch::channel(Asked::default()).0,
             inventoried: watch::channel(Inventoried::default()).0,
+            words: watch::channel(Words::default()).0,
             report: watch::channel(None).0,
             facts,
             told: Arc::new(tokio::sync::Mutex::new(told)),
@@ -163,9 +174,13 @@ async fn run_once(shared: Shared) {
             let (shared, channels, hands) = (shared.clone(), channels.clone(), hands.clone());
             move || inventory_task::run(shared.clone(), channels.clone(), hands.clone())
         }));
+        let asking = tokio::spawn(super::guard(shared.clone(), "requests", {
+            let (shared, channels) = (shared.clone(), channels.clone());
+            move || requests_task::run(shared.clone(), channels.clone())
+        }));
         deliver_loop::run(&shared, &channels, hands).await;
         shared.end.cancel();
-        let _ = tokio::join!(following, marking);
+        let _ = tokio::join!(following, marking, asking);
     }
     shared.end.cancel();
     let _ = telling.await;

@@ -87,7 +87,8 @@ async fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
 async fn what_is_told_waits_for_a_permit_as_all_calls_do() {
     let (environments, cluster, asked) = server(&[(200, json!({}))]);
     let all = cluster.take_permits().await;
-    let write = environments.annotate("dev", "a", "b");
+    let environment = dev();
+    let write = environments.patch_status(&environment, steps(), Some("7"));
     let mut write = std::pin::pin!(write);
     assert!(tokio::time::timeout(Duration::from_secs(5), &mut write).await.is_err());
     assert!(asked.lock().unwrap().is_empty());

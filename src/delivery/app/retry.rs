@@ -5,8 +5,7 @@ use crate::delivery::fact::What;
 use crate::object::{AppName, Digest};
 use crate::state::Change;
 
-/// The word of a person who wants to try again: `app/digest/anything`, where `anything` tells it from others and may end
-/// with ` by NAME`.
+/// The word of a person who wants to try again. The nonce tells it from others and may end with ` by NAME`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Retry {
     pub app: AppName,
@@ -14,24 +13,16 @@ pub struct Retry {
     pub nonce: String,
 }
 
-impl Retry {
-    pub fn read(word: &str) -> Option<Self> {
-        let mut parts = word.splitn(3, '/');
-        let app = AppName::new(parts.next()?).ok()?;
-        Some(Self { app, digest: Digest::from(parts.next()?), nonce: parts.next()?.to_owned() })
-    }
-}
-
 impl App {
     pub(in crate::delivery) fn has_answered(&self, word: &Retry) -> bool {
         self.asking.retried.as_deref() == Some(&word.nonce)
     }
 
-    /// Takes a person's word; says whether there is something new to be done.
-    pub(in crate::delivery) fn retry(&mut self, word: &Retry) -> bool {
+    /// Takes a person's word; says whether it meant something that is set aside here, or `None` where it is not heard now.
+    pub(in crate::delivery) fn retry(&mut self, word: &Retry) -> Option<bool> {
         // Without git nobody knows what would be tried.
         if !self.is_from_git() || self.has_answered(word) {
-            return false;
+            return None;
         }
         let meant = match self.back() {
             Some(back) => back.memory.digest == word.digest,
@@ -43,12 +34,12 @@ impl App {
             }
         };
         if meant && self.busy.is_some() {
-            return false; // It is heard again when what is under way has ended.
+            return None; // It is heard again when what is under way has ended.
         }
         self.asking.retried = Some(word.nonce.clone());
         self.remember(Change::Retried { app: self.spec.name.clone(), word: word.nonce.clone() });
         if !meant {
-            return true;
+            return Some(false);
         }
         self.retry_hooks(&word.nonce);
         self.go_forward();
@@ -56,6 +47,6 @@ impl App {
         let by = word.nonce.split_once(" by ").map_or("somebody", |(_, by)| by).to_owned();
         self.log.by = Some(by.clone());
         self.tell(What::Retrying { digest: word.digest.clone(), by });
-        true
+        Some(true)
     }
 }

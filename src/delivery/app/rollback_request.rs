@@ -46,6 +46,11 @@ impl App {
         true
     }
 
+    /// Whether a word was answered, be it that nothing came of it.
+    pub(in crate::delivery) fn has_heard(&self, id: &str) -> bool {
+        self.asking.heard.as_deref() == Some(id)
+    }
+
     /// What is to be looked for now, if anything.
     pub(in crate::delivery) fn wants_back(&self, suspended: bool) -> Option<Want> {
         let ask = self.asking.asked.clone()?;

@@ -10,11 +10,12 @@ use jiff::Timestamp;
 
 use super::action::Again;
 use super::fact::Fact;
+use super::people::Approved;
 use super::says::Says;
 use super::ticket::Ticket;
 use super::world::World;
 use crate::api::{PruneBudget, PruneStatus, names};
-use crate::object::{AppName, EnvironmentName, Live, ObjectKey};
+use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
     Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Inventory, Known, Marks, PrunePlan, PruneView,
     SkipReason, WantedApp, WantedKeys, applyset_id, prune,
@@ -200,6 +201,24 @@ impl Pruner {
             true => plan.doomed.iter().map(Doomed::token).collect(),
             false => BTreeSet::new(),
         })
+    }
+
+    /// The set that was allowed to go, and what that came to; `None` while nobody can say.
+    pub fn approval_came_to(&self) -> Option<(Digest, Approved)> {
+        let (plan, terms) = (self.seen.as_ref()?, self.terms.as_ref()?);
+        let digest = terms.approval.digest.clone()?;
+        let came_to = if plan.is_approved() {
+            let written = plan.doomed.iter().all(|object| terms.approval.tokens.contains(&object.token()));
+            // Before that a restart would not go on with the rest of it.
+            written.then_some(Approved::Goes)?
+        } else if !plan.halts.is_empty() {
+            (plan.digest != digest).then(|| Approved::Another(plan.digest.clone()))?
+        } else if plan.is_empty() && !plan.waits.is_empty() {
+            return None;
+        } else {
+            Approved::NotNeeded
+        };
+        Some((digest, came_to))
     }
 
     pub fn take_facts(&mut self) -> Vec<Fact> {

@@ -206,7 +206,7 @@ impl Run {
                 let from = wanted(*app, content).digest.clone();
                 let apps = [(app_name(*app), RollbackTo { from, to: None })].into();
                 let id = self.words.to_string();
-                out.platform.rollback = Some(RollbackRequest { id, by: "ann".to_owned(), apps });
+                out.platform.rollbacks = vec![RollbackRequest { id, by: "ann".to_owned(), apps }];
             }
             Stimulus::Suspend(suspended) => out.platform.suspended = *suspended,
             _ => {

@@ -18,6 +18,11 @@ impl Api {
         Self { client }
     }
 
+    /// As whom a kubeconfig says.
+    pub fn of(kubeconfig: &std::path::Path) -> Self {
+        Self::new(super::controlplane::config(kubeconfig))
+    }
+
     /// Status and body of the answer.
     pub fn request(
         &self,
@@ -101,6 +106,14 @@ impl Api {
     #[track_caller]
     pub fn delete(&self, path: &str) {
         self.done(Method::DELETE, path, "application/json", None);
+    }
+
+    /// For whom the server takes us.
+    pub fn whoami(&self) -> String {
+        let review =
+            serde_json::json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
+        let answer = self.post("/apis/authentication.k8s.io/v1/selfsubjectreviews", &review);
+        answer["status"]["userInfo"]["username"].as_str().unwrap_or_default().to_owned()
     }
 
     #[track_caller]

@@ -18,6 +18,8 @@ pub struct ControlPlane {
     /// Of the agent's service account.
     pub agent_kubeconfig: PathBuf,
     pub agent_token: String,
+    server: String,
+    ca: Option<String>,
     binary: PathBuf,
     child: Child,
     stdin: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
@@ -50,9 +52,9 @@ impl ControlPlane {
         for crd in fairlead::api::crds() {
             api.apply(&serde_json::to_value(crd).expect("a CRD is JSON"));
         }
-        wait_until(Duration::from_secs(20), "Environments and their pages are served", || {
+        wait_until(Duration::from_secs(20), "Environments, their pages and Requests are served", || {
             // A definition that is new is at first not found, and then "initializing".
-            ["environments", "environmentpages"].iter().all(|plural| {
+            ["environments", "environmentpages", "requests"].iter().all(|plural| {
                 let path = format!("/apis/fairlead.dev/v1alpha1/{plural}");
                 api.request(Method::GET, &path, "application/json", None).0 == 200
             })
@@ -70,6 +72,8 @@ impl ControlPlane {
             kubeconfig,
             agent_kubeconfig,
             agent_token,
+            server: ready["server"].as_str().expect("a URL").to_owned(),
+            ca: ready["ca"].as_str().map(str::to_owned),
             binary,
             child,
             stdin: Mutex::new((stdin, stdout)),
@@ -85,6 +89,11 @@ impl ControlPlane {
         let answer: Value = serde_json::from_str(&line).expect("the answer is JSON");
         assert_eq!(answer["ok"], true, "{answer}");
         answer
+    }
+
+    /// Writes a kubeconfig of somebody with a token.
+    pub fn write_kubeconfig(&self, path: &Path, token: &str) {
+        write_kubeconfig(path, &self.server, self.ca.as_deref(), token);
     }
 
     pub fn kubectl(&self, arguments: &[&str]) -> Said {

@@ -337,6 +337,65 @@ impl Bed {
         self.api().merge(&format!("/apis/fairlead.dev/v1alpha1/environments/{}", self.name), patch);
     }
 
+    /// A kubeconfig of somebody with a token.
+    pub fn kubeconfig_of(&self, name: &str, token: &str) -> PathBuf {
+        let path = self.scratch.path().join(format!("{name}.kubeconfig"));
+        self.control_plane().write_kubeconfig(&path, token);
+        path
+    }
+
+    /// Makes a Request of this environment in an administrator's name; answers its name.
+    pub fn ask(&self, spec: &Value) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let name = format!("{}-{}", self.name, COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut spec = spec.clone();
+        spec["environment"] = self.name.as_str().into();
+        spec["by"] = self.api().whoami().into();
+        self.api().create(&json!({
+            "apiVersion": "fairlead.dev/v1alpha1", "kind": "Request", "metadata": {"name": name}, "spec": spec,
+        }));
+        name
+    }
+
+    /// The Requests of this environment with a verb.
+    pub fn requests(&self, verb: &str) -> Vec<Value> {
+        let all = self.api().get("/apis/fairlead.dev/v1alpha1/requests").unwrap_or_default();
+        let items = all["items"].as_array().cloned().unwrap_or_default();
+        let mine = |request: &Value| {
+            request["spec"]["environment"] == self.name.as_str() && request["spec"]["verb"] == verb
+        };
+        items.into_iter().filter(mine).collect()
+    }
+
+    /// Waits until a Request is in a state; answers it.
+    #[track_caller]
+    pub fn wait_request(&self, name: &str, state: &str) -> Value {
+        let path = format!("/apis/fairlead.dev/v1alpha1/requests/{name}");
+        let began = Instant::now();
+        loop {
+            let found = self.api().get(&path).unwrap_or_default();
+            if found["status"]["state"] == state {
+                return found;
+            }
+            assert!(began.elapsed() < SOON, "the request is not {state} within {SOON:?}:\n{found:#}");
+            std::thread::sleep(Duration::from_millis(60));
+        }
+    }
+
+    /// The same, in the name of the agent, whom the policies of the chart let write what they let nobody else.
+    pub fn patch_environment_as_agent(&self, patch: &Value) {
+        let path = format!("/apis/fairlead.dev/v1alpha1/environments/{}?fieldManager=somebody", self.name);
+        let agent = format!("system:serviceaccount:{}:{}", rbac::NAMESPACE, rbac::ACCOUNT);
+        let (status, answer) = self.api().request_with(
+            http::Method::PATCH,
+            &path,
+            "application/merge-patch+json",
+            Some(patch),
+            &[("Impersonate-User", &agent)],
+        );
+        assert_eq!(status, 200, "{answer}");
+    }
+
     pub fn status(&self) -> Value {
         self.environment()["status"].clone()
     }

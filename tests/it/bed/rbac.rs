@@ -32,6 +32,50 @@ fn agent_rules() -> Vec<Value> {
     rules
 }
 
+/// The admission policies of the chart, as they are shipped, for an agent of the release `fairlead`.
+fn policies() -> Vec<Value> {
+    let templates = [
+        include_str!("../../../charts/fairlead/templates/environmentpolicy.yaml"),
+        include_str!("../../../charts/fairlead/templates/requestpolicy.yaml"),
+    ];
+    let text = templates.join("\n---\n");
+    let text: Vec<&str> =
+        text.lines().filter(|line| !line.contains("{{-") && line.trim() != "labels:").collect();
+    let text = text
+        .join("\n")
+        .replace("{{ $name }}", ACCOUNT)
+        .replace("{{ .Release.Namespace }}", NAMESPACE)
+        .replace("{{ toJson .Values.platformGroups }}", r#"["system:masters"]"#);
+    assert!(!text.contains("{{"), "{text}");
+    let documents =
+        text.split("\n---\n").map(|document| serde_saphyr::from_str::<Value>(document).expect("YAML"));
+    documents.filter(|document| document["kind"].is_string()).collect()
+}
+
+/// Makes them, and waits until they hold.
+fn install_policies(api: &Api) {
+    for policy in policies() {
+        let plural = match policy["kind"].as_str() {
+            Some("ValidatingAdmissionPolicy") => "validatingadmissionpolicies",
+            _ => "validatingadmissionpolicybindings",
+        };
+        let name = policy["metadata"]["name"].as_str().expect("a name");
+        let path =
+            format!("/apis/admissionregistration.k8s.io/v1/{plural}/{name}?fieldManager=bed&force=true");
+        let (status, answer) =
+            api.request(http::Method::PATCH, &path, "application/apply-patch+yaml", Some(&policy));
+        assert!((200..300).contains(&status), "{path}: {status} {}", answer["message"]);
+    }
+    let forged = json!({
+        "apiVersion": "fairlead.dev/v1alpha1", "kind": "Request", "metadata": {"name": "forged"},
+        "spec": {"verb": "retry", "environment": "none", "by": "somebody else"},
+    });
+    let path = "/apis/fairlead.dev/v1alpha1/requests?dryRun=All";
+    wait_until(Duration::from_secs(20), "the policies hold", || {
+        api.request(http::Method::POST, path, "application/json", Some(&forged)).0 == 403
+    });
+}
+
 /// A role and its binding to one account; in all namespaces where none is named.
 fn bind(api: &Api, name: &str, namespace: Option<&str>, rules: &[Value], account: (&str, &str)) {
     let (role, binding) =
@@ -56,6 +100,7 @@ pub fn install(api: &Api) -> String {
     api.apply(&json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
     }));
+    install_policies(api);
     bind(api, "fairlead", None, &agent_rules(), (NAMESPACE, ACCOUNT));
     let events = rule(&["events.k8s.io"], &["events"], &["create", "patch"]);
     bind(api, "fairlead-events", Some("default"), &[events], (NAMESPACE, ACCOUNT));
@@ -124,6 +169,32 @@ pub fn grant(api: &Api, namespace: &str, deployers: &str, cluster_rules: &[Value
     allowed(api, deployer, &question);
     let question = json!({"verb": "list", "resource": "secrets", "namespace": namespace});
     allowed(api, (NAMESPACE, ACCOUNT), &question);
+}
+
+/// A person who may read, make Requests, and do these verbs on an environment; answers their name and a token.
+pub fn person(api: &Api, namespace: &str, name: &str, environment: &str, verbs: &[&str]) -> (String, String) {
+    api.apply(&json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace},
+    }));
+    let verbs: Vec<String> = verbs.iter().map(|verb| format!("environments/{verb}")).collect();
+    let rules = [
+        rule(&["fairlead.dev"], &["environments"], &READ),
+        rule(&["fairlead.dev"], &["requests"], &["get", "list", "watch", "create"]),
+        json!({"apiGroups": ["fairlead.dev"], "resources": verbs, "resourceNames": [environment], "verbs": ["create"]}),
+    ];
+    bind(api, &format!("{namespace}-{name}"), None, &rules, (namespace, name));
+    let question = json!({"verb": "create", "group": "fairlead.dev", "resource": "requests"});
+    allowed(api, (namespace, name), &question);
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}});
+    let token = api.post(&path, &request)["status"]["token"].as_str().expect("a token").to_owned();
+    (format!("system:serviceaccount:{namespace}:{name}"), token)
+}
+
+/// Gives a person every right to Environments that RBAC has.
+pub fn grant_environments(api: &Api, namespace: &str, name: &str) {
+    let rules = [rule(&["fairlead.dev"], &["environments", "environments/status"], &["*"])];
+    bind(api, &format!("{namespace}-{name}-environments"), None, &rules, (namespace, name));
 }
 
 fn allowed(api: &Api, account: (&str, &str), question: &Value) {

@@ -1,0 +1,63 @@
+//! Takes up what people ask for of this environment, tells those who execute it, and writes what came of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Channels, Report, Shared};
+use crate::agent::requests::{Book, Scribe, sleep};
+use crate::api::{Environment, Request};
+use crate::requests::{Known, decide};
+
+/// Whether people can see that git was looked at stands in the Environment's status, which comes back unannounced.
+const LOOK: Duration = Duration::from_millis(200);
+
+pub(super) async fn run(shared: Shared, channels: Channels) {
+    let mut book = shared.context.requests.subscribe();
+    let mut report = channels.report.subscribe();
+    let mut scribe = Scribe::new(&shared.context.requests);
+    while !shared.end.is_cancelled() {
+        let mine = of(&book.borrow_and_update(), shared.name.as_str());
+        let newest = report.borrow_and_update().clone();
+        let environment = shared.platform.borrow().clone();
+        scribe.keep(&mine);
+        let requests: Vec<Arc<Request>> = mine.values().map(|request| scribe.as_written(request)).collect();
+        let now = Timestamp::now();
+        let docket = decide(&requests, &known(newest.as_deref(), &environment), now);
+        channels.words.send_if_modified(|known| {
+            let new = *known != docket.words;
+            known.clone_from(&docket.words);
+            new
+        });
+        let executed = scribe.execute(&docket, now).await;
+        if executed.wrote {
+            continue; // What has ended is told no more.
+        }
+        let mut again = executed.again;
+        if !docket.words.look.is_empty() {
+            again = Some(again.unwrap_or(LOOK).min(LOOK));
+        }
+        tokio::select! {
+            () = shared.end.cancelled() => break,
+            changed = book.changed() => if changed.is_err() { break },
+            changed = report.changed() => if changed.is_err() { break },
+            () = sleep(again) => {}
+        }
+    }
+}
+
+fn of(book: &Book, environment: &str) -> Arc<BTreeMap<String, Arc<Request>>> {
+    book.get(environment).cloned().unwrap_or_default()
+}
+
+fn known<'a>(report: Option<&'a Report>, environment: &Environment) -> Known<'a> {
+    let Some(report) = report else { return Known::default() };
+    let shown = environment.status.as_ref().and_then(|status| status.request.as_ref());
+    let looked = match shown.is_some() && shown == report.request.as_ref() {
+        true => report.looked.clone(),
+        false => std::collections::BTreeSet::new(),
+    };
+    Known { apps: &report.apps, replies: report.replies.clone(), looked }
+}

@@ -1,0 +1,71 @@
+//! What a Request means. Its fields are text that anyone may have written, and are read here once.
+
+use crate::api::{Request, RollbackTo};
+use crate::object::{AppName, Digest};
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Meaning {
+    /// Look at git now.
+    Look,
+    /// Try again what failed.
+    Retry { app: AppName, digest: Digest },
+    /// Put back what ran before.
+    Rollback { app: AppName, to: RollbackTo },
+    /// Let exactly this set of objects go.
+    Approve { digest: Digest },
+    /// Take over exactly what these name.
+    Adopt { tokens: Vec<Box<str>> },
+}
+
+/// The verbs that a Request may have.
+const VERBS: &str = "apply, retry, rollback, approve and adopt";
+
+/// Reads a Request, or says why nothing can be made of it.
+pub fn meaning(request: &Request) -> Result<Meaning, String> {
+    let spec = &request.spec;
+    let digest = || match spec.digest.as_deref() {
+        Some(text) if text.len() == DIGEST && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            Ok(Digest::from(text))
+        }
+        Some(text) => {
+            Err(format!("digest is {text:?}, and not the {DIGEST} hexadecimal digits that are shown"))
+        }
+        None => Err(format!("digest is missing: what was shown when {} was asked for", spec.verb)),
+    };
+    let app = || match spec.app.as_deref() {
+        Some(name) => AppName::new(name).map_err(|error| format!("app: {error}")),
+        None => Err(format!("app is missing: {} is of one app", spec.verb)),
+    };
+    let read = match spec.verb.as_str() {
+        "apply" => Meaning::Look,
+        "retry" => Meaning::Retry { app: app()?, digest: digest()? },
+        "rollback" => {
+            Meaning::Rollback { app: app()?, to: RollbackTo { from: digest()?, to: to(spec.to.as_deref())? } }
+        }
+        "approve" => Meaning::Approve { digest: digest()? },
+        "adopt" if spec.tokens.is_empty() => {
+            return Err("tokens are missing: what is to change hands".to_owned());
+        }
+        "adopt" => Meaning::Adopt { tokens: spec.tokens.iter().map(|token| token.trim().into()).collect() },
+        verb => return Err(format!("nobody knows the verb {verb:?}; there are {VERBS}")),
+    };
+    Ok(read)
+}
+
+/// Digits of a SHA-256.
+const DIGEST: usize = 64;
+/// Fewer digits name too much.
+const SHORTEST: usize = crate::delivery::SHORTEST;
+
+fn to(text: Option<&str>) -> Result<Option<String>, String> {
+    match text {
+        None => Ok(None),
+        Some(text) if text.len() >= SHORTEST && text.bytes().all(|b| b.is_ascii_hexdigit()) => {
+            Ok(Some(text.to_ascii_lowercase()))
+        }
+        Some(text) => {
+            Err(format!("to is {text:?}, and not a commit, a digest, or {SHORTEST} digits or more of one"))
+        }
+    }
+}
