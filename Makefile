@@ -32,6 +32,10 @@ test: ## run every test
 faults: ## a fault at every request of a story: an hour (FAIRLEAD_SEED=... or FAIRLEAD_FAULT='Write 3': only those)
 	@make/faults.sh
 
+.PHONY: simulate
+simulate: ## tell stories to what decides a delivery until Ctrl-C (FAIRLEAD_SEED=...: one of them, aloud)
+	@make/simulate.sh
+
 .PHONY: fuzz
 fuzz: ## throw what a fuzzer makes up at the readers, a minute each (FAIRLEAD_FUZZ=seconds, ONLY=... takes one)
 	@make/fuzz.sh

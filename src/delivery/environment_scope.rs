@@ -56,10 +56,12 @@ pub(super) fn go_together(apps: &mut BTreeMap<AppName, App>) -> BTreeSet<AppName
     news
 }
 
-/// Whom a person's word to try again is for: what went back with another is tried again with it.
+/// Whom a person's word to try again is for: what went back with another is tried again with it. A word that was answered
+/// before that is for nobody else.
 pub(super) fn addressed(apps: &BTreeMap<AppName, App>, word: &Retry) -> Retry {
     let leader = || {
-        let leader = apps.get(&word.app)?.quarantine()?.with.clone()?;
+        let app = apps.get(&word.app).filter(|app| !app.has_answered(word))?;
+        let leader = app.quarantine().filter(|aside| aside.digest == word.digest)?.with.clone()?;
         let failed = apps.get(&leader)?.quarantine()?.digest.clone();
         Some((leader, failed))
     };

@@ -28,6 +28,8 @@ mod saving;
 mod says;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 mod ticket;
 mod world;
 

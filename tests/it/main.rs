@@ -9,6 +9,7 @@ mod bed;
 mod charts;
 mod cli;
 mod config;
+mod delivery;
 mod drift;
 mod epoch;
 mod explain;

@@ -69,8 +69,8 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     loop {
         let again = this.turn();
         let wake = [again, swarm, this.report.1.then_some(this.report.0)].into_iter().flatten().min();
+        // In no fixed order: news that came without end would keep the answers waiting.
         tokio::select! {
-            biased;
             () = shared.end.cancelled() => break,
             changed = platform.changed() => {
                 if changed.is_err() {
@@ -147,6 +147,11 @@ impl Loop<'_> {
         if !self.report.1 || now < self.report.0 {
             return;
         }
+        self.report = (now + REPORT_PAUSE, false);
+        let known = self.deliver.delivery.knows_apps() || self.heard.trouble.is_some();
+        if !known && self.inventoried.borrow().trouble.is_none() && self.is_told_of() {
+            return; // What was told last is as true as that nothing is known yet.
+        }
         let report = self.put_together();
         self.report = (now + REPORT_PAUSE.max(now.elapsed() * REPORT_PART), false);
         self.channels.report.send_if_modified(|known| {
@@ -156,6 +161,12 @@ impl Loop<'_> {
             }
             new
         });
+    }
+
+    /// Whether people were told of the apps before.
+    fn is_told_of(&self) -> bool {
+        let platform = self.shared.platform.borrow();
+        platform.status.as_ref().is_some_and(|status| !status.apps.is_empty() || status.counts_apps())
     }
 
     fn put_together(&self) -> Report {

@@ -102,7 +102,7 @@ impl App {
         let others = target.objects.iter().map(|object| &object.key).filter(|key| !changes.contains(key));
         let well = others.filter(|key| world.health(key).status == Status::Healthy).cloned().collect();
         let baseline = self.kept_baseline(&target.digest, &changes, well);
-        let course = self.course(&plan, now);
+        let course = self.course(&plan, world.memory().is_some(), now);
         let hooks = self.place_hooks(&target, &course.orders);
         self.doing = Doing::Rolling(Box::new(Rollout::new(course, Some(Arc::new(plan)), baseline, hooks)));
     }
@@ -114,7 +114,8 @@ impl App {
             None => refusal.to_string(),
         });
         let messages: Vec<String> = words.collect();
-        if !self.is_refused_for(&messages) {
+        // A way back ends when what ran before runs again, or cannot.
+        if !self.is_refused_for(&messages) && self.back().is_none() {
             self.note_ended(digest, Outcome::Refused, Some(&messages.join("; ")), now);
         }
         self.refuse(digest, messages, refused.refusals.iter().all(|refusal| refusal.may_pass()), now);

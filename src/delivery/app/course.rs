@@ -38,12 +38,12 @@ impl Course {
         purpose: Purpose,
         plan: &CheckedPlan,
         wanted: &WantedApp,
-        unproven: &BTreeSet<ObjectKey>,
+        is_unproven: impl Fn(&ObjectKey) -> bool,
     ) -> Option<Self> {
-        if !wanted.objects.iter().any(|object| unproven.contains(&object.key)) {
+        if !wanted.objects.iter().any(|object| is_unproven(&object.key)) {
             return None;
         }
-        Self::merged(begin(purpose, plan), wanted, Some(plan), |key| unproven.contains(key))
+        Self::merged(begin(purpose, plan), wanted, Some(plan), is_unproven)
     }
 
     /// The waves of a plan, and in their places what was written before.
@@ -104,12 +104,21 @@ impl Course {
 }
 
 impl App {
-    pub(in crate::delivery) fn course(&mut self, plan: &CheckedPlan, now: Timestamp) -> Course {
+    /// The way through a plan. `remembers` says whether what passed its gates is known after a restart: of an app of which
+    /// nothing is, as of one that left git and came back, nothing is taken for proven.
+    pub(in crate::delivery) fn course(
+        &mut self,
+        plan: &CheckedPlan,
+        remembers: bool,
+        now: Timestamp,
+    ) -> Course {
         let fresh = |app: &Self| {
-            let unproven = &app.runs.unproven;
+            let nothing_known = remembers && app.runs.good().is_none();
+            let is_unproven = |key: &ObjectKey| nothing_known || app.runs.unproven.contains(key);
+            let purpose = app.purpose();
             let merged =
-                app.target().and_then(|wanted| Course::with_unproven(app.purpose(), plan, wanted, unproven));
-            merged.unwrap_or_else(|| Course::fresh(app.purpose(), plan))
+                app.target().and_then(|target| Course::with_unproven(purpose, plan, target, is_unproven));
+            merged.unwrap_or_else(|| Course::fresh(purpose, plan))
         };
         let Some(rolling) = self.take_broken_off(plan.digest()) else { return fresh(self) };
         let Some(wanted) = self.target() else { return fresh(self) };

@@ -12,6 +12,7 @@ use crate::delivery::world::{Listing, World};
 use crate::object::AppName;
 use crate::plan::{WantedApp, plan_with};
 use crate::policy::Grants;
+use crate::state::Change;
 
 /// What an app is told when it decides.
 pub(in crate::delivery) struct View<'a> {
@@ -117,6 +118,7 @@ impl App {
             }
             if hooks.is_empty() {
                 self.doing = Doing::Idle;
+                self.end_rolling(view);
                 if self.runs.effective.as_ref() == Some(&wanted.digest) && !self.is_going_back() {
                     return self.tidy_hooks(view, wanted).unwrap_or(rest);
                 }
@@ -149,6 +151,17 @@ impl App {
         let messages: Vec<String> =
             objects.map(|object| format!("{}, which the Environment does not grant", object.key)).collect();
         (!messages.is_empty()).then_some(messages)
+    }
+
+    /// Has it forgotten that a rollout is under way, where git took it back before anything of it had to be undone.
+    fn end_rolling(&mut self, view: &View) {
+        let Some(memory) = view.world.memory() else { return };
+        let rolling = memory.apps.get(self.name()).and_then(|known| known.rolling.as_ref());
+        let is_left = rolling.is_some_and(|rolling| Some(&rolling.state.digest) != self.target_digest());
+        let known = || self.log.changes.iter().any(|change| matches!(change, Change::Roll { .. }));
+        if is_left && self.target_digest() == self.runs.effective.as_ref() && !known() {
+            self.remember(Change::Roll { app: self.spec.name.clone(), rolling: None });
+        }
     }
 
     /// Notes what holds it up. A rollout that is under way is not: it waits at its gate.

@@ -229,8 +229,10 @@ impl App {
     }
 
     /// What is left to do with Jobs that ended, once all is well: those of older commits go, and the others as they say.
+    /// What stands for git knows no hooks, so nobody knows which are older.
     pub(in crate::delivery) fn tidy_hooks(&mut self, view: &View, wanted: &WantedApp) -> Option<Step> {
         if self.back().is_some()
+            || !self.is_from_git()
             || self.hooks.pause.is_some_and(|pause| view.now < pause)
             || !self.runs.is_good(&wanted.digest)
         {
@@ -284,8 +286,9 @@ impl App {
         until: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<Timestamp> {
-        let pause = self.hooks.pause.filter(|pause| *pause > now);
-        [until, pause, self.hooks.probe].into_iter().flatten().min()
+        // What is due by now has its turn when what is under way or put off has ended.
+        let later = [self.hooks.pause, self.hooks.probe].into_iter().flatten().filter(|at| *at > now);
+        later.chain(until).min()
     }
 
     /// Takes what came of work for a hook.

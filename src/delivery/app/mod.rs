@@ -39,6 +39,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::action::{Action, Again};
 use super::fact::{Fact, What};
 use super::hold::Hold;
+use super::hook_work::HookWork;
 use super::ticket::Ticket;
 use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
 use crate::object::{AppName, Commit, Digest, Outcome, Problems};
@@ -192,12 +193,11 @@ impl App {
         match desired {
             Ok(wanted) => {
                 let same = self.digest() == Some(&wanted.digest);
-                if self.back().is_some_and(|back| back.memory.digest != wanted.digest) {
-                    self.way = Way::Forward; // What failed is not what git says any more.
-                    self.note_quarantine();
-                }
                 let came = wanted.digest.clone();
                 self.git = Git::Says(wanted);
+                if self.back().is_some_and(|back| back.memory.digest != came) {
+                    self.leave_back(); // What failed is not what git says any more.
+                }
                 if !same {
                     self.preempt(now);
                 }
@@ -251,9 +251,15 @@ impl App {
             (action, _) => {
                 let mut remembers = Vec::new();
                 // What is to be remembered goes before what this writes down by itself.
+                // A look at a Job may have nothing to write down, and takes nothing along.
+                let looks = matches!(
+                    action,
+                    Action::Hook { work: HookWork::Look { .. } | HookWork::Probe { .. }, .. }
+                );
                 if let Action::Write { remember, .. }
                 | Action::Hook { remember, .. }
                 | Action::Find { remember, .. } = action
+                    && !looks
                 {
                     remembers.clone_from(&self.log.changes);
                     remember.splice(0..0, std::mem::take(&mut self.log.changes));

@@ -132,15 +132,30 @@ impl App {
     }
 
     pub fn turn_back(&mut self, back: Back) {
+        // What is set aside may have passed its gates. From here on it does not run whole any more.
+        self.runs.effective.take_if(|runs| *runs == back.memory.digest);
         self.way = Way::Back(Box::new(back));
         self.note_quarantine();
         self.start_over();
     }
 
     pub fn go_forward(&mut self) {
+        self.leave_back();
+        self.start_over();
+    }
+
+    /// Takes that what failed is set aside no more. What the way back did not put back is what that brought, and passed no
+    /// gates.
+    pub fn leave_back(&mut self) {
+        let proven = self.back().and_then(Back::target).cloned();
+        let is_proven = |object: &Wanted| {
+            proven.iter().flat_map(|target| &target.objects).any(|known| known.key == object.key)
+        };
+        let wanted = self.wanted().filter(|_| self.back().is_some()).cloned();
+        let objects = wanted.iter().flat_map(|wanted| &wanted.objects).filter(|object| !is_proven(object));
+        self.runs.unproven.extend(objects.map(|object| object.key.clone()));
         self.way = Way::Forward;
         self.note_quarantine();
-        self.start_over();
     }
 
     /// Has it remembered what is set aside.

@@ -23,10 +23,14 @@ impl Retry {
 }
 
 impl App {
+    pub(in crate::delivery) fn has_answered(&self, word: &Retry) -> bool {
+        self.asking.retried.as_deref() == Some(&word.nonce)
+    }
+
     /// Takes a person's word; says whether there is something new to be done.
     pub(in crate::delivery) fn retry(&mut self, word: &Retry) -> bool {
         // Without git nobody knows what would be tried.
-        if !self.is_from_git() || self.asking.retried.as_deref() == Some(&word.nonce) {
+        if !self.is_from_git() || self.has_answered(word) {
             return false;
         }
         let meant = match self.back() {

@@ -79,10 +79,12 @@ impl App {
         }
     }
 
-    /// Takes that looking for what a person wants failed, if that is what did.
+    /// Takes that looking for what a person wants failed, if that is what did. It may have been remembered, and only the
+    /// answer was lost: that they were told no is remembered over it.
     pub(in crate::delivery) fn end_find(&mut self, failure: &Failure) -> bool {
         let Some(ask) = self.asking.asked.take() else { return false };
         self.asking.heard = Some(ask.id.clone());
+        self.note_quarantine();
         self.say_no(ask, No::Because(failure.why().to_owned()));
         true
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::object::{Commit, Digest, ObjectKey, Revision};
 use crate::plan::{Before, WantedApp};
+use crate::rollout::Purpose;
 use crate::state::{AppMemory, Good, Pieces, Rolling};
 
 #[derive(Debug, Default)]
@@ -63,11 +64,15 @@ impl Runs {
 
     /// The commit that brought a digest, where that is remembered.
     pub fn commit_of(&self, digest: &Digest) -> Option<Commit> {
-        if let Some(rolling) = &self.broken_off
-            && (rolling.state.digest == *digest || self.failed.as_ref() == Some(digest))
-            && rolling.commit.is_some()
+        let is_of = |rolling: &&Rolling| match rolling.state.purpose {
+            Purpose::Forward => rolling.state.digest == *digest,
+            // A way back is remembered with the commit of what failed.
+            Purpose::Back => self.failed.as_ref() == Some(digest),
+        };
+        if let Some(commit) =
+            self.broken_off.as_ref().filter(is_of).and_then(|rolling| rolling.commit.as_ref())
         {
-            return rolling.commit.clone();
+            return Some(commit.clone());
         }
         let good = self.known_good.as_ref().filter(|good| good.digest == *digest)?;
         Some(Commit::new(good.revision.clone()?, "", ""))

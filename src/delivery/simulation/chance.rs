@@ -20,6 +20,8 @@ pub enum Storm {
     Unsaved,
     /// What is remembered cannot be read.
     Unread,
+    /// Nobody may delete anything.
+    Undeletable,
     /// Pods that start do not become ready.
     Weather,
 }

@@ -32,6 +32,8 @@ pub struct Checks {
     /// What git said of each app to the agent that lives, and since when.
     heard: BTreeMap<AppName, (Option<Digest>, Millis)>,
     wanted: BTreeSet<ObjectKey>,
+    /// Of some app nobody knows what git wants.
+    unrendered: bool,
     /// What git said of its app when an action was begun.
     basis: BTreeMap<Ticket, Basis>,
     /// What was deleted because it left git, which has not named it since.
@@ -73,15 +75,18 @@ impl Checks {
             if digest.is_some() && says.apps.iter().all(|(spec, _)| spec.name != *name) {
                 (*digest, *at) = (None, now);
                 self.restoring.remove(name);
-                self.jobs.retain(|(app, _, _), _| app != name);
             }
         }
+        self.jobs.retain(|(app, ..), _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.wanted.clear();
+        self.unrendered = says.apps.iter().any(|(_, said)| said.is_err());
         for (spec, said) in &says.apps {
             let Ok(wanted) = said else { continue };
             self.wanted.extend(wanted.all().map(|object| object.key.clone()));
             let known = self.heard.entry(spec.name.clone()).or_insert((None, now));
             if known.0.as_ref() != Some(&wanted.digest) {
+                // Who takes a commit back and brings it anew wants it tried anew; what ended well stays done.
+                self.jobs.retain(|(app, ..), ending| *app != spec.name || *ending == Ending::Succeeds);
                 *known = (Some(wanted.digest.clone()), now);
             }
             self.restoring.retain(|name, digest| *name != spec.name || *digest == wanted.digest);
@@ -125,8 +130,7 @@ impl Checks {
         if server.objects.get(key).is_some_and(|object| object.taken.all) {
             self.fail(|| format!("{now}: {key} is deleted, and it was never ours"));
         }
-        let unsaid = |name: &str| git.says(&AppName::new(name).expect("it is a name")) != Some(Word::Broken);
-        if !APPS.iter().all(|name| unsaid(name)) && self.heard.values().any(|(digest, _)| digest.is_none()) {
+        if self.unrendered {
             self.fail(|| format!("{now}: {key} is deleted while nobody knows what git wants"));
         }
         self.deleted.insert(key.clone());
@@ -160,9 +164,9 @@ impl Checks {
         }
     }
 
-    /// A person wants to try again: what did not succeed may be made once more.
-    pub fn retried(&mut self, app: &AppName) {
-        self.jobs.retain(|(of, _, _), ending| of != app || *ending == Ending::Succeeds);
+    /// A person wants to try again: what did not succeed may be made once more, of what went back with it as well.
+    pub fn retried(&mut self) {
+        self.jobs.retain(|_, ending| *ending == Ending::Succeeds);
     }
 
     pub fn fact(&mut self, fact: &Fact, view: &View, git: &Git, now: Millis) {
@@ -172,7 +176,8 @@ impl Checks {
         *self.facts.entry(word).or_default() += 1;
         match &fact.what {
             What::Panicked { why, .. } => self.fail(|| format!("{now}: {name} panicked: {why}")),
-            What::Restoring { digest, .. } => drop(self.restoring.insert(name, digest.clone())),
+            // One that goes back with another is let go of with it.
+            What::Restoring { digest, with: None, .. } => drop(self.restoring.insert(name, digest.clone())),
             What::Restored { .. }
             | What::RestoreFailed { .. }
             | What::Retrying { .. }
@@ -197,6 +202,9 @@ impl Checks {
     /// All that a rollout brought is there and healthy, as far as can be seen.
     fn rolled_out(&mut self, app: usize, digest: &Digest, view: &View, now: Millis) {
         let Some(content) = content_of(app, digest) else { return };
+        if content.check.is_some() {
+            return; // What is edited while that runs is drift, and put back after.
+        }
         for object in &wanted(app, content).objects {
             let seen = view.objects.get(&object.key);
             let well = seen.is_some_and(|seen| {

@@ -78,8 +78,9 @@ pub struct Taken {
 #[derive(Default)]
 struct Catalogue {
     apps: HashMap<(usize, Content), Arc<WantedApp>>,
+    parts: HashMap<(usize, Content), Arc<WantedApp>>,
     contents: HashMap<(usize, Digest), Content>,
-    fates: HashMap<Digest, Fate>,
+    pods: HashMap<Digest, (u8, Fate)>,
     endings: HashMap<Digest, Ending>,
     lives: HashMap<(Digest, Taken), Live>,
 }
@@ -113,24 +114,68 @@ pub fn wanted(app: usize, content: Content) -> Arc<WantedApp> {
         if let Some(known) = all.apps.get(&(app, content)) {
             return known.clone();
         }
-        let made = Arc::new(render(app, content));
+        let made = Arc::new(all.assemble(app, content));
         all.contents.insert((app, made.digest.clone()), content);
+        all.apps.insert((app, content), made.clone());
+        made
+    })
+}
+
+impl Catalogue {
+    /// Puts an app together from what each of its parts was rendered to; what verifies is of all of it, and made anew.
+    fn assemble(&mut self, app: usize, content: Content) -> WantedApp {
+        if content.check.is_some() {
+            let made = render(app, content);
+            self.note(app, content, &made);
+            return made;
+        }
+        let parts = content.parts().map(|part| {
+            let known = self.parts.get(&(app, part)).cloned();
+            known.unwrap_or_else(|| {
+                let made = Arc::new(render(app, part));
+                self.note(app, part, &made);
+                self.parts.insert((app, part), made.clone());
+                made
+            })
+        });
+        let parts: Vec<Arc<WantedApp>> = parts.collect();
+        let digest = Digest::of_parts(parts.iter().map(|part| part.digest.as_str()));
+        let objects = parts.iter().flat_map(|part| part.objects.clone()).collect();
+        let hooks = parts.iter().flat_map(|part| part.hooks.clone()).collect();
+        WantedApp { hooks, ..WantedApp::of_objects(app_name(app), digest, objects) }
+    }
+
+    fn note(&mut self, app: usize, content: Content, made: &WantedApp) {
         for object in &made.objects {
-            let fate = match object.key {
+            let says = match object.key {
                 ref key if *key == key_of(app, Part::Web) => content.web,
                 ref key if *key == key_of(app, Part::Worker) => content.worker,
                 _ => None,
             };
-            all.fates.insert(object.digest.clone(), fate.map_or(Fate::Fast, |(_, fate)| fate));
+            self.pods.insert(object.digest.clone(), says.unwrap_or((0, Fate::Fast)));
         }
         for hook in &made.hooks {
             let migrates = hook.key == key_of(app, Part::Migrate);
             let ending = if migrates { content.migrate.map(|(_, ending)| ending) } else { content.check };
-            all.endings.insert(hook.job.digest.clone(), ending.unwrap_or(Ending::Succeeds));
+            self.endings.insert(hook.job.digest.clone(), ending.unwrap_or(Ending::Succeeds));
         }
-        all.apps.insert((app, content), made.clone());
-        made
-    })
+    }
+}
+
+impl Content {
+    /// Each of its objects alone.
+    fn parts(self) -> impl Iterator<Item = Self> {
+        let config = move |n: usize| {
+            let mut alone = Self::default();
+            alone.configs[n] = self.configs[n];
+            alone
+        };
+        let web = Self { web: self.web, ..Self::default() };
+        let worker = Self { worker: self.worker, ..Self::default() };
+        let migrate = Self { migrate: self.migrate, ..Self::default() };
+        let all = (0..3).map(config).chain([web, worker, migrate]);
+        all.filter(|part| *part != Self::default())
+    }
 }
 
 /// What a digest of an app says.
@@ -138,8 +183,13 @@ pub fn content_of(app: usize, digest: &Digest) -> Option<Content> {
     CATALOGUE.with_borrow(|all| all.contents.get(&(app, digest.clone())).copied())
 }
 
+/// What the pods of an object are made of.
+pub fn pods_of(object: &Wanted) -> (u8, Fate) {
+    CATALOGUE.with_borrow(|all| all.pods.get(&object.digest).copied()).unwrap_or((0, Fate::Fast))
+}
+
 pub fn fate_of(object: &Wanted) -> Fate {
-    CATALOGUE.with_borrow(|all| all.fates.get(&object.digest).copied()).unwrap_or(Fate::Fast)
+    pods_of(object).1
 }
 
 pub fn ending_of(job: &Wanted) -> Ending {

@@ -39,14 +39,16 @@ impl Pods {
         Self { fate, since: chance.now, course, status: Status::Progressing, words }
     }
 
-    /// Of a Job.
-    pub fn run(job: &Wanted, chance: &mut Chance) -> Self {
+    /// Of a Job, which the cluster ends after so many seconds.
+    pub fn run(job: &Wanted, limit: Millis, chance: &mut Chance) -> Self {
         let end = match ending_of(job) {
             Ending::Succeeds => Some(Status::Healthy),
-            Ending::Fails => Some(Status::Failed),
-            Ending::Hangs => None,
+            Ending::Fails | Ending::Hangs => Some(Status::Failed),
         };
-        let at = chance.now + chance.between(500, 15_000);
+        let at = match ending_of(job) {
+            Ending::Hangs => chance.now + limit * 1000,
+            _ => chance.now + chance.between(500, 15_000),
+        };
         let words = format!("words of {}", job.digest.short());
         let course = end.map(|status| (at, status)).into_iter().collect();
         Self { fate: Fate::Hang, since: chance.now, course, status: Status::Progressing, words }

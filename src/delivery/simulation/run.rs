@@ -198,7 +198,7 @@ impl Run {
                 let Some(Word::Says(content)) = out.git.says(&app_name(*app)) else { return };
                 let digest = wanted(*app, content).digest.clone();
                 let nonce = format!("{} by ann", self.words);
-                out.checks.retried(&app_name(*app));
+                out.checks.retried();
                 out.platform.retry = Some(Retry { app: app_name(*app), digest, nonce });
             }
             Stimulus::Rollback(app) => {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::chance::{Chance, Millis};
-use super::content::{Fate, Taken, fate_of, live};
+use super::content::{Fate, Taken, fate_of, live, pods_of};
 use super::pods::Pods;
 use crate::health::{Assessed, Health, Status};
 use crate::object::{Digest, Live, ObjectKey};
@@ -46,6 +46,11 @@ impl Object {
             Some(pods) => pods.health(),
             None => Health::new(Status::Healthy, "Exists", "it exists"),
         }
+    }
+
+    /// When it changes by itself.
+    fn next(&self) -> Option<Millis> {
+        self.gone.or_else(|| self.pods.as_ref().and_then(Pods::next))
     }
 
     /// Whether it holds all of what is wanted, and nobody else any of it.
@@ -132,11 +137,11 @@ impl Server {
     }
 
     /// Makes the Job of a hook, if none of its name is there.
-    pub fn create(&mut self, job: &Arc<Wanted>, chance: &mut Chance) -> Option<Arc<Live>> {
+    pub fn create(&mut self, job: &Arc<Wanted>, limit: Millis, chance: &mut Chance) -> Option<Arc<Live>> {
         if self.objects.contains_key(&job.key) {
             return None;
         }
-        let pods = Some(Pods::run(job, chance));
+        let pods = Some(Pods::run(job, limit, chance));
         Some(self.make(job, Taken::default(), pods))
     }
 
@@ -197,16 +202,14 @@ impl Server {
 
     /// When something changes here by itself.
     pub fn next(&self) -> Option<Millis> {
-        let next = |object: &Object| match object.gone {
-            Some(gone) => Some(gone),
-            None => object.pods.as_ref().and_then(Pods::next),
-        };
-        self.objects.values().filter_map(next).min()
+        self.objects.values().filter_map(Object::next).min()
     }
 
     pub fn go_on(&mut self, now: Millis) {
-        let keys: Vec<ObjectKey> = self.objects.keys().cloned().collect();
-        for key in keys {
+        let is_due = |object: &Object| object.next().is_some_and(|at| at <= now);
+        let due = self.objects.iter().filter(|(_, object)| is_due(object));
+        let due: Vec<ObjectKey> = due.map(|(key, _)| key.clone()).collect();
+        for key in due {
             let Some(object) = self.objects.get_mut(&key) else { continue };
             match object.gone {
                 Some(gone) if gone <= now => self.remove(&key),
@@ -221,9 +224,4 @@ impl Server {
             }
         }
     }
-}
-
-/// What pods are made of.
-fn pods_of(wanted: &Wanted) -> serde_json::Value {
-    wanted.value()["spec"]["template"].clone()
 }

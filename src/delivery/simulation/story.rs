@@ -124,9 +124,11 @@ fn stimulus(chance: &mut Chance, apps: usize) -> Stimulus {
         48..=52 => Stimulus::Away(seconds(chance)),
         53..=57 => Stimulus::Unrenderable(app, seconds(chance)),
         58..=69 => {
-            use Storm::{Errors, Lag, Lost, Slow, Unread, Unsaved, Weather};
-            let storm =
-                pick(chance, &[Errors, Errors, Lag, Lost, Lost, Slow, Unread, Unsaved, Unsaved, Weather]);
+            use Storm::{Errors, Lag, Lost, Slow, Undeletable, Unread, Unsaved, Weather};
+            let storm = pick(
+                chance,
+                &[Errors, Errors, Lag, Lost, Lost, Slow, Undeletable, Unread, Unsaved, Unsaved, Weather],
+            );
             Stimulus::Storm(storm, seconds(chance))
         }
         70..=74 => Stimulus::Edit(app, part(chance), fate(chance, false)),

@@ -158,8 +158,9 @@ impl HookHand {
     }
 
     fn create(&mut self, reach: &mut Reach) -> Option<Arc<Live>> {
-        let HookWork::Make { hook, .. } = &self.work else { return None };
-        let made = reach.server.create(&hook.job, reach.chance);
+        let HookWork::Make { hook, run } = &self.work else { return None };
+        let limit = run.limit.unsigned_abs();
+        let made = reach.server.create(&hook.job, limit, reach.chance);
         if made.is_some() {
             reach.checks.job_made(&self.app, hook, reach.chance.now);
         }

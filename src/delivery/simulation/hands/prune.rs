@@ -2,7 +2,7 @@
 
 use super::{Progress, Reach, Work};
 use crate::delivery::Event;
-use crate::delivery::simulation::chance::Luck;
+use crate::delivery::simulation::chance::{Luck, Storm};
 use crate::plan::{
     CheckedPrune, Doomed, Due, PruneAnswer, PruneOutcome, PruneRefusal, RefusalKind, check_prune,
 };
@@ -26,6 +26,9 @@ fn answer(reach: &mut Reach, object: &Doomed) -> PruneAnswer {
     };
     if reach.chance.luck() == Luck::Failed {
         return refuse(RefusalKind::Unreachable, "503");
+    }
+    if reach.chance.is(Storm::Undeletable) {
+        return refuse(RefusalKind::Forbidden, "403");
     }
     let Some(now) = reach.server.objects.get(&object.live.key) else { return PruneAnswer::Gone };
     if (&now.live.uid, &now.live.resource_version) != (&object.live.uid, &object.live.resource_version) {
@@ -64,7 +67,6 @@ impl Delete {
     fn delete(object: &Doomed, reach: &mut Reach) -> PruneAnswer {
         let answer = answer(reach, object);
         if let PruneAnswer::Accepted = answer {
-            reach.checks.deletes(object, reach.server, reach.git, reach.chance.now);
             reach.server.delete(&object.live.key, Some(&object.live.uid), reach.chance);
             if reach.chance.luck() == Luck::Lost {
                 return PruneAnswer::Refused(PruneRefusal {
@@ -96,6 +98,7 @@ impl Work for Delete {
             self.outcome.stopped = !self.left.is_empty();
             return Progress::Ended(Event::Pruned(std::mem::take(&mut self.outcome)));
         };
+        reach.checks.deletes(&object, reach.server, reach.git, reach.chance.now);
         self.sent = Some(object);
         Progress::Until(reach.chance.way())
     }
