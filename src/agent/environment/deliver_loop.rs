@@ -150,6 +150,11 @@ impl Loop<'_> {
         if !self.report.1 || now < self.report.0 {
             return;
         }
+        let known = self.deliver.delivery.knows_apps() || self.heard.trouble.is_some();
+        if !known && self.inventoried.borrow().trouble.is_none() && self.is_told_of() {
+            self.report = (now + REPORT_PAUSE, false);
+            return; // What was told last is as true as that nothing is known yet.
+        }
         let report = self.put_together();
         self.report = (now + REPORT_PAUSE.max(now.elapsed() * REPORT_PART), false);
         self.channels.report.send_if_modified(|known| {
@@ -159,6 +164,12 @@ impl Loop<'_> {
             }
             new
         });
+    }
+
+    /// Whether people were told of the apps before.
+    fn is_told_of(&self) -> bool {
+        let platform = self.shared.platform.borrow();
+        platform.status.as_ref().is_some_and(|status| !status.apps.is_empty() || status.counts_apps())
     }
 
     fn put_together(&self) -> Report {
