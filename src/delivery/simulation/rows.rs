@@ -142,6 +142,11 @@ fn what_a_newer_commit_does_not_change_still_has_to_be_well() {
         for at in [2500, 3000, 4000, 5000] {
             holds(vec![(0, Push(vec![Says(0, older)])), (at, Push(vec![Says(0, newer)]))]);
             holds(vec![(0, Push(vec![Says(0, older)])), (at, Die(700)), (at, Push(vec![Says(0, newer)]))]);
+            // The same, where something is known to have been well before.
+            let good = (0, Push(vec![Says(0, Content { configs: [3, 1, 0], ..Content::default() })]));
+            let (first, then) = (30_000, 30_000 + at);
+            let (older, newer) = ((first, Push(vec![Says(0, older)])), (then, Push(vec![Says(0, newer)])));
+            holds(vec![good, older, newer]);
         }
     }
 }
