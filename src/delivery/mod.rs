@@ -313,7 +313,7 @@ impl Delivery {
 
     /// Whether git was heard, or what is remembered stands for it.
     pub fn knows_apps(&self) -> bool {
-        self.knows_git
+        self.knows_git || self.leaving
     }
 }
 
