@@ -15,7 +15,7 @@ source make/controlplane.sh
 source make/stage.sh
 
 chart=charts/fairlead
-crds=(environments requests)
+crds=(environments environmentpages requests)
 build_fairlead
 
 if [[ ${1:-} == write ]]; then
@@ -95,6 +95,7 @@ check 'its pods keep to the restricted level' restricted
 
 check 'it watches environments' may watch environments.fairlead.dev
 check 'it writes their status' may patch environments.fairlead.dev --subresource status
+check 'it keeps their pages' may create environmentpages.fairlead.dev
 check 'it makes and removes no environments' may_not create environments.fairlead.dev
 as_agent() { kubectl --as system:serviceaccount:fairlead:fairlead "$@"; }
 kubectl apply --server-side -f - >/dev/null <<'YAML'

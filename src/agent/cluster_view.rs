@@ -1,6 +1,6 @@
 //! What `delivery` sees of the cluster and of what is remembered: the index, the guards of its watches, and the store.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::hands::Hands;
@@ -13,7 +13,7 @@ use crate::state::Memory;
 
 /// Keeps what an environment needs to know watched.
 pub(super) struct Guards {
-    apps: BTreeMap<AppName, (Vec<Arc<WantedApp>>, Watches)>,
+    apps: BTreeMap<AppName, (Held, Watches)>,
     autoscalers: Watches,
     inventory: Option<Watches>,
 }
@@ -23,33 +23,50 @@ impl Guards {
         Self { apps: BTreeMap::new(), autoscalers: index.watch_autoscalers(), inventory: None }
     }
 
-    /// Watches the kinds of what the apps want from here on, and of nothing else.
+    /// Watches the kinds of what the apps want from here on, and of nothing else. It is called at every turn, so apps that
+    /// want what they wanted cost no more than a look.
     pub fn hold<'a>(
         &mut self,
         (index, environment): (&Index, &EnvironmentName),
-        wanted: impl Iterator<Item = (&'a AppName, Vec<&'a Arc<WantedApp>>)>,
+        wanted: impl Iterator<Item = (&'a AppName, Wants<'a>)> + Clone,
     ) {
-        let mut names = BTreeSet::new();
+        let mut held = self.apps.iter();
+        let all_same = wanted.clone().all(|(name, wanted)| {
+            held.next().is_some_and(|(of, (known, _))| of == name && same(known, wanted))
+        });
+        if all_same && held.next().is_none() {
+            return;
+        }
+        let mut before = std::mem::take(&mut self.apps);
+        let mut kept = BTreeMap::new();
         for (name, wanted) in wanted {
-            names.insert(name.clone());
-            let same = |(known, _): &(Vec<Arc<WantedApp>>, Watches)| {
-                known.len() == wanted.len()
-                    && known.iter().zip(&wanted).all(|(known, wanted)| Arc::ptr_eq(known, wanted))
-            };
-            if self.apps.get(name).is_some_and(same) {
+            if before.get(name).is_some_and(|(known, _)| same(known, wanted)) {
+                kept.extend(before.remove_entry(name));
                 continue;
             }
-            let all = wanted.iter().flat_map(|wanted| wanted.all().map(|object| &**object));
+            let all = wanted.into_iter().flatten().flat_map(|wanted| wanted.all().map(|object| &**object));
             let watches = index.watch_for(environment.as_str(), &Watched::of(all));
-            self.apps.insert(name.clone(), (wanted.into_iter().cloned().collect(), watches));
+            kept.insert(name.clone(), (wanted.map(Option::<&Arc<_>>::cloned), watches));
         }
-        self.apps.retain(|name, _| names.contains(name));
+        // What is not needed any more ends now, when what is has begun.
+        self.apps = kept;
     }
 
     /// Watches the kinds in which there may be objects that nobody wants any more.
     pub fn hold_inventory(&mut self, index: &Index, inventory: &Inventory) {
         self.inventory = Some(index.watch(&Watched::held(inventory)));
     }
+}
+
+/// What an app wants, and what it is kept true to.
+type Held = [Option<Arc<WantedApp>>; 2];
+type Wants<'a> = [Option<&'a Arc<WantedApp>>; 2];
+
+fn same(known: &Held, wanted: Wants) -> bool {
+    known.iter().zip(wanted).all(|pair| match pair {
+        (Some(known), Some(wanted)) => Arc::ptr_eq(known, wanted),
+        (known, wanted) => known.is_none() && wanted.is_none(),
+    })
 }
 
 /// The world of one environment, at one moment.

@@ -162,7 +162,7 @@ impl Deliver {
     }
 }
 
-/// A status shows so many records of one app,
+/// So many records of one app are shown,
 const SHOWN: usize = 10;
-/// and so many of an environment: it is read and written often.
-const ALL_SHOWN: usize = 200;
+/// and so many of an environment: they are put together anew whenever something happens.
+const ALL_SHOWN: usize = 2_000;

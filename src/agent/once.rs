@@ -253,7 +253,7 @@ async fn plan_app(
 fn hooks_due(once: &Once, wanted: &WantedApp) -> Vec<(Moment, Arc<Hook>)> {
     let apps =
         once.platform.iter().filter_map(|environment| environment.status.as_ref()).flat_map(|s| &s.apps);
-    let effective = apps.filter(|app| app.name == wanted.app).find_map(|app| app.effective.as_ref());
+    let effective = apps.filter(|app| app.name == wanted.app).find_map(crate::api::AppStatus::running);
     if effective == Some(&wanted.digest) {
         return Vec::new();
     }

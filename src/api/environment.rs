@@ -1,9 +1,8 @@
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::{CustomResource, CustomResourceExt, KubeSchema};
+use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{RecordStatus, Request, RollbackStatus, Span};
+use super::{RecordStatus, RollbackStatus, Span};
 use crate::object::{AppName, Digest, Revision};
 
 /// An environment: what one team runs in one place. The platform's word, which git can narrow and never widen.
@@ -133,21 +132,35 @@ impl std::fmt::Display for Identity {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EnvironmentStatus {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// The commit of the branch that was seen last.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub revision: Option<Revision>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub short_revision: Option<String>,
     /// The request to look at git that was answered last, see `fairlead apply`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
     /// `2/3`: how many apps run what git says, of how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// What git no longer wants, where there is any such thing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prune: Option<PruneStatus>,
+    /// How many apps are well and not among `apps`: there are too many, and they stand in the pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub unlisted: Option<u32>,
+    /// How many pages (EnvironmentPage) have what there is no room for here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i64>")]
+    pub pages: Option<u32>,
+    /// The apps by name; of one that is well a short line.
+    // The agent alone writes them, so that no field of a row needs an owner of its own: that would be as much again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub apps: Vec<AppStatus>,
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -163,7 +176,7 @@ pub struct AppStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub desired: Option<Digest>,
-    /// What runs and passed its gates.
+    /// What runs and passed its gates. In a short line of an app that is `Ready` it is `desired`, and left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub effective: Option<Digest>,
@@ -189,6 +202,13 @@ pub struct AppStatus {
     /// What others hold of its objects, where that has to change hands first or may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption: Option<AdoptionStatus>,
+}
+
+impl AppStatus {
+    /// What runs and passed its gates.
+    pub fn running(&self) -> Option<&Digest> {
+        self.effective.as_ref().or_else(|| self.desired.as_ref().filter(|_| self.phase == AppPhase::Ready))
+    }
 }
 
 /// What others hold of an app's objects, for `fairlead adopt`.
@@ -324,9 +344,4 @@ pub struct Condition {
     pub last_transition_time: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-}
-
-/// The CRDs that Fairlead needs, as `fairlead crd` prints them.
-pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![Environment::crd(), Request::crd()]
 }

@@ -8,8 +8,12 @@ mod duration;
 mod environment;
 mod history;
 pub mod names;
+mod page;
 mod request;
 mod rollback;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
 
 pub use config::{
     Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope,
@@ -18,8 +22,14 @@ pub use duration::Span;
 pub use environment::{
     AdoptionStatus, AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec,
     EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn,
-    WaveStatus, crds,
+    WaveStatus,
 };
 pub use history::RecordStatus;
+pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
 pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};
+
+/// The CRDs that Fairlead needs, as `fairlead crd` prints them.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![Environment::crd(), EnvironmentPage::crd(), Request::crd()]
+}

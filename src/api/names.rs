@@ -6,6 +6,10 @@ pub const GROUP: &str = "fairlead.dev";
 pub const ENVIRONMENT_LABEL: &str = "fairlead.dev/environment";
 /// Which app of the environment an object belongs to.
 pub const APP_LABEL: &str = "fairlead.dev/app";
+/// Which page of its Environment an EnvironmentPage is: a number from 0.
+pub const PAGE_LABEL: &str = "fairlead.dev/page";
+/// On an EnvironmentPage: names what stands in it, so that a new owner knows what it need not write.
+pub const CONTENT_ANNOTATION: &str = "fairlead.dev/content";
 
 /// Orders an object among those of its stage: a whole number, 0 where absent.
 pub const WAVE_ANNOTATION: &str = crate::object::WAVE;

@@ -1,4 +1,5 @@
 use clap::Args;
+use serde_json::json;
 
 use super::failure::Failure;
 use super::output::{Format, print, print_value};
@@ -23,8 +24,9 @@ pub fn run(arguments: &Arguments) -> Outcome {
     }
     crds.retain(|crd| arguments.plurals.is_empty() || arguments.plurals.contains(&crd.spec.names.plural));
     match arguments.output {
-        Format::Json if crds.len() == 1 => print_value(&crds[0], Format::Json)?,
-        Format::Json => print_value(&crds, Format::Json)?,
+        Format::Json => {
+            print_value(&json!({"apiVersion": "v1", "kind": "List", "items": crds}), Format::Json)?;
+        }
         Format::Text | Format::Yaml => {
             let values: Vec<_> = crds.iter().filter_map(|crd| serde_json::to_value(crd).ok()).collect();
             print(&yaml::write_all(&values));

@@ -74,7 +74,7 @@ impl Global {
         name: &EnvironmentName,
     ) -> Result<(Scope, Option<Environment>), Failure> {
         // A cluster without our definitions has no Environments, either.
-        let found = environments(cluster).get(name.as_str()).await?;
+        let found = environments(cluster).get_whole(name.as_str()).await?;
         let default = self.namespace.clone().or_else(|| Some(cluster.default_namespace().to_owned()));
         let mut scope = Scope::unbound(name.clone(), default)?;
         if let Some(environment) = &found {
@@ -108,12 +108,12 @@ pub fn environments(cluster: &Cluster) -> Environments {
     Environments::new(cluster, "fairlead-cli")
 }
 
-/// The one Environment of a name, or an error that lists those there are.
+/// The one Environment of a name with all that is told of its apps, or an error that lists those there are.
 pub async fn environment(
     environments: &Environments,
     name: &EnvironmentName,
 ) -> Result<Environment, Failure> {
-    if let Some(environment) = environments.get(name.as_str()).await? {
+    if let Some(environment) = environments.get_whole(name.as_str()).await? {
         return Ok(environment);
     }
     let names: Vec<String> = environments.list().await?.iter().map(ResourceExt::name_any).collect();

@@ -20,8 +20,9 @@ use serde_json::{Value, json};
 
 use super::call::{ANYTHING, Call, CallError, Cluster, JSON};
 use super::discovery::escape;
+use super::pages::{self, Pages};
 use super::watching;
-use crate::api::{Environment, EnvironmentStatus, names};
+use crate::api::{Environment, names};
 use crate::object::{MANAGER, ObjectKey, chain};
 
 /// A change of what the platform says.
@@ -50,6 +51,24 @@ impl Environments {
 
     pub async fn get(&self, name: &str) -> Result<Option<Environment>, CallError> {
         self.find(path::<Environment>(None, name)).await
+    }
+
+    /// An Environment with all that its status says of its apps: what has no room there is read from its pages.
+    pub async fn get_whole(&self, name: &str) -> Result<Option<Environment>, CallError> {
+        let Some(mut found) = self.get(name).await? else { return Ok(None) };
+        if let Some(status) = &mut found.status {
+            let pages = match status.pages {
+                Some(_) => self.pages().read(name).await?,
+                None => Vec::new(),
+            };
+            status.complete(pages);
+        }
+        Ok(Some(found))
+    }
+
+    /// The pages of the Environments.
+    pub fn pages(&self) -> Pages {
+        Pages::new(&self.cluster)
     }
 
     pub async fn list(&self) -> Result<Vec<Environment>, CallError> {
@@ -85,11 +104,23 @@ impl Environments {
         })
     }
 
-    pub async fn write_status(&self, name: &str, status: &EnvironmentStatus) -> Result<(), CallError> {
-        let patch = json!({
-            "apiVersion": Environment::api_version(&()), "kind": Environment::kind(&()), "status": status,
-        });
-        self.apply(format!("{}/status", path::<Environment>(None, name)), &patch).await
+    /// Takes these steps of a JSON Patch on the status of this Environment, and of no other that may come to bear its name;
+    /// where a version is given only if nobody wrote since. Answers the version that it has now.
+    pub async fn patch_status(
+        &self,
+        environment: &Environment,
+        steps: Vec<Value>,
+        version: Option<&str>,
+    ) -> Result<String, CallError> {
+        let mut all = vec![json!({"op": "test", "path": "/metadata/uid", "value": environment.uid()})];
+        if let Some(version) = version {
+            // Answered by a conflict where it is another one by now.
+            all.push(json!({"op": "replace", "path": "/metadata/resourceVersion", "value": version}));
+        }
+        all.extend(steps);
+        let path = path::<Environment>(None, &environment.name_any());
+        let path = format!("{path}/status?fieldManager={MANAGER}");
+        pages::version(&self.cluster.send(&Call::json_patch(path, &Value::Array(all), None)).await?)
     }
 
     /// Writes our own labels and annotations of an Environment, and no others. Of this one and no other that may come to

@@ -43,6 +43,25 @@ pub enum Action {
     Finalizers(Vec<Doomed>),
 }
 
+impl Action {
+    /// Names it in a line of the log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Prove { .. } => "prove",
+            Self::Write { .. } => "write",
+            Self::Hook { .. } => "hook",
+            Self::Recall { .. } => "recall",
+            Self::Find { .. } => "find",
+            Self::Look { .. } => "look",
+            Self::Reasons { .. } => "reasons",
+            Self::Remember(_) => "remember",
+            Self::AskPrune(_) => "ask about deletes",
+            Self::Prune { .. } => "delete",
+            Self::Finalizers(_) => "finalizers",
+        }
+    }
+}
+
 /// What came of an action.
 #[derive(Debug)]
 pub enum Event {

@@ -69,8 +69,6 @@ pub struct Delivery {
     saving: Saving,
     tickets: Tickets,
     platform: Platform,
-    /// The last word to try again that was answered.
-    retried: Option<Retried>,
     /// Git was heard, be it that it cannot be read.
     knows_git: bool,
     leaving: bool,
@@ -281,9 +279,9 @@ impl Delivery {
         self.pruner.status()
     }
 
-    /// What an app wants or is kept true to: whose kinds have to be watched.
-    pub fn wanted(&self) -> impl Iterator<Item = (&AppName, Vec<&Arc<WantedApp>>)> {
-        self.apps.iter().map(|(name, app)| (name, app.wanted().into_iter().chain(app.target()).collect()))
+    /// What an app wants and is kept true to: whose kinds have to be watched.
+    pub fn wanted(&self) -> impl Iterator<Item = (&AppName, [Option<&Arc<WantedApp>>; 2])> + Clone {
+        self.apps.iter().map(|(name, app)| (name, [app.wanted(), app.target()]))
     }
 
     /// Where something is wanted, where something is wanted or still is, and what of an approved set is still to be deleted.

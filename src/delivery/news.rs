@@ -88,7 +88,8 @@ impl Delivery {
             self.apps.insert(name, app);
         }
         // An app that left goes with all that it was waiting to have remembered.
-        if memory.apps.keys().any(|name| !self.apps.contains_key(name)) || !old.is_empty() {
+        let unknown = memory.apps.keys().any(|name| !self.apps.contains_key(name));
+        if unknown || !old.is_empty() || self.saving.names_apps() {
             self.saving.push(Change::Apps(self.apps.keys().cloned().collect()));
         }
         self.facts.extend(old.into_values().flat_map(|app| app.log.facts));

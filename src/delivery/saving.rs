@@ -33,7 +33,17 @@ struct Batch {
 
 impl Saving {
     pub fn push(&mut self, change: Change) {
+        // Which apps there are is said by the newest word alone: an older one would forget an app that came back.
+        if let Change::Apps(_) = change {
+            self.own.retain(|known| !matches!(known, Change::Apps(_)));
+        }
         self.own.push(change);
+    }
+
+    /// Whether it waits to be saved which apps there are, or is being saved.
+    pub fn names_apps(&self) -> bool {
+        let under_way = self.under_way.iter().flat_map(|batch| &batch.changes).map(|(_, change)| change);
+        self.own.iter().chain(under_way).any(|change| matches!(change, Change::Apps(_)))
     }
 
     /// Whether changes of an app are being saved.
@@ -119,6 +129,7 @@ impl Saving {
         for (app, change) in changes.into_iter().rev() {
             match app.and_then(|name| apps.get_mut(&name)) {
                 Some(app) => app.put_back(change),
+                None if matches!(change, Change::Apps(_)) && self.names_apps() => {}
                 None => own.push(change),
             }
         }

@@ -1,4 +1,8 @@
-use crate::api::{AppPhase, AppStatus, Condition, ConditionStatus, EnvironmentStatus, PruneStatus, names};
+use super::overview::cut;
+use crate::api::{AppPhase, AppStatus, Condition, ConditionStatus, PruneStatus, names};
+
+/// Bytes of a message: each condition has it.
+const LONGEST: usize = 2048;
 
 /// What is wrong with an environment as a whole, so that none of its apps can be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +21,7 @@ pub fn conditions(
     apps: &[AppStatus],
     prune: Option<&PruneStatus>,
     trouble: Option<&Trouble>,
-    before: &EnvironmentStatus,
+    before: &[Condition],
     generation: Option<i64>,
     now: &str,
 ) -> Vec<Condition> {
@@ -57,6 +61,7 @@ pub fn conditions(
             format!("{} of {} apps run what git says", apps.len(), apps.len()),
         )
     };
+    let message = cut(&message, LONGEST);
     let truth = |yes: bool| if yes { ConditionStatus::True } else { ConditionStatus::False };
     let stalled = !stuck.is_empty() || halted.is_some() || trouble.is_some_and(|trouble| !trouble.may_pass);
     let reconciling = !moving.is_empty() || trouble.is_some_and(|trouble| trouble.may_pass);
@@ -67,7 +72,7 @@ pub fn conditions(
     ]
     .into_iter()
     .map(|(type_, status, reason, message)| {
-        let old = before.conditions.iter().find(|condition| condition.type_ == type_);
+        let old = before.iter().find(|condition| condition.type_ == type_);
         let since = old.filter(|old| old.status == status).map(|old| old.last_transition_time.clone());
         Condition {
             type_: type_.to_owned(),
@@ -85,18 +90,6 @@ pub fn conditions(
 pub fn summary(apps: &[AppStatus]) -> String {
     let ready = apps.iter().filter(|app| app.phase == AppPhase::Ready).count();
     format!("{ready}/{}", apps.len())
-}
-
-/// Whether two statuses say the same to people; if so, nothing is written.
-pub fn same_but_times(a: &EnvironmentStatus, b: &EnvironmentStatus) -> bool {
-    let timeless = |status: &EnvironmentStatus| {
-        let mut status = status.clone();
-        for condition in &mut status.conditions {
-            condition.last_transition_time.clear();
-        }
-        status
-    };
-    timeless(a) == timeless(b)
 }
 
 fn tell(app: &AppStatus) -> String {
@@ -131,7 +124,7 @@ mod tests {
     }
 
     fn told(apps: &[AppStatus]) -> Vec<(String, ConditionStatus, String)> {
-        conditions(apps, None, None, &EnvironmentStatus::default(), None, "now")
+        conditions(apps, None, None, &[], None, "now")
             .into_iter()
             .map(|condition| (condition.type_, condition.status, condition.reason))
             .collect()
@@ -149,22 +142,14 @@ mod tests {
     #[test]
     fn a_halted_prune_is_for_a_person_and_the_apps_are_ready() {
         let prune = PruneStatus { halted: true, ..PruneStatus::default() };
-        let told = conditions(
-            &[app("a", AppPhase::Ready)],
-            Some(&prune),
-            None,
-            &EnvironmentStatus::default(),
-            None,
-            "now",
-        );
+        let told = conditions(&[app("a", AppPhase::Ready)], Some(&prune), None, &[], None, "now");
         assert_eq!((told[0].status, told[0].reason.as_str()), (ConditionStatus::True, "PruneHalted"));
         assert_eq!(told[2].status, ConditionStatus::True, "it will not go on without a person");
     }
 
     #[test]
     fn a_condition_keeps_its_time_until_it_turns() {
-        let mut before = EnvironmentStatus::default();
-        before.conditions = conditions(&[app("a", AppPhase::Ready)], None, None, &before, None, "then");
+        let before = conditions(&[app("a", AppPhase::Ready)], None, None, &[], None, "then");
         let same = conditions(&[app("a", AppPhase::Ready)], None, None, &before, None, "now");
         assert_eq!(same[0].last_transition_time, "then");
         let turned = conditions(&[app("a", AppPhase::Waiting)], None, None, &before, None, "now");

@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads clocks")]
 
 mod agent;
+mod apps;
 mod bare;
 mod churn;
 mod control_plane;
@@ -74,6 +75,15 @@ fn main() {
         eprintln!("== {}", churn::NAME);
         let plane = ControlPlane::start();
         results.extend(runtime.block_on(churn::measure(&plane)));
+    }
+    // `apps`, or `apps-1000` for one size of it.
+    let size = only.as_ref().and_then(|only| only.strip_prefix("apps-")).and_then(|size| size.parse().ok());
+    if size.is_some() || only.as_ref().is_none_or(|only| only == apps::NAME) {
+        eprintln!("== {}", apps::NAME);
+        let rows = runtime.block_on(apps::measure(size));
+        text.push_str(&apps::table(&rows));
+        std::fs::write(folder.join("apps.json"), serde_json::to_vec_pretty(&rows).expect("JSON"))
+            .expect("writing");
     }
     text.push_str(&table::render(&results));
     println!("{text}");

@@ -123,7 +123,7 @@ pub async fn warm(plane: &ControlPlane, workload: &Workload) {
 const WARM: usize = 50;
 
 /// As whom is written, in a namespace.
-fn identity(namespace: &str) -> [Value; 2] {
+pub fn identity(namespace: &str) -> [Value; 2] {
     [
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "deploy", "namespace": namespace}}),
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
@@ -133,7 +133,7 @@ fn identity(namespace: &str) -> [Value; 2] {
     ]
 }
 
-fn user(namespace: &str) -> String {
+pub fn user(namespace: &str) -> String {
     format!("system:serviceaccount:{namespace}:deploy")
 }
 
@@ -419,8 +419,10 @@ pub fn kubectl_apply(plane: &ControlPlane, objects: &[Value]) {
     };
     if !definitions.is_empty() {
         apply(&definitions);
-        let wait = ["wait", "--for=condition=Established", "crd/environments.fairlead.dev", "--timeout=30s"];
-        kubectl(plane, &wait);
+        for name in ["environments", "environmentpages"] {
+            let crd = format!("crd/{name}.fairlead.dev");
+            kubectl(plane, &["wait", "--for=condition=Established", &crd, "--timeout=30s"]);
+        }
     }
     apply(&rest);
 }

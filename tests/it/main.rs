@@ -39,6 +39,7 @@ mod rollout;
 mod schema;
 mod source;
 mod state;
+mod status;
 mod together;
 #[path = "../tools/mod.rs"]
 mod tools;

@@ -21,8 +21,10 @@ use crate::requests::Words;
 const SWARM: Duration = Duration::from_millis(50);
 /// How long a request that is under way may take at the end: less than a pod's grace period.
 const HAND_OVER: Duration = Duration::from_secs(20);
-/// Where things stand is put together at most this often: for a thousand apps that is work.
-const REPORT_PAUSE: Duration = Duration::from_millis(200);
+/// Where things stand is put together at most this often,
+const REPORT_PAUSE: Duration = Duration::from_millis(50);
+/// and in no more than such a part of the time: for ten thousand apps that is work.
+const REPORT_PART: u32 = 10;
 /// Facts that nobody takes; the oldest are dropped.
 const FACTS_KEPT: usize = 10_000;
 
@@ -66,8 +68,8 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     loop {
         let again = this.turn();
         let wake = [again, swarm, this.report.1.then_some(this.report.0)].into_iter().flatten().min();
+        // In no fixed order: news that came without end would keep the answers waiting.
         tokio::select! {
-            biased;
             () = shared.end.cancelled() => break,
             changed = platform.changed() => {
                 if changed.is_err() {
@@ -148,8 +150,8 @@ impl Loop<'_> {
         if !self.report.1 || now < self.report.0 {
             return;
         }
-        self.report = (now + REPORT_PAUSE, false);
         let report = self.put_together();
+        self.report = (now + REPORT_PAUSE.max(now.elapsed() * REPORT_PART), false);
         self.channels.report.send_if_modified(|known| {
             let new = known.as_deref() != Some(&report);
             if new {
@@ -164,8 +166,10 @@ impl Loop<'_> {
         let git = &self.heard;
         let own = self.inventoried.borrow().trouble.clone();
         let starting = || trouble("Starting", "git was not read yet", true);
-        let known = self.deliver.delivery.knows_apps() || git.trouble.is_some() || own.is_some();
+        let knows_apps = self.deliver.delivery.knows_apps();
+        let known = knows_apps || git.trouble.is_some() || own.is_some();
         Report {
+            knows_apps,
             apps: self.deliver.statuses(),
             prune: self.deliver.delivery.prune_status(),
             trouble: own.or_else(|| git.trouble.clone()).or_else(|| (!known).then(starting)),

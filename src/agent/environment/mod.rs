@@ -13,10 +13,13 @@
 //! status that cannot be written only the status. A panic in one is told, and that one is begun anew.
 
 mod deliver_loop;
+mod events;
 mod follow;
 mod inventory_task;
+mod pages;
 mod prepare;
 mod requests_task;
+mod status;
 mod tell;
 
 use std::collections::BTreeSet;
@@ -89,6 +92,8 @@ pub(super) struct Inventoried {
 /// Where an environment stands, for people.
 #[derive(Clone, Default, PartialEq)]
 pub(super) struct Report {
+    /// Whether it is known which apps there are. Where it is not, what stood there before stays.
+    pub knows_apps: bool,
     pub apps: Vec<AppStatus>,
     pub prune: Option<PruneStatus>,
     pub trouble: Option<Trouble>,

@@ -41,7 +41,10 @@ pub struct Hands {
 impl Hands {
     /// Does an action, until it has ended or `stop` comes. A panic in it is its failure.
     pub async fn perform(&self, ticket: &Ticket, action: Action, stop: CancellationToken) -> Event {
+        tracing::debug!(environment = %self.environment, ?ticket, action = action.name(), "begins");
+        let name = action.name();
         let performed = AssertUnwindSafe(self.dispatch(ticket, action, stop)).catch_unwind().await;
+        tracing::debug!(environment = %self.environment, ?ticket, action = name, "has ended");
         performed.unwrap_or_else(|panic| {
             let why = super::panic_text(&*panic);
             tracing::error!(environment = %self.environment, panic = why, "an action panicked");

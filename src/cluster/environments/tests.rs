@@ -38,8 +38,18 @@ fn lines(asked: &Asked) -> Vec<String> {
     asked.lock().unwrap().iter().map(|(line, _)| line.clone()).collect()
 }
 
-fn status() -> EnvironmentStatus {
-    EnvironmentStatus { short_revision: Some("abc".to_owned()), ..EnvironmentStatus::default() }
+fn dev() -> Environment {
+    let spec = json!({
+        "source": {"url": "https://git.example/infra.git", "branch": "dev"},
+        "serviceAccount": {"namespace": "fairlead", "name": "deploy"}, "namespaces": ["web"],
+    });
+    let mut dev = Environment::new("dev", serde_json::from_value(spec).unwrap());
+    dev.metadata.uid = Some("uid".to_owned());
+    dev
+}
+
+fn steps() -> Vec<Value> {
+    vec![json!({"op": "add", "path": "/status/shortRevision", "value": "abc"})]
 }
 
 fn busy() -> (u16, Value) {
@@ -49,10 +59,17 @@ fn busy() -> (u16, Value) {
 #[tokio::test(start_paused = true)]
 async fn a_status_is_written_again_where_the_server_is_busy() {
     let (environments, cluster, asked) = server(&[busy(), (503, json!({})), (200, json!({}))]);
-    environments.write_status("dev", &status()).await.unwrap();
-    let line = "PATCH /apis/fairlead.dev/v1alpha1/environments/dev/status?fieldManager=fairlead&force=true";
+    environments.patch_status(&dev(), steps(), Some("7")).await.unwrap();
+    let line = "PATCH /apis/fairlead.dev/v1alpha1/environments/dev/status?fieldManager=fairlead";
     assert_eq!(lines(&asked), [line; 3]);
-    assert_eq!(asked.lock().unwrap()[2].1["status"]["shortRevision"], "abc");
+    assert_eq!(
+        asked.lock().unwrap()[2].1,
+        json!([
+            {"op": "test", "path": "/metadata/uid", "value": "uid"},
+            {"op": "replace", "path": "/metadata/resourceVersion", "value": "7"},
+            {"op": "add", "path": "/status/shortRevision", "value": "abc"},
+        ])
+    );
     assert_eq!(cluster.counts().retries.load(std::sync::atomic::Ordering::Relaxed), 2);
 }
 
@@ -70,8 +87,7 @@ async fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
 async fn what_is_told_waits_for_a_permit_as_all_calls_do() {
     let (environments, cluster, asked) = server(&[(200, json!({}))]);
     let all = cluster.take_permits().await;
-    let status = status();
-    let write = environments.write_status("dev", &status);
+    let write = environments.whoami();
     let mut write = std::pin::pin!(write);
     assert!(tokio::time::timeout(Duration::from_secs(5), &mut write).await.is_err());
     assert!(asked.lock().unwrap().is_empty());

@@ -128,10 +128,11 @@ impl App {
     /// What is known of a rollout to this digest that was broken off.
     pub(in crate::delivery) fn take_broken_off(&mut self, digest: &Digest) -> Option<Rolling> {
         let purpose = self.purpose();
-        self.runs
-            .broken_off
-            .take()
-            .filter(|rolling| rolling.state.digest == *digest && rolling.state.purpose == purpose)
+        let is_this = |rolling: &Rolling| rolling.state.digest == *digest && rolling.state.purpose == purpose;
+        let rolling = self.runs.broken_off.take().filter(is_this)?;
+        // What it changed is unproven until it arrives, and what it does not want after that.
+        self.runs.unproven.extend(rolling.changed.iter().flatten().cloned());
+        Some(rolling)
     }
 
     /// Breaks a rollout off, to go on with a new plan.

@@ -118,7 +118,12 @@ impl App {
                 let health = view.world.health(&run.job);
                 let message = format!("{} (hook {})", health.message, hook.key.name);
                 let on = waiting(&run.job, health.status, &health.reason, message);
-                Run::Runs { on, since: run.begun, until: end_of(run) }
+                // One that ended well only waits to be remembered, however long that takes.
+                let until = match health.status {
+                    Status::Healthy => later(view.now, GRACE),
+                    _ => end_of(run),
+                };
+                Run::Runs { on, since: run.begun, until }
             }
             _ => match self.others(view, &hook.job.key).into_iter().next() {
                 Some(other) => self.behind(&other, view.now),

@@ -64,7 +64,7 @@ impl App {
             // What is under way goes on all the same.
             return match self.quarantine().filter(|aside| aside.stage == Stage::Going) {
                 Some(aside) => {
-                    let (phase, going) = going(aside);
+                    let (phase, going) = self.going(aside);
                     (phase, Some(format!("{going}; the newest commit cannot be rendered: {problems}")))
                 }
                 None => (AppPhase::Refused, Some(problems)),
@@ -106,7 +106,7 @@ impl App {
         let (digest, good, why) = (aside.digest.short(), aside.good.short(), &aside.why);
         Some(match aside.stage {
             Stage::Going => {
-                let (phase, message) = going(aside);
+                let (phase, message) = self.going(aside);
                 (phase, Some(message))
             }
             Stage::Lost => (AppPhase::Halted, Some(why.clone())),
@@ -119,13 +119,21 @@ impl App {
             Stage::Restored => return None,
         })
     }
-}
 
-fn going(aside: &Quarantine) -> (AppPhase, String) {
-    let (digest, good, why) = (aside.digest.short(), aside.good.short(), &aside.why);
-    match aside.asked {
-        Some(_) => (AppPhase::RollingBack, format!("{why}: {good} is put back instead of {digest}")),
-        None => (AppPhase::Restoring, format!("{digest} failed and is taken back: {why}")),
+    /// Where it goes back to and why, and what is in the way of that.
+    fn going(&self, aside: &Quarantine) -> (AppPhase, String) {
+        let (digest, good, why) = (aside.digest.short(), aside.good.short(), &aside.why);
+        let (phase, message) = match aside.asked {
+            Some(_) => (AppPhase::RollingBack, format!("{why}: {good} is put back instead of {digest}")),
+            None => (AppPhase::Restoring, format!("{digest} failed and is taken back: {why}")),
+        };
+        match &self.doing {
+            Doing::Refused(refusal) => {
+                let refused = some(refusal.messages.iter().cloned());
+                (phase, format!("{message}; that is refused so far: {refused}"))
+            }
+            _ => (phase, message),
+        }
     }
 }
 

@@ -79,7 +79,7 @@ macro_rules! reach {
 
 impl Agent {
     pub fn begin(outside: &mut Outside) -> Self {
-        outside.checks.forget();
+        outside.checks.forget(&outside.store.memory);
         let view =
             View::list(&outside.server, &mut outside.chance, &outside.store.memory, &outside.inventory);
         let mut agent = Self {
@@ -261,8 +261,7 @@ impl Agent {
                 println!("{} begin {:?} {action}", outside.chance.now, ticket.of);
             }
             if let Action::Prune { .. } = action {
-                let percent = outside.git.head().map_or(100, |head| head.terms.budget);
-                outside.checks.prunes(&self.delivery, &self.view, percent, outside.chance.now);
+                outside.checks.prunes(&self.delivery, &self.view, outside.chance.now);
             }
             let gone = self.gone(&action);
             let task = Task::begin(ticket, action, gone, reach!(self, outside));

@@ -12,6 +12,7 @@ use crate::delivery::{Delivery, Fact, Owner, Says, Ticket, What};
 use crate::health::Status;
 use crate::object::{AppName, Digest, ObjectKey, Outcome};
 use crate::plan::{Doomed, Hook};
+use crate::state::Memory;
 
 /// A write of something older may begin so long after something newer was seen.
 const OVERTAKEN: Millis = 5000;
@@ -34,6 +35,8 @@ pub struct Checks {
     wanted: BTreeSet<ObjectKey>,
     /// Of some app nobody knows what git wants.
     unrendered: bool,
+    /// So much may be deleted, by git's last word.
+    percent: u8,
     /// What git said of its app when an action was begun.
     basis: BTreeMap<Ticket, Basis>,
     /// What was deleted because it left git, which has not named it since.
@@ -55,8 +58,11 @@ impl Checks {
         self.fault.get_or_insert_with(why);
     }
 
-    /// A new process knows nothing.
-    pub fn forget(&mut self) {
+    /// A new process knows nothing but what was remembered.
+    pub fn forget(&mut self, memory: &Memory) {
+        let remembered =
+            |app: &AppName| memory.apps.get(app).is_some_and(|known| known.quarantined.is_some());
+        self.restoring.retain(|app, _| remembered(app));
         self.heard.clear();
         self.basis.clear();
     }
@@ -77,8 +83,10 @@ impl Checks {
                 self.restoring.remove(name);
             }
         }
+        self.restoring.retain(|app, _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.jobs.retain(|(app, ..), _| says.apps.iter().any(|(spec, _)| spec.name == *app));
         self.wanted.clear();
+        self.percent = says.rollout.prune.percent;
         self.unrendered = says.apps.iter().any(|(_, said)| said.is_err());
         for (spec, said) in &says.apps {
             let Ok(wanted) = said else { continue };
@@ -138,10 +146,10 @@ impl Checks {
     }
 
     /// A set of deletes begins: the budget allows it, or a person does.
-    pub fn prunes(&mut self, delivery: &Delivery, view: &View, percent: u8, now: Millis) {
+    pub fn prunes(&mut self, delivery: &Delivery, view: &View, now: Millis) {
         let Some(plan) = delivery.pruner.seen.as_ref().filter(|_| !self.approved) else { return };
         let ours = view.objects.values().filter(|seen| seen.live.labels.len() > 1);
-        let allowed = (ours.count() * usize::from(percent)).div_ceil(100).min(10);
+        let allowed = (ours.count() * usize::from(self.percent)).div_ceil(100).min(10);
         let count = plan.doomed.len();
         if count > allowed {
             self.fail(|| format!("{now}: {count} are deleted, and {allowed} may be"));

@@ -7,7 +7,7 @@ use super::git::Word;
 use super::run::Run;
 use super::story::{Stimulus, Story};
 use crate::api::{AppPhase, AppStatus};
-use crate::delivery::app::App;
+use crate::delivery::app::{App, Doing};
 use crate::object::Digest;
 use crate::plan::WantedApp;
 use crate::state::Stage;
@@ -22,7 +22,11 @@ pub fn check(run: &Run, story: &Story) -> Result<(), String> {
         let of = agent.tasks.iter().map(|task| format!("{:?}", task.ticket.of)).collect::<Vec<_>>();
         return Err(format!("at rest something is under way: {of:?}, or is not saved"));
     }
-    if !out.checks.restoring.is_empty() && !out.platform.suspended {
+    let hindered = |name| {
+        let app: Option<&App> = delivery.apps.get(name);
+        app.is_some_and(|app| matches!(app.doing, Doing::Refused(_)) && is_excused(story, name.as_str()))
+    };
+    if !out.checks.restoring.keys().all(hindered) && !out.platform.suspended {
         return Err(format!("a restore has not ended: {:?}", out.checks.restoring));
     }
     let named: Vec<_> = head.apps.keys().map(|app| app_name(*app)).collect();
@@ -76,6 +80,14 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
             is_whole(run, app.target().ok_or("what it goes back to is not known")?)
         }
         AppPhase::Suspended | AppPhase::Restoring | AppPhase::RollingBack if out.platform.suspended => Ok(()),
+        // What somebody else holds is not taken from them, on the way back neither.
+        AppPhase::Restoring | AppPhase::RollingBack
+            if matches!(app.doing, Doing::Refused(_))
+                && excuse()
+                && message.as_ref().is_some_and(|why| why.contains("refused")) =>
+        {
+            Ok(())
+        }
         AppPhase::Blocked => {
             let ready = |name| agent.delivery.apps.get(name).is_some_and(App::is_ready);
             match app.spec.depends_on.iter().all(ready) {
@@ -87,7 +99,7 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
         AppPhase::Refused if says.is_none() => {
             // What was wanted before stays.
             let stands = app.target().is_none_or(|target| is_whole(run, target).is_ok());
-            let stuck = app.told_halt().is_some() || !matches!(app.doing, crate::delivery::app::Doing::Idle);
+            let stuck = app.told_halt().is_some() || !matches!(app.doing, Doing::Idle);
             let lost = app.quarantine().is_some_and(|aside| aside.stage == Stage::Lost);
             match stands || stuck || lost || out.platform.suspended {
                 true => Ok(()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::chance::{Chance, Millis};
-use super::content::{APPS, app_of};
+use super::content::{APPS, app_name, app_of};
 use super::server::Server;
 use crate::api::names;
 use crate::delivery::{Listing, World};
@@ -74,7 +74,7 @@ impl View {
             return None;
         }
         let changed = lines.into_iter().filter_map(|line| self.see(server, line));
-        Some(changed.map(|app| super::content::app_name(app)).collect())
+        Some(changed.map(app_name).collect())
     }
 
     fn see(&mut self, server: &Server, line: usize) -> Option<usize> {

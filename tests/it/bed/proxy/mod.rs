@@ -211,8 +211,8 @@ async fn pass(
     let (path, query) = (head.uri.path().to_owned(), head.uri.query().unwrap_or_default().to_owned());
     let whole = head.uri.path_and_query().expect("a request has a path").as_str().to_owned();
     let class = classify(&head.method, &path, &query);
-    let identity =
-        head.headers.get("impersonate-user").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let (identity, user_agent) = (header("impersonate-user"), header("user-agent").unwrap_or_default());
     let effect = shared.due(class, &path);
     let expired = shared.is_expired(class, &path, &query, effect.as_ref());
     let number = {
@@ -224,6 +224,8 @@ async fn pass(
             query,
             class,
             identity,
+            user_agent,
+            bytes: 0,
             status: None,
             forwarded: false,
             harmed: effect.as_ref().map(|effect| format!("{effect:?}")),
@@ -261,6 +263,7 @@ async fn pass(
         return response;
     }
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else { cut() };
+    shared.note(number, |record| record.bytes = body.len());
     let mut forward = http::Request::new(kube::client::Body::from(body));
     *forward.method_mut() = head.method;
     *forward.uri_mut() = whole.parse().expect("a URI");

@@ -18,7 +18,7 @@ pub enum Class {
     DryRun,
     /// An object of an app is written.
     Write,
-    /// The status of an Environment is written, or what the agent says in its metadata.
+    /// The status of an Environment is written, a page of it, or what the agent says in its metadata.
     Status,
     Event,
     /// A heartbeat, or who has which environment.
@@ -37,6 +37,10 @@ pub struct Record {
     pub class: Class,
     /// As whom, where that is not the agent itself.
     pub identity: Option<String>,
+    /// Which program asked, as it says itself.
+    pub user_agent: String,
+    /// How large its body was.
+    pub bytes: usize,
     /// `None` while it is under way, and where its connection was cut before an answer.
     pub status: Option<u16>,
     /// Whether it was sent on to the API server.
@@ -82,7 +86,7 @@ pub fn classify(method: &Method, path: &str, query: &str) -> Class {
         (true, _) => Class::Get,
         (false, ["events", ..]) => Class::Event,
         (false, ["leases", ..]) => Class::Lease,
-        (false, ["environments" | "requests", ..]) => Class::Status,
+        (false, ["environments" | "environmentpages" | "requests", ..]) => Class::Status,
         (false, _) if query.contains("dryRun=All") => Class::DryRun,
         (false, _) => Class::Write,
     }
