@@ -15,7 +15,7 @@ source make/controlplane.sh
 source make/stage.sh
 
 chart=charts/fairlead
-crds=(environments requests)
+crds=(environments environmentpages requests)
 build_fairlead
 
 if [[ ${1:-} == write ]]; then

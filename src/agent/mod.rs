@@ -62,13 +62,18 @@ pub struct Context {
     requests: RequestBook,
     state: StateSecrets,
     sources: Sources,
-    helm: Arc<Helm>,
-    limits: render::Limits,
+    rendering: Rendering,
     metrics: Arc<Metrics>,
     namespace: String,
     poll_interval: Option<Duration>,
     history: Option<Arc<History>>,
     notifier: Option<Arc<Notifier>>,
+}
+
+/// What renders, and what that may cost.
+struct Rendering {
+    helm: Arc<Helm>,
+    limits: render::Limits,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -125,8 +130,7 @@ pub async fn run(
         environments: environments.clone(),
         requests: requests.clone(),
         state: StateSecrets::new(&cluster, &config.state_namespace),
-        helm: Arc::new(helm),
-        limits,
+        rendering: Rendering { helm: Arc::new(helm), limits },
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,

@@ -69,8 +69,6 @@ pub struct Delivery {
     saving: Saving,
     tickets: Tickets,
     platform: Platform,
-    /// The last word to try again that was answered.
-    retried: Option<Retried>,
     /// Git was heard, be it that it cannot be read.
     knows_git: bool,
     leaving: bool,

@@ -13,7 +13,7 @@ use crate::object::Digest;
 /// What the words that are heard now came to, as far as they did.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Replies {
-    /// The last word to try again that was answered.
+    /// The word to try again, once it was answered.
     pub retry: Option<Retried>,
     /// The words to roll back that were answered. What became of them stands in the status of their apps.
     pub rollbacks: BTreeSet<String>,
@@ -63,20 +63,15 @@ impl Delivery {
 
     fn hear_retry(&mut self) {
         let Some(word) = &self.platform.retry else { return };
-        if self.retried.as_ref().is_some_and(|known| known.nonce == word.nonce) {
-            return;
-        }
         // An app that went back with another answers for both: when it did, the other is not asked once more.
-        if self.apps.values().any(|app| app.asking.retried.as_deref() == Some(&word.nonce)) {
-            self.retried = Some(Retried { nonce: word.nonce.clone(), meant: None });
+        if self.apps.values().any(|app| app.has_answered(word)) {
             return;
         }
         let word = addressed(&self.apps, word);
         if let Some(app) = self.apps.get_mut(&word.app)
-            && let Some(meant) = app.retry(&word)
+            && app.retry(&word)
         {
             self.due.insert(word.app.clone());
-            self.retried = Some(Retried { nonce: word.nonce, meant: Some(meant) });
         }
     }
 
@@ -91,8 +86,12 @@ impl Delivery {
             let mut apps = request.apps.keys().filter_map(|name| self.apps.get(name));
             apps.any(|app| app.has_heard(&request.id))
         });
+        let retry = self.platform.retry.as_ref().and_then(|word| {
+            let app = self.apps.values().find(|app| app.has_answered(word) && is_saved(&word.nonce))?;
+            Some(Retried { nonce: word.nonce.clone(), meant: app.asking.retry_meant })
+        });
         Replies {
-            retry: self.retried.clone().filter(|retried| is_saved(&retried.nonce)),
+            retry,
             rollbacks: heard.map(|request| request.id.clone()).collect(),
             approval: self.pruner.approval_came_to(),
             agreed: self.platform.agreed.clone(),

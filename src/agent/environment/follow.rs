@@ -265,13 +265,13 @@ impl Follow<'_> {
         let (context, stop) = (self.shared.context.clone(), Stop::default());
         let (stops, of) = (stop.clone(), revision.clone());
         let mut rendered = tokio::task::spawn_blocking(move || {
-            let charts = Charts::blocking(&context.helm, &context.session, &kinds, stop);
+            let charts = Charts::blocking(&context.rendering.helm, &context.session, &kinds, stop);
             let result = mirror.tree(&of).map(|tree| {
                 let said = mirror.commit_info(&of).ok();
                 let said =
                     said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
                 let commit = Commit::new(of, said.0, said.1);
-                let desire = desire(&tree, &scope, &kinds, &mut memo, &context.limits, &charts);
+                let desire = desire(&tree, &scope, &kinds, &mut memo, &context.rendering.limits, &charts);
                 desire.map(|desire| (desire, commit))
             });
             (memo, result)
@@ -332,8 +332,8 @@ fn archive(
         branch: branch.to_owned(),
         scope: scope.clone(),
         kinds: kinds.clone(),
-        helm: context.helm.clone(),
-        limits: context.limits.clone(),
+        helm: context.rendering.helm.clone(),
+        limits: context.rendering.limits.clone(),
         session: context.session.clone(),
     }
 }

@@ -18,11 +18,11 @@ impl App {
         self.asking.retried.as_deref() == Some(&word.nonce)
     }
 
-    /// Takes a person's word; says whether it meant something that is set aside here, or `None` where it is not heard now.
-    pub(in crate::delivery) fn retry(&mut self, word: &Retry) -> Option<bool> {
+    /// Takes a person's word; says whether there is something new to be done.
+    pub(in crate::delivery) fn retry(&mut self, word: &Retry) -> bool {
         // Without git nobody knows what would be tried.
         if !self.is_from_git() || self.has_answered(word) {
-            return None;
+            return false;
         }
         let meant = match self.back() {
             Some(back) => back.memory.digest == word.digest,
@@ -34,12 +34,12 @@ impl App {
             }
         };
         if meant && self.busy.is_some() {
-            return None; // It is heard again when what is under way has ended.
+            return false; // It is heard again when what is under way has ended.
         }
-        self.asking.retried = Some(word.nonce.clone());
+        (self.asking.retried, self.asking.retry_meant) = (Some(word.nonce.clone()), Some(meant));
         self.remember(Change::Retried { app: self.spec.name.clone(), word: word.nonce.clone() });
         if !meant {
-            return Some(false);
+            return true;
         }
         self.retry_hooks(&word.nonce);
         self.go_forward();
@@ -47,6 +47,6 @@ impl App {
         let by = word.nonce.split_once(" by ").map_or("somebody", |(_, by)| by).to_owned();
         self.log.by = Some(by.clone());
         self.tell(What::Retrying { digest: word.digest.clone(), by });
-        Some(true)
+        true
     }
 }

@@ -23,6 +23,8 @@ pub(in crate::delivery) struct Asking {
     refused: Option<(Ask, No)>,
     /// The last word to try again that was answered.
     pub retried: Option<String>,
+    /// Whether it meant something that was set aside; `None` where it was answered before a restart.
+    pub retry_meant: Option<bool>,
 }
 
 impl Asking {
