@@ -203,7 +203,7 @@ impl Agent {
     fn decide(&mut self, outside: &mut Outside) {
         let time = outside.time();
         for n in 0.. {
-            outside.checks.decisions += 1;
+            outside.checks.counted.decisions += 1;
             let begun = self.delivery.decide(&self.view, time);
             self.begin_all(begun, outside);
             for fact in self.delivery.take_facts() {

@@ -48,6 +48,12 @@ pub struct Checks {
     pub approved: bool,
     /// What happens is printed.
     pub traced: bool,
+    pub counted: Counted,
+}
+
+/// What is counted for people who read how a run went.
+#[derive(Debug, Default)]
+pub struct Counted {
     /// How often an agent decided.
     pub decisions: u64,
     pub facts: BTreeMap<&'static str, u64>,
@@ -181,7 +187,7 @@ impl Checks {
         let name = fact.app.clone().unwrap_or_else(|| app_name(0));
         let app = APPS.iter().position(|app| *app == name.as_str()).unwrap_or(0);
         let word = word(&fact.what);
-        *self.facts.entry(word).or_default() += 1;
+        *self.counted.facts.entry(word).or_default() += 1;
         match &fact.what {
             What::Panicked { why, .. } => self.fail(|| format!("{now}: {name} panicked: {why}")),
             // One that goes back with another is let go of with it.

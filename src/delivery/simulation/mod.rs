@@ -31,7 +31,6 @@ mod content;
 mod git;
 mod hands;
 mod pods;
-mod rest;
 mod rows;
 mod run;
 mod server;

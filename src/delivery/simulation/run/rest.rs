@@ -1,13 +1,13 @@
 //! What has to hold once nothing more happens: each app runs wholly what git says, or wholly what it ran before with what
 //! failed set aside, or stands still with a reason.
 
-use super::agent::Agent;
-use super::content::{APPS, Content, Ending, Fate, app_name, app_of};
-use super::git::Word;
-use super::run::Run;
-use super::story::{Stimulus, Story};
+use super::Run;
 use crate::api::{AppPhase, AppStatus};
 use crate::delivery::app::{App, Doing};
+use crate::delivery::simulation::agent::Agent;
+use crate::delivery::simulation::content::{APPS, Content, Ending, Fate, app_name, app_of};
+use crate::delivery::simulation::git::Word;
+use crate::delivery::simulation::story::{Stimulus, Story};
 use crate::object::Digest;
 use crate::plan::WantedApp;
 use crate::state::Stage;

@@ -1,5 +1,7 @@
 //! Tells a story: what happens goes on from one moment at which something is due to the next.
 
+mod rest;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::agent::{Agent, Outside};
@@ -7,7 +9,6 @@ use super::chance::{Chance, Millis, Storm};
 use super::checks::Checks;
 use super::content::{ENVIRONMENT, Part, app_name, key_of, wanted};
 use super::git::{Git, Word};
-use super::rest;
 use super::server::Server;
 use super::store::Store;
 use super::story::{Stimulus, Story};
@@ -95,7 +96,7 @@ impl Run {
                 next = self.stimuli.next();
                 if next.is_none() {
                     end = at + CALM;
-                    before_calm = self.outside.checks.decisions;
+                    before_calm = self.outside.checks.counted.decisions;
                 }
             }
             self.go_on();
@@ -103,7 +104,7 @@ impl Run {
             if let Some(fault) = &checks.fault {
                 return Err(fault.clone());
             }
-            if next.is_none() && checks.decisions - before_calm > DECISIONS {
+            if next.is_none() && checks.counted.decisions - before_calm > DECISIONS {
                 return Err(format!("{at}: it does not come to rest"));
             }
         }
