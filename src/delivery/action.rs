@@ -18,6 +18,10 @@ use crate::state::{Change, Hooks, Quarantine};
 
 /// What is to be done now.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few are alive at a time, and each is moved into its task once"
+)]
 pub enum Action {
     /// Ask the server about each step of a plan, and about the Jobs that its hooks will make, each with its seconds.
     Prove { plan: Plan, before: Arc<Before>, consent: Consent, hooks: Vec<(Arc<Hook>, i64)> },

@@ -31,6 +31,7 @@ pub(in crate::delivery) struct View<'a> {
 
 /// What comes next for an app.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one is alive at a time")]
 pub(in crate::delivery) enum Step {
     /// Nothing until something changes, or until then.
     Rest {

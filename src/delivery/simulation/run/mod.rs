@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::agent::{Agent, Outside};
 use super::chance::{Chance, Millis, Storm};
-use super::checks::Checks;
+use super::checks::{Checks, Counted};
 use super::content::{ENVIRONMENT, Part, app_name, key_of, wanted};
 use super::git::{Git, Word};
 use super::server::Server;
@@ -109,7 +109,7 @@ impl Run {
             }
         }
         rest::check(&self, story)?;
-        let Checks { decisions, facts, .. } = self.outside.checks;
+        let Counted { decisions, facts } = self.outside.checks.counted;
         Ok(Told { decisions, calm_decisions: decisions - before_calm, facts })
     }
 
