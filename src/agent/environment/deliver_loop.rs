@@ -63,6 +63,10 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
         facts: Vec::new(),
         report: (Instant::now(), true),
     };
+    // The other tasks may have said something before we began to listen, and say it once.
+    this.git.mark_changed();
+    this.inventoried.mark_changed();
+    this.words.mark_changed();
     this.hear_platform(&platform.borrow_and_update().clone());
     let mut swarm: Option<Instant> = None;
     loop {
