@@ -159,9 +159,9 @@ fn is_excused(story: &Story, name: &str) -> bool {
     story.stimuli.iter().any(|(_, stimulus)| match stimulus {
         Stimulus::Edit(app, ..) | Stimulus::Delete(app, _) | Stimulus::Claim(app, _) => mine(app),
         Stimulus::Jump(_) => true,
-        Stimulus::Push(edits) => {
-            edits.iter().any(|edit| matches!(edit, super::git::Edit::Terms(terms) if terms.together))
-        }
+        Stimulus::Push(edits) => edits.iter().any(
+            |edit| matches!(edit, crate::delivery::simulation::git::Edit::Terms(terms) if terms.together),
+        ),
         _ => false,
     }) || Run::had_weather(story)
 }
