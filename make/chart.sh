@@ -131,17 +131,21 @@ ask() {
 	printf '{apiVersion: fairlead.dev/v1alpha1, kind: Request, metadata: {name: %s}, spec: {verb: retry, environment: shop, by: %s}}' "$1" "$2" |
 		as_ada create -f - >"$work/said" 2>&1
 }
+# denied WORDS NAME BY asks, and wants to be told no in these words.
+denied() {
+	local words=$1
+	shift
+	if ! ask "$@" && grep -F "$words" "$work/said"; then
+		return 0
+	fi
+	cat "$work/said"
+	return 1
+}
 in_no_other_name() {
-	! ask forged bob && grep -F 'spec.by is to be ada' "$work/said" || {
-		cat "$work/said"
-		return 1
-	}
+	denied 'spec.by is to be ada' forged bob
 }
 not_without_the_verb() {
-	! ask unasked ada && grep -F 'needs create on environments.fairlead.dev/retry, name shop' "$work/said" || {
-		cat "$work/said"
-		return 1
-	}
+	denied 'needs create on environments.fairlead.dev/retry, name shop' unasked ada
 }
 with_the_verb() {
 	kubectl create clusterrole ada-retries --verb create --resource environments.fairlead.dev/retry --resource-name shop &&
