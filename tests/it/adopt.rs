@@ -135,11 +135,7 @@ fn take_over(tool: &str, deploy: Deploy) {
     let service_after = bed.get("v1", "services", "web").expect("it is there");
     assert_eq!(service_after["spec"]["clusterIP"], service_before["spec"]["clusterIP"], "{tool}");
     assert_eq!(managers(&service_after), ours(), "{tool}");
-    assert!(
-        bed.events().iter().any(|event| event.starts_with("Adopted web: took over")),
-        "{:?}",
-        bed.events()
-    );
+    bed.wait_events("Adopted web: took over", 1);
     assert_eq!(bed.app("web")["adoption"], Value::Null);
 
     // A field and an object leave git.

@@ -40,9 +40,7 @@ fn edits_by_hand_are_put_back() {
         bed.configmap("settings").is_some_and(|found| found["data"]["value"] == "1")
     });
     bed.wait_ready(&revision);
-    let events = bed.events();
-    let drifts = events.iter().filter(|event| event.starts_with("Drifted web: ")).count();
-    assert!(drifts >= 3, "{events:?}");
+    let events = bed.wait_events("Drifted web: ", 3);
     assert!(events.iter().any(|event| event.contains(".spec.replicas")), "{events:?}");
 }
 

@@ -20,7 +20,7 @@ fn a_crash_loop_halts_and_its_last_words_are_told() {
     let message = app["message"].as_str().unwrap_or_default();
     assert!(message.contains("not healthy in time") && message.contains("CrashLoopBackOff"), "{message}");
     assert!(message.contains("pod web-") && message.contains(words), "{message}");
-    assert!(bed.events().iter().any(|event| event.starts_with("Halted web: ")), "{:?}", bed.events());
+    bed.wait_events("Halted web: ", 1);
 
     let waited =
         bed.fairlead(&["wait", "--env", &bed.name, "--revision", &revision[..10], "--timeout", "30s"]);

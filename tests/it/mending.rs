@@ -40,7 +40,7 @@ fn what_is_deleted_while_a_gate_waits_comes_back_before_it_opens() {
     assert_ne!(app["desired"], app["effective"], "the gate is shut still: {app:#}");
     bed.wait_ready(&second);
     assert_eq!(bed.app("web").get("quarantined"), None);
-    let events = bed.events();
+    let events = bed.wait_events("RolledOut", 2);
     let told = |event: &&String| event.starts_with("Drifted") && event.contains("beside");
     assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
     assert_eq!(events.iter().filter(|event| event.starts_with("RolloutStarted")).count(), 2, "{events:?}");

@@ -71,7 +71,7 @@ fn replicas_go_to_an_autoscaler_and_back_without_a_dip() {
         wait_until(SOON, "the replicas are git's", || replicas(&bed) == 4);
         bed.wait_ready(&last);
         assert_eq!(numbers(&seen, 4), [3, 7, 4], "in one step from what ran to what git says");
-        assert!(bed.events().iter().any(|event| event.starts_with("Unscaled")), "{:?}", bed.events());
+        bed.wait_events("Unscaled", 1);
 
         // They are git's again: what others change is put back.
         scale(&bed, 6);

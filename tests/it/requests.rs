@@ -215,6 +215,7 @@ fn a_request_is_executed_once_whatever_becomes_of_the_agent() {
     let _agent = bed.agent();
     bed.wait_request(&name, "Done");
     let events = || bed.events().iter().filter(|event| event.starts_with("RollingBack")).count();
+    bed.wait_events("RollingBack", 1);
     assert_eq!(events(), 1, "it was not begun again");
     // What is asked for afterwards is not undone by the older word.
     let quarantined = bed.app("web")["quarantined"].clone();

@@ -40,7 +40,7 @@ fn ran(name: &str, versions: &[&str]) -> (Bed, Agent, Vec<String>) {
 }
 
 fn events(bed: &Bed, reason: &str) -> usize {
-    bed.events().iter().filter(|event| event.starts_with(reason)).count()
+    bed.wait_events(reason, 1).iter().filter(|event| event.starts_with(reason)).count()
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn a_commit_reaches_the_cluster() {
     assert_eq!(app["desired"], app["effective"]);
     assert_eq!(app["objects"], 2);
     assert_eq!(bed.status()["summary"], "1/1");
-    assert!(bed.events().iter().any(|event| event.starts_with("RolledOut web: ")), "{:?}", bed.events());
+    bed.wait_events("RolledOut web: ", 1);
 }
 
 #[test]
@@ -168,7 +168,7 @@ fn a_refused_commit_writes_nothing_while_other_apps_and_environments_go_on() {
     neighbour.wait_ready(&second);
     assert_eq!(bed.configmap("settings"), before, "nothing of the refused app was written");
     assert_eq!(bed.condition("Stalled")["status"], "True");
-    assert!(bed.events().iter().any(|event| event.starts_with("Refused web: nothing was written")));
+    bed.wait_events("Refused web: nothing was written", 1);
 
     // The next commit mends it.
     let third =

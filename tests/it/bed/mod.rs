@@ -497,6 +497,16 @@ impl Bed {
         };
         items.iter().filter(ours).map(text).collect()
     }
+
+    /// Waits for so many Events that begin like this, and returns all: they are written after the status that says the same.
+    pub fn wait_events(&self, begin: &str, count: usize) -> Vec<String> {
+        let mut events = Vec::new();
+        wait_until(SOON, &format!("{count} events tell of {begin}"), || {
+            events = self.events();
+            events.iter().filter(|event| event.starts_with(begin)).count() >= count
+        });
+        events
+    }
 }
 
 /// The item of a list whose field has this value.
