@@ -14,6 +14,7 @@ mod manifest;
 mod name;
 mod problem;
 mod record;
+pub mod secret;
 mod tree;
 
 pub use chain::chain;

@@ -1,0 +1,16 @@
+//! References to secrets, and their values while they are in memory.
+//!
+//! Git holds a [`Reference`], such as `${aws-sm:notejam/production/db#password}`; a Secret whose strings hold some is
+//! [`Sealed`]. A value is a [`Plaintext`], which cannot be printed, compared, copied or serialized, and is wiped when it is
+//! dropped; [`Sealed::fill`] is the one place where values and the Secret that holds them meet.
+
+mod fill;
+mod json;
+mod plaintext;
+mod reference;
+mod sealed;
+
+pub use fill::{Fault, Values};
+pub use plaintext::Plaintext;
+pub use reference::{BadReference, Pick, Provider, Reference, SecretId, find_reference};
+pub use sealed::{FROM, Sealed};
