@@ -1,7 +1,7 @@
 //! From the files of a revision to what each app wants. Pure but for the tree it reads, and remembers what it read: an
 //! app none of whose files changed is not rendered again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::charts::Charts;
@@ -9,8 +9,10 @@ use super::reads::{Difference, ReadSet, Recording};
 pub use super::scope::Scope;
 pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
 use crate::api::{AppSpec, EnvironmentConfig};
+use crate::object::secret::{Pins, SecretId};
 use crate::object::{AppName, Desired, Kinds, Problems, RenderContext, Tree};
-use crate::plan::{Basis, WantedApp, restamp, stamp};
+use crate::plan::{Basis, WantedApp, restamp, secrets_of, stamp};
+use crate::policy::may_read;
 use crate::render;
 
 /// Renders one app, as the agent does.
@@ -40,8 +42,10 @@ pub fn want(
     scope: &Scope,
     app: &AppSpec,
     kinds: &Kinds,
+    pins: &Pins,
 ) -> Result<(WantedApp, Basis), Problems> {
-    let (wanted, basis) = stamp(desired, &scope.marks(app), kinds)?;
+    scope.check_secrets(&desired.objects)?;
+    let (wanted, basis) = stamp(desired, &scope.marks(app, pins), kinds)?;
     scope.check(&wanted, kinds)?;
     Ok((wanted, basis))
 }
@@ -53,6 +57,8 @@ pub type AppDesire = (AppSpec, Result<Arc<WantedApp>, Problems>);
 pub struct Desire {
     pub config: EnvironmentConfig,
     pub apps: Vec<AppDesire>,
+    /// The secrets that apps refer to and may read, be it that their versions are not known yet.
+    pub secrets: BTreeSet<SecretId>,
     /// After how long to ask again, where something could not be rendered for a reason that may pass.
     pub again: Option<std::time::Duration>,
 }
@@ -68,6 +74,8 @@ struct Remembered {
     region: Option<String>,
     scope: Scope,
     kinds: Arc<Kinds>,
+    /// The versions of its secrets.
+    pins: Pins,
     reads: ReadSet,
     kept: render::Kept,
     basis: Basis,
@@ -84,7 +92,7 @@ impl Remembered {
         };
         let Some(objects) = render::again(tree, &self.kept, &changed, limits) else { return false };
         let (wanted, basis) = (&self.wanted, &mut self.basis);
-        let Some((all, only)) = restamp(wanted, basis, objects, &self.scope.marks(&self.spec), &self.kinds)
+        let Some((all, only)) = restamp(wanted, basis, objects, &self.scope.marks(&self.spec, &self.pins), &self.kinds)
         else {
             return false;
         };
@@ -107,11 +115,13 @@ pub fn desire(
     memo: &mut Memo,
     limits: &render::Limits,
     charts: &Charts<'_>,
+    pins: &Pins,
 ) -> Result<Desire, Problems> {
     let config = read_config(tree, scope)?;
     let region = config.region.as_ref().map(|region| region.active.clone());
     let mut apps = Vec::with_capacity(config.apps.len());
     let (mut fresh, mut is_late) = (BTreeMap::new(), false);
+    let mut secrets = BTreeSet::new();
     // Shared by the apps of one revision, which have bases in common; kept no longer, for parsed files are large.
     let cache = render::Cache::new();
     for app in &config.apps {
@@ -121,10 +131,12 @@ pub fn desire(
                 && known.region == region
                 && known.scope == *scope
                 && (Arc::ptr_eq(&known.kinds, kinds) || *known.kinds == **kinds)
+                && known.pins == pins.of(known.wanted.secrets.keys())
         };
         if let Some(known) = old.as_mut().filter(|known| is_for_the_same(known))
             && known.move_to(tree, limits)
         {
+            secrets.extend(known.wanted.secrets.keys().cloned());
             apps.push((app.clone(), Ok(known.wanted.clone())));
             fresh.extend(old.map(|known| (app.name.clone(), known)));
             continue;
@@ -132,7 +144,10 @@ pub fn desire(
         let recording = Recording::new(tree);
         let began = (limits.clock)();
         let made = render_app(&recording, scope, &config, app, limits, &cache, charts)
-            .and_then(|(desired, kept)| Ok((want(desired, scope, app, kinds)?, kept)));
+            .and_then(|(desired, kept)| {
+                secrets.extend(readable(&desired, scope));
+                Ok((want(desired, scope, app, kinds, pins)?, kept))
+            });
         let made = made.map(|((wanted, basis), kept)| {
             let wanted = Arc::new(match &old {
                 Some(old) => wanted.sharing(&old.wanted),
@@ -140,7 +155,8 @@ pub fn desire(
             });
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
             let (reads, made) = (recording.into_reads(), wanted.clone());
-            let known = Remembered { spec, region, scope, kinds, reads, kept, basis, wanted };
+            let pins = pins.of(wanted.secrets.keys());
+            let known = Remembered { spec, region, scope, kinds, pins, reads, kept, basis, wanted };
             fresh.insert(app.name.clone(), known);
             made
         });
@@ -149,7 +165,15 @@ pub fn desire(
     }
     memo.apps = fresh;
     let again = charts.again().into_iter().chain(is_late.then_some(LATE_AGAIN)).min();
-    Ok(Desire { config, apps, again })
+    Ok(Desire { config, apps, secrets, again })
+}
+
+/// The secrets that an app refers to and its environment may read.
+fn readable(desired: &Desired, scope: &Scope) -> Vec<SecretId> {
+    let granted = |secret: &SecretId| {
+        scope.grants.as_ref().is_none_or(|grants| may_read(&grants.secrets, secret))
+    };
+    secrets_of(&desired.objects, &Pins::offline()).into_keys().filter(granted).collect()
 }
 
 #[cfg(test)]
@@ -197,7 +221,7 @@ mod tests {
             let helm = Helm::new(None, std::path::Path::new(""), Bounds::default());
             let charts = Charts::offline(&helm, None);
             let desire = |memo: &mut Memo| {
-                let desire = desire(&tree, &scope, &self.kinds, memo, &limits, &charts).unwrap();
+                let desire = desire(&tree, &scope, &self.kinds, memo, &limits, &charts, &Pins::offline()).unwrap();
                 desire.apps.into_iter().map(|(_, app)| app.unwrap()).collect::<Vec<_>>()
             };
             let (kept, anew) = (desire(&mut self.memo), desire(&mut Memo::default()));

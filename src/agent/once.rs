@@ -92,7 +92,7 @@ impl Once {
     fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
         let (mut memo, kinds) = (Memo::default(), self.session.kinds());
         let charts = Charts::of(&self.means.helm, &self.version, &kinds);
-        Ok(desire(tree, &self.scope, &kinds, &mut memo, &self.means.limits, &charts)?)
+        Ok(desire(tree, &self.scope, &kinds, &mut memo, &self.means.limits, &charts, &self.pins)?)
     }
 
     fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {

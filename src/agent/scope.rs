@@ -1,9 +1,10 @@
 //! For whom is rendered, and what the platform grants them.
 
 use crate::api::{AppSpec, names};
-use crate::object::{EnvironmentName, Kinds, Problems, TreeError, TreePath};
+use crate::object::secret::Pins;
+use crate::object::{EnvironmentName, Kinds, Manifest, Problems, TreeError, TreePath};
 use crate::plan::{Stamp, WantedApp};
-use crate::policy::{Grant, Grants, granted};
+use crate::policy::{Grant, Grants, granted, refused_secrets};
 
 /// For whom is rendered, and what the platform grants them.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +29,7 @@ impl Scope {
     }
 
     /// What marks this environment's objects.
-    pub(super) fn marks<'a>(&'a self, app: &'a AppSpec) -> Stamp<'a> {
+    pub(super) fn marks<'a>(&'a self, app: &'a AppSpec, pins: &'a Pins) -> Stamp<'a> {
         Stamp {
             environment: &self.environment,
             environment_label: names::ENVIRONMENT_LABEL,
@@ -37,6 +38,7 @@ impl Scope {
             wave_annotation: names::WAVE_ANNOTATION,
             depends_on_annotation: names::DEPENDS_ON_ANNOTATION,
             default_namespace: app.namespace.as_deref().or(self.namespace()),
+            pins,
         }
     }
 
@@ -50,6 +52,12 @@ impl Scope {
             regions: &grants.regions,
         };
         granted(wanted, &grant, kinds)
+    }
+
+    /// Whether this environment may read every secret that is referred to. Nothing is read before that is known.
+    pub(super) fn check_secrets(&self, objects: &[Manifest]) -> Result<(), Problems> {
+        let Some(grants) = &self.grants else { return Ok(()) };
+        Problems::check(refused_secrets(objects, &grants.secrets, self.environment.as_str()))
     }
 
     /// What a chart is told to be its namespace; objects that name none go there too.

@@ -87,6 +87,7 @@ impl Global {
                 cluster_kinds: spec.cluster_kinds.clone(),
                 regions: spec.regions.clone(),
                 adopt: spec.adopt.clone(),
+                secrets: spec.secrets.clone(),
             });
         }
         Ok((scope, found))

@@ -218,7 +218,7 @@ fn judge(repo: &Repo, environment: Rendered, against: &Against<'_>, findings: &m
             findings.objects += desired.objects.len();
             findings.notes.extend(desired.notes.iter().cloned());
             let mut wrong = shapes::check(&*repo.tree, &spec, &desired, against);
-            match want(desired, &scope, &spec, against.builtin.kinds()) {
+            match want(desired, &scope, &spec, against.builtin.kinds(), &Pins::offline()) {
                 Err(problems) => wrong.extend(problems.into_vec()),
                 Ok((wanted, _)) => {
                     if let Err(problems) = plan::order(&wanted.objects, &wanted.needed) {

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -59,7 +60,11 @@ pub async fn claim(
     if !given && terms.detail == Detail::Metadata {
         return Answer::Refused(refused.with_handover(handover)).into();
     }
-    match prove_outcome(session, path, step, terms.identity, &live, &handover).await {
+    let body = match body(session, step) {
+        Ok(body) => body,
+        Err(refused) => return Answer::Refused(refused).into(),
+    };
+    match prove_outcome(session, path, step, body, terms.identity, &live, &handover).await {
         Ok((after, warnings)) => {
             let answer = match given {
                 true => Answer::Asked(Asked {
@@ -89,11 +94,12 @@ async fn prove_outcome(
     session: &Session,
     path: &str,
     step: &Step,
+    body: Bytes,
     identity: Option<&Identity>,
     live: &Value,
     handover: &Handover,
 ) -> Result<(Value, Vec<String>), CallError> {
-    let reply = dry_run(session, path, body(step), identity, JSON, true).await?;
+    let reply = dry_run(session, path, body, identity, JSON, true).await?;
     let merged = reply.json()?;
     let version = step.wanted.gvk.api_version();
     let Some(edit) = edit(live, Some(handover), sends_replicas(step.replicas), &version) else {

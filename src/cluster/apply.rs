@@ -11,6 +11,7 @@ use super::adopt::hand_over;
 use super::body::{body, body_for, read};
 use super::call::{Call, CallError, METADATA};
 use super::discovery::Session;
+use super::filling::filled;
 use super::index::Index;
 use super::prove::{AT_ONCE, prove_one};
 use super::refusal::{conflicts, refusal};
@@ -130,8 +131,8 @@ async fn write(
     });
     for _ in 0..VERSIONS {
         let body = match (planned, &version) {
-            (Some(planned), Some(version)) => body_for(&sent, &planned.uid, version),
-            _ => body(&sent),
+            (Some(planned), Some(version)) => body_for(session, &sent, &planned.uid, version)?,
+            _ => body(session, &sent)?,
         };
         let (error, planned) =
             match (session.cluster.send(&Call::apply(url.clone(), body, identity)).await, planned) {
@@ -189,7 +190,8 @@ async fn replace(
         take_away(session, path, wanted, &planned.uid, version, identity).await?;
     }
     let url = format!("{path}?fieldManager={MANAGER}&force=false&fieldValidation=Strict");
-    let reply = session.cluster.send(&Call::apply(url, wanted.body().into(), identity)).await;
+    let body = filled(session, wanted, wanted.body())?;
+    let reply = session.cluster.send(&Call::apply(url, body, identity)).await;
     let object = reply.and_then(|reply| reply.json()).map_err(|error| refusal(&error, wanted))?;
     match read(object, wanted) {
         Some(live) => Ok(Written { wanted: wanted.clone(), live, created: true, adopted: None }),

@@ -3,30 +3,34 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::discovery::Session;
+use super::filling::filled;
 use crate::object::Live;
-use crate::plan::{Action, GitReplicas, Step, Wanted};
+use crate::plan::{Action, GitReplicas, Refusal, Step, Wanted};
 
 /// The bytes of a step: bound to the object that was planned for, where there was one.
-pub fn body(step: &Step) -> Bytes {
-    match &step.action {
+pub fn body(session: &Session, step: &Step) -> Result<Bytes, Refusal> {
+    let bytes = match &step.action {
         _ if withholds(step) || step.rolls() => {
             let uid = match &step.action {
                 Action::Create => None,
                 Action::Update { uid } => Some(&**uid),
             };
-            step.wanted.body_but(withholds(step), step.rolls(), uid, None).into()
+            step.wanted.body_but(withholds(step), step.rolls(), uid, None)
         }
-        Action::Create => Bytes::from(step.wanted.body()),
-        Action::Update { uid } => step.wanted.body_for(uid).into(),
-    }
+        Action::Create => step.wanted.body(),
+        Action::Update { uid } => step.wanted.body_for(uid),
+    };
+    filled(session, &step.wanted, bytes)
 }
 
 /// The same, bound to one version of the object.
-pub fn body_for(step: &Step, uid: &str, version: &str) -> Bytes {
-    match (withholds(step), step.rolls()) {
-        (false, false) => step.wanted.body_for_version(uid, version).into(),
-        (withholds, rolls) => step.wanted.body_but(withholds, rolls, Some(uid), Some(version)).into(),
-    }
+pub fn body_for(session: &Session, step: &Step, uid: &str, version: &str) -> Result<Bytes, Refusal> {
+    let bytes = match (withholds(step), step.rolls()) {
+        (false, false) => step.wanted.body_for_version(uid, version),
+        (withholds, rolls) => step.wanted.body_but(withholds, rolls, Some(uid), Some(version)),
+    };
+    filled(session, &step.wanted, bytes)
 }
 
 /// Whoever sets the replicas, it is not us, whatever git says.

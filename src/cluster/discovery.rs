@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock};
 use serde_json::Value;
 
 use super::call::{Call, CallError, Cluster, JSON};
+use super::filling::Filling;
 use crate::object::{Gvk, KindInfo, Kinds, ObjectKey, Scope};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -14,13 +15,21 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 pub struct Session {
     pub cluster: Cluster,
     kinds: Arc<RwLock<Arc<Kinds>>>,
+    /// What is sent where Secrets refer to secrets.
+    pub(super) filling: Filling,
 }
 
 impl Session {
     pub async fn open(cluster: Cluster) -> Result<Self, CallError> {
-        let session = Self { cluster, kinds: Arc::default() };
+        let session = Self { cluster, kinds: Arc::default(), filling: Filling::Nothing };
         session.refresh().await?;
         Ok(session)
+    }
+
+    /// The same cluster, for whom Secrets are filled like this.
+    #[must_use]
+    pub fn filling(&self, filling: Filling) -> Self {
+        Self { filling, ..self.clone() }
     }
 
     pub fn kinds(&self) -> Arc<Kinds> {

@@ -19,6 +19,7 @@ mod environments;
 #[cfg(test)]
 mod fake;
 mod fence;
+mod filling;
 mod hooks;
 mod index;
 mod judging;
@@ -39,6 +40,7 @@ pub use discovery::Session;
 pub use dry_run::{Detail, Proven, Terms};
 pub use environments::{EnvironmentEvent, Environments};
 pub use fence::{Fence, Fenced, uptime};
+pub use filling::{Filling, SecretValues};
 pub use hooks::{delete_job, end_job, job_uid, make_hook, prove_hook, start_ttl};
 pub use index::{Index, IndexError, Listed, Touched, Watched, Watches};
 pub use lease::{Beat, LeaseEvent, Leases};

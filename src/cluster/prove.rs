@@ -126,7 +126,7 @@ async fn prove_step(
     let accept = if terms.detail == Detail::Objects { JSON } else { METADATA };
     let sent = match proof_body(session, &path, step).await {
         Ok(sent) => sent,
-        Err(error) => return Answer::Refused(refusal(&error, wanted)).into(),
+        Err(refused) => return Answer::Refused(refused).into(),
     };
     let mut force = Vec::new();
     let reply = match dry_run(session, &path, sent.clone(), terms.identity, accept, false).await {
@@ -195,16 +195,18 @@ async fn prove_step(
 
 /// The bytes that a dry run of a step sends. Replicas that are let go of keep the value that they have then, which a dry
 /// run of what is written would not show: nothing was let go of yet.
-async fn proof_body(session: &Session, path: &str, step: &Step) -> Result<Bytes, CallError> {
+async fn proof_body(session: &Session, path: &str, step: &Step) -> Result<Bytes, Refusal> {
     if step.replicas != Replicas::LetGo {
-        return Ok(body(step));
+        return body(session, step);
     }
+    let refused = |error: &CallError| refusal(error, &step.wanted);
     let live = match session.cluster.send(&Call::get(path)).await {
-        Ok(reply) => reply.json()?,
-        Err(error) if error.is_not_found() => return Ok(body(step)),
-        Err(error) => return Err(error),
+        Ok(reply) => reply.json().map_err(|error| refused(&error))?,
+        Err(error) if error.is_not_found() => return body(session, step),
+        Err(error) => return Err(refused(&error)),
     };
-    let mut sent: Value = serde_json::from_slice(&body(step)).map_err(CallError::Unreadable)?;
+    let sent = serde_json::from_slice(&body(session, step)?);
+    let mut sent: Value = sent.map_err(|error| refused(&CallError::Unreadable(error)))?;
     if live["spec"]["replicas"].is_number() {
         sent["spec"]["replicas"] = live["spec"]["replicas"].clone();
     }

@@ -63,6 +63,8 @@ pub enum RefusalKind {
     /// Another Environment applied it, and has not let go.
     OwnedElsewhere,
     TooLarge,
+    /// The value of a secret that it refers to is not there.
+    Secret,
     /// It could not be asked: the server or the way to it failed.
     Unreachable,
 }

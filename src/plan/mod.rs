@@ -21,6 +21,7 @@ mod prune;
 mod readers;
 mod replace;
 mod replicas;
+mod sealing;
 mod stamp;
 mod wanted;
 mod written;
@@ -48,6 +49,7 @@ pub use prune::{
 };
 pub use replace::may_replace;
 pub use replicas::{Replicas, left_by_autoscaler, notes};
+pub use sealing::secrets_of;
 pub use stamp::{Basis, Stamp, WantedApp, applyset_id, restamp, stamp};
 pub use wanted::{GitReplicas, Wanted};
 pub use written::{Before, PruneOutcome, WantedKeys, WaveOutcome, Written};

@@ -12,7 +12,9 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 
 use super::Step;
+use super::stamp::is_secret;
 use super::field_sets::holds;
+use crate::object::secret::{Pins, Sealed};
 use crate::object::{CONFIG, Digest, Live, Manifest};
 
 /// On a workload: `ignore` leaves its pods as they are when what they read changes.
@@ -35,7 +37,7 @@ struct Source {
 pub struct Configs(BTreeMap<Source, Option<Digest>>);
 
 impl Configs {
-    pub fn of(objects: &[Manifest], default_namespace: Option<&str>) -> Self {
+    pub fn of(objects: &[Manifest], default_namespace: Option<&str>, pins: &Pins) -> Self {
         let readers = objects.iter().filter(|object| is_reader(object));
         let mut found: BTreeMap<Source, Option<Digest>> = readers
             .flat_map(|reader| reads(&reader.value(), namespace(reader, default_namespace)))
@@ -46,7 +48,7 @@ impl Configs {
         }
         for object in objects {
             if let Some(place) = source(object, default_namespace).and_then(|source| found.get_mut(&source)) {
-                *place = Some(content(object.value()));
+                *place = Some(content(object.value(), is_secret(object), pins));
             }
         }
         Self(found)
@@ -54,10 +56,10 @@ impl Configs {
 
     /// Whether nothing else has to be looked at for an object that changed: it is no content that others read, and what
     /// it reads itself is known.
-    pub fn suffice(&self, changed: &Manifest, default_namespace: Option<&str>) -> bool {
+    pub fn suffice(&self, changed: &Manifest, default_namespace: Option<&str>, pins: &Pins) -> bool {
         if let Some(source) = source(changed, default_namespace) {
             return match self.0.get(&source) {
-                Some(known) => known.as_ref() == Some(&content(changed.value())),
+                Some(known) => known.as_ref() == Some(&content(changed.value(), is_secret(changed), pins)),
                 None => true,
             };
         }
@@ -165,12 +167,25 @@ fn source(object: &Manifest, default_namespace: Option<&str>) -> Option<Source> 
     Some(Source { secret, namespace, name: object.name().into() })
 }
 
-/// The digest of what pods see of a ConfigMap or Secret; its labels are none of it.
-fn content(mut value: Value) -> Digest {
+/// The digest of what pods see of a ConfigMap or Secret, or of what is known of it: of a value from outside its reference and
+/// its version. Labels are none of it.
+fn content(mut value: Value, is_secret: bool, pins: &Pins) -> Digest {
+    let mut versions = BTreeMap::new();
     if let Value::Object(root) = &mut value {
+        // What cannot be read is told when the Secret is stamped.
+        if let Some(sealed) = is_secret.then(|| Sealed::seal(root).ok()).flatten().flatten() {
+            let whole = sealed.whole().map(ToString::to_string);
+            let version = |id| pins.get(id).map_or_else(|_| "".into(), |pin| pin.version.clone());
+            let ids = sealed.secrets().into_iter();
+            versions = ids.map(|id| (id.to_string(), version(id))).collect();
+            versions.extend(whole.map(|whole| (whole, "whole".into())));
+        }
         encode_string_data(root);
     }
-    Digest::of_json(&json!([value["data"], value["binaryData"]]))
+    match versions.is_empty() {
+        true => Digest::of_json(&json!([value["data"], value["binaryData"]])),
+        false => Digest::of_json(&json!([value["data"], value["binaryData"], versions])),
+    }
 }
 
 /// The server turns `stringData` into `data` and owns neither by the name it was sent: so it is sent as `data`.

@@ -11,6 +11,8 @@ use super::hooks::{Hook, Hooks, is_hook};
 use super::needs::needed;
 use super::readers::{Configs, child, encode_string_data};
 use super::wanted::{Body, GitReplicas, Wanted, write_body};
+use super::sealing::{mixed, pinned, refuse_misplaced, seal, secrets_of};
+use crate::object::secret::{Pins, SecretId};
 use crate::object::{
     APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hashes, Kinds, Manifest, ObjectKey,
     Place, Problem, Problems, Scope,
@@ -20,7 +22,12 @@ use crate::object::{
 #[derive(Clone, Debug)]
 pub struct WantedApp {
     pub app: AppName,
+    /// The digest of what it renders to, and of the versions of the secrets that it runs with.
     pub digest: Digest,
+    /// The digest of what it renders to alone: what git says.
+    pub content: Digest,
+    /// The secrets that it refers to, each with its version where one is pinned.
+    pub secrets: BTreeMap<SecretId, Option<Box<str>>>,
     pub objects: Vec<Arc<Wanted>>,
     /// What runs once on the way, and is no object to keep.
     pub hooks: Vec<Arc<Hook>>,
@@ -49,7 +56,10 @@ struct Around {
 impl WantedApp {
     /// Objects alone, as they were stored: what is put back has no hooks.
     pub fn of_objects(app: AppName, digest: Digest, objects: Vec<Arc<Wanted>>) -> Self {
-        Self { app, digest, objects, hooks: Vec::new(), needed: BTreeSet::new(), left: Vec::new() }
+        let secrets = pinned(&objects);
+        let content = digest.clone();
+        let (hooks, needed, left) = Default::default();
+        Self { app, digest, content, secrets, objects, hooks, needed, left }
     }
 
     /// Its objects, and the Jobs of its hooks.
@@ -83,6 +93,8 @@ pub struct Stamp<'a> {
     pub depends_on_annotation: &'a str,
     /// Where an object goes that names no namespace.
     pub default_namespace: Option<&'a str>,
+    /// The versions of secrets that are in force.
+    pub pins: &'a Pins,
 }
 
 /// The id of an ApplySet, by the specification: the parent's name, namespace, kind and group, hashed.
@@ -102,10 +114,13 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
     let around = Around {
         scaled: scaled_by_autoscalers(&desired.objects),
         own_scopes: scopes_of_own_crds(&desired.objects),
-        configs: Configs::of(&desired.objects, stamp.default_namespace),
+        configs: Configs::of(&desired.objects, stamp.default_namespace, stamp.pins),
     };
-    let (digest, contents) = (desired.digest().clone(), desired.contents().clone());
+    let secrets = secrets_of(&desired.objects, stamp.pins);
+    let (content, contents) = (desired.digest().clone(), desired.contents().clone());
     let mut hooks = Hooks::default();
+    // Of what it rendered to, so that a new label of ours is not a new version of theirs.
+    let digest = mixed(&content, &secrets);
     for manifest in desired.objects {
         let stamped = stamp_one(&manifest, &desired.app, stamp, kinds, &around);
         let stamped = stamped.and_then(|wanted| hooks.take(&manifest, wanted, &digest));
@@ -122,10 +137,9 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
         }
     }
     Problems::check(problems)?;
-    // The digest of the app is that of what it rendered to, so that a new label of ours is not a new version of theirs.
     let Hooks { hooks, early, left } = hooks.finish()?;
     let needed = needed(&hooks, early, &objects)?;
-    let app = WantedApp { app: desired.app, digest, objects, hooks, needed, left };
+    let app = WantedApp { app: desired.app, digest, content, secrets, objects, hooks, needed, left };
     Ok((app, Basis { contents, around: Arc::new(around) }))
 }
 
@@ -144,10 +158,10 @@ pub fn restamp(
     let mut all = old.clone();
     let mut only = Vec::with_capacity(changed.len());
     for (at, manifest) in changed {
-        if scales(&manifest) || defines(&manifest) || is_hook(&manifest) {
+        if scales(&manifest) || defines(&manifest) || is_hook(&manifest) || is_secret(&manifest) {
             return None;
         }
-        if !basis.around.configs.suffice(&manifest, stamp.default_namespace) {
+        if !basis.around.configs.suffice(&manifest, stamp.default_namespace, stamp.pins) {
             return None;
         }
         let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &basis.around).ok()?);
@@ -159,7 +173,8 @@ pub fn restamp(
         basis.contents.replace(at, manifest.hash())?;
         only.push(wanted);
     }
-    all.digest = basis.contents.digest();
+    all.content = basis.contents.digest();
+    all.digest = mixed(&all.content, &all.secrets);
     let only = WantedApp::of_objects(all.app.clone(), all.digest.clone(), only);
     Some((all, only))
 }
@@ -179,9 +194,12 @@ fn stamp_one(
     strip_nulls(&mut value);
     let config = around.configs.digest(manifest, &value, stamp.default_namespace);
     let config = config.map_err(|message| Problem::at(place(), message))?;
+    refuse_misplaced(manifest, &value).map_err(|message| Problem::at(place(), message))?;
     let root = value.as_object_mut().expect("a manifest is a map");
     root.remove("status");
-    if &*manifest.gvk().kind == "Secret" && manifest.gvk().group.is_empty() {
+    if is_secret(manifest) {
+        let sealed = seal(root, stamp.pins);
+        sealed.map_err(|why| Problem::at(place(), format!("{}: {why}", manifest.key())))?;
         encode_string_data(root);
     }
     let replicas = take_replicas(manifest, root, &around.scaled);
@@ -281,6 +299,10 @@ fn strip_nulls(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(strip_nulls),
         _ => {}
     }
+}
+
+pub(super) fn is_secret(object: &Manifest) -> bool {
+    &*object.gvk().kind == "Secret" && object.gvk().group.is_empty()
 }
 
 fn scales(object: &Manifest) -> bool {

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use serde_json::Value;
 
 use super::readers;
+use crate::object::secret::Sealed;
 use crate::object::{CONFIG, Digest, Gvk, ObjectKey, Place};
 
 /// What git says about an object's replicas.
@@ -97,6 +98,15 @@ impl Wanted {
         let config = body["metadata"]["annotations"][CONFIG].as_str().map(Into::into);
         let body = Body::new(&write_body(body));
         Some(Self { key, gvk, place, digest, wave, depends_on, replicas, config, body })
+    }
+
+    pub fn is_secret(&self) -> bool {
+        self.key.group.is_empty() && &*self.key.kind == "Secret"
+    }
+
+    /// The references that it holds, where it is a Secret with some: what is sent has values in their places.
+    pub fn sealed(&self) -> Option<Sealed> {
+        if self.is_secret() { Sealed::read(&self.value()) } else { None }
     }
 
     /// The JSON that is sent where the object is not there yet.

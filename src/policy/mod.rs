@@ -4,8 +4,12 @@
 //! granted more than one environment should have, and because the refusal can name the file. Ignore rules and CEL
 //! policies will live here too.
 
+mod secrets;
+
 use crate::object::{Gvk, Kinds, ObjectKey, Problem, Problems, Scope};
 use crate::plan::WantedApp;
+
+pub use secrets::{may_read, refused as refused_secrets};
 
 /// What the platform grants an environment.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +30,8 @@ pub struct Grants {
     pub regions: Vec<String>,
     /// From whom git may take objects over.
     pub adopt: Vec<String>,
+    /// The secrets that it may read.
+    pub secrets: Vec<String>,
 }
 
 impl Grants {
@@ -110,6 +116,7 @@ mod tests {
             wave_annotation: "w",
             depends_on_annotation: "d",
             default_namespace: None,
+            pins: &crate::object::secret::Pins::offline(),
         };
         let desired = Desired::new(AppName::new("web").unwrap(), vec![manifest], Vec::new());
         let (app, _) = stamp(desired, &marks, &kinds()).unwrap();

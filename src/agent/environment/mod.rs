@@ -194,6 +194,7 @@ pub(super) fn grants(environment: &Environment) -> Grants {
         cluster_kinds: spec.cluster_kinds.clone(),
         regions: spec.regions.clone(),
         adopt: spec.adopt.clone(),
+        secrets: spec.secrets.clone(),
     }
 }
 

@@ -103,7 +103,7 @@ fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(WantedApp, Optio
     let cache = render::Cache::new();
     let charts = Charts::blocking(&archive.helm, &archive.session, &archive.kinds, Stop::default());
     let made = render_app(&past.tree, &archive.scope, &config, spec, &archive.limits, &cache, &charts)
-        .and_then(|(desired, _)| want(desired, &archive.scope, spec, &archive.kinds));
+        .and_then(|(desired, _)| want(desired, &archive.scope, spec, &archive.kinds, &archive.pins));
     let (wanted, _) = made.map_err(wrong)?;
     // A migration of the past is not run again: going back runs no hooks.
     let wanted = WantedApp::of_objects(wanted.app, wanted.digest, wanted.objects);

@@ -244,6 +244,7 @@ fn render(app: usize, content: Content) -> WantedApp {
         wave_annotation: WAVE,
         depends_on_annotation: "config.kubernetes.io/depends-on",
         default_namespace: Some("web"),
+        pins: &crate::object::secret::Pins::offline(),
     };
     let desired = Desired::new(app_name(app), objects.into_iter().map(manifest).collect(), Vec::new());
     stamp(desired, &marks, &kinds()).expect("it can be sent").0

@@ -34,6 +34,11 @@ pub(super) fn all_keys(secret: &Plaintext, key: &[Box<str>]) -> Result<BTreeMap<
     values.into_iter().map(value).collect()
 }
 
+/// The keys of a JSON object that a key leads to; they are no secret, and become keys of the Secret.
+pub fn keys_of(secret: &Plaintext, key: &[Box<str>]) -> Result<Vec<Box<str>>, Fault> {
+    Ok(all_keys(secret, key)?.into_keys().map(String::into_boxed_str).collect())
+}
+
 fn find<'a>(secret: &'a Plaintext, key: &[Box<str>]) -> Result<&'a RawValue, Fault> {
     let text = secret.expose_text().ok_or(Fault::NoJson)?;
     let mut found: &RawValue = serde_json::from_str(text).map_err(|_| Fault::NoJson)?;

@@ -6,11 +6,14 @@
 
 mod fill;
 mod json;
+mod pins;
 mod plaintext;
 mod reference;
 mod sealed;
 
 pub use fill::{Fault, Values};
+pub use json::keys_of;
 pub use plaintext::Plaintext;
 pub use reference::{BadReference, Pick, Provider, Reference, SecretId, find_reference};
-pub use sealed::{FROM, Sealed};
+pub use pins::{Pin, Pins, Unpinned, read_versions, versions_of, write_versions};
+pub use sealed::{FROM, Sealed, VERSIONS};

@@ -11,6 +11,8 @@ use super::{Reference, SecretId};
 
 /// The annotation that takes a whole JSON secret: each of its keys becomes a key of the Secret.
 pub const FROM: &str = "fairlead.dev/from";
+/// The annotation that says with which versions a Secret was written.
+pub const VERSIONS: &str = "fairlead.dev/secret-versions";
 
 /// The references of a Secret, key by key.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +66,7 @@ impl Sealed {
                 }
             }
         }
-        let whole = Self::whole(secret)?;
+        let whole = Self::read_from(secret)?;
         if !texts.is_empty() {
             let data = secret.entry("data").or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(data) = data {
@@ -83,11 +85,13 @@ impl Sealed {
                 keys.insert(key.as_str().into(), found);
             }
         }
-        let whole = secret.as_object().and_then(|secret| Self::whole(secret).ok()).flatten();
+        let is_expanded = secret["metadata"]["annotations"].get(VERSIONS).is_some();
+        let from = secret.as_object().filter(|_| !is_expanded);
+        let whole = from.and_then(|secret| Self::read_from(secret).ok()).flatten();
         (!keys.is_empty() || whole.is_some()).then_some(Self { keys, whole })
     }
 
-    fn whole(secret: &Map<String, Value>) -> Result<Option<Reference>, String> {
+    fn read_from(secret: &Map<String, Value>) -> Result<Option<Reference>, String> {
         let Some(from) = secret.get("metadata").and_then(|metadata| metadata.get("annotations")?.get(FROM))
         else {
             return Ok(None);
@@ -96,6 +100,33 @@ impl Sealed {
         let found =
             Reference::parse(text).map_err(|why| format!("the annotation {FROM} is {text:?}: {why}"))?;
         Ok(Some(found))
+    }
+
+    /// Takes the annotation [`FROM`] apart into a reference for each of the keys that the secret has.
+    pub fn expand(&mut self, secret: &mut Map<String, Value>, keys: &[Box<str>]) {
+        let Some(whole) = self.whole.take() else { return };
+        let data = secret.entry("data").or_insert_with(|| Value::Object(Map::new()));
+        let Value::Object(data) = data else { return };
+        for key in keys {
+            // What git says of a key counts before what comes from outside.
+            if data.contains_key(&**key) {
+                continue;
+            }
+            let mut reference = whole.clone();
+            reference.key.push(key.clone());
+            data.insert(key.to_string(), Value::from(format!("${{{reference}}}")));
+            self.keys.insert(key.clone(), vec![Part::Hole(reference)]);
+        }
+    }
+
+    /// What its annotation [`FROM`] names.
+    pub fn whole(&self) -> Option<&Reference> {
+        self.whole.as_ref()
+    }
+
+    /// The keys of the Secret whose values hold references.
+    pub fn sealed_keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(|key| &**key)
     }
 
     /// Every reference.

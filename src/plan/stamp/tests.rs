@@ -36,6 +36,7 @@ pub fn wanted(objects: Vec<Value>) -> Result<WantedApp, Problems> {
         wave_annotation: "fairlead.dev/wave",
         depends_on_annotation: "config.kubernetes.io/depends-on",
         default_namespace: Some("web"),
+        pins: &crate::object::secret::Pins::offline(),
     };
     stamp(desired, &marks, &kinds()).map(|(app, _)| app)
 }
