@@ -31,6 +31,19 @@ pub struct AgentConfig {
     pub history: Option<String>,
     /// Where notices are posted.
     pub notify: Option<Hidden>,
+    pub secrets: SecretsConfig,
+}
+
+/// How secrets are looked after.
+#[derive(Clone, Debug)]
+pub struct SecretsConfig {
+    /// How often the provider is asked whether something changed.
+    pub interval: Duration,
+    /// The URL of a queue that says so at once.
+    pub queue: Option<String>,
+    /// Consumers that roll at once for newer versions: in all environments together, and in one of them.
+    pub at_once: usize,
+    pub at_once_in_one: usize,
 }
 
 /// A text that may be a secret, and so is never shown.

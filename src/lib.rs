@@ -46,6 +46,7 @@ pub mod report;
 pub mod requests;
 pub mod rollout;
 pub mod schema;
+pub mod secrets;
 pub mod state;
 #[allow(clippy::disallowed_methods)]
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! From the files of a revision to what each app wants. Pure but for the tree it reads, and remembers what it read: an
 //! app none of whose files changed is not rendered again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::charts::Charts;
@@ -9,9 +9,9 @@ use super::reads::{Difference, ReadSet, Recording};
 pub use super::scope::Scope;
 pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
 use crate::api::{AppSpec, EnvironmentConfig};
-use crate::object::secret::{Pins, SecretId};
+use crate::object::secret::Pins;
 use crate::object::{AppName, Desired, Kinds, Problems, RenderContext, Tree};
-use crate::plan::{Basis, WantedApp, restamp, secrets_of, stamp};
+use crate::plan::{Basis, SealedSecret, WantedApp, restamp, sealed_secrets, stamp};
 use crate::policy::may_read;
 use crate::render;
 
@@ -57,8 +57,8 @@ pub type AppDesire = (AppSpec, Result<Arc<WantedApp>, Problems>);
 pub struct Desire {
     pub config: EnvironmentConfig,
     pub apps: Vec<AppDesire>,
-    /// The secrets that apps refer to and may read, be it that their versions are not known yet.
-    pub secrets: BTreeSet<SecretId>,
+    /// The Secrets of apps that refer to secrets which they may read, be it that their versions are not known yet.
+    pub sealed: BTreeMap<AppName, Arc<Vec<SealedSecret>>>,
     /// After how long to ask again, where something could not be rendered for a reason that may pass.
     pub again: Option<std::time::Duration>,
 }
@@ -76,6 +76,7 @@ struct Remembered {
     kinds: Arc<Kinds>,
     /// The versions of its secrets.
     pins: Pins,
+    sealed: Option<Arc<Vec<SealedSecret>>>,
     reads: ReadSet,
     kept: render::Kept,
     basis: Basis,
@@ -92,7 +93,8 @@ impl Remembered {
         };
         let Some(objects) = render::again(tree, &self.kept, &changed, limits) else { return false };
         let (wanted, basis) = (&self.wanted, &mut self.basis);
-        let Some((all, only)) = restamp(wanted, basis, objects, &self.scope.marks(&self.spec, &self.pins), &self.kinds)
+        let Some((all, only)) =
+            restamp(wanted, basis, objects, &self.scope.marks(&self.spec, &self.pins), &self.kinds)
         else {
             return false;
         };
@@ -115,17 +117,18 @@ pub fn desire(
     memo: &mut Memo,
     limits: &render::Limits,
     charts: &Charts<'_>,
-    pins: &Pins,
+    pins: &dyn Fn(&AppName) -> Pins,
 ) -> Result<Desire, Problems> {
     let config = read_config(tree, scope)?;
     let region = config.region.as_ref().map(|region| region.active.clone());
     let mut apps = Vec::with_capacity(config.apps.len());
     let (mut fresh, mut is_late) = (BTreeMap::new(), false);
-    let mut secrets = BTreeSet::new();
+    let mut sealed = BTreeMap::new();
     // Shared by the apps of one revision, which have bases in common; kept no longer, for parsed files are large.
     let cache = render::Cache::new();
     for app in &config.apps {
         let mut old = memo.apps.remove(&app.name);
+        let pins = pins(&app.name);
         let is_for_the_same = |known: &Remembered| {
             known.spec == *app
                 && known.region == region
@@ -136,19 +139,21 @@ pub fn desire(
         if let Some(known) = old.as_mut().filter(|known| is_for_the_same(known))
             && known.move_to(tree, limits)
         {
-            secrets.extend(known.wanted.secrets.keys().cloned());
+            sealed.extend(known.sealed.clone().map(|of| (app.name.clone(), of)));
             apps.push((app.clone(), Ok(known.wanted.clone())));
             fresh.extend(old.map(|known| (app.name.clone(), known)));
             continue;
         }
         let recording = Recording::new(tree);
         let began = (limits.clock)();
-        let made = render_app(&recording, scope, &config, app, limits, &cache, charts)
-            .and_then(|(desired, kept)| {
-                secrets.extend(readable(&desired, scope));
-                Ok((want(desired, scope, app, kinds, pins)?, kept))
-            });
-        let made = made.map(|((wanted, basis), kept)| {
+        let made = render_app(&recording, scope, &config, app, limits, &cache, charts).and_then(
+            |(desired, kept)| {
+                let of = readable(&desired, scope).map(Arc::new);
+                sealed.extend(of.clone().map(|of| (app.name.clone(), of)));
+                Ok((want(desired, scope, app, kinds, &pins)?, kept, of))
+            },
+        );
+        let made = made.map(|((wanted, basis), kept, sealed)| {
             let wanted = Arc::new(match &old {
                 Some(old) => wanted.sharing(&old.wanted),
                 None => wanted,
@@ -156,7 +161,7 @@ pub fn desire(
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
             let (reads, made) = (recording.into_reads(), wanted.clone());
             let pins = pins.of(wanted.secrets.keys());
-            let known = Remembered { spec, region, scope, kinds, pins, reads, kept, basis, wanted };
+            let known = Remembered { spec, region, scope, kinds, pins, sealed, reads, kept, basis, wanted };
             fresh.insert(app.name.clone(), known);
             made
         });
@@ -165,15 +170,17 @@ pub fn desire(
     }
     memo.apps = fresh;
     let again = charts.again().into_iter().chain(is_late.then_some(LATE_AGAIN)).min();
-    Ok(Desire { config, apps, secrets, again })
+    Ok(Desire { config, apps, sealed, again })
 }
 
-/// The secrets that an app refers to and its environment may read.
-fn readable(desired: &Desired, scope: &Scope) -> Vec<SecretId> {
-    let granted = |secret: &SecretId| {
-        scope.grants.as_ref().is_none_or(|grants| may_read(&grants.secrets, secret))
-    };
-    secrets_of(&desired.objects, &Pins::offline()).into_keys().filter(granted).collect()
+/// The Secrets of an app that refer to secrets, where its environment may read all of them.
+fn readable(desired: &Desired, scope: &Scope) -> Option<Vec<SealedSecret>> {
+    let sealed = sealed_secrets(&desired.objects);
+    let patterns = scope.grants.as_ref().map(|grants| &grants.secrets);
+    let mut all = sealed.iter().flat_map(|secret| secret.sealed.secrets());
+    let may = all.all(|secret| patterns.is_none_or(|patterns| may_read(patterns, secret)));
+    drop(all);
+    (may && !sealed.is_empty()).then_some(sealed)
 }
 
 #[cfg(test)]
@@ -221,7 +228,8 @@ mod tests {
             let helm = Helm::new(None, std::path::Path::new(""), Bounds::default());
             let charts = Charts::offline(&helm, None);
             let desire = |memo: &mut Memo| {
-                let desire = desire(&tree, &scope, &self.kinds, memo, &limits, &charts, &Pins::offline()).unwrap();
+                let desire =
+                    desire(&tree, &scope, &self.kinds, memo, &limits, &charts, &|_| Pins::offline()).unwrap();
                 desire.apps.into_iter().map(|(_, app)| app.unwrap()).collect::<Vec<_>>()
             };
             let (kept, anew) = (desire(&mut self.memo), desire(&mut Memo::default()));

@@ -20,6 +20,7 @@ mod plan_prune;
 pub mod reads;
 mod requests;
 mod scope;
+mod secrets;
 mod source;
 mod state_store;
 mod supervisor;
@@ -51,6 +52,7 @@ use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use crate::render;
 use requests::RequestBook;
+use secrets::{Secrets, provider};
 use source::Sources;
 use supervisor::Supervisor;
 
@@ -68,6 +70,7 @@ pub struct Context {
     poll_interval: Option<Duration>,
     history: Option<Arc<History>>,
     notifier: Option<Arc<Notifier>>,
+    secrets: Secrets,
 }
 
 /// What renders, and what that may cost.
@@ -134,6 +137,7 @@ pub async fn run(
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,
+        secrets: Secrets::new(provider, &config.secrets, end.clone()),
     });
     let kept = history.clone();
     let scrape = move || {

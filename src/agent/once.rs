@@ -19,6 +19,7 @@ use crate::cluster::{
 };
 use crate::delivery::{News, Platform, Says, Tokens};
 use crate::helm::Helm;
+use crate::object::secret::Pins;
 use crate::object::{AppName, Problems, Tree};
 use crate::plan::{
     Answer, Before, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with,
@@ -92,7 +93,7 @@ impl Once {
     fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
         let (mut memo, kinds) = (Memo::default(), self.session.kinds());
         let charts = Charts::of(&self.means.helm, &self.version, &kinds);
-        Ok(desire(tree, &self.scope, &kinds, &mut memo, &self.means.limits, &charts, &self.pins)?)
+        Ok(desire(tree, &self.scope, &kinds, &mut memo, &self.means.limits, &charts, &|_| Pins::offline())?)
     }
 
     fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use super::secret_rule::SecretRule;
 use crate::health::{Rule, Rules};
 use crate::object::{AppName, EnvironmentName, Place, Problem};
 
@@ -26,6 +27,9 @@ pub struct EnvironmentConfig {
     pub promotion: Option<Promotion>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previews: Option<Previews>,
+    /// Whether old versions of secrets still work.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SecretRule>,
     /// Where each app says what it is made of, for whoever has to say that this is wrong.
     #[serde(skip)]
     pub places: BTreeMap<AppName, AppPlaces>,
@@ -245,6 +249,9 @@ impl EnvironmentConfig {
     /// What the types cannot say: each problem with the JSON pointer of the field that it is about.
     pub fn check(&self) -> Vec<(String, Problem)> {
         let mut found = Vec::new();
+        for (n, rule) in self.secrets.iter().enumerate() {
+            found.extend(rule.check().map(|(field, problem)| (format!("/spec/secrets/{n}{field}"), problem)));
+        }
         let names: BTreeSet<&AppName> = self.apps.iter().map(|app| &app.name).collect();
         let mut seen = BTreeSet::new();
         for (n, app) in self.apps.iter().enumerate() {

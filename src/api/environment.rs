@@ -48,6 +48,9 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), inner(length(max = 512)))]
     pub secrets: Vec<String>,
+    /// As whom secrets are read in AWS; as the agent itself where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<AwsSpec>,
     /// From whom git may take objects over by its own word (`adopt` of an app): `kubectl`, `helm`, `flux`, `argocd`, or
     /// the name of a field manager. Where absent, only `fairlead adopt` takes anything over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -80,6 +83,26 @@ impl OnDelete {
     fn is_keep(&self) -> bool {
         *self == Self::Keep
     }
+}
+
+/// As whom secrets are read in AWS, and where.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AwsSpec {
+    /// The role that the agent assumes, with the session tags `fairlead:environment` and `fairlead:cluster`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^arn:[a-z-]+:iam::[0-9]+:role/.+$')").message("write the ARN of a role"))]
+    #[schemars(length(max = 2048))]
+    pub role_arn: Option<String>,
+    /// What the role's trust policy asks for, where it asks for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1224))]
+    pub external_id: Option<String>,
+    /// The region of the secrets; that of the agent where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]{2}(-[a-z]+)+-[0-9]+$')").message("write the code of a region, such as eu-west-1"))]
+    #[schemars(length(max = 63))]
+    pub region: Option<String>,
 }
 
 /// A branch of a git remote, and the folder of it that holds `environment.yaml`.

@@ -11,6 +11,7 @@ pub mod names;
 mod page;
 mod request;
 mod rollback;
+mod secret_rule;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -20,7 +21,7 @@ pub use config::{
 };
 pub use duration::Span;
 pub use environment::{
-    AdoptionStatus, AppPhase, AppStatus, Condition, ConditionStatus, Environment, EnvironmentSpec,
+    AdoptionStatus, AppPhase, AppStatus, AwsSpec, Condition, ConditionStatus, Environment, EnvironmentSpec,
     EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn,
     WaveStatus,
 };
@@ -28,6 +29,7 @@ pub use history::RecordStatus;
 pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
 pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};
+pub use secret_rule::{OnRotationFailure, SecretRule, Strategy, strategy_of};
 
 /// The CRDs that Fairlead needs, as `fairlead crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -1,5 +1,6 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,7 +10,7 @@ use super::failure::Failure;
 use super::target::Global;
 use super::{Exit, Outcome};
 use crate::api::Span;
-use crate::config::{self, AgentConfig, Hidden};
+use crate::config::{self, AgentConfig, Hidden, SecretsConfig};
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, Args)]
@@ -40,6 +41,18 @@ pub struct Arguments {
     /// Post what people have to know as JSON to this URL. It may be a secret: better by the environment than here
     #[arg(long, value_name = "URL", env = "FAIRLEAD_NOTIFY_URL", hide_env_values = true)]
     notify_url: Option<String>,
+    /// Ask for newer versions of secrets this often: where there is a queue once an hour is enough
+    #[arg(long, value_name = "TIME", default_value = "5m", env = "FAIRLEAD_SECRETS_INTERVAL")]
+    secrets_interval: Span,
+    /// A queue of SQS that EventBridge tells of changes of secrets: then they are followed within seconds
+    #[arg(long, value_name = "URL", env = "FAIRLEAD_SECRETS_QUEUE")]
+    secrets_queue: Option<String>,
+    /// Workloads that roll at once for newer versions of secrets, in all environments together
+    #[arg(long, value_name = "COUNT", default_value_t = 20, env = "FAIRLEAD_SECRETS_AT_ONCE")]
+    secrets_at_once: usize,
+    /// The same, in one environment
+    #[arg(long, value_name = "COUNT", default_value_t = 5, env = "FAIRLEAD_SECRETS_AT_ONCE_IN_ONE")]
+    secrets_at_once_in_one: usize,
     /// What is logged, such as `info` or `fairlead=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", env = "FAIRLEAD_LOG")]
     log: String,
@@ -72,6 +85,12 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
         helm_time: global.helm_timeout.duration(),
         helm_memory: global.helm_bytes(),
         only: arguments.only,
+        secrets: SecretsConfig {
+            interval: arguments.secrets_interval.duration().max(Duration::from_secs(1)),
+            queue: arguments.secrets_queue.filter(|url| !url.is_empty()),
+            at_once: arguments.secrets_at_once,
+            at_once_in_one: arguments.secrets_at_once_in_one,
+        },
     };
     let limits = global.limits();
     super::block_on(async move {

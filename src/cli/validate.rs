@@ -15,6 +15,7 @@ use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config, render_app, want};
 use crate::agent::reads::Recording;
 use crate::api::AppSpec;
+use crate::object::secret::Pins;
 use crate::object::{
     Desired, EntryKind, EnvironmentName, Note, ObjectKey, Place, Problem, Problems, Tree, TreePath,
 };

@@ -44,9 +44,9 @@ pub(super) fn filled(session: &Session, wanted: &Wanted, bytes: Vec<u8>) -> Resu
         Filling::Placeholders => placeholders(&sealed, data, &kind),
         Filling::Values(values) => {
             let values = Pinned { values: &**values, versions: &versions };
-            sealed.fill(data, &values).map_err(|(reference, fault)| {
-                refused(format!("the secret {reference}: {fault}"))
-            })?;
+            sealed
+                .fill(data, &values)
+                .map_err(|(reference, fault)| refused(format!("the secret {reference}: {fault}")))?;
         }
     }
     Ok(serde_json::to_vec(&object).map_err(|_| refused("it cannot be written".to_owned()))?.into())

@@ -85,6 +85,7 @@ impl Want {
             together: None,
             with: None,
             asked: Some(Asked { id: self.ask.id, by: self.ask.by, revision: commit }),
+            content: None,
         })
     }
 }
@@ -131,7 +132,7 @@ mod tests {
 
     fn good(digest: &str, revision: &str) -> Good {
         let revision = Some(Revision::new(revision));
-        Good { digest: digest.into(), revision, objects: 1, pieces: Pieces::default() }
+        Good { digest: digest.into(), revision, objects: 1, pieces: Pieces::default(), secrets: None }
     }
 
     fn known() -> AppMemory {

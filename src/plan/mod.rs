@@ -49,7 +49,7 @@ pub use prune::{
 };
 pub use replace::may_replace;
 pub use replicas::{Replicas, left_by_autoscaler, notes};
-pub use sealing::secrets_of;
+pub use sealing::{SealedSecret, repin, sealed_secrets};
 pub use stamp::{Basis, Stamp, WantedApp, applyset_id, restamp, stamp};
 pub use wanted::{GitReplicas, Wanted};
 pub use written::{Before, PruneOutcome, WantedKeys, WaveOutcome, Written};

@@ -12,8 +12,8 @@ use base64::Engine;
 use serde_json::{Map, Value, json};
 
 use super::Step;
-use super::stamp::is_secret;
 use super::field_sets::holds;
+use super::stamp::is_secret;
 use crate::object::secret::{Pins, Sealed};
 use crate::object::{CONFIG, Digest, Live, Manifest};
 

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::stamp::is_secret;
+use super::readers::Configs;
+use super::stamp::{WantedApp, is_secret};
 use super::wanted::Wanted;
 use crate::object::secret::{
     FROM, Pin, Pins, Sealed, SecretId, Unpinned, VERSIONS, find_reference, versions_of, write_versions,
 };
-use crate::object::{Digest, Manifest};
+use crate::object::{Digest, Manifest, ObjectKey, Origin, Place};
 
 /// The secrets that an app refers to, each with the version that is pinned. What cannot be read is told when its object is
 /// stamped.
@@ -18,7 +19,9 @@ pub(super) fn secrets_of(objects: &[Manifest], pins: &Pins) -> BTreeMap<SecretId
     let mut found = BTreeMap::new();
     for object in objects.iter().filter(|object| is_secret(object)) {
         let mut value = object.value();
-        let Some(sealed) = value.as_object_mut().and_then(|root| Sealed::seal(root).ok()).flatten() else { continue };
+        let Some(sealed) = value.as_object_mut().and_then(|root| Sealed::seal(root).ok()).flatten() else {
+            continue;
+        };
         for secret in sealed.secrets() {
             found.insert(secret.clone(), pins.get(secret).ok().map(|pin| pin.version.clone()));
         }
@@ -29,7 +32,78 @@ pub(super) fn secrets_of(objects: &[Manifest], pins: &Pins) -> BTreeMap<SecretId
 /// The secrets of objects as they were stored, in the versions that they were written with.
 pub(super) fn pinned(objects: &[Arc<Wanted>]) -> BTreeMap<SecretId, Option<Box<str>>> {
     let secrets = objects.iter().filter(|object| object.is_secret());
-    secrets.flat_map(|object| versions_of(&object.value())).map(|(secret, version)| (secret, Some(version))).collect()
+    secrets
+        .flat_map(|object| versions_of(&object.value()))
+        .map(|(secret, version)| (secret, Some(version)))
+        .collect()
+}
+
+/// A Secret of an app that holds references: what has to be known before it can be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SealedSecret {
+    pub key: ObjectKey,
+    pub place: Place,
+    /// Its `type`; `Opaque` where it says none.
+    pub kind: Box<str>,
+    pub sealed: Sealed,
+    /// The keys that git holds as they are, in base64.
+    pub plain: Map<String, Value>,
+}
+
+/// The Secrets of an app that hold references. What cannot be read is told when it is stamped.
+pub fn sealed_secrets(objects: &[Manifest]) -> Vec<SealedSecret> {
+    let read = |object: &Manifest| {
+        let mut value = object.value();
+        let root = value.as_object_mut()?;
+        let sealed = Sealed::seal(root).ok()??;
+        super::readers::encode_string_data(root);
+        let mut plain = root.get("data").and_then(Value::as_object).cloned().unwrap_or_default();
+        sealed.sealed_keys().for_each(|key| {
+            plain.remove(key);
+        });
+        let kind = root.get("type").and_then(Value::as_str).unwrap_or("Opaque").into();
+        Some(SealedSecret { key: object.key(), place: object.origin.place.clone(), kind, sealed, plain })
+    };
+    objects.iter().filter(|object| is_secret(object)).filter_map(read).collect()
+}
+
+/// The same app with other versions of its secrets, where any of them is another: who reads them is rolled. Its digest names
+/// what it is, and stays.
+pub fn repin(app: &WantedApp, versions: &BTreeMap<SecretId, Option<Box<str>>>) -> Option<WantedApp> {
+    let mut all = app.secrets.clone();
+    for (secret, version) in &mut all {
+        if let Some(Some(newer)) = versions.get(secret) {
+            *version = Some(newer.clone());
+        }
+    }
+    if all == app.secrets {
+        return None;
+    }
+    let pin = |(secret, version): (&SecretId, &Option<Box<str>>)| {
+        let pin = Pin { version: version.clone()?, keys: BTreeMap::new(), old_works: true };
+        Some((secret.clone(), pin))
+    };
+    let pins = Pins::some(all.iter().filter_map(pin).collect());
+    let manifest =
+        |object: &Arc<Wanted>| Manifest::new(&object.value(), Origin::new(object.place.clone())).ok();
+    let manifests: Option<Vec<Manifest>> = app.objects.iter().map(manifest).collect();
+    let manifests = manifests?;
+    let configs = Configs::of(&manifests, None, &pins);
+    let mut objects = Vec::with_capacity(app.objects.len());
+    for (object, manifest) in app.objects.iter().zip(&manifests) {
+        let sealed = object.sealed();
+        let config = configs.digest(manifest, &object.value(), None).ok()?;
+        objects.push(match (&sealed, config == object.config) {
+            (None, true) => object.clone(),
+            _ => Arc::new(object.with(&sealed.map(|sealed| versions_text(&sealed, &pins)), config)),
+        });
+    }
+    Some(WantedApp { secrets: all, objects, ..app.clone() })
+}
+
+fn versions_text(sealed: &Sealed, pins: &Pins) -> String {
+    let pinned = sealed.secrets().into_iter().filter_map(|id| Some((id, pins.get(id).ok()?)));
+    write_versions(pinned)
 }
 
 /// The digest of an app: of what it renders to, and of the versions of its secrets.

@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::hooks::{Hook, Hooks, is_hook};
 use super::needs::needed;
 use super::readers::{Configs, child, encode_string_data};
-use super::wanted::{Body, GitReplicas, Wanted, write_body};
 use super::sealing::{mixed, pinned, refuse_misplaced, seal, secrets_of};
+use super::wanted::{Body, GitReplicas, Wanted, write_body};
 use crate::object::secret::{Pins, SecretId};
 use crate::object::{
     APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hashes, Kinds, Manifest, ObjectKey,
@@ -28,6 +28,8 @@ pub struct WantedApp {
     pub content: Digest,
     /// The secrets that it refers to, each with its version where one is pinned.
     pub secrets: BTreeMap<SecretId, Option<Box<str>>>,
+    /// Whether the versions before these still work, so that it can go back to them.
+    pub old_secrets_work: bool,
     pub objects: Vec<Arc<Wanted>>,
     /// What runs once on the way, and is no object to keep.
     pub hooks: Vec<Arc<Hook>>,
@@ -59,7 +61,7 @@ impl WantedApp {
         let secrets = pinned(&objects);
         let content = digest.clone();
         let (hooks, needed, left) = Default::default();
-        Self { app, digest, content, secrets, objects, hooks, needed, left }
+        Self { app, digest, content, secrets, old_secrets_work: true, objects, hooks, needed, left }
     }
 
     /// Its objects, and the Jobs of its hooks.
@@ -139,7 +141,18 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
     Problems::check(problems)?;
     let Hooks { hooks, early, left } = hooks.finish()?;
     let needed = needed(&hooks, early, &objects)?;
-    let app = WantedApp { app: desired.app, digest, content, secrets, objects, hooks, needed, left };
+    let old_secrets_work = secrets.keys().all(|secret| stamp.pins.get(secret).is_ok_and(|pin| pin.old_works));
+    let app = WantedApp {
+        app: desired.app,
+        digest,
+        content,
+        secrets,
+        old_secrets_work,
+        objects,
+        hooks,
+        needed,
+        left,
+    };
     Ok((app, Basis { contents, around: Arc::new(around) }))
 }
 

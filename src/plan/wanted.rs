@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use serde_json::Value;
 
 use super::readers;
-use crate::object::secret::Sealed;
-use crate::object::{CONFIG, Digest, Gvk, ObjectKey, Place};
+use crate::object::secret::{Sealed, VERSIONS};
+use crate::object::{APPLIED, CONFIG, Digest, Gvk, ObjectKey, Place};
 
 /// What git says about an object's replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,6 +107,24 @@ impl Wanted {
     /// The references that it holds, where it is a Secret with some: what is sent has values in their places.
     pub fn sealed(&self) -> Option<Sealed> {
         if self.is_secret() { Sealed::read(&self.value()) } else { None }
+    }
+
+    /// The same with other versions of its secrets, and another digest of what its pods read.
+    pub(super) fn with(&self, versions: &Option<String>, config: Option<Box<str>>) -> Self {
+        let mut value = self.value();
+        let annotations = &mut value["metadata"]["annotations"];
+        if let Some(versions) = versions {
+            annotations[VERSIONS] = versions.as_str().into();
+        }
+        if let (Some(config), Value::Object(annotations)) = (&config, &mut *annotations) {
+            annotations.insert(CONFIG.into(), (**config).into());
+        }
+        if let Value::Object(annotations) = annotations {
+            annotations.remove(APPLIED);
+        }
+        let digest = Digest::of_json(&value);
+        value["metadata"]["annotations"][APPLIED] = digest.as_str().into();
+        Self { digest, config, body: Body::new(&write_body(value)), ..self.clone() }
     }
 
     /// The JSON that is sent where the object is not there yet.

@@ -37,7 +37,8 @@ fn is_named(pattern: &str, provider: Provider, name: &str) -> bool {
 
 /// What an app refers to and its environment may not read, at the Secret that does.
 pub fn refused(objects: &[Manifest], patterns: &[String], environment: &str) -> Vec<Problem> {
-    let secrets = objects.iter().filter(|object| object.gvk().group.is_empty() && &*object.gvk().kind == "Secret");
+    let secrets =
+        objects.iter().filter(|object| object.gvk().group.is_empty() && &*object.gvk().kind == "Secret");
     let mut found = Vec::new();
     for object in secrets {
         let mut value = object.value();
@@ -45,8 +46,10 @@ pub fn refused(objects: &[Manifest], patterns: &[String], environment: &str) -> 
             continue; // What cannot be read is told when it is stamped.
         };
         for secret in sealed.secrets().into_iter().filter(|secret| !may_read(patterns, secret)) {
-            let message =
-                format!("{} refers to {secret}, which the Environment {environment} may not read", object.key());
+            let message = format!(
+                "{} refers to {secret}, which the Environment {environment} may not read",
+                object.key()
+            );
             let problem = Problem::at(object.origin.place.clone(), message);
             found.push(problem.hint("spec.secrets of the Environment names what it may read"));
         }

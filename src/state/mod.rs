@@ -37,7 +37,9 @@ pub use log::{Log, Prepared, Writes};
 pub use pace::Pace;
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
+use crate::object::secret::{Reference, SecretId};
 use crate::object::{AppName, Commit, Digest, ObjectKey, Record, Revision};
+use crate::plan::WantedApp;
 use crate::rollout;
 
 /// Everything an environment remembers. A copy shares what it does not change.
@@ -140,6 +142,9 @@ pub struct Quarantine {
     /// Who wants something older back, where that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
+    /// What git said, where the app refers to secrets: newer versions of those are no reason to try it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
 }
 
 /// A person's word to go back.
@@ -177,6 +182,40 @@ pub struct Good {
     pub revision: Option<Revision>,
     pub objects: usize,
     pub pieces: Pieces,
+    /// Where it refers to secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Box<GoodSecrets>>,
+}
+
+/// What a good app was of two things, of which each can be newer than the other.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GoodSecrets {
+    /// What git said.
+    pub content: Digest,
+    /// The versions of the secrets, by their references.
+    pub versions: BTreeMap<String, Box<str>>,
+}
+
+impl Good {
+    /// The versions of the secrets that it ran with.
+    pub fn versions(&self) -> BTreeMap<SecretId, Box<str>> {
+        let read = |(name, version): (&String, &Box<str>)| {
+            Some((Reference::parse(name).ok()?.secret, version.clone()))
+        };
+        self.secrets.iter().flat_map(|secrets| &secrets.versions).filter_map(read).collect()
+    }
+}
+
+impl GoodSecrets {
+    /// What is remembered of an app that refers to secrets.
+    pub fn of(wanted: &WantedApp) -> Option<Box<Self>> {
+        let pinned =
+            wanted.secrets.iter().filter_map(|(id, version)| Some((id.to_string(), version.clone()?)));
+        let versions: BTreeMap<String, Box<str>> = pinned.collect();
+        let content = wanted.content.clone();
+        (!versions.is_empty()).then(|| Box::new(Self { content, versions }))
+    }
 }
 
 impl Memory {

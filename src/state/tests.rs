@@ -169,7 +169,7 @@ fn two_generations_are_kept_and_no_more() {
     let web = AppName::new("web").unwrap();
     let good = |text: &str| {
         let digest = Digest::of(text.as_bytes());
-        Good { digest, revision: None, objects: 0, pieces: Pieces::default() }
+        Good { digest, revision: None, objects: 0, pieces: Pieces::default(), secrets: None }
     };
     let mut memory = Memory::default();
     for text in ["a", "b", "b", "c"] {
@@ -189,13 +189,23 @@ proptest! {
 }
 
 fn good(digest: &str) -> Good {
-    Good { digest: digest.into(), revision: None, objects: 1, pieces: Pieces::default() }
+    Good { digest: digest.into(), revision: None, objects: 1, pieces: Pieces::default(), secrets: None }
 }
 
 fn aside(stage: Stage) -> Quarantine {
     let asked = Some(Asked { id: "1".to_owned(), by: "ada".to_owned(), revision: None });
     let (digest, good) = ("b".into(), "z".into());
-    Quarantine { digest, good, why: String::new(), stage, retried: None, together: None, with: None, asked }
+    Quarantine {
+        digest,
+        good,
+        why: String::new(),
+        stage,
+        retried: None,
+        together: None,
+        with: None,
+        asked,
+        content: None,
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{Asked, Channels, GitState, Inventoried, Report, Shared, Spoken, gran
 use crate::agent::deliver::Deliver;
 use crate::agent::hands::Hands;
 use crate::agent::inventory;
-use crate::api::{Environment, Identity};
+use crate::api::{AwsSpec, Environment, Identity};
 use crate::delivery::{Fact, News, Platform, PruneTerms};
 use crate::object::Kinds;
 use crate::requests::Words;
@@ -33,6 +33,7 @@ struct Loop<'a> {
     channels: &'a Channels,
     deliver: Deliver,
     identity: Option<Identity>,
+    aws: Option<AwsSpec>,
     git: watch::Receiver<GitState>,
     inventoried: watch::Receiver<Inventoried>,
     words: watch::Receiver<Words>,
@@ -53,6 +54,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
         shared,
         channels,
         identity: hands.identity.clone(),
+        aws: shared.platform.borrow().spec.aws.clone(),
         kinds: shared.context.session.kinds(),
         deliver: Deliver::new(hands, None),
         git: channels.git.subscribe(),
@@ -80,7 +82,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
                     break;
                 }
                 let environment = platform.borrow_and_update().clone();
-                if this.identity.as_ref() != Some(&environment.spec.service_account) {
+                if this.identity.as_ref() != Some(&environment.spec.service_account) || this.aws != environment.spec.aws {
                     break; // What is under way is handed over, and begun anew as another.
                 }
                 this.hear_platform(&environment);

@@ -13,12 +13,13 @@ use crate::agent::charts::Charts;
 use crate::agent::credentials::credentials;
 use crate::agent::desired::{Desire, Memo, Scope, desire};
 use crate::agent::hands::Archive;
+use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{Environment, SourceSpec};
 use crate::delivery::Says;
 use crate::git::{GitError, Remote};
 use crate::helm::Stop;
-use crate::object::{Commit, Kinds, Problems, Revision, TreePath, chain};
+use crate::object::{AppName, Commit, Kinds, Problems, Revision, TreePath, chain};
 use crate::report::Trouble;
 use crate::requests::Words;
 
@@ -28,6 +29,9 @@ const POLL_INTERVAL: Duration = Duration::from_secs(30);
 const CREDENTIALS_LAST: Duration = Duration::from_secs(30);
 /// After a failure that is not git's: unreadable Secret, invalid source.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// A commit that refers to new secrets waits so long until they are read. Then apps whose secrets are not there are told
+/// so, and the others go on.
+const SECRETS_WITHIN: Duration = Duration::from_secs(5);
 
 struct Follow<'a> {
     shared: &'a Shared,
@@ -44,6 +48,7 @@ struct Follow<'a> {
     /// What was rendered last was dropped for a newer commit.
     was_overtaken: bool,
     words: watch::Receiver<Words>,
+    secrets: Arc<EnvironmentSecrets>,
     /// The requests of people to look now, and the look that answers them.
     asked: Option<(BTreeSet<String>, u64)>,
 }
@@ -61,9 +66,11 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
         render_again: None,
         was_overtaken: false,
         words: channels.words.subscribe(),
+        secrets: channels.secrets.clone(),
         asked: None,
     };
     let mut words = channels.words.subscribe();
+    let (mut known, mut turns) = channels.secrets.watch();
     while !shared.end.is_cancelled() {
         let environment = platform.borrow_and_update().clone();
         let mut again = None;
@@ -87,6 +94,8 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             () = answered => {}
             () = changed => {}
             () = channels.kinds.notified() => {}
+            _ = known.changed() => channels.secrets.refresh(),
+            _ = turns.changed() => {}
             () = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -114,7 +123,7 @@ impl Follow<'_> {
         };
         let kinds = self.shared.context.session.kinds();
         let (spec, source) = self.source.as_mut()?;
-        self.state.archive = Some(archive(self.shared, source, &spec.branch, &scope, &kinds));
+        self.state.archive = Some(archive(self.shared, source, &spec.branch, &scope, &kinds, &self.secrets));
         let Seen { revision, error, failures } = source.look();
         let stale = |at: Instant| at.elapsed() > CREDENTIALS_LAST;
         if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
@@ -139,7 +148,7 @@ impl Follow<'_> {
         };
         let wanted = (revision, scope, kinds);
         let is_due = self.render_again.is_some_and(|at| at <= Instant::now());
-        if self.told.as_ref() != Some(&wanted) || is_due {
+        if self.told.as_ref() != Some(&wanted) || is_due || self.secrets.is_behind() {
             match self.render(&wanted).await {
                 Ok(true) => {}
                 Ok(false) => return Some(Instant::now()),
@@ -227,7 +236,16 @@ impl Follow<'_> {
 
     /// Renders a revision; false where it was overtaken, by a newer one or by the end.
     async fn render(&mut self, wanted: &(Revision, Scope, Arc<Kinds>)) -> Result<bool, Trouble> {
-        let Some(rendered) = self.desire(wanted).await? else { return Ok(false) };
+        let Some(mut rendered) = self.desire(wanted).await? else { return Ok(false) };
+        if let Ok((desire, _)) = &rendered
+            && self.is_behind(desire).await
+        {
+            let Some(again) = self.desire(wanted).await? else { return Ok(false) };
+            rendered = again;
+            if let Ok((desire, _)) = &rendered {
+                self.note_rendered(desire);
+            }
+        }
         self.render_again = None;
         self.state.revision = Some(wanted.0.clone());
         match rendered {
@@ -251,6 +269,26 @@ impl Follow<'_> {
         Ok(true)
     }
 
+    /// Has secrets read that are new, and says whether apps have to be rendered once more, with what is known of them by then.
+    async fn is_behind(&self, desire: &Desire) -> bool {
+        self.secrets.want(&desire.sealed, &desire.config.secrets);
+        self.note_rendered(desire);
+        if desire.sealed.is_empty() {
+            return false;
+        }
+        self.secrets.settled(SECRETS_WITHIN).await;
+        self.secrets.is_behind()
+    }
+
+    fn note_rendered(&self, desire: &Desire) {
+        for (spec, wanted) in desire.apps.iter().filter(|(spec, _)| desire.sealed.contains_key(&spec.name)) {
+            match wanted {
+                Ok(wanted) => self.secrets.rendered(wanted),
+                Err(_) => self.secrets.unrendered(&spec.name),
+            }
+        }
+    }
+
     /// Renders on a thread of its own. `None` where it was overtaken.
     async fn desire(
         &mut self,
@@ -263,7 +301,7 @@ impl Follow<'_> {
         let (revision, scope, kinds) = wanted.clone();
         let mut memo = std::mem::take(&mut self.memo);
         let (context, stop) = (self.shared.context.clone(), Stop::default());
-        let (stops, of) = (stop.clone(), revision.clone());
+        let (stops, of, secrets) = (stop.clone(), revision.clone(), self.secrets.clone());
         let mut rendered = tokio::task::spawn_blocking(move || {
             let charts = Charts::blocking(&context.rendering.helm, &context.session, &kinds, stop);
             let result = mirror.tree(&of).map(|tree| {
@@ -271,7 +309,9 @@ impl Follow<'_> {
                 let said =
                     said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
                 let commit = Commit::new(of, said.0, said.1);
-                let desire = desire(&tree, &scope, &kinds, &mut memo, &context.rendering.limits, &charts);
+                let limits = &context.rendering.limits;
+                let pins = |app: &AppName| secrets.pins(app);
+                let desire = desire(&tree, &scope, &kinds, &mut memo, limits, &charts, &pins);
                 desire.map(|desire| (desire, commit))
             });
             (memo, result)
@@ -325,6 +365,7 @@ fn archive(
     branch: &str,
     scope: &Scope,
     kinds: &Arc<Kinds>,
+    secrets: &Arc<EnvironmentSecrets>,
 ) -> Archive {
     let context = &shared.context;
     Archive {
@@ -335,5 +376,6 @@ fn archive(
         helm: context.rendering.helm.clone(),
         limits: context.rendering.limits.clone(),
         session: context.session.clone(),
+        secrets: secrets.clone(),
     }
 }

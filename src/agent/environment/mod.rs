@@ -1,4 +1,4 @@
-//! One environment: five tasks, joined by channels of which each holds only the newest.
+//! One environment: six tasks, joined by channels of which each holds only the newest.
 //!
 //! ```text
 //!   follow ──what git says──► deliver ──what is needed──► inventory
@@ -19,6 +19,7 @@ mod inventory_task;
 mod pages;
 mod prepare;
 mod requests_task;
+mod secrets_task;
 mod status;
 mod tell;
 
@@ -30,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Context;
 use super::inventory::{Marked, Needs};
+use super::secrets::EnvironmentSecrets;
 use crate::api::{AppStatus, Environment, PruneStatus};
 use crate::delivery::{Fact, Replies, Says};
 use crate::health::Rule;
@@ -117,12 +119,14 @@ pub(super) struct Channels {
     words: watch::Sender<Words>,
     /// Nothing is told before something is known.
     report: watch::Sender<Option<Arc<Report>>>,
+    /// What is known of its secrets.
+    secrets: Arc<EnvironmentSecrets>,
     facts: mpsc::Sender<Fact>,
     told: Arc<tokio::sync::Mutex<mpsc::Receiver<Fact>>>,
 }
 
 impl Channels {
-    fn new() -> Self {
+    fn new(secrets: Arc<EnvironmentSecrets>) -> Self {
         let (facts, told) = mpsc::channel(FACTS);
         Self {
             git: watch::channel(GitState::default()).0,
@@ -131,6 +135,7 @@ impl Channels {
             inventoried: watch::channel(Inventoried::default()).0,
             words: watch::channel(Words::default()).0,
             report: watch::channel(None).0,
+            secrets,
             facts,
             told: Arc::new(tokio::sync::Mutex::new(told)),
         }
@@ -160,7 +165,8 @@ pub(super) async fn run(
 
 /// Runs it as one identity.
 async fn run_once(shared: Shared) {
-    let channels = Channels::new();
+    let identity = shared.platform.borrow().spec.aws.clone().unwrap_or_default();
+    let channels = Channels::new(shared.context.secrets.of(&shared.name, &identity));
     let telling = tokio::spawn(super::guard(shared.clone(), "tell", {
         let (shared, channels) = (shared.clone(), channels.clone());
         move || tell::run(shared.clone(), channels.clone())
@@ -178,9 +184,13 @@ async fn run_once(shared: Shared) {
             let (shared, channels) = (shared.clone(), channels.clone());
             move || requests_task::run(shared.clone(), channels.clone())
         }));
+        let watching = tokio::spawn(super::guard(shared.clone(), "secrets", {
+            let (shared, channels) = (shared.clone(), channels.clone());
+            move || secrets_task::run(shared.clone(), channels.clone())
+        }));
         deliver_loop::run(&shared, &channels, hands).await;
         shared.end.cancel();
-        let _ = tokio::join!(following, marking, asking);
+        let _ = tokio::join!(following, marking, asking, watching);
     }
     shared.end.cancel();
     let _ = telling.await;

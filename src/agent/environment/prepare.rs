@@ -7,6 +7,7 @@ use super::{Channels, Report, Shared, trouble};
 use crate::agent::hands::Hands;
 use crate::agent::state_store::StateStore;
 use crate::api::Identity;
+use crate::cluster::Filling;
 use crate::object::chain;
 use crate::report::Trouble;
 
@@ -21,7 +22,7 @@ pub(super) async fn prepare(shared: &Shared, channels: &Channels) -> Option<Arc<
     loop {
         let environment = platform.borrow_and_update().clone();
         let found = match identity(&environment.spec.service_account) {
-            Ok(identity) => hands(shared, identity).await,
+            Ok(identity) => hands(shared, channels, identity).await,
             Err(trouble) => Err(trouble),
         };
         let trouble = match found {
@@ -46,12 +47,17 @@ fn identity(account: &Identity) -> Result<Identity, Trouble> {
 }
 
 /// What is remembered is read first. Without it nothing is written: nobody could tell later what was.
-async fn hands(shared: &Shared, identity: Identity) -> Result<Arc<Hands>, Trouble> {
+async fn hands(shared: &Shared, channels: &Channels, identity: Identity) -> Result<Arc<Hands>, Trouble> {
     let context = &shared.context;
     let opened = StateStore::open(&context.state, &shared.name).await;
     let store = opened.map_err(|error| trouble("StateUnavailable", &chain(&error), error.may_pass()))?;
+    let apps = store.memory().apps.clone();
+    channels.secrets.remember(apps.iter().filter_map(|(app, known)| {
+        let good = known.last_good.as_ref().filter(|good| good.secrets.is_some())?;
+        Some((app.clone(), good.versions()))
+    }));
     Ok(Arc::new(Hands {
-        session: context.session.clone(),
+        session: context.session.filling(Filling::Values(channels.secrets.clone())),
         index: context.index.clone(),
         environments: context.environments.clone(),
         environment: shared.name.clone(),

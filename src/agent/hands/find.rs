@@ -7,6 +7,7 @@ use super::Hands;
 use super::recall::as_wanted;
 use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config, render_app, want};
+use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::state_store::{StateError, StateStore};
 use crate::cluster::Session;
 use crate::delivery::{Choice, Event, Failure, No, Want, choose, kept};
@@ -30,6 +31,8 @@ pub struct Archive {
     pub helm: Arc<Helm>,
     pub limits: render::Limits,
     pub session: Session,
+    /// With which versions of secrets an app is rendered now.
+    pub secrets: Arc<EnvironmentSecrets>,
 }
 
 /// Finds it and has it remembered, before anything of it is written: after a restart it is gone on with.
@@ -103,7 +106,9 @@ fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(WantedApp, Optio
     let cache = render::Cache::new();
     let charts = Charts::blocking(&archive.helm, &archive.session, &archive.kinds, Stop::default());
     let made = render_app(&past.tree, &archive.scope, &config, spec, &archive.limits, &cache, &charts)
-        .and_then(|(desired, _)| want(desired, &archive.scope, spec, &archive.kinds, &archive.pins));
+        .and_then(|(desired, _)| {
+            want(desired, &archive.scope, spec, &archive.kinds, &archive.secrets.pins(app))
+        });
     let (wanted, _) = made.map_err(wrong)?;
     // A migration of the past is not run again: going back runs no hooks.
     let wanted = WantedApp::of_objects(wanted.app, wanted.digest, wanted.objects);

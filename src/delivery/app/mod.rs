@@ -29,6 +29,7 @@ mod retry;
 mod rollback_request;
 mod rolling;
 mod rollout_log;
+mod rotation;
 mod runs;
 mod status;
 
@@ -194,8 +195,8 @@ impl App {
             Ok(wanted) => {
                 let same = self.digest() == Some(&wanted.digest);
                 let came = wanted.digest.clone();
-                self.git = Git::Says(wanted);
-                if self.back().is_some_and(|back| back.memory.digest != came) {
+                self.git = Git::Says(wanted.clone());
+                if self.back().is_some_and(|back| back.memory.digest != came) && !self.stays_aside(&wanted) {
                     self.leave_back(); // What failed is not what git says any more.
                 }
                 if !same {

@@ -45,7 +45,13 @@ mod tests {
     use crate::state::{Good, Pieces, Quarantine, Rolling, Stage};
 
     fn good(digest: &str) -> Option<Good> {
-        Some(Good { digest: digest.into(), revision: None, objects: 1, pieces: Pieces::default() })
+        Some(Good {
+            digest: digest.into(),
+            revision: None,
+            objects: 1,
+            pieces: Pieces::default(),
+            secrets: None,
+        })
     }
 
     fn rolling(state: State) -> Option<Rolling> {
@@ -67,6 +73,7 @@ mod tests {
             together: None,
             with: None,
             asked: None,
+            content: None,
         });
         known.rolling = rolling(State::back("b".into()));
         assert_eq!(standing(&known), Ok((&"c".into(), &"b".into())));

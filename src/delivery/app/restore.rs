@@ -102,7 +102,11 @@ impl App {
     /// Whether something else ran here when all was well, to which policy is to go back.
     pub fn may_go_back(&self) -> bool {
         let other = |good: &Digest| self.digest().is_some_and(|wanted| wanted != good);
-        self.terms.restores && self.back().is_none() && self.good().is_some_and(other)
+        let goes = |wanted: &Arc<WantedApp>| !self.is_rotation(wanted) || wanted.old_secrets_work;
+        self.terms.restores
+            && self.back().is_none()
+            && self.good().is_some_and(other)
+            && self.wanted().is_none_or(goes)
     }
 
     /// Whether what it halts on will be taken back in a moment.
@@ -122,7 +126,17 @@ impl App {
             why: why.clone(),
         });
         let (retried, stage) = (self.asking.retried.clone(), Stage::Going);
-        let memory = Quarantine { digest, good, why, stage, retried, asked: None, together: None, with };
+        let memory = Quarantine {
+            digest,
+            good,
+            why,
+            stage,
+            retried,
+            asked: None,
+            together: None,
+            with,
+            content: None,
+        };
         let known = self.runs.last_good.as_ref().filter(|good| good.digest == memory.good);
         let target = match known {
             Some(good) => Target::Known(Arc::new(reversible(good, Some(&wanted)))),
@@ -131,7 +145,10 @@ impl App {
         self.turn_back(Back { memory, target });
     }
 
-    pub fn turn_back(&mut self, back: Back) {
+    pub fn turn_back(&mut self, mut back: Back) {
+        back.memory.content =
+            self.wanted().filter(|wanted| !wanted.secrets.is_empty()).map(|wanted| wanted.content.clone());
+        self.set_secrets_of_target(&mut back);
         // What is set aside may have passed its gates. From here on it does not run whole any more.
         self.runs.effective.take_if(|runs| *runs == back.memory.digest);
         self.way = Way::Back(Box::new(back));
@@ -207,7 +224,10 @@ impl App {
             return;
         }
         match read {
-            Ok(good) => back.target = Target::Known(Arc::new(reversible(&good, wanted.as_deref()))),
+            Ok(good) => {
+                back.target = Target::Known(Arc::new(reversible(&good, wanted.as_deref())));
+                self.refresh_target();
+            }
             Err(Failure::Passing(_)) => back.target = Target::Unread(again.after(UNREAD, now)),
             Err(Failure::Final(why)) => {
                 let note = format!("what ran before cannot be put back: {why}");
@@ -252,7 +272,7 @@ impl App {
         self.note_back(&aside, outcome, now);
         if aside.asked.is_some() {
             // What is put back from here reads what is stored: this may be in part what the newer one made.
-            self.runs.note_good(&target.digest, self.wanted_commit(&aside));
+            self.runs.note_good(target, self.wanted_commit(&aside));
             self.runs.last_good.take_if(|good| good.digest != target.digest);
             self.tell(What::RolledBack { digest, good, why });
         } else {

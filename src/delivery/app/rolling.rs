@@ -310,7 +310,7 @@ impl App {
             self.note_ended(&wanted.digest, Outcome::Done, None, view.now);
         }
         let revision = self.log.commit().map(|commit| commit.revision.clone());
-        self.runs.note_good(&wanted.digest, revision.clone());
+        self.runs.note_good(wanted, revision.clone());
         self.runs.last_good = Some(wanted.clone());
         if self.is_from_git() {
             self.remember(Change::Good {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::object::{Commit, Digest, ObjectKey, Revision};
 use crate::plan::{Before, WantedApp};
 use crate::rollout::Purpose;
-use crate::state::{AppMemory, Good, Pieces, Rolling};
+use crate::state::{AppMemory, Good, GoodSecrets, Pieces, Rolling};
 
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct Runs {
@@ -52,13 +52,15 @@ impl Runs {
     }
 
     /// Notes that a digest passed all its gates. The commit that brought it stays.
-    pub fn note_good(&mut self, digest: &Digest, revision: Option<Revision>) {
+    pub fn note_good(&mut self, wanted: &WantedApp, revision: Option<Revision>) {
+        let digest = &wanted.digest;
         let known = self.known_good.take().filter(|good| good.digest == *digest);
         self.known_good = Some(known.unwrap_or_else(|| Good {
             digest: digest.clone(),
             revision,
             objects: 0,
             pieces: Pieces::default(),
+            secrets: GoodSecrets::of(wanted),
         }));
     }
 

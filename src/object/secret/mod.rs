@@ -13,7 +13,7 @@ mod sealed;
 
 pub use fill::{Fault, Values};
 pub use json::keys_of;
+pub use pins::{Pin, Pins, Unpinned, read_versions, versions_of, write_versions};
 pub use plaintext::Plaintext;
 pub use reference::{BadReference, Pick, Provider, Reference, SecretId, find_reference};
-pub use pins::{Pin, Pins, Unpinned, read_versions, versions_of, write_versions};
 pub use sealed::{FROM, Sealed, VERSIONS};

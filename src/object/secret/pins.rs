@@ -13,6 +13,8 @@ pub struct Pin {
     pub version: Box<str>,
     /// The keys of each JSON object that is taken as a whole, by the key that leads to it.
     pub keys: BTreeMap<Vec<Box<str>>, Vec<Box<str>>>,
+    /// Whether the version before it still works, so that an app can go back to it.
+    pub old_works: bool,
 }
 
 /// Why no version can be pinned.
@@ -60,9 +62,8 @@ impl Pins {
     /// What is known of these secrets.
     #[must_use]
     pub fn of<'a>(&self, secrets: impl IntoIterator<Item = &'a SecretId>) -> Self {
-        let known = secrets.into_iter().filter_map(|secret| {
-            Some((secret.clone(), self.known.get(secret)?.clone()))
-        });
+        let known =
+            secrets.into_iter().filter_map(|secret| Some((secret.clone(), self.known.get(secret)?.clone())));
         Self { known: known.collect(), complete: self.complete }
     }
 }

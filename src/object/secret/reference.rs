@@ -73,7 +73,15 @@ impl SecretId {
 impl fmt::Display for SecretId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.provider.scheme(), self.name)?;
+        self.write_version(f, true)
+    }
+}
+
+impl SecretId {
+    /// Writes the version behind a name, or behind a key. A name that holds an @ is followed by a version always.
+    fn write_version(&self, f: &mut fmt::Formatter<'_>, is_behind_name: bool) -> fmt::Result {
         match &self.pick {
+            Pick::Current if is_behind_name && self.name.contains('@') => f.write_str("@AWSCURRENT"),
             Pick::Current => Ok(()),
             Pick::Stage(version) | Pick::Version(version) => write!(f, "@{version}"),
         }
@@ -90,7 +98,7 @@ pub struct Reference {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let SecretId { provider, name, pick } = &self.secret;
+        let SecretId { provider, name, .. } = &self.secret;
         write!(f, "{}:{name}", provider.scheme())?;
         for (n, part) in self.key.iter().enumerate() {
             f.write_str(if n == 0 { "#" } else { "." })?;
@@ -101,10 +109,7 @@ impl fmt::Display for Reference {
                 write!(f, "{c}")?;
             }
         }
-        match pick {
-            Pick::Current => Ok(()),
-            Pick::Stage(version) | Pick::Version(version) => write!(f, "@{version}"),
-        }
+        self.secret.write_version(f, self.key.is_empty())
     }
 }
 
@@ -188,7 +193,7 @@ impl Reference {
         };
         let (name, key, version) = match key {
             Some(text) => {
-                if named.contains('@') {
+                if named.ends_with("@AWSCURRENT") || named.ends_with("@AWSPREVIOUS") {
                     return Err("the version comes last, behind the key: NAME#key@version".to_owned());
                 }
                 let (key, version) = read_key(text)?;

@@ -6,6 +6,7 @@ use super::super::stamp::tests::{manifest, object, wanted};
 use super::super::{Action, Reason, Replicas, WantedApp};
 use super::*;
 use crate::object::Gvk;
+use crate::object::secret::Pins;
 
 fn configmap(name: &str, value: &str) -> Value {
     let mut configmap = object("v1", "ConfigMap", name);
@@ -154,10 +155,11 @@ fn the_digest_is_put_into_the_template_and_nothing_else_changes() {
 
 #[test]
 fn what_others_read_is_never_changed_alone() {
-    let configs = Configs::of(&[manifest(configmap("a", "1")), manifest(mounting("a"))], Some("web"));
-    assert!(!configs.suffice(&manifest(configmap("a", "2")), Some("web")));
-    assert!(configs.suffice(&manifest(configmap("a", "1")), Some("web")));
-    assert!(configs.suffice(&manifest(configmap("b", "2")), Some("web")));
-    assert!(configs.suffice(&manifest(mounting("a")), Some("web")));
-    assert!(!configs.suffice(&manifest(mounting("b")), Some("web")));
+    let configs =
+        Configs::of(&[manifest(configmap("a", "1")), manifest(mounting("a"))], Some("web"), &Pins::offline());
+    assert!(!configs.suffice(&manifest(configmap("a", "2")), Some("web"), &Pins::offline()));
+    assert!(configs.suffice(&manifest(configmap("a", "1")), Some("web"), &Pins::offline()));
+    assert!(configs.suffice(&manifest(configmap("b", "2")), Some("web"), &Pins::offline()));
+    assert!(configs.suffice(&manifest(mounting("a")), Some("web"), &Pins::offline()));
+    assert!(!configs.suffice(&manifest(mounting("b")), Some("web"), &Pins::offline()));
 }

@@ -1,0 +1,264 @@
+//! What one environment knows of its secrets.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+
+use super::{Reader, Rotations};
+use crate::api::{AppPhase, AppStatus, OnRotationFailure, SecretRule, strategy_of};
+use crate::cluster::SecretValues;
+use crate::object::secret::{Pin, Pins, Plaintext, SecretId, Values, keys_of};
+use crate::object::{AppName, Digest, EnvironmentName};
+use crate::plan::{SealedSecret, WantedApp};
+use crate::secrets::{Member, Verdict, Versions, unusable};
+
+pub struct EnvironmentSecrets {
+    environment: EnvironmentName,
+    reader: Arc<Reader>,
+    rotations: Arc<Rotations>,
+    apps: Mutex<BTreeMap<AppName, App>>,
+    rules: Mutex<Vec<SecretRule>>,
+}
+
+/// What an app refers to.
+#[derive(Default)]
+struct App {
+    sealed: Arc<Vec<SealedSecret>>,
+    /// Why a secret cannot be used in its newest version, or not be read.
+    troubles: BTreeMap<SecretId, String>,
+    said: Option<Said>,
+    /// It could not be rendered; with what was known to be wrong then.
+    unrendered: Option<(BTreeMap<SecretId, String>, Versions)>,
+}
+
+/// What an app was rendered to.
+struct Said {
+    content: Digest,
+    digest: Digest,
+    /// The workloads that read configuration.
+    consumers: usize,
+    secrets: BTreeMap<SecretId, Option<Box<str>>>,
+}
+
+impl EnvironmentSecrets {
+    pub fn new(environment: EnvironmentName, reader: Arc<Reader>, rotations: Arc<Rotations>) -> Self {
+        Self { environment, reader, rotations, apps: Mutex::default(), rules: Mutex::default() }
+    }
+
+    fn apps(&self) -> MutexGuard<'_, BTreeMap<AppName, App>> {
+        self.apps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn member(&self, app: &AppName) -> Member {
+        (self.environment.clone(), app.clone())
+    }
+
+    /// Takes with which versions apps ran before this process began.
+    pub fn remember(&self, versions: impl IntoIterator<Item = (AppName, BTreeMap<SecretId, Box<str>>)>) {
+        for (app, versions) in versions {
+            let pin = |version| Pin { version, keys: BTreeMap::new(), old_works: false };
+            let pins: Versions =
+                versions.into_iter().map(|(secret, version)| (secret, pin(version))).collect();
+            self.rotations.with(|rotation| rotation.remember(&self.member(&app), pins));
+        }
+    }
+
+    /// Takes what apps refer to, and has it read.
+    pub fn want(&self, sealed: &BTreeMap<AppName, Arc<Vec<SealedSecret>>>, rules: &[SecretRule]) {
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules.to_vec();
+        let mut apps = self.apps();
+        apps.retain(|app, _| sealed.contains_key(app));
+        for (app, sealed) in sealed {
+            apps.entry(app.clone()).or_default().sealed = sealed.clone();
+        }
+        let ids = apps.values().flat_map(|app| ids(&app.sealed)).collect();
+        self.rotations.with(|rotation| rotation.retain(&self.environment, |app| apps.contains_key(app)));
+        drop(apps);
+        self.reader.want(self.environment.as_str(), &ids);
+        self.refresh();
+    }
+
+    /// Waits until all that is referred to was read, or could not be; at most this long.
+    pub async fn settled(&self, within: Duration) {
+        let ids: BTreeSet<SecretId> = self.apps().values().flat_map(|app| ids(&app.sealed)).collect();
+        let mut changes = self.reader.watch();
+        let settle = async { while !self.reader.are_settled(&ids) && changes.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout(within, settle).await;
+        self.refresh();
+    }
+
+    /// Takes what is known by now: which newest versions can be used.
+    pub fn refresh(&self) {
+        let mut apps = self.apps();
+        let now = Timestamp::now();
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (name, app) in apps.iter_mut() {
+            let member = self.member(name);
+            let (newest, mut troubles) = self.newest(&app.sealed, &rules);
+            let wanted = ids(&app.sealed);
+            if newest.len() == wanted.len() {
+                let values = Newest { reader: &self.reader, versions: &newest };
+                let faults = unusable(&app.sealed, &values, now);
+                if faults.is_empty() {
+                    let consumers = app.said.as_ref().map_or(1, |said| said.consumers);
+                    self.rotations.with(|rotation| rotation.hear(&member, newest, consumers, now));
+                } else {
+                    troubles.extend(faults);
+                }
+            }
+            app.troubles = troubles;
+        }
+        self.forget_older(&apps);
+    }
+
+    /// Forgets values that are not the newest, and that nothing is pinned to or was rendered with.
+    fn forget_older(&self, apps: &BTreeMap<AppName, App>) {
+        let mut needed: BTreeSet<(SecretId, Box<str>)> = BTreeSet::new();
+        for (name, app) in apps {
+            let pins = self.rotations.look(|rotation| rotation.pins(&self.member(name)).cloned());
+            needed.extend(pins.into_iter().flatten().map(|(secret, pin)| (secret, pin.version)));
+            let said = app.said.iter().flat_map(|said| &said.secrets);
+            needed.extend(said.filter_map(|(secret, version)| Some((secret.clone(), version.clone()?))));
+        }
+        self.reader.keep_older(self.environment.as_str(), needed);
+    }
+
+    fn newest(
+        &self,
+        sealed: &[SealedSecret],
+        rules: &[SecretRule],
+    ) -> (Versions, BTreeMap<SecretId, String>) {
+        let (mut newest, mut troubles) = (Versions::new(), BTreeMap::new());
+        for id in ids(sealed) {
+            let Some(known) = self.reader.known(&id) else { continue };
+            if let Some(read) = known.read {
+                let mut keys = BTreeMap::new();
+                for whole in sealed.iter().filter_map(|secret| secret.sealed.whole()) {
+                    if whole.secret == id
+                        && let Ok(found) = keys_of(&read.value, &whole.key)
+                    {
+                        keys.insert(whole.key.clone(), found);
+                    }
+                }
+                let old_works = strategy_of(rules, &id).1 == OnRotationFailure::Previous;
+                newest.insert(id.clone(), Pin { version: read.version.id.clone(), keys, old_works });
+            }
+            if let Some(trouble) = known.trouble {
+                troubles.insert(id, trouble.to_string());
+            }
+        }
+        (newest, troubles)
+    }
+
+    /// The versions that an app is to be rendered with.
+    pub fn pins(&self, app: &AppName) -> Pins {
+        let apps = self.apps();
+        let pins =
+            self.rotations.look(|rotation| rotation.pins(&self.member(app)).cloned()).unwrap_or_default();
+        let mut known: BTreeMap<SecretId, Result<Pin, String>> =
+            pins.into_iter().map(|(secret, pin)| (secret, Ok(pin))).collect();
+        for (secret, why) in apps.get(app).map(|app| &app.troubles).into_iter().flatten() {
+            // What runs goes on with what it has.
+            known.entry(secret.clone()).or_insert_with(|| Err(why.clone()));
+        }
+        Pins::read(known)
+    }
+
+    /// Takes that an app could not be rendered.
+    pub fn unrendered(&self, name: &AppName) {
+        if let Some(app) = self.apps().get_mut(name) {
+            let member = self.member(name);
+            let pins = self.rotations.look(|rotation| rotation.pins(&member).cloned());
+            app.unrendered = Some((app.troubles.clone(), pins.unwrap_or_default()));
+        }
+    }
+
+    /// Whether some app would be rendered to something else now.
+    pub fn is_behind(&self) -> bool {
+        let apps = self.apps();
+        apps.iter().any(|(name, app)| {
+            let pins = self.rotations.look(|rotation| rotation.pins(&self.member(name)).cloned());
+            let pins = pins.unwrap_or_default();
+            match (&app.unrendered, &app.said) {
+                (Some((troubles, had)), _) => app.troubles != *troubles || pins != *had,
+                (None, Some(said)) => !is_said(said, &pins),
+                (None, None) => !pins.is_empty(),
+            }
+        })
+    }
+
+    /// Takes what an app was rendered to. Where git says something else than before, it goes on to the newest versions with
+    /// it, and has to be rendered once more where there are newer ones.
+    pub fn rendered(&self, wanted: &WantedApp) {
+        let mut apps = self.apps();
+        let Some(app) = apps.get_mut(&wanted.app) else { return };
+        app.unrendered = None;
+        let is_new = app.said.as_ref().is_some_and(|said| said.content != wanted.content);
+        app.said = Some(Said {
+            content: wanted.content.clone(),
+            digest: wanted.digest.clone(),
+            consumers: wanted.objects.iter().filter(|object| object.config.is_some()).count(),
+            secrets: wanted.secrets.clone(),
+        });
+        drop(apps);
+        if is_new {
+            self.rotations.with(|rotation| rotation.commit(&self.member(&wanted.app)));
+        }
+    }
+
+    /// Takes where the apps stand: whether those that rolled for newer versions are well.
+    pub fn hear(&self, statuses: &[AppStatus]) {
+        let apps = self.apps();
+        for status in statuses {
+            let Some(said) = apps.get(&status.name).and_then(|app| app.said.as_ref()) else { continue };
+            let member = self.member(&status.name);
+            let pins = self.rotations.look(|rotation| rotation.pins(&member).cloned()).unwrap_or_default();
+            if status.desired.as_ref() != Some(&said.digest) || !is_said(said, &pins) {
+                continue; // It was not told of its newest versions yet.
+            }
+            let verdict = match status.phase {
+                AppPhase::Ready if status.effective.as_ref() == Some(&said.digest) => Verdict::Well,
+                AppPhase::Halted | AppPhase::Restoring | AppPhase::Restored | AppPhase::Refused => {
+                    Verdict::Failed
+                }
+                AppPhase::Suspended | AppPhase::RollingBack | AppPhase::RolledBack => Verdict::Failed,
+                _ => continue,
+            };
+            self.rotations.with(|rotation| rotation.ended(&member, verdict));
+        }
+    }
+
+    /// Until something is known that was not, or an app had its turn.
+    pub fn watch(&self) -> (watch::Receiver<u64>, watch::Receiver<u64>) {
+        (self.reader.watch(), self.rotations.watch())
+    }
+}
+
+impl SecretValues for EnvironmentSecrets {
+    fn value(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
+        self.reader.value(secret, version)
+    }
+}
+
+/// Whether an app was rendered with these versions.
+fn is_said(said: &Said, pins: &Versions) -> bool {
+    pins.iter().all(|(secret, pin)| said.secrets.get(secret).and_then(Option::as_ref) == Some(&pin.version))
+}
+
+struct Newest<'a> {
+    reader: &'a Reader,
+    versions: &'a Versions,
+}
+
+impl Values for Newest<'_> {
+    fn value(&self, secret: &SecretId) -> Option<Arc<Plaintext>> {
+        self.reader.value(secret, &self.versions.get(secret)?.version)
+    }
+}
+
+fn ids(sealed: &[SealedSecret]) -> BTreeSet<SecretId> {
+    sealed.iter().flat_map(|secret| secret.sealed.secrets()).cloned().collect()
+}

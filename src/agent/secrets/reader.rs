@@ -1,0 +1,148 @@
+//! Reads secrets as one identity, for all environments that have it: each version once, however many refer to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::stream::{FuturesUnordered, StreamExt};
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::object::secret::{Pick, Plaintext, SecretId};
+use crate::secrets::{Book, Known, Poke, Read, Trouble};
+
+/// Where secrets are kept, as one identity sees it.
+pub trait Provider: Send + Sync {
+    /// Reads secrets. Answers for each of them, in any order.
+    fn read(&self, secrets: Vec<SecretId>) -> BoxFuture<'_, Answers>;
+}
+
+/// What came of a read of each secret.
+pub type Answers = Vec<(SecretId, Result<Read, Trouble>)>;
+
+/// Reads under way at once: one that is slow does not keep others waiting.
+const AT_ONCE: usize = 4;
+
+pub struct Reader {
+    book: Mutex<Book>,
+    bell: Notify,
+    /// Counts changes of what is known.
+    changes: watch::Sender<u64>,
+    /// Versions that are not the newest and were asked for, as for a way back.
+    wanted_versions: Mutex<BTreeSet<SecretId>>,
+    /// The versions that environments may still have to write.
+    needed: Mutex<BTreeMap<String, BTreeSet<(SecretId, Box<str>)>>>,
+}
+
+impl Reader {
+    pub fn new(interval: Duration) -> Arc<Self> {
+        let interval = SignedDuration::try_from(interval).unwrap_or(SignedDuration::MAX);
+        Arc::new(Self {
+            book: Mutex::new(Book::new(interval)),
+            bell: Notify::new(),
+            changes: watch::channel(0).0,
+            wanted_versions: Mutex::default(),
+            needed: Mutex::default(),
+        })
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what is due until `end`.
+    pub async fn run(&self, provider: Arc<dyn Provider>, end: CancellationToken) {
+        let mut under_way = FuturesUnordered::new();
+        loop {
+            let now = Timestamp::now();
+            let again = {
+                let mut book = self.book();
+                if under_way.len() < AT_ONCE {
+                    let due = book.due(fastrand::f64(), now);
+                    if !due.is_empty() {
+                        let provider = &provider;
+                        under_way.push(async move { provider.read(due).await });
+                    }
+                }
+                book.again().filter(|_| under_way.len() < AT_ONCE)
+            };
+            let pause = again.map(|at| at.duration_since(now).max(SignedDuration::ZERO));
+            let pause = pause.and_then(|pause| Duration::try_from(pause).ok());
+            tokio::select! {
+                Some(answers) = under_way.next() => self.answered(answers),
+                () = self.bell.notified() => {}
+                () = async {
+                    match pause {
+                        Some(pause) => tokio::time::sleep(pause).await,
+                        None => std::future::pending().await,
+                    }
+                } => {}
+                () = end.cancelled() => return,
+            }
+        }
+    }
+
+    fn answered(&self, answers: Answers) {
+        let changed = self.book().answered(answers, fastrand::f64(), Timestamp::now());
+        if !changed.is_empty() {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Takes which secrets an environment wants now.
+    pub fn want(&self, environment: &str, secrets: &BTreeSet<SecretId>) {
+        self.book().want(environment, secrets, Timestamp::now());
+        self.bell.notify_one();
+    }
+
+    /// Takes that somebody said that a secret has changed.
+    pub fn poke(&self, poke: &Poke) {
+        self.book().poke(poke, Timestamp::now());
+        self.bell.notify_one();
+    }
+
+    /// Until something else is known than now.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    pub fn known(&self, secret: &SecretId) -> Option<Known> {
+        self.book().known(secret).cloned()
+    }
+
+    pub fn are_settled(&self, secrets: &BTreeSet<SecretId>) -> bool {
+        let book = self.book();
+        secrets.iter().all(|secret| book.is_settled(secret))
+    }
+
+    /// The value of one version. One that is not at hand is read, and is there at the next try.
+    pub fn value(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
+        let fixed = SecretId { pick: Pick::Version(version.into()), ..secret.clone() };
+        let book = self.book();
+        let found = book.value(secret, version).or_else(|| book.value(&fixed, version));
+        drop(book);
+        if found.is_none() {
+            let mut wanted = self.wanted_versions.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.insert(fixed);
+            self.book().want(WAY_BACK, &wanted, Timestamp::now());
+            self.bell.notify_one();
+        }
+        found
+    }
+
+    /// Takes which versions an environment may still have to write; values of others that are not the newest are forgotten
+    /// once no environment may.
+    pub fn keep_older(&self, environment: &str, needed: BTreeSet<(SecretId, Box<str>)>) {
+        let mut by = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
+        by.insert(environment.to_owned(), needed);
+        let is_needed = |secret: &SecretId, version: &str| {
+            by.values().any(|needed| needed.contains(&(secret.clone(), version.into())))
+        };
+        self.book().keep_older(is_needed);
+    }
+}
+
+/// Who wants older versions: no environment, whose names have no blanks.
+const WAY_BACK: &str = "a way back";

@@ -1,0 +1,112 @@
+use serde_json::json;
+
+use super::super::stamp::tests::{kinds, manifest, object};
+use super::super::stamp::{Stamp, WantedApp, stamp};
+use super::*;
+use crate::object::secret::Reference;
+use crate::object::{AppName, Desired, EnvironmentName, Problems};
+
+fn wanted(objects: Vec<Value>, pins: &Pins) -> Result<WantedApp, Problems> {
+    let app = AppName::new("web").unwrap();
+    let environment = EnvironmentName::new("dev").unwrap();
+    let desired = Desired::new(app, objects.into_iter().map(manifest).collect(), Vec::new());
+    let marks = Stamp {
+        environment: &environment,
+        environment_label: "fairlead.dev/environment",
+        app_label: "fairlead.dev/app",
+        part_of_label: "applyset.kubernetes.io/part-of",
+        wave_annotation: "fairlead.dev/wave",
+        depends_on_annotation: "config.kubernetes.io/depends-on",
+        default_namespace: Some("web"),
+        pins,
+    };
+    stamp(desired, &marks, &kinds()).map(|(app, _)| app)
+}
+
+fn pins(of: &[(&str, &str, &[&str])]) -> Pins {
+    let pin = |(secret, version, keys): &(&str, &str, &[&str])| {
+        let secret = Reference::parse(secret).expect("a reference").secret;
+        let keys = [(Vec::new(), keys.iter().map(|&key| key.into()).collect())].into();
+        (secret, Ok(Pin { version: (*version).into(), keys, old_works: true }))
+    };
+    Pins::read(of.iter().map(pin).collect())
+}
+
+fn secret() -> Value {
+    let mut secret = object("v1", "Secret", "db");
+    secret["stringData"] = json!({"URL": "pg://${aws-sm:db#password}@db", "plain": "x"});
+    secret
+}
+
+fn reader() -> Value {
+    let mut web = object("apps/v1", "Deployment", "web");
+    let container = json!({"name": "web", "envFrom": [{"secretRef": {"name": "db"}}]});
+    web["spec"] = json!({"template": {"spec": {"containers": [container]}}});
+    web
+}
+
+#[test]
+fn a_version_stands_on_the_secret_and_rolls_who_reads_it() {
+    let of = |version: &str| wanted(vec![secret(), reader()], &pins(&[("aws-sm:db", version, &[])])).unwrap();
+    let (first, again, second) = (of("v1"), of("v1"), of("v2"));
+    assert_eq!(first.digest, again.digest);
+    assert_ne!(first.digest, second.digest);
+    assert_eq!(first.content, second.content, "git says the same");
+    assert_ne!(first.objects[1].config, second.objects[1].config);
+    let value = first.objects[0].value();
+    assert_eq!(value["metadata"]["annotations"][VERSIONS], r#"{"aws-sm:db":"v1"}"#);
+    assert_eq!(value["data"], json!({"URL": "pg://${aws-sm:db#password}@db", "plain": "eA=="}));
+    assert_eq!(first.secrets.values().flatten().map(|version| &**version).collect::<Vec<_>>(), ["v1"]);
+    let stored = WantedApp::of_objects(first.app.clone(), first.digest.clone(), first.objects.clone());
+    assert_eq!(stored.secrets, first.secrets);
+}
+
+#[test]
+fn without_anybody_who_looks_a_reference_stays() {
+    let app = wanted(vec![secret(), reader()], &Pins::offline()).unwrap();
+    assert_eq!(app.digest, app.content);
+    assert_eq!(app.objects[0].value()["metadata"]["annotations"].get(VERSIONS), None);
+    assert!(app.objects[0].sealed().is_some());
+}
+
+#[test]
+fn what_cannot_be_read_is_told_at_the_secret() {
+    let why = wanted(vec![secret()], &pins(&[])).unwrap_err().to_string();
+    assert!(why.contains("base/all.yaml") && why.contains("aws-sm:db is not read yet"), "{why}");
+}
+
+#[test]
+fn a_whole_secret_is_written_key_by_key() {
+    let mut all = object("v1", "Secret", "all");
+    all["metadata"]["annotations"] = json!({FROM: "aws-sm:all"});
+    all["data"] = json!({"a": "Z2l0"});
+    let app = wanted(vec![all], &pins(&[("aws-sm:all", "v1", &["a", "b"])])).unwrap();
+    assert_eq!(app.objects[0].value()["data"], json!({"a": "Z2l0", "b": "${aws-sm:all#b}"}));
+}
+
+#[test]
+fn references_stand_nowhere_else() {
+    let mut map = object("v1", "ConfigMap", "map");
+    map["data"] = json!({"URL": "${aws-sm:db}"});
+    let mut noted = secret();
+    noted["metadata"]["annotations"] = json!({"note": "${aws-sm:db}"});
+    let mut container = reader();
+    container["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["--db", "${aws-sm:db}"]);
+    let mut key = object("v1", "ConfigMap", "map");
+    key["data"] = json!({"${aws-sm:db}": "x"});
+    let mut from = object("v1", "ConfigMap", "map");
+    from["metadata"]["annotations"] = json!({FROM: "aws-sm:db"});
+    for (object, at) in [
+        (map, ".data.URL"),
+        (noted, ".metadata.annotations.note"),
+        (container, ".spec.template.spec.containers[0].args[1]"),
+        (key, "a key below .data"),
+        (from, FROM),
+    ] {
+        let why = wanted(vec![object], &Pins::offline()).unwrap_err().to_string();
+        assert!(why.contains(at) && why.contains("base/all.yaml"), "{at}: {why}");
+    }
+    let mut escaped = object("v1", "ConfigMap", "map");
+    escaped["data"] = json!({"text": "write $${aws-sm:db} there", "shell": "${HOME}"});
+    assert!(wanted(vec![escaped], &Pins::offline()).is_ok());
+}
