@@ -2,6 +2,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::SecretStatus;
 use super::{RecordStatus, RollbackStatus, Span};
 use crate::object::{AppName, Digest, Revision};
 
@@ -185,6 +186,10 @@ pub struct EnvironmentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub apps: Vec<AppStatus>,
+    /// The secrets that apps refer to, by name; the first of them, where there are very many.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub secrets: Vec<SecretStatus>,
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

@@ -12,6 +12,7 @@ mod page;
 mod request;
 mod rollback;
 mod secret_rule;
+mod secret_status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -30,6 +31,7 @@ pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
 pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};
 pub use secret_rule::{OnRotationFailure, SecretRule, Strategy, strategy_of};
+pub use secret_status::{SecretStatus, SecretUse, SecretUseState};
 
 /// The CRDs that Fairlead needs, as `fairlead crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {

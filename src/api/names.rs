@@ -36,6 +36,8 @@ pub const TOOLING: &str = "fairlead/v1alpha1";
 
 /// All apps run what git says, and passed their gates.
 pub const READY: &str = "Ready";
+/// Whether every secret can be read and used in its newest version.
+pub const SECRETS_READY: &str = "SecretsReady";
 /// Something is being rolled out, or waited for.
 pub const RECONCILING: &str = "Reconciling";
 /// Something will not go on without a person or a new commit.

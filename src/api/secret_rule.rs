@@ -1,5 +1,6 @@
 //! What a team says of its secrets: whether an old version still works once there is a newer one.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::object::Problem;
@@ -18,7 +19,7 @@ pub struct SecretRule {
 }
 
 /// Whether the version before the newest works.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Strategy {
     /// It does, until the next rotation: of two users one is changed at a time.
@@ -29,7 +30,7 @@ pub enum Strategy {
 }
 
 /// What becomes of an app that fails with a newer version of a secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OnRotationFailure {
     /// It goes back to the version before.

@@ -1,5 +1,7 @@
 use super::overview::cut;
-use crate::api::{AppPhase, AppStatus, Condition, ConditionStatus, PruneStatus, names};
+use crate::api::{
+    AppPhase, AppStatus, Condition, ConditionStatus, PruneStatus, SecretStatus, SecretUseState, names,
+};
 
 /// Bytes of a message: each condition has it.
 const LONGEST: usize = 2048;
@@ -84,6 +86,53 @@ pub fn conditions(
         }
     })
     .collect()
+}
+
+/// Whether all secrets can be read and used in their newest version; none where there are no secrets.
+pub fn secrets_condition(
+    secrets: &[SecretStatus],
+    before: &[Condition],
+    generation: Option<i64>,
+    now: &str,
+) -> Option<Condition> {
+    let known = before.iter().find(|condition| condition.type_ == names::SECRETS_READY);
+    if secrets.is_empty() {
+        return None;
+    }
+    let troubled: Vec<&SecretStatus> = secrets.iter().filter(|secret| secret.trouble.is_some()).collect();
+    let paused =
+        secrets.iter().find(|secret| secret.apps.iter().any(|app| app.state == SecretUseState::Paused));
+    let (status, reason, message) = match (troubled.first(), paused) {
+        (Some(first), _) => {
+            let more = match troubled.len() {
+                1 => String::new(),
+                count => format!("; and {} more", count - 1),
+            };
+            let why = first.trouble.as_deref().unwrap_or_default();
+            let stale =
+                if first.version.is_some() { "; apps go on with the version that they have" } else { "" };
+            let reason = first.reason.clone().unwrap_or_else(|| "SecretUnusable".to_owned());
+            (ConditionStatus::False, reason, format!("{why}{stale}{more}"))
+        }
+        (None, Some(secret)) => {
+            let version = secret.version.as_deref().unwrap_or_default();
+            let message =
+                format!("{}: its version {version} failed, and nobody else goes on to it", secret.name);
+            (ConditionStatus::False, "RotationFailed".to_owned(), message)
+        }
+        (None, None) => {
+            (ConditionStatus::True, "Ready".to_owned(), format!("{} secrets can be read", secrets.len()))
+        }
+    };
+    let since = known.filter(|old| old.status == status).map(|old| old.last_transition_time.clone());
+    Some(Condition {
+        type_: names::SECRETS_READY.to_owned(),
+        status,
+        reason,
+        message: cut(&message, LONGEST),
+        last_transition_time: since.unwrap_or_else(|| now.to_owned()),
+        observed_generation: generation,
+    })
 }
 
 /// `2/3`: apps that run what git says, of how many.

@@ -10,7 +10,7 @@ mod overview;
 mod plan;
 mod prune;
 
-pub use conditions::{Trouble, conditions, summary};
+pub use conditions::{Trouble, conditions, secrets_condition, summary};
 pub use difference::{Body, Sketch, whole};
 pub use fact::{Told, told};
 pub use handover::{HandoverReport, SharedReport};

@@ -220,6 +220,11 @@ impl Rotation {
         newer(app).map(|(secret, pin)| (secret, pin, failed(secret, pin))).collect()
     }
 
+    /// Whether an app rolls for newer versions.
+    pub fn is_rolling(&self, of: &Member) -> bool {
+        self.apps.get(of).is_some_and(|app| app.rolling)
+    }
+
     /// The consumers that roll now.
     pub fn rolling(&self) -> usize {
         self.apps.values().filter(|app| app.rolling).map(|app| app.consumers).sum()

@@ -71,6 +71,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     this.words.mark_changed();
     this.hear_platform(&platform.borrow_and_update().clone());
     let mut swarm: Option<Instant> = None;
+    let (mut known, mut turns) = channels.secrets.watch();
     loop {
         let again = this.turn();
         let wake = [again, swarm, this.report.1.then_some(this.report.0)].into_iter().flatten().min();
@@ -90,6 +91,8 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
             _ = this.git.changed() => this.hear_git(),
             _ = this.inventoried.changed() => this.hear_inventory(&platform.borrow().clone()),
             _ = this.words.changed() => this.hear_platform(&platform.borrow().clone()),
+            _ = known.changed() => this.report.1 = true,
+            _ = turns.changed() => this.report.1 = true,
             () = this.deliver.finish_some() => this.report.1 = true,
             () = bell.notified() => { swarm.get_or_insert_with(|| Instant::now() + SWARM); }
             () = sleep_until(wake) => {}
@@ -194,6 +197,7 @@ impl Loop<'_> {
             request: git.looked.last().cloned(),
             looked: git.looked.clone(),
             replies: self.deliver.replies(),
+            secrets: self.channels.secrets.statuses(),
         }
     }
 

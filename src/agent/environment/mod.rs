@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::inventory::{Marked, Needs};
 use super::secrets::EnvironmentSecrets;
-use crate::api::{AppStatus, Environment, PruneStatus};
+use crate::api::{AppStatus, Environment, PruneStatus, SecretStatus};
 use crate::delivery::{Fact, Replies, Says};
 use crate::health::Rule;
 use crate::object::{EnvironmentName, Revision};
@@ -105,6 +105,7 @@ pub(super) struct Report {
     pub request: Option<String>,
     /// What their other requests came to.
     pub replies: Replies,
+    pub secrets: Vec<SecretStatus>,
 }
 
 /// The channels between the tasks.

@@ -16,12 +16,16 @@ use crate::api::{
 };
 use crate::cluster::CallError;
 use crate::object::chain;
-use crate::report::{Body, Overview, Sketch, bounded, conditions, overview, summary, whole};
+use crate::report::{
+    Body, Overview, Sketch, bounded, conditions, overview, secrets_condition, summary, whole,
+};
 
 /// At most one status a second is written, but for the first after a rest, and for a verdict.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 /// A status that cannot be written is tried again ever more rarely, at last every 32 s.
 const STATUS_DOUBLINGS: u32 = 5;
+/// Rows of secrets; there is no room for more.
+const SECRETS: usize = 100;
 /// Bytes of a request's name. Ours are far shorter, and whoever leaves a longer one is not answered.
 const REQUEST: usize = 256;
 
@@ -83,7 +87,7 @@ impl<'a> StatusWriter<'a> {
         let written = self.written.as_ref()?;
         let told =
             Timestamp::now().round(jiff::Unit::Second).map_or_else(|_| String::new(), |now| now.to_string());
-        let conditions = conditions(
+        let mut conditions = conditions(
             &report.apps,
             report.prune.as_ref(),
             report.trouble.as_ref(),
@@ -91,6 +95,7 @@ impl<'a> StatusWriter<'a> {
             generation,
             &told,
         );
+        conditions.extend(secrets_condition(&report.secrets, &written.conditions, generation, &told));
         let verdict = Verdict::of(&conditions, &report.apps);
         let now = Instant::now();
         // A verdict is told at once.
@@ -115,6 +120,7 @@ impl<'a> StatusWriter<'a> {
             unlisted: rows.unlisted,
             pages: rows.count,
             apps: Vec::new(),
+            secrets: report.secrets.iter().take(SECRETS).cloned().collect(),
         };
         let result = self.write(environment, &status, &rows.listed, verdict).await;
         if let Some(written) = &mut self.written

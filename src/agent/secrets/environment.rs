@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::{Reader, Rotations};
-use crate::api::{AppPhase, AppStatus, OnRotationFailure, SecretRule, strategy_of};
+use crate::api::{
+    AppPhase, AppStatus, OnRotationFailure, SecretRule, SecretStatus, SecretUse, SecretUseState, strategy_of,
+};
 use crate::cluster::SecretValues;
 use crate::object::secret::{Pin, Pins, Plaintext, SecretId, Values, keys_of};
 use crate::object::{AppName, Digest, EnvironmentName};
@@ -32,6 +34,8 @@ struct App {
     said: Option<Said>,
     /// It could not be rendered; with what was known to be wrong then.
     unrendered: Option<(BTreeMap<SecretId, String>, Versions)>,
+    /// The versions with which it passed its gates last: those that its pods may run with.
+    proven: BTreeMap<SecretId, Box<str>>,
 }
 
 /// What an app was rendered to.
@@ -62,6 +66,8 @@ impl EnvironmentSecrets {
             let pin = |version| Pin { version, keys: BTreeMap::new(), old_works: false };
             let pins: Versions =
                 versions.into_iter().map(|(secret, version)| (secret, pin(version))).collect();
+            let proven = pins.iter().map(|(secret, pin)| (secret.clone(), pin.version.clone())).collect();
+            self.apps().entry(app.clone()).or_default().proven = proven;
             self.rotations.with(|rotation| rotation.remember(&self.member(&app), pins));
         }
     }
@@ -120,6 +126,8 @@ impl EnvironmentSecrets {
         for (name, app) in apps {
             let pins = self.rotations.look(|rotation| rotation.pins(&self.member(name)).cloned());
             needed.extend(pins.into_iter().flatten().map(|(secret, pin)| (secret, pin.version)));
+            // What its pods may run with, and it may have to go back to.
+            needed.extend(app.proven.iter().map(|(secret, version)| (secret.clone(), version.clone())));
             let said = app.said.iter().flat_map(|said| &said.secrets);
             needed.extend(said.filter_map(|(secret, version)| Some((secret.clone(), version.clone()?))));
         }
@@ -211,9 +219,10 @@ impl EnvironmentSecrets {
 
     /// Takes where the apps stand: whether those that rolled for newer versions are well.
     pub fn hear(&self, statuses: &[AppStatus]) {
-        let apps = self.apps();
+        let mut apps = self.apps();
         for status in statuses {
-            let Some(said) = apps.get(&status.name).and_then(|app| app.said.as_ref()) else { continue };
+            let Some(app) = apps.get_mut(&status.name) else { continue };
+            let Some(said) = &app.said else { continue };
             let member = self.member(&status.name);
             let pins = self.rotations.look(|rotation| rotation.pins(&member).cloned()).unwrap_or_default();
             if status.desired.as_ref() != Some(&said.digest) || !is_said(said, &pins) {
@@ -227,7 +236,72 @@ impl EnvironmentSecrets {
                 AppPhase::Suspended | AppPhase::RollingBack | AppPhase::RolledBack => Verdict::Failed,
                 _ => continue,
             };
+            if verdict == Verdict::Well {
+                app.proven = pins.into_iter().map(|(secret, pin)| (secret, pin.version)).collect();
+            }
             self.rotations.with(|rotation| rotation.ended(&member, verdict));
+        }
+        self.forget_older(&apps);
+    }
+
+    /// Where each secret stands, by name.
+    pub fn statuses(&self) -> Vec<SecretStatus> {
+        let apps = self.apps();
+        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut found: BTreeMap<SecretId, SecretStatus> = BTreeMap::new();
+        for (name, app) in apps.iter() {
+            for id in ids(&app.sealed) {
+                let row = found.entry(id.clone()).or_insert_with(|| self.row(&id, &rules));
+                let newest = row.version.clone();
+                row.apps.push(self.used(name, app, &id, newest.as_deref()));
+                if let Some(why) = app.troubles.get(&id) {
+                    row.trouble.get_or_insert_with(|| why.clone());
+                }
+            }
+        }
+        found.into_values().collect()
+    }
+
+    fn row(&self, id: &SecretId, rules: &[SecretRule]) -> SecretStatus {
+        let known = self.reader.known(id).unwrap_or_default();
+        let (strategy, on_rotation_failure) = strategy_of(rules, id);
+        let version = known.read.map(|read| read.version);
+        SecretStatus {
+            name: id.to_string(),
+            version: version.as_ref().map(|version| version.id.to_string()),
+            stages: version.iter().flat_map(|version| &version.stages).map(ToString::to_string).collect(),
+            created: version.and_then(|version| version.created).map(|at| at.to_string()),
+            strategy,
+            on_rotation_failure,
+            apps: Vec::new(),
+            trouble: known.trouble.as_ref().map(ToString::to_string),
+            reason: known.trouble.map(|trouble| trouble.cause.reason().to_owned()),
+        }
+    }
+
+    fn used(&self, name: &AppName, app: &App, id: &SecretId, newest: Option<&str>) -> SecretUse {
+        let member = self.member(name);
+        let (pin, rolling, failed) = self.rotations.look(|rotation| {
+            let pin = rotation.pins(&member).and_then(|pins| pins.get(id)).cloned();
+            let failed = rotation.pending(&member).iter().any(|(of, _, failed)| *of == id && *failed);
+            (pin, rotation.is_rolling(&member), failed)
+        });
+        let version = pin.map(|pin| pin.version.to_string());
+        let is_newest = version.as_deref() == newest;
+        let state = match (&version, is_newest) {
+            (None, _) => SecretUseState::Unread,
+            (Some(_), false) if failed => SecretUseState::Paused,
+            (Some(_), false) => SecretUseState::Pending,
+            (Some(_), true) if rolling => SecretUseState::Rolling,
+            (Some(_), true) => SecretUseState::Current,
+        };
+        let proven = app.proven.get(id).map(ToString::to_string);
+        SecretUse {
+            app: name.clone(),
+            old: proven.filter(|proven| Some(proven) != version.as_ref()),
+            version: version.filter(|_| !is_newest),
+            state,
+            consumers: app.said.as_ref().map_or(0, |said| u32::try_from(said.consumers).unwrap_or(u32::MAX)),
         }
     }
 
