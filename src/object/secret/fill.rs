@@ -121,6 +121,7 @@ mod tests {
 
     use serde_json::json;
 
+    use super::super::FROM;
     use super::*;
 
     type Read = BTreeMap<SecretId, Arc<Plaintext>>;
