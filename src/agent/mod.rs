@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use once::{Means, Once, OnceError, Progress, plan_once};
+pub use secrets::CheckedSecret;
 
 use crate::api::{Environment, names};
 use crate::cluster::{
@@ -52,7 +53,7 @@ use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use crate::render;
 use requests::RequestBook;
-use secrets::{Secrets, provider};
+use secrets::Secrets;
 use source::Sources;
 use supervisor::Supervisor;
 
@@ -70,7 +71,7 @@ pub struct Context {
     poll_interval: Option<Duration>,
     history: Option<Arc<History>>,
     notifier: Option<Arc<Notifier>>,
-    secrets: Secrets,
+    secrets: Arc<Secrets>,
 }
 
 /// What renders, and what that may cost.
@@ -137,7 +138,7 @@ pub async fn run(
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,
-        secrets: Secrets::new(provider, &config.secrets, end.clone()),
+        secrets: Secrets::new(&config.secrets, end.clone()),
     });
     let kept = history.clone();
     let scrape = move || {

@@ -13,14 +13,15 @@ use super::desired::{Desire, Memo, Scope, desire};
 use super::foreign::refuse_foreign;
 use super::hands::{Hands, refused_hooks};
 use super::plan_prune::plan_prune;
+use super::secrets::{CheckedSecret, check_secrets, identity, live_pins};
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
-    CallError, Cluster, Detail, Environments, Index, IndexError, Session, Terms, Watched, prove,
+    CallError, Cluster, Detail, Environments, Filling, Index, IndexError, Session, Terms, Watched, prove,
 };
 use crate::delivery::{News, Platform, Says, Tokens};
 use crate::helm::Helm;
 use crate::object::secret::Pins;
-use crate::object::{AppName, Problems, Tree};
+use crate::object::{AppName, Problem, Problems, Tree};
 use crate::plan::{
     Answer, Before, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with,
     repeated,
@@ -54,6 +55,8 @@ pub struct Once {
 pub enum OnceError {
     #[error("{0}")]
     Input(#[from] Problems),
+    #[error("AWS cannot be asked")]
+    Aws(#[from] crate::aws::StartError),
     #[error("asking the cluster failed")]
     Cluster(#[from] CallError),
     #[error(transparent)]
@@ -90,10 +93,36 @@ impl Once {
         })
     }
 
-    fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
+    /// What the tree says, with the versions of secrets that are live.
+    async fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
         let (mut memo, kinds) = (Memo::default(), self.session.kinds());
         let charts = Charts::of(&self.means.helm, &self.version, &kinds);
-        Ok(desire(tree, &self.scope, &kinds, &mut memo, &self.means.limits, &charts, &|_| Pins::offline())?)
+        let limits = &self.means.limits;
+        let offline = |_: &AppName| Pins::offline();
+        let found = desire(tree, &self.scope, &kinds, &mut memo, limits, &charts, &offline)?;
+        if found.sealed.is_empty() {
+            return Ok(found);
+        }
+        let pins = live_pins(&self.session, &found.sealed, self.scope.namespace()).await;
+        let live = |app: &AppName| pins.get(app).cloned().unwrap_or_default();
+        Ok(desire(tree, &self.scope, &kinds, &mut memo, limits, &charts, &live)?)
+    }
+
+    /// Reads every secret that the tree refers to, as the environment would, and says whether it could be used.
+    pub async fn check_secrets(&self, tree: &dyn Tree) -> Result<Vec<CheckedSecret>, OnceError> {
+        let (mut memo, kinds) = (Memo::default(), self.session.kinds());
+        let charts = Charts::of(&self.means.helm, &self.version, &kinds);
+        let offline = |_: &AppName| Pins::offline();
+        let found = desire(tree, &self.scope, &kinds, &mut memo, &self.means.limits, &charts, &offline)?;
+        let problems: Vec<Problem> = found
+            .apps
+            .iter()
+            .filter_map(|(_, app)| app.as_ref().err())
+            .flat_map(|found| found.as_slice().to_vec())
+            .collect();
+        Problems::check(problems)?;
+        let spec = self.platform.as_ref().and_then(|environment| environment.spec.aws.as_ref());
+        Ok(check_secrets(&found.sealed, &identity(&self.scope.environment, spec)).await?)
     }
 
     fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {
@@ -114,7 +143,7 @@ impl Once {
         tree: &dyn Tree,
         mut progress: impl FnMut(&Progress) -> bool,
     ) -> Result<Vec<AppStatus>, OnceError> {
-        let desire = self.narrow(self.desire(tree)?)?;
+        let desire = self.narrow(self.desire(tree).await?)?;
         let hands = Arc::new(self.hands());
         let bell = hands.index.listen(self.scope.environment.as_str());
         let mut deliver = Deliver::new(hands, None);
@@ -163,7 +192,7 @@ pub async fn plan_once(
     tree: &dyn Tree,
     revision: Option<String>,
 ) -> Result<PlanReport, OnceError> {
-    let desire = once.desire(tree)?;
+    let desire = once.desire(tree).await?;
     let hands = once.hands();
     let index = &hands.index;
     let prune = match &once.platform {
@@ -208,7 +237,9 @@ async fn plan_app(
     // A person's look has no memory of what was applied before; the agent's own may allow more.
     let (identity, before) = (once.identity.as_ref(), Before::new());
     let terms = Terms { identity, before: &before, consent, detail: Detail::Objects };
-    let proven = prove(&once.session, &found, terms).await?;
+    // Nothing is written, and the values are not a person's to see.
+    let session = once.session.filling(Filling::Placeholders);
+    let proven = prove(&session, &found, terms).await?;
     let mut answers: Vec<Answer> = Vec::with_capacity(proven.len());
     let mut changes = Vec::with_capacity(proven.len());
     for proven in &proven {

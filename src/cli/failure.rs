@@ -91,6 +91,7 @@ impl From<OnceError> for Failure {
         match error {
             OnceError::Input(problems) => problems.into(),
             OnceError::NoSuchApp(_) => Self::input(error.to_string()),
+            OnceError::Aws(_) => Self::error("the secrets cannot be read", &error),
             OnceError::Cluster(_) | OnceError::Watch(_) => {
                 Self { exit: Exit::Error, message: chain(&error), hint: None }
             }

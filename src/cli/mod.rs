@@ -20,6 +20,7 @@ mod repo;
 mod requests;
 mod retry;
 mod rollback;
+mod secrets;
 mod status;
 mod target;
 mod validate;
@@ -88,6 +89,8 @@ enum Verb {
     Rollback(rollback::Arguments),
     /// List what people asked for, and what came of it
     Requests(requests::Arguments),
+    /// Show which secrets apps refer to, in which version each runs, and whether the old one may be revoked
+    Secrets(secrets::Arguments),
     /// Show what became of the last rollouts
     History(history::Arguments),
     /// Let an environment take over what kubectl, Helm, Flux or Argo CD deployed: exactly what it shows
@@ -136,6 +139,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),
         Verb::Rollback(arguments) => block_on(rollback::run(&global, &arguments)),
         Verb::Requests(arguments) => block_on(requests::run(&global, &arguments)),
+        Verb::Secrets(arguments) => block_on(secrets::run(&global, &arguments)),
         Verb::History(arguments) => block_on(history::run(&global, &arguments)),
         Verb::Adopt(arguments) => block_on(adopt::run(&global, &arguments)),
         Verb::Status(arguments) => block_on(status::run(&global, &arguments)),

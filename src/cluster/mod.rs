@@ -35,7 +35,7 @@ mod state_secrets;
 mod watching;
 
 pub use apply::apply_wave;
-pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, Reply, chain};
+pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, METADATA, Reply, chain};
 pub use discovery::Session;
 pub use dry_run::{Detail, Proven, Terms};
 pub use environments::{EnvironmentEvent, Environments};

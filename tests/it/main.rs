@@ -37,6 +37,7 @@ mod restore;
 mod rollback;
 mod rollout;
 mod schema;
+mod secrets;
 mod source;
 mod state;
 mod status;

@@ -166,8 +166,8 @@ pub(super) async fn run(
 
 /// Runs it as one identity.
 async fn run_once(shared: Shared) {
-    let identity = shared.platform.borrow().spec.aws.clone().unwrap_or_default();
-    let channels = Channels::new(shared.context.secrets.of(&shared.name, &identity));
+    let aws = shared.platform.borrow().spec.aws.clone();
+    let channels = Channels::new(shared.context.secrets.of(&shared.name, aws.as_ref()));
     let telling = tokio::spawn(super::guard(shared.clone(), "tell", {
         let (shared, channels) = (shared.clone(), channels.clone());
         move || tell::run(shared.clone(), channels.clone())

@@ -52,8 +52,14 @@ impl Reader {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads what is due until `end`.
-    pub async fn run(&self, provider: Arc<dyn Provider>, end: CancellationToken) {
+    /// Reads what is due until `end`; says when it begins to read the first.
+    pub async fn run(
+        &self,
+        provider: Arc<dyn Provider>,
+        first: impl FnOnce() + Send,
+        end: CancellationToken,
+    ) {
+        let mut first = Some(first);
         let mut under_way = FuturesUnordered::new();
         loop {
             let now = Timestamp::now();
@@ -62,6 +68,9 @@ impl Reader {
                 if under_way.len() < AT_ONCE {
                     let due = book.due(fastrand::f64(), now);
                     if !due.is_empty() {
+                        if let Some(first) = first.take() {
+                            first();
+                        }
                         let provider = &provider;
                         under_way.push(async move { provider.read(due).await });
                     }

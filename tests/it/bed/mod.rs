@@ -8,6 +8,7 @@ mod api;
 mod controlplane;
 mod listener;
 pub mod manifests;
+pub mod moto;
 mod proxy;
 pub mod rbac;
 mod repo;
