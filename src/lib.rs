@@ -10,12 +10,14 @@
 //! ```
 //!
 //! The pure rooms (`object render policy plan health rollout ownership state requests report`) decide and do no I/O; the rooms of effects
-//! (`git cluster helm history notify`) each touch one outside world; `agent` composes them, `cli` is for people.
+//! (`git cluster helm aws history notify`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
 #[allow(clippy::disallowed_methods)]
 pub mod agent;
 pub mod api;
+#[allow(clippy::disallowed_methods)]
+pub mod aws;
 #[allow(clippy::disallowed_methods)]
 pub mod cli;
 #[allow(clippy::disallowed_methods)]
@@ -46,6 +48,7 @@ pub mod report;
 pub mod requests;
 pub mod rollout;
 pub mod schema;
+pub mod secrets;
 pub mod state;
 #[allow(clippy::disallowed_methods)]
 pub mod telemetry;

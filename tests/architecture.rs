@@ -80,7 +80,7 @@ const ROOMS: &[Room] = &[
     room("git",       Effect, &["object"]),
     room("cluster",   Effect, &["object", "schema", "api", "config", "plan", "health", "ownership", "state"]),
     room("helm",      Effect, &["object", "api", "config", "plan", "health"]),
-    room("aws",       Effect, &["object", "api", "config", "plan", "health"]),
+    room("aws",       Effect, &["object", "api", "config", "plan", "health", "secrets"]),
     room("forge",     Effect, &["object", "api", "config", "plan", "health"]),
     room("history",   Effect, &["object", "api", "config", "plan", "health"]),
     room("notify",    Effect, &["object", "api", "config", "plan", "health"]),

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::json::{all_keys, at_key};
 use super::sealed::Part;
-use super::{Plaintext, Reference, Sealed, SecretId};
+use super::{Fault, Plaintext, Reference, Sealed, SecretId};
 
 /// Gives the values that were read.
 pub trait Values {
@@ -20,27 +20,6 @@ impl Values for std::collections::BTreeMap<SecretId, Arc<Plaintext>> {
     fn value(&self, secret: &SecretId) -> Option<Arc<Plaintext>> {
         self.get(secret).cloned()
     }
-}
-
-/// Why a value cannot be put where its reference stands. It says nothing of the value.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    #[error("it is not read yet")]
-    Unread,
-    #[error("it is not JSON")]
-    NoJson,
-    #[error("it is not a JSON object")]
-    NoObject,
-    #[error("its key {key} is not a JSON object")]
-    NoMap { key: String },
-    #[error("it has no key {key}")]
-    NoKey { key: String },
-    #[error("its key {key} is null")]
-    Null { key: String },
-    #[error("it is not text, and can only be a whole value")]
-    NotText,
-    #[error("its key {key:?} cannot be a key of a Secret: letters, digits, '-', '_' and '.' can")]
-    BadKey { key: String },
 }
 
 impl Sealed {

@@ -4,13 +4,17 @@
 //! [`Sealed`]. A value is a [`Plaintext`], which cannot be printed, compared, copied or serialized, and is wiped when it is
 //! dropped; [`Sealed::fill`] is the one place where values and the Secret that holds them meet.
 
+mod fault;
 mod fill;
 mod json;
 mod plaintext;
 mod reference;
 mod sealed;
+mod wiping;
 
-pub use fill::{Fault, Values};
+pub use fault::Fault;
+pub use fill::Values;
 pub use plaintext::Plaintext;
 pub use reference::{BadReference, Pick, Provider, Reference, SecretId, find_reference};
 pub use sealed::{FROM, Sealed};
+pub use wiping::{WipingAllocator, wipe_what_this_thread_frees};

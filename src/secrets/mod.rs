@@ -1,0 +1,15 @@
+//! Says what a provider of secrets tells: the version that was read, what kept it from being read, what has changed, and
+//! what asking costs. The words are those of no provider, so that another one fits behind the same port; the only one so
+//! far is `aws`.
+//!
+//! The value itself travels as `Arc<Plaintext>` and is the one thing here that cannot be printed.
+
+mod calls;
+mod poke;
+mod trouble;
+mod version;
+
+pub use calls::{Call, Calls, Outcome, Service};
+pub use poke::{Poke, Unreadable};
+pub use trouble::{Cause, Right, Subject, Trouble};
+pub use version::{Read, Version};
