@@ -39,7 +39,7 @@ impl Failure {
             SdkError::TimeoutError(_) => Self::unreachable("it timed out"),
             SdkError::DispatchFailure(failed) if failed.is_timeout() => Self::unreachable("it timed out"),
             SdkError::DispatchFailure(_) => Self::unreachable("the connection failed"),
-            SdkError::ResponseError(_) => Self::unreachable("what answered is not AWS, or broke off"),
+            SdkError::ResponseError(_) => Self::unreachable(NOT_AWS),
             _ => Self::Because(Cause::Other { code: "a request that cannot be built".into() }),
         }
     }
@@ -106,6 +106,8 @@ impl Failure {
             _ if status.is_some_and(|status| status >= 500) => {
                 return Self::unreachable("it failed inside of AWS");
             }
+            // AWS always gives one; an answer that is none, such as the page of a proxy, has none.
+            "" => return Self::unreachable(NOT_AWS),
             _ => Cause::Other { code: shown(code) },
         };
         Self::Because(cause)
@@ -135,11 +137,13 @@ impl Failure {
     }
 }
 
+const NOT_AWS: &str = "what answered is not AWS, or broke off";
+
 /// A code as it may be shown: codes are words, and what is none was not written by AWS.
 fn shown(code: &str) -> Box<str> {
     let is_word =
         |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_' || c == '#' || c == ':' || c == '-';
-    if code.is_empty() || code.len() > 80 || !code.chars().all(is_word) {
+    if code.len() > 80 || !code.chars().all(is_word) {
         return "an unknown code".into();
     }
     code.into()
@@ -259,6 +263,8 @@ mod tests {
                 because(credentials_refused("AWS does not take them", false)),
             ),
             ("InternalServiceError", "", 500, Failure::unreachable("it failed inside of AWS")),
+            ("", "<html>", 200, Failure::unreachable(NOT_AWS)),
+            ("", "<html>", 403, Failure::unreachable(NOT_AWS)),
             ("", "", 503, Failure::unreachable("it failed inside of AWS")),
             (
                 "InvalidParameterException",
