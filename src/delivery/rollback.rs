@@ -85,7 +85,7 @@ impl Want {
             together: None,
             with: None,
             asked: Some(Asked { id: self.ask.id, by: self.ask.by, revision: commit }),
-            content: None,
+            secrets: None,
         })
     }
 }

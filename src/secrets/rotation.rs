@@ -78,10 +78,14 @@ impl Rotation {
         Self { limits, ..Self::default() }
     }
 
-    /// Takes that an app runs with these versions, as it was remembered. What is known already is newer.
-    pub fn remember(&mut self, of: &Member, pins: Versions) {
+    /// Takes that an app is rendered with these versions, as it was remembered, or that it failed with them. What is known
+    /// already is newer.
+    pub fn remember(&mut self, of: &Member, pins: Versions, have_failed: bool) {
         let app = self.apps.entry(of.clone()).or_default();
         for (secret, pin) in pins {
+            if have_failed {
+                self.failed.insert((of.0.clone(), secret.clone(), pin.version.clone()));
+            }
             app.pins.entry(secret).or_insert(pin);
         }
     }
@@ -115,24 +119,30 @@ impl Rotation {
         is_newer
     }
 
-    /// Takes how the rollout ended in which an app went on to its pins.
+    /// Takes how the rollout ended in which an app went on to its pins. One that is well at last, as after a person's word to
+    /// try again, has failed no more.
     pub fn ended(&mut self, of: &Member, verdict: Verdict) {
-        let Some(app) = self.apps.get_mut(of).filter(|app| app.rolling) else { return };
-        app.rolling = false;
+        let Some(app) = self.apps.get_mut(of) else { return };
+        let was_rolling = std::mem::take(&mut app.rolling);
         let versions =
             app.pins.iter().map(|(secret, pin)| (of.0.clone(), secret.clone(), pin.version.clone()));
+        let versions: Vec<_> = versions.collect();
         match verdict {
-            Verdict::Well => self.proven.extend(versions),
-            Verdict::Failed => {
-                let versions: Vec<_> = versions.filter(|version| !self.proven.contains(version)).collect();
-                self.failed.extend(versions);
+            Verdict::Well => {
+                self.failed.retain(|version| !versions.contains(version));
+                self.proven.extend(versions);
             }
+            Verdict::Failed if was_rolling => {
+                let new = versions.into_iter().filter(|version| !self.proven.contains(version));
+                self.failed.extend(new.collect::<Vec<_>>());
+            }
+            Verdict::Failed => {}
         }
     }
 
-    /// Lets an environment try again what failed there, by a person's word.
-    pub fn retry(&mut self, environment: &EnvironmentName) {
-        self.failed.retain(|(of, _, _)| of != environment);
+    /// Whether an app rolls for newer versions.
+    pub fn is_rolling(&self, of: &Member) -> bool {
+        self.apps.get(of).is_some_and(|app| app.rolling)
     }
 
     /// Forgets what is no app any more.
@@ -211,18 +221,9 @@ impl Rotation {
         self.apps.get(of).map(|app| &app.pins)
     }
 
-    /// The versions that an app waits to go on to, and why it waits where that is not its turn alone.
-    pub fn pending(&self, of: &Member) -> Vec<(&SecretId, &Pin, bool)> {
-        let Some(app) = self.apps.get(of) else { return Vec::new() };
-        let failed = |secret: &SecretId, pin: &Pin| {
-            self.failed.contains(&(of.0.clone(), secret.clone(), pin.version.clone()))
-        };
-        newer(app).map(|(secret, pin)| (secret, pin, failed(secret, pin))).collect()
-    }
-
-    /// Whether an app rolls for newer versions.
-    pub fn is_rolling(&self, of: &Member) -> bool {
-        self.apps.get(of).is_some_and(|app| app.rolling)
+    /// Whether an app of an environment failed with a version.
+    pub fn has_failed(&self, environment: &EnvironmentName, secret: &SecretId, version: &str) -> bool {
+        self.failed.contains(&(environment.clone(), secret.clone(), version.into()))
     }
 
     /// The consumers that roll now.
@@ -309,7 +310,8 @@ mod tests {
         assert_eq!(rotation.release(at(0)).len(), 1);
         rotation.ended(&apps[0], Verdict::Failed);
         assert!(rotation.release(at(1000)).is_empty());
-        assert!(rotation.pending(&apps[1])[0].2);
+        let (secret, _) = versions("db", "2").pop_first().expect("one");
+        assert!(rotation.has_failed(&apps[1].0, &secret, "2"));
         apps.iter().for_each(|app| rotation.hear(app, versions("db", "3"), 1, at(1001)));
         assert_eq!(rotation.release(at(1001)), [apps[1].clone()], "it waited longer");
         rotation.ended(&apps[1], Verdict::Well);
@@ -351,7 +353,7 @@ mod tests {
     fn a_start_goes_on_from_what_was_remembered() {
         let mut rotation = Rotation::default();
         let app = member("dev", "a");
-        rotation.remember(&app, versions("db", "1"));
+        rotation.remember(&app, versions("db", "1"), false);
         rotation.hear(&app, versions("db", "2"), 1, at(0));
         assert_eq!(version(&rotation, &app), "1");
         assert_eq!(rotation.release(at(0)).len(), 1);

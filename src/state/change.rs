@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Good, GoodSecrets, Hooks, Memory, Pieces, Quarantine, Rolling};
+use super::{Good, Hooks, Memory, Pieces, Quarantine, Rolling, WithSecrets};
 use crate::object::{AppName, Digest, ObjectKey, Record, Revision};
 use crate::plan::{Action, CheckedPlan, Known, WantedApp};
 
@@ -63,7 +63,7 @@ impl Memory {
             revision: revision.clone(),
             objects: wanted.objects.len(),
             pieces: stored(&wanted.app, &wanted.digest),
-            secrets: GoodSecrets::of(wanted),
+            secrets: WithSecrets::of(wanted),
         };
         match change {
             Change::Begin { plan, quarantine, rolling } => {

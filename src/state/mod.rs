@@ -142,9 +142,9 @@ pub struct Quarantine {
     /// Who wants something older back, where that is why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked: Option<Asked>,
-    /// What git said, where the app refers to secrets: newer versions of those are no reason to try it again.
+    /// What of it failed with which versions, where the app refers to secrets: newer ones are no reason to try it again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<Digest>,
+    pub secrets: Option<Box<WithSecrets>>,
 }
 
 /// A person's word to go back.
@@ -184,30 +184,28 @@ pub struct Good {
     pub pieces: Pieces,
     /// Where it refers to secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secrets: Option<Box<GoodSecrets>>,
+    pub secrets: Option<Box<WithSecrets>>,
 }
 
-/// What a good app was of two things, of which each can be newer than the other.
+/// What an app was of two things, of which each can be newer than the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GoodSecrets {
+pub struct WithSecrets {
     /// What git said.
     pub content: Digest,
     /// The versions of the secrets, by their references.
     pub versions: BTreeMap<String, Box<str>>,
 }
 
-impl Good {
-    /// The versions of the secrets that it ran with.
+impl WithSecrets {
+    /// The versions of the secrets.
     pub fn versions(&self) -> BTreeMap<SecretId, Box<str>> {
         let read = |(name, version): (&String, &Box<str>)| {
             Some((Reference::parse(name).ok()?.secret, version.clone()))
         };
-        self.secrets.iter().flat_map(|secrets| &secrets.versions).filter_map(read).collect()
+        self.versions.iter().filter_map(read).collect()
     }
-}
 
-impl GoodSecrets {
     /// What is remembered of an app that refers to secrets.
     pub fn of(wanted: &WantedApp) -> Option<Box<Self>> {
         let pinned =

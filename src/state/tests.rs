@@ -204,7 +204,7 @@ fn aside(stage: Stage) -> Quarantine {
         together: None,
         with: None,
         asked,
-        content: None,
+        secrets: None,
     }
 }
 

@@ -302,21 +302,30 @@ fn a_rotation_that_fails_goes_back_where_the_old_version_still_works() {
         let revision = secrets.commit_with("password: \"${aws-sm:NAME/db}\"", &more, &[]);
         bed.wait_ready(&revision);
         wait_until(SOON, "it is known to run", || secrets.row("db")["apps"][0]["state"] == "Current");
-        // No pod can be started any more.
-        let nodes = bed.api().get("/api/v1/nodes").unwrap();
-        for node in nodes["items"].as_array().unwrap() {
-            let name = node["metadata"]["name"].as_str().unwrap();
-            bed.api().merge(&format!("/api/v1/nodes/{name}"), &json!({"spec": {"unschedulable": true}}));
-        }
+        // While it goes on to the new version no pod can be started.
+        schedule(bed, false);
         secrets.put("db", "two");
+        wait_until(SOON, "the Secret has it", || secrets.value("password") == "two");
         if goes_back {
+            bed.wait_app("web", "Restoring");
+            schedule(bed, true);
             bed.wait_app("web", "Restored");
             wait_until(SOON, "it runs with the old version", || secrets.value("password") == "one");
+            wait_until(SOON, "it is told", || secrets.row("db")["apps"][0]["state"] == "Paused");
         } else {
             bed.wait_app("web", "Halted");
+            schedule(bed, true);
             holds_for(2 * SECOND, "the new one stays", || secrets.value("password") == "two");
         }
         assert_eq!(bed.condition("Ready")["status"], "False");
+    }
+}
+
+fn schedule(bed: &Bed, may: bool) {
+    let nodes = bed.api().get("/api/v1/nodes").unwrap();
+    for node in nodes["items"].as_array().unwrap() {
+        let name = node["metadata"]["name"].as_str().unwrap();
+        bed.api().merge(&format!("/api/v1/nodes/{name}"), &json!({"spec": {"unschedulable": !may}}));
     }
 }
 

@@ -52,10 +52,11 @@ async fn hands(shared: &Shared, channels: &Channels, identity: Identity) -> Resu
     let opened = StateStore::open(&context.state, &shared.name).await;
     let store = opened.map_err(|error| trouble("StateUnavailable", &chain(&error), error.may_pass()))?;
     let apps = store.memory().apps.clone();
-    channels.secrets.remember(apps.iter().filter_map(|(app, known)| {
-        let good = known.last_good.as_ref().filter(|good| good.secrets.is_some())?;
-        Some((app.clone(), good.versions()))
-    }));
+    for (app, known) in apps.iter() {
+        let good = known.last_good.as_ref().and_then(|good| good.secrets.as_deref());
+        let failed = known.quarantined.as_ref().and_then(|aside| aside.secrets.as_deref());
+        channels.secrets.remember(app, good, failed);
+    }
     Ok(Arc::new(Hands {
         session: context.session.filling(Filling::Values(channels.secrets.clone())),
         index: context.index.clone(),

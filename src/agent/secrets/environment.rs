@@ -16,6 +16,7 @@ use crate::object::secret::{Pin, Pins, Plaintext, SecretId, Values, keys_of};
 use crate::object::{AppName, Digest, EnvironmentName};
 use crate::plan::{SealedSecret, WantedApp};
 use crate::secrets::{Member, Verdict, Versions, unusable};
+use crate::state::WithSecrets;
 
 pub struct EnvironmentSecrets {
     environment: EnvironmentName,
@@ -60,16 +61,17 @@ impl EnvironmentSecrets {
         (self.environment.clone(), app.clone())
     }
 
-    /// Takes with which versions apps ran before this process began.
-    pub fn remember(&self, versions: impl IntoIterator<Item = (AppName, BTreeMap<SecretId, Box<str>>)>) {
-        for (app, versions) in versions {
-            let pin = |version| Pin { version, keys: BTreeMap::new(), old_works: false };
-            let pins: Versions =
-                versions.into_iter().map(|(secret, version)| (secret, pin(version))).collect();
-            let proven = pins.iter().map(|(secret, pin)| (secret.clone(), pin.version.clone())).collect();
-            self.apps().entry(app.clone()).or_default().proven = proven;
-            self.rotations.with(|rotation| rotation.remember(&self.member(&app), pins));
-        }
+    /// Takes with which versions an app ran before this process began, and which of it failed.
+    pub fn remember(&self, app: &AppName, good: Option<&WithSecrets>, failed: Option<&WithSecrets>) {
+        let Some(newest) = failed.or(good) else { return };
+        let pin = |version| Pin { version, keys: BTreeMap::new(), old_works: false };
+        let pins: Versions =
+            newest.versions().into_iter().map(|(secret, version)| (secret, pin(version))).collect();
+        self.apps().entry(app.clone()).or_default().proven =
+            good.map(WithSecrets::versions).unwrap_or_default();
+        // A commit that failed says nothing of its versions.
+        let is_rotation = failed.zip(good).is_some_and(|(failed, good)| failed.content == good.content);
+        self.rotations.with(|rotation| rotation.remember(&self.member(app), pins, is_rotation));
     }
 
     /// Takes what apps refer to, and has it read.
@@ -236,8 +238,16 @@ impl EnvironmentSecrets {
                 AppPhase::Suspended | AppPhase::RollingBack | AppPhase::RolledBack => Verdict::Failed,
                 _ => continue,
             };
+            let versions = pins.into_iter().map(|(secret, pin)| (secret, pin.version)).collect();
+            let is_known = match verdict {
+                Verdict::Well => app.proven == versions,
+                Verdict::Failed => true,
+            };
+            if is_known && !self.rotations.look(|rotation| rotation.is_rolling(&member)) {
+                continue;
+            }
             if verdict == Verdict::Well {
-                app.proven = pins.into_iter().map(|(secret, pin)| (secret, pin.version)).collect();
+                app.proven = versions;
             }
             self.rotations.with(|rotation| rotation.ended(&member, verdict));
         }
@@ -281,21 +291,20 @@ impl EnvironmentSecrets {
 
     fn used(&self, name: &AppName, app: &App, id: &SecretId, newest: Option<&str>) -> SecretUse {
         let member = self.member(name);
-        let (pin, rolling, failed) = self.rotations.look(|rotation| {
+        let (pin, failed) = self.rotations.look(|rotation| {
             let pin = rotation.pins(&member).and_then(|pins| pins.get(id)).cloned();
-            let failed = rotation.pending(&member).iter().any(|(of, _, failed)| *of == id && *failed);
-            (pin, rotation.is_rolling(&member), failed)
+            (pin, newest.is_some_and(|newest| rotation.has_failed(&member.0, id, newest)))
         });
+        let proven = app.proven.get(id).map(ToString::to_string);
         let version = pin.map(|pin| pin.version.to_string());
         let is_newest = version.as_deref() == newest;
         let state = match (&version, is_newest) {
             (None, _) => SecretUseState::Unread,
-            (Some(_), false) if failed => SecretUseState::Paused,
+            (Some(_), _) if failed => SecretUseState::Paused,
             (Some(_), false) => SecretUseState::Pending,
-            (Some(_), true) if rolling => SecretUseState::Rolling,
-            (Some(_), true) => SecretUseState::Current,
+            (Some(_), true) if proven == version => SecretUseState::Current,
+            (Some(_), true) => SecretUseState::Rolling,
         };
-        let proven = app.proven.get(id).map(ToString::to_string);
         SecretUse {
             app: name.clone(),
             old: proven.filter(|proven| Some(proven) != version.as_ref()),

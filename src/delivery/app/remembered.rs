@@ -73,7 +73,7 @@ mod tests {
             together: None,
             with: None,
             asked: None,
-            content: None,
+            secrets: None,
         });
         known.rolling = rolling(State::back("b".into()));
         assert_eq!(standing(&known), Ok((&"c".into(), &"b".into())));

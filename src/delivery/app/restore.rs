@@ -17,7 +17,7 @@ use crate::delivery::fact::What;
 use crate::object::{AppName, Digest, ObjectKey, Outcome};
 use crate::plan::{Wanted, WantedApp};
 use crate::rollout::Purpose;
-use crate::state::{Change, Quarantine, Stage};
+use crate::state::{Change, Quarantine, Stage, WithSecrets};
 
 /// What failed, and how far the way back from it is.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl App {
             asked: None,
             together: None,
             with,
-            content: None,
+            secrets: None,
         };
         let known = self.runs.last_good.as_ref().filter(|good| good.digest == memory.good);
         let target = match known {
@@ -146,8 +146,7 @@ impl App {
     }
 
     pub fn turn_back(&mut self, mut back: Back) {
-        back.memory.content =
-            self.wanted().filter(|wanted| !wanted.secrets.is_empty()).map(|wanted| wanted.content.clone());
+        back.memory.secrets = self.wanted().and_then(|wanted| WithSecrets::of(wanted));
         self.set_secrets_of_target(&mut back);
         // What is set aside may have passed its gates. From here on it does not run whole any more.
         self.runs.effective.take_if(|runs| *runs == back.memory.digest);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::restore::{Back, Target};
 use super::{App, Way};
 use crate::plan::{WantedApp, repin};
+use crate::state::WithSecrets;
 
 impl App {
     /// Whether what git says runs already, with other versions of its secrets.
@@ -19,10 +20,11 @@ impl App {
     pub(super) fn stays_aside(&mut self, wanted: &Arc<WantedApp>) -> bool {
         let is_rotation = self.is_rotation(wanted);
         let Way::Back(back) = &mut self.way else { return false };
-        if is_rotation || back.memory.content.as_ref() != Some(&wanted.content) {
+        let failed = back.memory.secrets.as_ref().map(|failed| &failed.content);
+        if is_rotation || failed != Some(&wanted.content) {
             return false;
         }
-        back.memory.digest = wanted.digest.clone();
+        (back.memory.digest, back.memory.secrets) = (wanted.digest.clone(), WithSecrets::of(wanted));
         self.refresh_target();
         self.note_quarantine();
         true

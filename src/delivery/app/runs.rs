@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::object::{Commit, Digest, ObjectKey, Revision};
 use crate::plan::{Before, WantedApp};
 use crate::rollout::Purpose;
-use crate::state::{AppMemory, Good, GoodSecrets, Pieces, Rolling};
+use crate::state::{AppMemory, Good, Pieces, Rolling, WithSecrets};
 
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct Runs {
@@ -60,7 +60,7 @@ impl Runs {
             revision,
             objects: 0,
             pieces: Pieces::default(),
-            secrets: GoodSecrets::of(wanted),
+            secrets: WithSecrets::of(wanted),
         }));
     }
 

@@ -32,7 +32,7 @@ fn change((kind, n, version): Op) -> Prepared {
         retried: None,
         together: None,
         with: None,
-        content: None,
+        secrets: None,
         asked: (n % 2 == 0).then(|| Asked { id: version.to_string(), by: "ada".to_owned(), revision: None }),
     });
     let mut packed = None;
