@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows what Fairlead does, on a real API server: a first rollout wave by wave, a commit that rolls out, a bad commit that
-# is refused with nothing written, edits by hand that are seen and put back. Each step says what happens and checks that
-# it did.
+# is refused with nothing written, edits by hand that are seen and put back, a secret that is rotated. Each step says what
+# happens and checks that it did.
 #
 #   CI=1                 unattended: no pauses, no questions
 #   DEMO_KUBECONFIG=...  a cluster of yours instead of one of our own (make demo KUBECONFIG=...)
@@ -82,6 +82,8 @@ act 'The stage'
 open_stage
 set_stage
 make_remote
+need moto
+start_moto
 tell "A git remote holds environments/, base/ and overlays/ of this repository, on the branch env/dev."
 tell "The Environment $ENVIRONMENT says: follow it, write as deploy-dev, into $NAMESPACE and nowhere else."
 
@@ -178,6 +180,47 @@ check 'it is put back to debug' \
 	eventually 15 is debug kubectl -n "$NAMESPACE" get configmap notejam -o 'jsonpath={.data.LOG_LEVEL}'
 check 'the environment is ready' eventually 30 ready_at 25 "$(head_commit)"
 check 'the plan has no changes left' plan_it
+
+act 'A secret'
+tell 'The database password is kept in AWS Secrets Manager (moto stands in for AWS here). Git holds a reference to it:'
+tell
+cat >"$work/infra/overlays/dev/notejam/secret.yaml" <<'YAML'
+apiVersion: v1
+kind: Secret
+metadata: {name: notejam-db}
+stringData:
+  url: "postgres://notejam:${aws-sm:notejam/dev/db#password}@db/notejam"
+YAML
+cat >"$work/infra/overlays/dev/notejam/reads-secret.yaml" <<'YAML'
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: notejam}
+spec:
+  template:
+    spec:
+      containers:
+        - name: web
+          env: [{name: DATABASE_URL, valueFrom: {secretKeyRef: {name: notejam-db, key: url}}}]
+YAML
+sed 's/^/  /' "$work/infra/overlays/dev/notejam/secret.yaml"
+sed -i -e 's#^  - ../../../base/notejam$#&\n  - secret.yaml#' -e 's#^patches:#&\n  - path: reads-secret.yaml#' \
+	"$work/infra/overlays/dev/notejam/kustomization.yaml"
+put_secret notejam/dev/db '{"password": "first-hidden-word"}'
+commit 'Read the database password from Secrets Manager'
+check 'the commit is rolled out' eventually 60 ready_at 50 "$(head_commit)"
+database_url() { kubectl -n "$NAMESPACE" get secret notejam-db -o 'jsonpath={.data.url}' | base64 --decode; }
+check 'the Secret holds the value' is 'postgres://notejam:first-hidden-word@db/notejam' database_url
+tell 'Someone rotates the password in AWS. Nothing is committed.'
+generation=$(deployment '{.metadata.generation}')
+put_secret notejam/dev/db '{"password": "second-hidden-word"}'
+check 'the Secret holds the new value' eventually 30 is 'postgres://notejam:second-hidden-word@db/notejam' database_url
+rolled() { (($(deployment '{.metadata.generation}') > generation)); }
+check 'the pods that read it are rolled' eventually 30 rolled
+old_may_go() { "$fairlead" --kubeconfig "$kubeconfig" secrets "$ENVIRONMENT" notejam/dev/db | grep -q 'may be revoked:'; }
+check 'and once they are well the old password may be revoked' eventually 60 old_may_go
+"$fairlead" --kubeconfig "$kubeconfig" secrets "$ENVIRONMENT" notejam/dev/db
+nowhere() { ! grep -rqE 'hidden-word' "$work/agent.log" "$work/infra" "$work/cache"; }
+check 'no value is in git, the log or the cache of the agent' nowhere
 
 act 'Where it stands'
 "$fairlead" --kubeconfig "$kubeconfig" status "$ENVIRONMENT"

@@ -29,7 +29,7 @@ open_stage() {
 	tell "  the Environment $ENVIRONMENT"
 	tell "  the namespace $HOME_NAMESPACE with the ServiceAccount deploy-dev"
 	tell "  the namespace $NAMESPACE with a Role and a RoleBinding for it, and the application notejam:"
-	tell "    a Deployment of two small pods (nginxinc/nginx-unprivileged), a Service, a ConfigMap and what goes with them"
+	tell "    a Deployment of two small pods (nginxinc/nginx-unprivileged), a Service, a ConfigMap, a Secret and what goes with them"
 	tell "The agent runs on this machine, as the user of that kubeconfig. All of this is removed at the end."
 	if [[ -z ${CI:-} ]]; then
 		local answer=''
@@ -63,7 +63,7 @@ set_stage() {
 		kind: Role
 		metadata: {name: deploy-dev}
 		rules:
-		  - {apiGroups: [""], resources: [configmaps, serviceaccounts, services], verbs: [get, create, patch]}
+		  - {apiGroups: [""], resources: [configmaps, secrets, serviceaccounts, services], verbs: [get, create, patch]}
 		  - {apiGroups: [apps], resources: [deployments], verbs: [get, create, patch]}
 		  - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, create, patch]}
 		  - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [get, create, patch]}
@@ -83,7 +83,43 @@ set_stage() {
 		  source: {url: "file://$work/infra.git", branch: env/dev}
 		  serviceAccount: {namespace: $HOME_NAMESPACE, name: deploy-dev}
 		  namespaces: [$NAMESPACE]
+		  secrets: [notejam/dev/*]
 	YAML
+}
+
+# start_moto: what stands in for AWS, for an agent that is started after it.
+start_moto() {
+	mkfifo "$work/moto.in"
+	"$FAIRLEAD_MOTO" tests/aws/serve_moto.py <"$work/moto.in" >"$work/moto.json" 2>/dev/null 7<&- 8>&- &
+	moto_pid=$!
+	# It ends when nobody holds its input any more.
+	exec 9>"$work/moto.in"
+	eventually 30 test -s "$work/moto.json"
+	local port
+	port=$(sed -nE 's/.*"port": ([0-9]+).*/\1/p' "$work/moto.json")
+	export AWS_ENDPOINT_URL=http://127.0.0.1:$port AWS_REGION=eu-west-1 AWS_EC2_METADATA_DISABLED=true
+	export AWS_ACCESS_KEY_ID=AKIAFAIRLEADDEMO AWS_SECRET_ACCESS_KEY=for-the-demo-only
+}
+
+# put_secret NAME VALUE makes a secret in AWS, or gives it a newer value.
+put_secret() {
+	"$FAIRLEAD_MOTO" - "$1" "$2" <<-'PYTHON'
+		import sys
+		import boto3
+		client = boto3.client("secretsmanager")
+		name, value = sys.argv[1:]
+		try:
+		    client.create_secret(Name=name, SecretString=value)
+		except client.exceptions.ResourceExistsException:
+		    client.put_secret_value(SecretId=name, SecretString=value)
+	PYTHON
+}
+
+stop_moto() {
+	[[ -n ${moto_pid:-} ]] || return 0
+	exec 9>&-
+	wait "$moto_pid" 2>/dev/null || true
+	moto_pid=''
 }
 
 # make_remote: a bare repository with one branch, and a clone to commit in.
@@ -115,8 +151,8 @@ head_commit() { infra rev-parse HEAD; }
 
 start_agent() {
 	"$fairlead" agent --kubeconfig "$kubeconfig" --namespace "${AGENT_NAMESPACE:-$HOME_NAMESPACE}" --env "$ENVIRONMENT" \
-		--state-namespace "${STATE_NAMESPACE:-$HOME_NAMESPACE}" --cache "$work/cache" --listen 127.0.0.1:0 --poll-interval 1s --log-format json \
-		2>"$work/agent.log" 7<&- 8>&- &
+		--state-namespace "${STATE_NAMESPACE:-$HOME_NAMESPACE}" --cache "$work/cache" --listen 127.0.0.1:0 --poll-interval 1s --secrets-interval 1s --log-format json \
+		2>"$work/agent.log" 7<&- 8>&- 9>&- &
 	agent_pid=$!
 }
 
@@ -132,6 +168,7 @@ close_stage() {
 	local status=$?
 	trap - EXIT INT TERM
 	stop_agent
+	stop_moto
 	if [[ -n ${DEMO_KUBECONFIG:-} ]] && ((${#created[@]} > 0)); then
 		tell "Removing ${created[*]}"
 		kubectl delete --ignore-not-found --wait=false "${created[@]}" >/dev/null || true

@@ -32,6 +32,16 @@ pub struct AppLabels {
     app: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct ProviderLabels {
+    service: &'static str,
+    operation: &'static str,
+    outcome: &'static str,
+}
+
+/// A kind of call to a provider of secrets: the service, the operation, how it ended, and how often it was made.
+pub type ProviderCall = (&'static str, &'static str, &'static str, u64);
+
 /// What is done beside the work, since the start.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Beside {
@@ -58,6 +68,8 @@ pub struct Metrics {
     requests: Family<VerbLabels, Gauge<f64, AtomicU64>>,
     objects: Gauge,
     watches: Gauge,
+    provider_calls: Family<ProviderLabels, Gauge<f64, AtomicU64>>,
+    provider_dollars: Gauge<f64, AtomicU64>,
 }
 
 /// How often the API server was asked since the start.
@@ -116,6 +128,17 @@ impl Default for Metrics {
             "1 for each app that does not run what git says, because that failed or a person turned it down",
             aside.clone(),
         );
+        let (provider_calls, provider_dollars) = (Family::default(), Gauge::default());
+        registry.register(
+            "secret_calls_total",
+            "Calls to the provider of secrets since the start, every try counted",
+            Family::clone(&provider_calls),
+        );
+        registry.register(
+            "secret_dollars_a_month",
+            "What the calls to the provider of secrets would cost in a month, by its list prices, in US dollars",
+            Gauge::clone(&provider_dollars),
+        );
         let beside: [Gauge; 4] = Default::default();
         let words = [
             ("history_written", "Rollouts that were written into the history since the start"),
@@ -144,6 +167,8 @@ impl Default for Metrics {
             requests,
             objects,
             watches,
+            provider_calls,
+            provider_dollars,
         }
     }
 }
@@ -177,6 +202,15 @@ impl Metrics {
         if !apps.is_empty() {
             shown.insert(environment.to_owned(), apps);
         }
+    }
+
+    /// What was asked of the provider of secrets, and what that would cost in a month.
+    pub fn provider(&self, calls: impl IntoIterator<Item = ProviderCall>, dollars_a_month: f64) {
+        for (service, operation, outcome, count) in calls {
+            let labels = ProviderLabels { service, operation, outcome };
+            self.provider_calls.get_or_create(&labels).set(count as f64);
+        }
+        self.provider_dollars.set(dollars_a_month);
     }
 
     /// What is done beside the work.
@@ -255,6 +289,11 @@ mod tests {
         assert!(text.contains("fairlead_app_quarantined{environment=\"dev\",app=\"web\"} 1"), "{text}");
         assert!(!text.contains("app=\"other\""), "{text}");
         assert!(text.contains("fairlead_history_lost 2"), "{text}");
+        metrics.provider([("secretsmanager", "GetSecretValue", "ok", 3)], 0.5);
+        let text = metrics.scrape(Requests::default(), (10, 2)).unwrap();
+        let line = "fairlead_secret_calls_total{service=\"secretsmanager\",operation=\"GetSecretValue\",outcome=\"ok\"} 3.0";
+        assert!(text.contains(line), "{text}");
+        assert!(text.contains("fairlead_secret_dollars_a_month 0.5"), "{text}");
         metrics.left("dev");
         let text = metrics.scrape(Requests::default(), (10, 2)).unwrap();
         assert!(!text.contains("fairlead_environment_owned{"), "{text}");

@@ -125,6 +125,8 @@ pub async fn run(
     let bounds = Bounds { time: config.helm_time, memory: config.helm_memory, ..Bounds::default() };
     let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), bounds);
     helm.sweep();
+    let secrets = Secrets::new(&config.secrets, end.clone());
+    let asked = secrets.clone();
     let context = Arc::new(Context {
         history: history.clone(),
         notifier: notifier.clone(),
@@ -138,13 +140,19 @@ pub async fn run(
         metrics: metrics.clone(),
         namespace: config.namespace.clone(),
         poll_interval: config.poll_interval,
-        secrets: Secrets::new(&config.secrets, end.clone()),
+        secrets,
     });
     let kept = history.clone();
     let scrape = move || {
         let (written, failures, lost) = kept.as_ref().map_or((0, 0, 0), |history| history.counts());
         let unsent = notifier.as_ref().map_or(0, |notifier| notifier.lost());
         metrics.beside(Beside { written, failures, lost, unsent });
+        if let Some((calls, since)) = asked.calls() {
+            let kinds = calls
+                .iter()
+                .map(|(call, count)| (call.service.name(), call.operation, call.outcome.name(), count));
+            metrics.provider(kinds, calls.dollars_a_month(since));
+        }
         let counts = cluster.counts();
         let requests = Requests {
             reads: counts.reads.load(Ordering::Relaxed),

@@ -1,5 +1,6 @@
 //! What an app wanted, object by object, so that it can be applied again without git.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ fn is_zero(number: &i32) -> bool {
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredObject {
     Whole(Wanted),
-    /// A Secret without its values: it can be compared and not written.
+    /// A Secret with values, without these: it can be compared and not written.
     Withheld {
         key: ObjectKey,
         digest: Digest,
@@ -61,8 +62,18 @@ impl Stored {
     }
 }
 
-fn holds_values(key: &ObjectKey) -> bool {
-    key.group.is_empty() && &*key.kind == "Secret"
+/// kubectl keeps a copy of everything there.
+const KUBECTLS_COPY: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Whether an object is a Secret with values. One that holds nothing but references is stored like everything else.
+fn holds_values(object: &Wanted) -> bool {
+    if !object.is_secret() {
+        return false;
+    }
+    let Some(sealed) = object.sealed() else { return true };
+    let (value, references) = (object.value(), sealed.sealed_keys().collect::<BTreeSet<_>>());
+    let mut keys = value["data"].as_object().into_iter().flatten().map(|(key, _)| key.as_str());
+    keys.any(|key| !references.contains(key)) || value["metadata"]["annotations"].get(KUBECTLS_COPY).is_some()
 }
 
 /// Apps whose objects are at least this long stand in pieces of their own: one object more changes one or two of them.
@@ -109,7 +120,7 @@ fn lines_of(app: &WantedApp) -> Vec<(Digest, Vec<u8>)> {
     objects.sort_by(|a, b| a.key.cmp(&b.key));
     let line = |object: &Wanted| {
         let mut body = object.value();
-        let withheld = holds_values(&object.key);
+        let withheld = holds_values(object);
         if withheld && let Value::Object(map) = &mut body {
             strip_values(map);
         }
@@ -132,11 +143,10 @@ fn lines_of(app: &WantedApp) -> Vec<(Digest, Vec<u8>)> {
 fn strip_values(secret: &mut Map<String, Value>) {
     secret
         .retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "type" | "immutable"));
-    // kubectl keeps a copy of everything there.
     if let Some(Value::Object(annotations)) =
         secret.get_mut("metadata").and_then(|meta| meta.get_mut("annotations"))
     {
-        annotations.remove("kubectl.kubernetes.io/last-applied-configuration");
+        annotations.remove(KUBECTLS_COPY);
     }
 }
 

@@ -87,6 +87,19 @@ fn values_of_secrets_are_not_stored() {
 }
 
 #[test]
+fn a_secret_of_references_alone_is_stored_whole() {
+    let of = |data: Value| wanted("Secret", "s", json!({"data": data}));
+    let (references, both) =
+        (of(json!({"a": "x${aws-sm:db#a}"})), of(json!({"a": "${aws-sm:db#a}", "b": "c2VjcmV0"})));
+    let app = app(vec![references.clone(), both]);
+    let (pieces, made) = write_good(&app);
+    let stored = read_good(&app.app, &app.digest, &pieces, &made).unwrap();
+    let whole: Vec<_> = stored.whole().collect();
+    assert_eq!(whole.iter().map(|object| &object.key).collect::<Vec<_>>(), [&references.key]);
+    assert_eq!(whole[0].value()["data"], references.value()["data"]);
+}
+
+#[test]
 fn ten_thousand_objects_fit_into_pieces_of_the_size_that_a_secret_takes() {
     let app = large(10_000);
     let (pieces, stored) = write_good(&app);
