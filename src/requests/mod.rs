@@ -121,7 +121,7 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
             agreed.extend(tokens.iter().cloned());
         }
         if let (Ok(meant), true) = (meant, goes_on) {
-            docket.words.tell(meant.clone(), handle.clone(), &by(request));
+            docket.words.tell(meant.clone(), handle.clone(), &by(request), reason(request));
         }
     }
     docket.words.agreed = Arc::new(agreed);
@@ -180,16 +180,17 @@ fn age_out(ended: &[&Arc<Request>], docket: &mut Docket, now: Timestamp) {
 
 impl Words {
     /// Tells a word where nothing older is in its way.
-    fn tell(&mut self, meant: Meaning, Handle { name, uid }: Handle, by: &str) {
+    fn tell(&mut self, meant: Meaning, Handle { name, uid }: Handle, by: &str, reason: Option<String>) {
         match meant {
             Meaning::Look => drop(self.look.insert(name)),
             // One after the other: what was tried again with its environment answers for several apps.
             Meaning::Retry { app, digest } if self.retry.is_none() => {
-                self.retry = Some(Retry { app, digest, nonce: format!("{uid} by {by}") });
+                self.retry = Some(Retry { app, digest, nonce: format!("{uid} by {by}"), reason });
             }
             // It is told until it has ended: a restart may come before it is remembered.
             Meaning::Rollback { app, to } => {
-                self.rollbacks.push(RollbackRequest { id: uid, by: by.to_owned(), apps: [(app, to)].into() });
+                let (by, apps) = (by.to_owned(), [(app, to)].into());
+                self.rollbacks.push(RollbackRequest { id: uid, by, reason, apps });
             }
             Meaning::Approve { digest } if self.approve.is_none() => self.approve = Some(digest),
             Meaning::Retry { .. } | Meaning::Approve { .. } => {}
@@ -226,6 +227,22 @@ const NAME: usize = 100;
 /// Who asks, fit to be shown.
 fn by(request: &Request) -> String {
     request.spec.by.chars().filter(|c| !c.is_control()).take(NAME).collect()
+}
+
+/// A reason that is longer is cut: the history holds a line.
+const REASON: usize = 300;
+
+/// Why, in their own words, fit to be shown.
+fn reason(request: &Request) -> Option<String> {
+    let text: String = request
+        .spec
+        .reason
+        .iter()
+        .flat_map(|text| text.chars())
+        .filter(|c| !c.is_control())
+        .take(REASON)
+        .collect();
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
