@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::charts::Charts;
+use super::named_sources::named_sources;
 use super::reads::{Difference, ReadSet, Recording};
 pub use super::scope::Scope;
 pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
@@ -34,16 +35,53 @@ pub fn render_app(
     charts.serve(tree, |answers| render::render(tree, &source, &context, limits, cache, answers))
 }
 
-/// Makes what an app rendered to what will be sent, if its environment is granted all of it.
+/// Makes what an app rendered to what will be sent, if its environment may have all of it.
 pub fn want(
     desired: Desired,
     scope: &Scope,
     app: &AppSpec,
     kinds: &Kinds,
 ) -> Result<(WantedApp, Basis), Problems> {
-    let (wanted, basis) = stamp(desired, &scope.marks(app), kinds)?;
+    let (wanted, basis) = want_unchecked(desired, scope, app, kinds)?;
     scope.check(&wanted, kinds)?;
     Ok((wanted, basis))
+}
+
+/// The same, for a caller who looks at each finding.
+pub fn want_unchecked(
+    desired: Desired,
+    scope: &Scope,
+    app: &AppSpec,
+    kinds: &Kinds,
+) -> Result<(WantedApp, Basis), Problems> {
+    stamp(desired, &scope.marks(app), kinds)
+}
+
+/// Renders one app of an older revision, as its environment is limited today.
+pub fn render_past(
+    tree: &dyn Tree,
+    scope: &Scope,
+    config: &EnvironmentConfig,
+    app: &AppSpec,
+    kinds: &Kinds,
+    limits: &render::Limits,
+    charts: &Charts<'_>,
+) -> Result<WantedApp, Problems> {
+    let recording = Recording::new(tree);
+    let rendered = render_app(&recording, scope, config, app, limits, &render::Cache::new(), charts);
+    let reads = recording.into_reads();
+    let (desired, _) = rendered?;
+    let named = scope.check_sources(|| named_sources(tree, reads.contents(), &limits.yaml));
+    both(named, want(desired, scope, app, kinds)).map(|(wanted, _)| wanted)
+}
+
+/// What was made, unless either is wrong.
+fn both<T>(first: Result<(), Problems>, second: Result<T, Problems>) -> Result<T, Problems> {
+    match (first, second) {
+        (Ok(()), second) => second,
+        (Err(first), Ok(_)) => Err(first),
+        (Err(first), Err(second)) => Err(first.and(second)),
+    }
 }
 
 /// One app of a revision: what it wants, or what is wrong with its files.
@@ -53,6 +91,8 @@ pub type AppDesire = (AppSpec, Result<Arc<WantedApp>, Problems>);
 pub struct Desire {
     pub config: EnvironmentConfig,
     pub apps: Vec<AppDesire>,
+    /// What the platform warns of, by app.
+    pub warnings: BTreeMap<AppName, Vec<String>>,
     /// After how long to ask again, where something could not be rendered for a reason that may pass.
     pub again: Option<std::time::Duration>,
 }
@@ -131,15 +171,21 @@ pub fn desire(
         }
         let recording = Recording::new(tree);
         let began = (limits.clock)();
-        let made = render_app(&recording, scope, &config, app, limits, &cache, charts)
-            .and_then(|(desired, kept)| Ok((want(desired, scope, app, kinds)?, kept)));
+        let rendered = render_app(&recording, scope, &config, app, limits, &cache, charts);
+        let reads = recording.into_reads();
+        let made = rendered.and_then(|(desired, kept)| {
+            // All that is not let is one refusal.
+            let named = scope.check_sources(|| named_sources(tree, reads.contents(), &limits.yaml));
+            let wanted = want(desired, scope, app, kinds);
+            Ok((both(named, wanted)?, kept))
+        });
         let made = made.map(|((wanted, basis), kept)| {
             let wanted = Arc::new(match &old {
                 Some(old) => wanted.sharing(&old.wanted),
                 None => wanted,
             });
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
-            let (reads, made) = (recording.into_reads(), wanted.clone());
+            let made = wanted.clone();
             let known = Remembered { spec, region, scope, kinds, reads, kept, basis, wanted };
             fresh.insert(app.name.clone(), known);
             made
@@ -148,8 +194,13 @@ pub fn desire(
         apps.push((app.clone(), made));
     }
     memo.apps = fresh;
+    let warned = apps.iter().filter_map(|(spec, wanted): &AppDesire| {
+        let warnings = scope.warnings(wanted.as_ref().ok()?, kinds);
+        (!warnings.is_empty()).then(|| (spec.name.clone(), warnings))
+    });
+    let warnings = warned.collect();
     let again = charts.again().into_iter().chain(is_late.then_some(LATE_AGAIN)).min();
-    Ok(Desire { config, apps, again })
+    Ok(Desire { config, apps, warnings, again })
 }
 
 #[cfg(test)]

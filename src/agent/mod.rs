@@ -15,6 +15,7 @@ mod foreign;
 mod hands;
 mod heartbeat;
 mod inventory;
+pub mod named_sources;
 mod once;
 mod plan_prune;
 pub mod reads;

@@ -67,6 +67,11 @@ impl StateSecrets {
         Self { cluster: cluster.clone(), namespace: namespace.to_owned() }
     }
 
+    /// The namespace that is the agents' alone.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The Secret that holds an environment's document, for people.
     pub fn document_name(&self, environment: &EnvironmentName) -> String {
         format!("{}/state-{environment}", self.namespace)

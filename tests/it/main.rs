@@ -26,6 +26,7 @@ mod limits;
 mod matrix;
 mod mending;
 mod ownership;
+mod platform_limits;
 mod preempt;
 mod prune;
 mod quiet;

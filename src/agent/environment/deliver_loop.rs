@@ -13,8 +13,8 @@ use crate::agent::deliver::Deliver;
 use crate::agent::hands::Hands;
 use crate::agent::inventory;
 use crate::api::{Environment, Identity};
-use crate::delivery::{Fact, News, Platform, PruneTerms};
-use crate::object::Kinds;
+use crate::delivery::{Fact, News, Platform, PruneTerms, What};
+use crate::object::{AppName, Kinds};
 use crate::requests::Words;
 
 /// Changes in the cluster come in swarms; they are looked at together.
@@ -203,6 +203,7 @@ impl Loop<'_> {
         {
             self.shared.context.index.judge(self.shared.name.as_str(), &spoken.rules);
             self.deliver.hear(News::Git(spoken.says.clone()));
+            self.tell_warnings(&spoken);
             self.said = Some(spoken);
         }
         if git.away {
@@ -211,6 +212,20 @@ impl Loop<'_> {
         self.heard = git;
         self.hear_platform(&self.shared.platform.borrow().clone());
         self.report.1 = true;
+    }
+
+    /// Tells what the platform warns of, once for as long as it stays the same.
+    fn tell_warnings(&mut self, spoken: &Spoken) {
+        let before = self.said.as_ref().map(|said| &said.warnings);
+        let is_news = |app: &AppName, warnings: &Vec<String>| {
+            before.is_none_or(|before| before.get(app) != Some(warnings))
+        };
+        let news = spoken.warnings.iter().filter(|(app, warnings)| is_news(app, warnings));
+        let facts = news.map(|(app, warnings)| Fact {
+            app: Some(app.clone()),
+            what: What::PolicyWarning { warnings: warnings.clone() },
+        });
+        self.facts.extend(facts);
     }
 
     fn hear_inventory(&mut self, environment: &Environment) {
@@ -234,15 +249,16 @@ impl Loop<'_> {
         }
         let words = self.words.borrow_and_update().clone();
         let marked = self.inventoried.borrow().marked.clone();
+        let grants = grants(&self.shared.context, environment);
         let prune = marked.map(|marked| PruneTerms {
             environment: self.shared.name.clone(),
-            grants: Some(grants(environment)),
+            grants: Some(grants.clone()),
             approval: inventory::approval(words.approve.as_ref(), &marked),
             hold: self.heard.doubt.clone().filter(|_| environment.metadata.deletion_timestamp.is_none()),
         });
         let platform = Platform {
             suspended: environment.spec.suspended,
-            grants: Some(grants(environment)),
+            grants: Some(grants),
             agreed: words.agreed,
             prune,
             retry: words.retry,
