@@ -8,6 +8,7 @@ mod adopt;
 pub mod charts;
 mod cluster_view;
 mod credentials;
+mod dead_states;
 mod deliver;
 pub mod desired;
 mod environment;

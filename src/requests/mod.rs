@@ -46,6 +46,8 @@ pub struct Known<'a> {
     pub replies: Replies,
     /// The requests to look at git that were answered, and that people can see so.
     pub looked: BTreeSet<String>,
+    /// When the Environment was made. What was asked before was asked of another one of its name.
+    pub since: Option<Timestamp>,
 }
 
 /// What those are told who execute.
@@ -77,7 +79,9 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
         requests.iter().partition(|request| state(request).is_some_and(RequestState::is_end));
     age_out(&ended, &mut docket, now);
     let mut agreed: BTreeSet<Box<str>> = BTreeSet::new();
-    for request in ended.iter().filter(|request| state(request) == Some(RequestState::Done)) {
+    let is_of_another = |request: &Request| known.since.is_some_and(|since| created(request) < since);
+    let done = |request: &&&Arc<Request>| state(request) == Some(RequestState::Done);
+    for request in ended.iter().filter(done).filter(|request| !is_of_another(request)) {
         if let Ok(Meaning::Adopt { tokens }) = meaning(request) {
             agreed.extend(tokens);
         }
@@ -86,6 +90,10 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
     let read = open.into_iter().enumerate().filter_map(|(n, request)| {
         let taken_up = state(request) == Some(RequestState::Going);
         let meant = match meaning(request) {
+            Ok(_) if is_of_another(request) => Err(format!(
+                "it was asked of another Environment {}, which is no more",
+                request.spec.environment
+            )),
             Ok(_) if n >= OPEN && !taken_up => Err(format!(
                 "there are {OPEN} open requests of {} before it: ask again when they have ended",
                 request.spec.environment
@@ -129,8 +137,9 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
 }
 
 /// The hand-overs that people agreed to in an environment, as its agent will take them.
-pub fn agreed(requests: &[Request], environment: &str) -> Tokens {
+pub fn agreed(requests: &[Request], environment: &str, since: Option<Timestamp>) -> Tokens {
     let mine = requests.iter().filter(|request| request.spec.environment == environment);
+    let mine = mine.filter(|request| since.is_none_or(|since| created(request) >= since));
     let holds = mine.filter(|request| state(request).is_none_or(|state| state != RequestState::Refused));
     let tokens = holds.filter_map(|request| match meaning(request) {
         Ok(Meaning::Adopt { tokens }) => Some(tokens),
@@ -234,14 +243,8 @@ const REASON: usize = 300;
 
 /// Why, in their own words, fit to be shown.
 fn reason(request: &Request) -> Option<String> {
-    let text: String = request
-        .spec
-        .reason
-        .iter()
-        .flat_map(|text| text.chars())
-        .filter(|c| !c.is_control())
-        .take(REASON)
-        .collect();
+    let text = request.spec.reason.as_deref()?.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let text: String = text.take(REASON).collect();
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 

@@ -40,6 +40,7 @@ mod rollout;
 mod schema;
 mod source;
 mod state;
+mod state_owner;
 mod status;
 mod together;
 #[path = "../tools/mod.rs"]

@@ -80,7 +80,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
                     break;
                 }
                 let environment = platform.borrow_and_update().clone();
-                if this.identity.as_ref() != Some(&environment.spec.service_account) {
+                if this.identity.as_ref() != Some(&environment.spec.service_account) || this.is_of_another(&environment) {
                     break; // What is under way is handed over, and begun anew as another.
                 }
                 this.hear_platform(&environment);
@@ -103,6 +103,12 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
 }
 
 impl Loop<'_> {
+    /// Whether this Environment was made anew: what is remembered is not its own.
+    fn is_of_another(&self, environment: &Environment) -> bool {
+        let uid = environment.metadata.uid.as_deref();
+        self.deliver.hands.store.as_ref().is_some_and(|store| uid.is_some_and(|uid| uid != store.uid()))
+    }
+
     /// Asks what is to be done, begins it, and says what happened and where things stand.
     fn turn(&mut self) -> Option<Instant> {
         for why in self.deliver.hands.store.iter().flat_map(|store| store.take_news()).collect::<Vec<_>>() {
