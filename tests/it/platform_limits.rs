@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::bed::manifests::{annotated_configmap, configmap, deployment, deployment_of};
 use crate::bed::rbac::{NAMESPACE, STATE_NAMESPACE};
-use crate::bed::{Bed, SECOND, SOON, Setup, holds_for, wait_until};
+use crate::bed::{Bed, SECOND, SOON, Setup, fairlead, holds_for, wait_until};
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
@@ -193,7 +193,7 @@ fn what_the_platform_forbids_is_refused_at_its_line_by_validate_plan_and_agent()
     let chart = [
         (
             "web/kustomization.yaml",
-            "resources: [all.yaml]\nhelmCharts:\n- name: c\n  repo: https://evil.example/charts\n",
+            "resources: [all.yaml]\nhelmCharts:\n- name: c\n  releaseName: c\n  repo: https://evil.example/charts\n",
         ),
         ("web/charts/c/Chart.yaml", "apiVersion: v2\nname: c\nversion: 1.0.0\n"),
         (
@@ -207,7 +207,7 @@ fn what_the_platform_forbids_is_refused_at_its_line_by_validate_plan_and_agent()
         hostile
             .app("web")
             .to_string()
-            .contains("web/kustomization.yaml:4: this names the chart host evil.example")
+            .contains("web/kustomization.yaml:5: this names the chart host evil.example")
     });
 
     // Nothing of all that was written, what ran goes on, and the other team does not notice.
@@ -388,4 +388,40 @@ fn limits_that_cannot_be_used_are_refused_by_the_server_or_stop_the_environment(
     assert!(bed.configmap("settings").is_none());
     bed.patch_environment(&json!({"spec": {"policies": []}}));
     wait_until(SOON, "it is rolled out", || bed.configmap("settings").is_some());
+}
+
+#[test]
+fn a_file_of_the_platform_that_cannot_be_read_is_told_with_its_line() {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+        std::fs::write(&path, text).expect("it is written");
+        path.to_str().expect("UTF-8").to_owned()
+    };
+    write("web/all.yaml", &configmap("settings", "1"));
+    let web = folder.path().join("web");
+    let head = "apiVersion: fairlead.dev/v1alpha1\nkind: Environment\nmetadata: {name: dev}\nspec:\n";
+    let body = "  source: {url: 'https://git.example/x.git', branch: main}\n  serviceAccount: {namespace: a, name: b}\n  namespaces: [web]\n";
+    let validate = |file: &str| {
+        let mut command = fairlead();
+        command.args(["validate", web.to_str().expect("UTF-8"), "--environment-file", file]);
+        crate::bed::Said::from(command.output().expect("the binary runs"))
+    };
+    for (name, text, words) in [
+        ("field.yaml", format!("{head}{body}  registry: [a]\n"), "field.yaml:8"),
+        ("type.yaml", format!("{head}{body}  prune: {{max: many}}\n"), "type.yaml:8"),
+        ("none.yaml", configmap("a", "1"), "holds no Environment"),
+        ("pattern.yaml", format!("{head}{body}  kinds: {{denied: [configmaps]}}\n"), "names no kinds"),
+        (
+            "denied.yaml",
+            format!("{head}{body}  kinds: {{denied: [ConfigMap]}}\n"),
+            "web/all.yaml:2: ConfigMap web/settings is of a kind",
+        ),
+    ] {
+        let said = validate(&write(name, &text));
+        assert!(said.code == 2 && (said.stdout.clone() + &said.stderr).contains(words), "{name}: {said:?}");
+    }
+    let said = validate(&write("good.yaml", &format!("{head}{body}  kinds: {{allowed: [ConfigMap]}}\n")));
+    assert_eq!(said.code, 0, "{said:?}");
 }

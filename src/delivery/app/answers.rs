@@ -123,7 +123,7 @@ impl App {
 
     /// Takes that other things are granted than before: what was refused for that is tried again at once.
     pub(in crate::delivery) fn hear_rights(&mut self) {
-        self.runs.judged = None;
+        (self.runs.judged, self.runs.other_rights) = (None, true);
         if let Doing::Refused(Refusal { again: Some(again), .. }) = &mut self.doing {
             *again = Again::default();
         }

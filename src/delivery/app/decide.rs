@@ -152,9 +152,11 @@ impl App {
         Step::Do { phase: AppPhase::Proving, action: Action::Prove { plan: found, before, consent, hooks } }
     }
 
-    /// What of an older revision the platform does not let today. What git says now was looked at when it was rendered.
+    /// What of an older revision the platform does not let today. What git says was looked at when it was rendered, by
+    /// what was granted then.
     fn not_granted(&mut self, view: &View, wanted: &WantedApp) -> Option<Vec<String>> {
-        let grants = view.grants.filter(|_| self.back().is_some() || !matches!(self.git, Git::Says(_)))?;
+        let is_older = self.back().is_some() || !matches!(self.git, Git::Says(_)) || self.runs.other_rights;
+        let grants = view.grants.filter(|_| is_older)?;
         let known = self.runs.judged.take().filter(|(digest, _)| *digest == wanted.digest);
         let (_, messages) = self.runs.judged.insert(known.unwrap_or_else(|| {
             let findings =
