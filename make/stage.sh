@@ -104,9 +104,10 @@ start_moto() {
 # put_secret NAME VALUE makes a secret in AWS, or gives it a newer value.
 put_secret() {
 	"$FAIRLEAD_MOTO" - "$1" "$2" <<-'PYTHON'
+		import os
 		import sys
 		import boto3
-		client = boto3.client("secretsmanager")
+		client = boto3.client("secretsmanager", os.environ["AWS_REGION"])
 		name, value = sys.argv[1:]
 		try:
 		    client.create_secret(Name=name, SecretString=value)

@@ -61,7 +61,7 @@ const ROOMS: &[Room] = &[
     room("yaml",      Pure,   &["object"]),
     room("schema",    Pure,   &["object"]),
     room("api",       Pure,   &["object", "health"]),
-    room("policy",    Pure,   &["object", "plan"]),
+    room("policy",    Pure,   &["object", "api", "plan", "health"]),
     room("plan",      Pure,   &["object"]),
     room("health",    Pure,   &["object"]),
     room("rollout",   Pure,   &["object", "plan", "health"]),

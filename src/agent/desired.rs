@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::charts::Charts;
+use super::named_sources::named_sources;
 use super::reads::{Difference, ReadSet, Recording};
 pub use super::scope::Scope;
 pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
@@ -36,7 +37,7 @@ pub fn render_app(
     charts.serve(tree, |answers| render::render(tree, &source, &context, limits, cache, answers))
 }
 
-/// Makes what an app rendered to what will be sent, if its environment is granted all of it.
+/// Makes what an app rendered to what will be sent, if its environment may have all of it.
 pub fn want(
     desired: Desired,
     scope: &Scope,
@@ -44,10 +45,49 @@ pub fn want(
     kinds: &Kinds,
     pins: &Pins,
 ) -> Result<(WantedApp, Basis), Problems> {
-    scope.check_secrets(&desired.objects)?;
-    let (wanted, basis) = stamp(desired, &scope.marks(app, pins), kinds)?;
+    let (wanted, basis) = want_unchecked(desired, scope, app, kinds, pins)?;
     scope.check(&wanted, kinds)?;
     Ok((wanted, basis))
+}
+
+/// The same, for a caller who looks at each finding.
+pub fn want_unchecked(
+    desired: Desired,
+    scope: &Scope,
+    app: &AppSpec,
+    kinds: &Kinds,
+    pins: &Pins,
+) -> Result<(WantedApp, Basis), Problems> {
+    scope.check_secrets(&desired.objects)?;
+    stamp(desired, &scope.marks(app, pins), kinds)
+}
+
+/// Renders one app of an older revision, as its environment is limited today.
+pub fn render_past(
+    tree: &dyn Tree,
+    scope: &Scope,
+    config: &EnvironmentConfig,
+    app: &AppSpec,
+    kinds: &Kinds,
+    limits: &render::Limits,
+    charts: &Charts<'_>,
+    pins: &Pins,
+) -> Result<WantedApp, Problems> {
+    let recording = Recording::new(tree);
+    let rendered = render_app(&recording, scope, config, app, limits, &render::Cache::new(), charts);
+    let reads = recording.into_reads();
+    let (desired, _) = rendered?;
+    let named = scope.check_sources(|| named_sources(tree, reads.contents(), &limits.yaml));
+    both(named, want(desired, scope, app, kinds, pins)).map(|(wanted, _)| wanted)
+}
+
+/// What was made, unless either is wrong.
+fn both<T>(first: Result<(), Problems>, second: Result<T, Problems>) -> Result<T, Problems> {
+    match (first, second) {
+        (Ok(()), second) => second,
+        (Err(first), Ok(_)) => Err(first),
+        (Err(first), Err(second)) => Err(first.and(second)),
+    }
 }
 
 /// One app of a revision: what it wants, or what is wrong with its files.
@@ -59,6 +99,8 @@ pub struct Desire {
     pub apps: Vec<AppDesire>,
     /// The Secrets of apps that refer to secrets which they may read, be it that their versions are not known yet.
     pub sealed: BTreeMap<AppName, Arc<Vec<SealedSecret>>>,
+    /// What the platform warns of, by app.
+    pub warnings: BTreeMap<AppName, Vec<String>>,
     /// After how long to ask again, where something could not be rendered for a reason that may pass.
     pub again: Option<std::time::Duration>,
 }
@@ -146,20 +188,23 @@ pub fn desire(
         }
         let recording = Recording::new(tree);
         let began = (limits.clock)();
-        let made = render_app(&recording, scope, &config, app, limits, &cache, charts).and_then(
-            |(desired, kept)| {
-                let of = readable(&desired, scope).map(Arc::new);
-                sealed.extend(of.clone().map(|of| (app.name.clone(), of)));
-                Ok((want(desired, scope, app, kinds, &pins)?, kept, of))
-            },
-        );
+        let rendered = render_app(&recording, scope, &config, app, limits, &cache, charts);
+        let reads = recording.into_reads();
+        let made = rendered.and_then(|(desired, kept)| {
+            let of = readable(&desired, scope).map(Arc::new);
+            sealed.extend(of.clone().map(|of| (app.name.clone(), of)));
+            // All that is not let is one refusal.
+            let named = scope.check_sources(|| named_sources(tree, reads.contents(), &limits.yaml));
+            let wanted = want(desired, scope, app, kinds, &pins);
+            Ok((both(named, wanted)?, kept, of))
+        });
         let made = made.map(|((wanted, basis), kept, sealed)| {
             let wanted = Arc::new(match &old {
                 Some(old) => wanted.sharing(&old.wanted),
                 None => wanted,
             });
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
-            let (reads, made) = (recording.into_reads(), wanted.clone());
+            let made = wanted.clone();
             let pins = pins.of(wanted.secrets.keys());
             let known = Remembered { spec, region, scope, kinds, pins, sealed, reads, kept, basis, wanted };
             fresh.insert(app.name.clone(), known);
@@ -169,8 +214,13 @@ pub fn desire(
         apps.push((app.clone(), made));
     }
     memo.apps = fresh;
+    let warned = apps.iter().filter_map(|(spec, wanted): &AppDesire| {
+        let warnings = scope.warnings(wanted.as_ref().ok()?, kinds);
+        (!warnings.is_empty()).then(|| (spec.name.clone(), warnings))
+    });
+    let warnings = warned.collect();
     let again = charts.again().into_iter().chain(is_late.then_some(LATE_AGAIN)).min();
-    Ok(Desire { config, apps, sealed, again })
+    Ok(Desire { config, apps, sealed, warnings, again })
 }
 
 /// The Secrets of an app that refer to secrets, where its environment may read all of them.

@@ -267,6 +267,7 @@ async fn plan_app(
     report.notes.extend(repeated(&wanted.objects));
     report.downtime = down;
     report.notes.extend(wanted.left.iter().cloned());
+    report.notes.extend(once.scope.warnings(wanted, &once.session.kinds()));
     let hooks = hooks_due(once, wanted);
     let asked: Vec<_> =
         hooks.iter().map(|(_, hook)| (hook.clone(), hook.deadline.unwrap_or(seconds))).collect();

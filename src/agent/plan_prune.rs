@@ -9,9 +9,9 @@ use super::hands::Hands;
 use super::inventory;
 use crate::api::Environment;
 use crate::cluster::Watched;
-use crate::delivery::{PruneTerms, PruneWorld, Pruner, Says};
+use crate::delivery::{PruneTerms, PruneWorld, Pruner, Says, budget_of};
 use crate::object::{AppName, Live};
-use crate::plan::{Approval, Known};
+use crate::plan::{Approval, Budgets, Known};
 use crate::report::PruneReport;
 
 /// `desire` is of all apps: what one drops another may want.
@@ -30,7 +30,9 @@ pub async fn plan_prune(
         return PruneReport::unknown(error.to_string());
     }
     let mut pruner = Pruner::default();
-    pruner.set(&Says { apps: desire.apps.clone(), rollout: desire.config.rollout.clone(), commit: None });
+    let budgets = Budgets::settled(budget_of(desire.config.rollout.prune));
+    let says = Says { apps: desire.apps.clone(), rollout: desire.config.rollout.clone(), commit: None };
+    pruner.set(&says, budgets);
     pruner.allow(PruneTerms {
         environment: scope.environment.clone(),
         grants: scope.grants.clone(),

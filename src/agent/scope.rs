@@ -4,7 +4,7 @@ use crate::api::{AppSpec, names};
 use crate::object::secret::Pins;
 use crate::object::{EnvironmentName, Kinds, Manifest, Problems, TreeError, TreePath};
 use crate::plan::{Stamp, WantedApp};
-use crate::policy::{Grant, Grants, granted, refused_secrets};
+use crate::policy::{Finding, Grants, Severity, Source, refusal, refused_secrets};
 
 /// For whom is rendered, and what the platform grants them.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,16 +42,32 @@ impl Scope {
         }
     }
 
-    /// Whether this environment is granted all that is wanted.
+    /// Whether this environment may have all that is wanted.
     pub(super) fn check(&self, wanted: &WantedApp, kinds: &Kinds) -> Result<(), Problems> {
-        let Some(grants) = &self.grants else { return Ok(()) };
-        let grant = Grant {
-            environment: self.environment.as_str(),
-            namespaces: &grants.namespaces,
-            cluster_kinds: &grants.cluster_kinds,
-            regions: &grants.regions,
-        };
-        granted(wanted, &grant, kinds)
+        refusal(self.findings(wanted, kinds))
+    }
+
+    /// Everything that the platform does not let of what is wanted, or warns of.
+    pub fn findings(&self, wanted: &WantedApp, kinds: &Kinds) -> Vec<Finding> {
+        self.grants.as_ref().map_or_else(Vec::new, |grants| grants.judge(wanted, kinds))
+    }
+
+    /// What the platform warns of, in words; most have nothing that warns.
+    pub fn warnings(&self, wanted: &WantedApp, kinds: &Kinds) -> Vec<String> {
+        if !self.grants.as_ref().is_some_and(Grants::warns) {
+            return Vec::new();
+        }
+        let warned =
+            self.findings(wanted, kinds).into_iter().filter(|finding| finding.severity == Severity::Warn);
+        warned.map(|finding| finding.problem().to_string()).collect()
+    }
+
+    /// Whether files may name the remotes that they name; they are looked for only where that is limited.
+    pub fn check_sources(&self, named: impl FnOnce() -> Vec<Source>) -> Result<(), Problems> {
+        match self.grants.as_ref().filter(|grants| grants.limits_sources()) {
+            Some(grants) => grants.judge_sources(&named()),
+            None => Ok(()),
+        }
     }
 
     /// Whether this environment may read every secret that is referred to. Nothing is read before that is known.

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::heartbeat::{Footprint, keep};
-use super::{Context, look_after};
+use super::{Context, dead_states, look_after};
 use crate::api::Environment;
 use crate::cluster::{EnvironmentEvent, Fence, LeaseEvent, Leases, uptime};
 use crate::config::AgentConfig;
@@ -258,6 +258,9 @@ impl Supervisor {
     fn platform(&mut self, event: EnvironmentEvent) {
         match event {
             EnvironmentEvent::All(all) => {
+                if self.environments.is_none() {
+                    self.clear_dead_states(None);
+                }
                 self.environments = Some(BTreeMap::new());
                 for environment in all {
                     self.know(environment);
@@ -271,12 +274,26 @@ impl Supervisor {
                 {
                     environments.remove(&name);
                 }
+                self.clear_dead_states(Some(name));
             }
             EnvironmentEvent::Failed(why) => tracing::warn!(error = %why, "watching the Environments failed"),
         }
         if let Some(known) = &self.environments {
             self.context.requests.know(known.keys().map(ToString::to_string).collect());
         }
+    }
+
+    /// Has it cleared away what Environments that are no more remembered: one, or all that there are.
+    fn clear_dead_states(&self, of: Option<String>) {
+        let scope = self.replica.scope.clone();
+        let is_ours = move |name: &str| {
+            let in_scope = match &scope {
+                Scope::All => true,
+                Scope::Only(names) => names.contains(name),
+            };
+            in_scope && of.as_deref().is_none_or(|of| of == name)
+        };
+        tokio::spawn(dead_states::clear(self.context.clone(), is_ours));
     }
 
     /// Keeps what the platform says of an environment, and tells its loop.

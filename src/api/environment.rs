@@ -2,8 +2,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SecretStatus;
-use super::{RecordStatus, RollbackStatus, Span};
+use super::{KindLimits, PolicySpec, PruneLimit, RecordStatus, RollbackStatus, SecretStatus, Span};
 use crate::object::{AppName, Digest, Revision};
 
 /// An environment: what one team runs in one place. The platform's word, which git can narrow and never widen.
@@ -61,6 +60,30 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 63)))]
     pub regions: Vec<String>,
+    /// How many objects may be deleted without a person's word; git's own budget counts where it is smaller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<PruneLimit>,
+    /// The kinds that it may touch, of those that the lists above let it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<KindLimits>,
+    /// Where images may come from: a registry (`registry.example`, `*.registry.example`), or part of one
+    /// (`registry.example/team`). Anywhere where absent, nowhere where empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 512)))]
+    pub registries: Option<Vec<String>>,
+    /// The hosts that charts may be said to come from, in kustomizations, charts and objects: `charts.example`,
+    /// `*.charts.example`. Any where absent, none where empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 253)))]
+    pub chart_hosts: Option<Vec<String>>,
+    /// The hosts of git remotes that objects may name. Any where absent, none where empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 100), inner(length(min = 1, max = 253)))]
+    pub git_hosts: Option<Vec<String>>,
+    /// What must hold of each object.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub policies: Vec<PolicySpec>,
     /// Nothing is written while this is true; what would change is still shown.
     #[serde(default)]
     pub suspended: bool,

@@ -31,7 +31,7 @@ pub struct RecordStatus {
     #[serde(default)]
     #[schemars(with = "i64")]
     pub objects: u32,
-    /// The person whose word it was, where it was not git's: as they say themselves.
+    /// The person whose word it was, where it was not git's: as the API server knows them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ mod config;
 mod duration;
 mod environment;
 mod history;
+mod limits;
 pub mod names;
 mod page;
 mod request;
@@ -27,6 +28,7 @@ pub use environment::{
     WaveStatus,
 };
 pub use history::RecordStatus;
+pub use limits::{KindLimits, PolicyMatch, PolicySpec, PruneLimit, Severity};
 pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
 pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};

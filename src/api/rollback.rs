@@ -13,6 +13,8 @@ pub struct RollbackRequest {
     pub id: String,
     /// Who asks, as the API server knows them.
     pub by: String,
+    /// Why, in their own words.
+    pub reason: Option<String>,
     pub apps: BTreeMap<AppName, RollbackTo>,
 }
 

@@ -38,10 +38,11 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     let asked = Requests::new(&cluster);
     let mut once = Once::open(cluster, scope, arguments.identity.clone(), global.means()).await?;
     once.only = arguments.app.clone();
-    if environment.is_some() {
+    if let Some(environment) = &environment {
+        let since = environment.metadata.creation_timestamp.as_ref().map(|time| time.0);
         // Who may not read them sees what would be without.
         let asked = asked.list().await.unwrap_or_default();
-        once.agreed = agreed(&asked, arguments.env.as_str());
+        once.agreed = agreed(&asked, arguments.env.as_str(), since);
     }
     once.platform = environment;
     let report = plan_once(&once, &*repo.tree, repo.revision.clone()).await?;

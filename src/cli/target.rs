@@ -82,13 +82,7 @@ impl Global {
             if let Some(path) = &spec.source.path {
                 scope.path = TreePath::new(path)?;
             }
-            scope.grants = Some(Grants {
-                namespaces: spec.namespaces.clone(),
-                cluster_kinds: spec.cluster_kinds.clone(),
-                regions: spec.regions.clone(),
-                adopt: spec.adopt.clone(),
-                secrets: spec.secrets.clone(),
-            });
+            scope.grants = Some(Grants::of(name.as_str(), spec, &[]));
         }
         Ok((scope, found))
     }

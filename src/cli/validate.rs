@@ -7,12 +7,14 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::environment_file::EnvironmentFile;
 use super::failure::Failure;
 use super::repo::{Repo, RepoArguments, open_around};
 use super::target::Global;
 use super::{Exit, Outcome};
 use crate::agent::charts::Charts;
-use crate::agent::desired::{Scope, read_config, render_app, want};
+use crate::agent::desired::{Scope, read_config, render_app, want_unchecked};
+use crate::agent::named_sources::named_sources;
 use crate::agent::reads::Recording;
 use crate::api::AppSpec;
 use crate::object::secret::Pins;
@@ -36,6 +38,8 @@ pub struct Arguments {
     kube_version: Option<String>,
     #[command(flatten)]
     repo: RepoArguments,
+    #[command(flatten)]
+    platform: EnvironmentFile,
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
@@ -148,10 +152,12 @@ fn of_environments(
         ));
     }
     let Means { cache, charts, limits } = means;
+    let platform = arguments.platform.read()?;
+    platform.names_some(&names)?;
     let mut all = Vec::new();
     for name in names {
-        // Offline nobody says what the environment is granted; a placeholder stands for the one namespace it has.
-        let scope = Scope::unbound(name, Some("default".to_owned()))?;
+        // Where nobody says what the environment is granted, a placeholder stands for the one namespace it has.
+        let scope = platform.bind(Scope::unbound(name, Some("default".to_owned()))?)?;
         let mut one = Rendered { scope, is_environment: true, apps: Vec::new(), found: Vec::new() };
         match read_config(&*repo.tree, &one.scope) {
             Err(problems) => one.found = problems.into_vec(),
@@ -159,9 +165,14 @@ fn of_environments(
                 for spec in &config.apps {
                     let tree = Recording::new(&*repo.tree);
                     let desired = render_app(&tree, &one.scope, &config, spec, limits, cache, charts);
+                    let reads = tree.into_reads();
+                    let named = || named_sources(&*repo.tree, reads.contents(), &limits.yaml);
+                    if let Err(problems) = one.scope.check_sources(named) {
+                        one.found.extend(problems.into_vec());
+                    }
                     // Of a chart, files are templates.
                     if spec.path.is_some() {
-                        files.extend(tree.into_reads().contents().cloned());
+                        files.extend(reads.contents().cloned());
                     }
                     let desired = desired.map(|(desired, _)| desired);
                     one.apps.push(App { spec: spec.clone(), desired });
@@ -179,6 +190,7 @@ fn of_folders(
     files: &mut BTreeSet<TreePath>,
 ) -> Result<(Repo, Vec<Rendered>), Failure> {
     let Means { cache, charts, limits } = means;
+    let platform = arguments.platform.read()?;
     let mut found: Option<(Repo, Vec<Rendered>)> = None;
     for (nth, folder) in arguments.folders.iter().enumerate() {
         let (repo, path) = open_around(folder)?;
@@ -189,14 +201,17 @@ fn of_folders(
             EnvironmentName::new(&name("folder")).map_err(failed)?,
             Some("default".to_owned()),
         )?;
+        let scope = platform.bind_only(scope)?;
         let spec =
             AppSpec::folder(crate::object::AppName::new(&name("folder")).map_err(failed)?, path.as_str());
         let tree = Recording::new(&*repo.tree);
         let made = charts.serve(&tree, |answers| render::build_with(&tree, &path, limits, cache, answers));
         let desired = made.map(|(objects, notes, _)| Desired::new(spec.name.clone(), objects, notes));
-        files.extend(tree.into_reads().contents().cloned());
-        let one =
-            Rendered { scope, is_environment: false, apps: vec![App { spec, desired }], found: Vec::new() };
+        let reads = tree.into_reads();
+        let named = scope.check_sources(|| named_sources(&*repo.tree, reads.contents(), &limits.yaml));
+        let wrong = named.err().map(Problems::into_vec).unwrap_or_default();
+        files.extend(reads.contents().cloned());
+        let one = Rendered { scope, is_environment: false, apps: vec![App { spec, desired }], found: wrong };
         match &mut found {
             None => found = Some((repo, vec![one])),
             Some((first, _)) if first.root != repo.root => {
@@ -219,9 +234,13 @@ fn judge(repo: &Repo, environment: Rendered, against: &Against<'_>, findings: &m
             findings.objects += desired.objects.len();
             findings.notes.extend(desired.notes.iter().cloned());
             let mut wrong = shapes::check(&*repo.tree, &spec, &desired, against);
-            match want(desired, &scope, &spec, against.builtin.kinds(), &Pins::offline()) {
+            match want_unchecked(desired, &scope, &spec, against.builtin.kinds(), &Pins::offline()) {
                 Err(problems) => wrong.extend(problems.into_vec()),
                 Ok((wanted, _)) => {
+                    let broken = scope.findings(&wanted, against.builtin.kinds());
+                    let (refused, warned) = shapes::placed(&*repo.tree, &spec, broken, against);
+                    wrong.extend(refused);
+                    findings.notes.extend(warned);
                     if let Err(problems) = plan::order(&wanted.objects, &wanted.needed) {
                         wrong.extend(problems.into_vec());
                     }

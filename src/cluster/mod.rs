@@ -48,4 +48,4 @@ pub use pages::{PageContent, PageVersion, Pages};
 pub use prove::{prove, prove_one};
 pub use prune::{ask_prune, finalizers, prune_wave};
 pub use requests::{RequestEvent, Requests};
-pub use state_secrets::{DocumentVersion, StateSecrets, StateSecretsError};
+pub use state_secrets::{DocumentVersion, KnownDocument, StateSecrets, StateSecretsError, StoredDocument};

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::call::{Call, CallError, Cluster, JSON, METADATA};
@@ -17,6 +18,8 @@ use crate::state::{Contents, Damage, Piece};
 
 /// Says whose state a Secret is. Not the label of what environments write: nothing here is ever pruned.
 const OF: &str = "fairlead.dev/state-of";
+/// Says to which Environment of that name it belongs, for people and for whoever clears away what is left.
+const OF_UID: &str = "fairlead.dev/state-uid";
 const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 const DOCUMENT: &str = "document";
 const JOURNAL: &str = "journal";
@@ -27,6 +30,21 @@ const DIGITS: usize = 40;
 /// A document's version, for the swap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DocumentVersion(String);
+
+/// A document as it was read.
+pub struct StoredDocument {
+    pub contents: Contents,
+    pub version: DocumentVersion,
+    /// When the Secret was made, by the server's clock.
+    pub made: Option<Timestamp>,
+}
+
+/// A document that is there, by its metadata.
+#[derive(Clone, Debug)]
+pub struct KnownDocument {
+    pub environment: EnvironmentName,
+    pub version: DocumentVersion,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum StateSecretsError {
@@ -67,6 +85,11 @@ impl StateSecrets {
         Self { cluster: cluster.clone(), namespace: namespace.to_owned() }
     }
 
+    /// The namespace that is the agents' alone.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     /// The Secret that holds an environment's document, for people.
     pub fn document_name(&self, environment: &EnvironmentName) -> String {
         format!("{}/state-{environment}", self.namespace)
@@ -80,7 +103,7 @@ impl StateSecrets {
     pub async fn read(
         &self,
         environment: &EnvironmentName,
-    ) -> Result<Option<(Contents, DocumentVersion)>, StateSecretsError> {
+    ) -> Result<Option<StoredDocument>, StateSecretsError> {
         let path = self.path(&format!("state-{environment}"));
         let name = self.document_name(environment);
         let object = match self.get(path, &name).await? {
@@ -92,19 +115,23 @@ impl StateSecrets {
         let journal = field(&object, JOURNAL).unwrap_or_default();
         let version = object["metadata"]["resourceVersion"].as_str();
         let version = version.ok_or(StateSecretsError::Hollow(name, "resourceVersion"))?;
-        Ok(Some((Contents { document, journal }, DocumentVersion(version.to_owned()))))
+        let made = object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse().ok());
+        let (contents, version) = (Contents { document, journal }, DocumentVersion(version.to_owned()));
+        Ok(Some(StoredDocument { contents, version, made }))
     }
 
     /// Replaces the document that bears `base`, or makes it where there was none.
     pub async fn swap(
         &self,
         environment: &EnvironmentName,
+        uid: &str,
         contents: &Contents,
         base: Option<&DocumentVersion>,
     ) -> Result<DocumentVersion, StateSecretsError> {
         let name = self.document_name(environment);
         let fields = [(DOCUMENT, &*contents.document), (JOURNAL, &*contents.journal)];
         let mut body = self.secret(environment, &format!("state-{environment}"), &fields);
+        body["metadata"]["labels"][OF_UID] = uid.into();
         let (method, path) = match base {
             Some(DocumentVersion(version)) => {
                 body["metadata"]["resourceVersion"] = version.as_str().into();
@@ -121,7 +148,7 @@ impl StateSecrets {
             Err(error) if matches!(error.status(), Some(StatusCode::CONFLICT | StatusCode::NOT_FOUND)) => {
                 // Perhaps by ourselves: a request whose answer was lost is sent again.
                 match self.read(environment).await? {
-                    Some((found, version)) if found == *contents => Ok(version),
+                    Some(found) if found.contents == *contents => Ok(found.version),
                     _ => Err(StateSecretsError::Moved(name)),
                 }
             }
@@ -163,17 +190,21 @@ impl StateSecrets {
 
     /// The names of all Secrets that hold pieces, as [`Self::drop_named`] takes them.
     pub async fn names(&self, environment: &EnvironmentName) -> Result<Vec<String>, StateSecretsError> {
-        let path = format!("{}?labelSelector={OF}%3D{environment}", self.path(""));
+        let list = self.list(&format!("{OF}%3D{environment}")).await?;
+        let names = list["items"].as_array().into_iter().flatten();
+        let names = names.filter_map(|item| item["metadata"]["name"].as_str());
+        Ok(names.filter(|name| name.starts_with("piece-")).map(str::to_owned).collect())
+    }
+
+    async fn list(&self, selector: &str) -> Result<Value, StateSecretsError> {
+        let path = format!("{}?labelSelector={selector}", self.path(""));
         let failed = |source| StateSecretsError::Call {
             name: format!("{}/*", self.namespace),
             what: "listed",
             source,
         };
         let reply = self.cluster.send(&Call::get(path).accept(METADATA_LIST)).await.map_err(failed)?;
-        let list = reply.json().map_err(failed)?;
-        let names = list["items"].as_array().into_iter().flatten();
-        let names = names.filter_map(|item| item["metadata"]["name"].as_str());
-        Ok(names.filter(|name| name.starts_with("piece-")).map(str::to_owned).collect())
+        reply.json().map_err(failed)
     }
 
     /// How [`Self::names`] calls a piece.
@@ -200,6 +231,42 @@ impl StateSecrets {
             self.drop_named(&name).await?;
         }
         Ok(())
+    }
+
+    /// Lists the documents that there are.
+    pub async fn documents(&self) -> Result<Vec<KnownDocument>, StateSecretsError> {
+        let list = self.list(OF).await?;
+        let items = list["items"].as_array().into_iter().flatten();
+        let known = items.filter_map(|item| {
+            let metadata = &item["metadata"];
+            let name = metadata["name"].as_str()?.strip_prefix("state-")?;
+            let version = DocumentVersion(metadata["resourceVersion"].as_str()?.to_owned());
+            Some(KnownDocument { environment: EnvironmentName::new(name).ok()?, version })
+        });
+        Ok(known.collect())
+    }
+
+    /// Forgets what an Environment that is no more remembered; false where somebody wrote the document since it was listed,
+    /// and then all of it stays.
+    pub async fn bury(&self, document: &KnownDocument) -> Result<bool, StateSecretsError> {
+        let environment = &document.environment;
+        // What another Environment of that name writes from here on is not among these.
+        let pieces = self.names(environment).await?;
+        let DocumentVersion(version) = &document.version;
+        let bound = json!({"preconditions": {"resourceVersion": version}});
+        match self.send(Method::DELETE, self.path(&format!("state-{environment}")), &bound).await {
+            Ok(_) => {}
+            Err(error) if error.is_not_found() => {}
+            Err(error) if error.status() == Some(StatusCode::CONFLICT) => return Ok(false),
+            Err(source) => {
+                let name = self.document_name(environment);
+                return Err(StateSecretsError::Call { name, what: "deleted", source });
+            }
+        }
+        for piece in pieces {
+            self.drop_named(&piece).await?;
+        }
+        Ok(true)
     }
 
     fn path(&self, name: &str) -> String {

@@ -66,7 +66,7 @@ pub(super) fn addressed(apps: &BTreeMap<AppName, App>, word: &Retry) -> Retry {
         Some((leader, failed))
     };
     match leader() {
-        Some((app, digest)) => Retry { app, digest, nonce: word.nonce.clone() },
+        Some((app, digest)) => Retry { app, digest, ..word.clone() },
         None => word.clone(),
     }
 }

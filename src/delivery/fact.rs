@@ -18,6 +18,10 @@ pub enum What {
     Unwatched {
         why: String,
     },
+    /// Objects break policies of the platform that only warn.
+    PolicyWarning {
+        warnings: Vec<String>,
+    },
     /// A newer commit takes over from a rollout.
     Preempted {
         digest: Digest,
@@ -151,10 +155,22 @@ pub enum What {
 /// So many things are named in a message; an app of ten thousand must not make it unreadable.
 const SHOWN: usize = 5;
 
+/// So many reasons of a refusal are listed in a status: who puts them right wants to see all.
+const REASONS: usize = 20;
+
 /// The first few of many, and how many more there are.
 pub fn some(all: impl IntoIterator<Item = String>) -> String {
+    first(SHOWN, all)
+}
+
+/// The reasons of a refusal.
+pub(super) fn reasons(all: impl IntoIterator<Item = String>) -> String {
+    first(REASONS, all)
+}
+
+fn first(shown: usize, all: impl IntoIterator<Item = String>) -> String {
     let mut all = all.into_iter();
-    let mut text = all.by_ref().take(SHOWN).collect::<Vec<_>>().join("; ");
+    let mut text = all.by_ref().take(shown).collect::<Vec<_>>().join("; ");
     match all.count() {
         0 => {}
         more => text.push_str(&format!("; and {more} more")),

@@ -24,6 +24,7 @@ mod hook_work;
 mod news;
 mod people;
 mod pruner;
+mod rights;
 mod rollback;
 mod saving;
 mod says;
@@ -47,7 +48,7 @@ pub use hold::{HeldBy, Hold};
 pub use hook_work::{HookDone, HookWork, Tidy, TidyUp};
 pub use news::{News, Platform};
 pub use people::{Approved, Replies, Retried};
-pub use pruner::{PruneTerms, PruneWorld, Pruner};
+pub use pruner::{PruneTerms, PruneWorld, Pruner, budget_of};
 pub use rollback::{Ask, Choice, Found, No, SHORTEST, Want, choose, kept};
 pub use says::Says;
 pub use ticket::{Owner, Ticket};
@@ -177,7 +178,16 @@ impl Delivery {
             now,
         };
         let step = guard(&mut app, |app| app.decide(&view)).unwrap_or(Step::Rest { until: None });
+        let withheld = match &step {
+            Step::Do { action, .. } => rights::withheld(action, self.platform.grants.as_ref()),
+            Step::Rest { .. } => Vec::new(),
+        };
         let begun = match step {
+            Step::Do { .. } if !withheld.is_empty() => {
+                app.withhold(withheld, now);
+                self.timers.insert(name.clone(), now);
+                None
+            }
             Step::Rest { until } => {
                 if let Some(until) = until {
                     self.timers.insert(name.clone(), until);

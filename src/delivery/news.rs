@@ -7,11 +7,12 @@ use jiff::Timestamp;
 
 use super::app::{App, Git, Retry, StandIn, Tokens};
 use super::fact::{Fact, What};
-use super::pruner::PruneTerms;
+use super::pruner::{PruneTerms, budget_of};
 use super::says::Says;
 use super::{Delivery, World};
-use crate::api::{AppSpec, RollbackRequest};
+use crate::api::{AppSpec, PruneBudget, RollbackRequest};
 use crate::object::AppName;
+use crate::plan::Budgets;
 use crate::policy::Grants;
 use crate::state::{AppMemory, Change, Memory};
 
@@ -74,8 +75,8 @@ impl Delivery {
             return;
         }
         self.knows_git = true;
-        self.pruner.set(&says);
         let memory = world.memory().unwrap_or_default();
+        self.hear_budget(&says, &memory);
         let mut old = std::mem::take(&mut self.apps);
         for (spec, wanted) in says.apps {
             let name = spec.name.clone();
@@ -95,6 +96,22 @@ impl Delivery {
         self.facts.extend(old.into_values().flat_map(|app| app.log.facts));
         self.timers.retain(|name, _| self.apps.contains_key(name));
         self.ask_all();
+    }
+
+    /// Takes what a revision says may be deleted. That it raises its budget is remembered: it counts from the next one on.
+    fn hear_budget(&mut self, says: &Says, memory: &Memory) {
+        let says_now = budget_of(says.rollout.prune);
+        let usual = || Budgets::settled(budget_of(PruneBudget::default()));
+        let known = self.pruner.budgets().or(memory.budgets.as_ref()).cloned();
+        let is_new = memory.apps.is_empty() && memory.ledger.is_empty();
+        // Where nothing was ever written there is nothing that a first commit could delete.
+        let known = known.unwrap_or_else(|| if is_new { Budgets::settled(says_now) } else { usual() });
+        let commit = says.commit.as_ref().map(|commit| &commit.revision);
+        let budgets = known.then(commit, says_now);
+        if memory.budgets.clone().unwrap_or_else(usual) != budgets {
+            self.saving.push(Change::Budgets(budgets.clone()));
+        }
+        self.pruner.set(says, budgets);
     }
 
     /// What the apps were told last goes on; where nothing was heard yet, what is remembered stands for it.
@@ -122,7 +139,11 @@ impl Delivery {
         if let Some(terms) = &platform.prune {
             self.pruner.allow(terms.clone());
         }
-        if platform.suspended && !self.platform.suspended {
+        let other_rights = platform.grants != self.platform.grants;
+        if other_rights {
+            self.apps.values_mut().for_each(App::hear_rights);
+        }
+        if (platform.suspended && !self.platform.suspended) || other_rights {
             self.apps.values_mut().for_each(App::stop);
             self.pruner.stop();
         }

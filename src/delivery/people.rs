@@ -50,8 +50,8 @@ impl Delivery {
         self.hear_retry();
         for request in &self.platform.rollbacks {
             for (name, to) in &request.apps {
-                let (id, by) = (request.id.clone(), request.by.clone());
-                let ask = Ask { id, by, from: to.from.clone(), to: to.to.clone() };
+                let (id, by, reason) = (request.id.clone(), request.by.clone(), request.reason.clone());
+                let ask = Ask { id, by, reason, from: to.from.clone(), to: to.to.clone() };
                 if let Some(app) = self.apps.get_mut(name)
                     && app.ask(&ask)
                 {

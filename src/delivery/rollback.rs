@@ -12,6 +12,8 @@ pub const SHORTEST: usize = 7;
 pub struct Ask {
     pub id: String,
     pub by: String,
+    /// Why, in their own words.
+    pub reason: Option<String>,
     /// What git said when they asked.
     pub from: Digest,
     /// A commit or a digest, or the beginning of one; what was good before where none is given.
@@ -76,10 +78,11 @@ impl Want {
             return Err(No::Same(format!("{} runs already, or is being put back", good.short())));
         }
         let at = commit.as_ref().map_or(String::new(), |commit| format!(" to commit {}", commit.short()));
+        let because = self.ask.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
         Ok(Quarantine {
             digest: self.desired,
             good: good.clone(),
-            why: format!("rolled back{at} by {}", self.ask.by),
+            why: format!("rolled back{at} by {}{because}", self.ask.by),
             stage: Stage::Going,
             retried: self.retried,
             together: None,

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 pub use report::{Verdict, report, report_with};
-pub use rules::{Rule, RuleError, RuleProblem, Rules};
+pub use rules::{BadExpression, Expression, Input, NoAnswer, Rule, RuleError, RuleProblem, Rules};
 pub use verdict::{Health, Status};
 
 use crate::object::Live;

@@ -15,8 +15,7 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub use expression::BadExpression;
-use expression::{Expression, Input, NoAnswer};
+pub use expression::{BadExpression, Expression, Input, NoAnswer};
 
 use super::read::{text, unobserved};
 use super::{Health, Status};

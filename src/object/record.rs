@@ -25,7 +25,7 @@ pub struct Record {
     pub ended: Timestamp,
     /// How many objects were to be written.
     pub objects: u32,
-    /// The person whose word it was, where it was not git's: as they say themselves.
+    /// The person whose word it was, where it was not git's: as the API server knows them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -44,8 +44,8 @@ pub use hooks::{Hook, Moment, repeated};
 pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
 pub use prune::{
-    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks, PruneAnswer, PruneHalt,
-    PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
+    Approval, Bound, Budget, Budgets, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks,
+    PruneAnswer, PruneHalt, PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
 pub use replace::may_replace;
 pub use replicas::{Replicas, left_by_autoscaler, notes};

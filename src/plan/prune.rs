@@ -12,6 +12,7 @@
 //! 6. The server takes a dry run of each delete. Only [`check_prune`] makes a [`CheckedPrune`], and `cluster` deletes
 //!    nothing else.
 
+mod budget;
 mod claims;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use serde::Serialize;
 use super::order::order_of;
 use super::{RefusalKind, WaveOrder};
 use crate::object::{AppName, Digest, Gvk, HOOK, Live, ObjectKey};
+pub use budget::{Budget, Budgets};
 pub use claims::{Claim, Claims};
 
 /// What marks an object as an environment's, by name and by value.
@@ -33,21 +35,6 @@ pub struct Marks<'a> {
     pub environment: &'a str,
     pub part_of_label: &'a str,
     pub part_of: &'a str,
-}
-
-/// How many objects may be deleted without asking anyone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Budget {
-    pub max: u32,
-    /// Of the environment's objects, rounded up; 0 asks always.
-    pub percent: u8,
-}
-
-impl Budget {
-    pub fn allows(&self, total: usize) -> usize {
-        let share = (total * usize::from(self.percent)).div_ceil(100);
-        share.min(usize::try_from(self.max).unwrap_or(usize::MAX))
-    }
 }
 
 /// What a person allowed beyond the budget.
@@ -124,7 +111,7 @@ pub enum SkipReason {
     UnknownWord {
         word: String,
     },
-    /// Where it is, the environment may not write.
+    /// The environment may not touch it: its place or its kind is not granted.
     NotGranted,
 }
 
@@ -152,7 +139,7 @@ impl fmt::Display for SkipReason {
                     crate::object::PRUNE
                 )
             }
-            Self::NotGranted => f.write_str("the Environment does not grant the place where it is"),
+            Self::NotGranted => f.write_str("the Environment does not grant its place or its kind"),
         }
     }
 }
@@ -161,6 +148,19 @@ impl fmt::Display for SkipReason {
 pub struct Kept {
     pub key: ObjectKey,
     pub why: SkipReason,
+}
+
+/// What else holds a budget down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Bound {
+    /// Nothing: it is git's own.
+    #[default]
+    Git,
+    /// The commit that drops the objects raises the budget too.
+    NextCommit,
+    /// The platform lets less than git says.
+    Platform,
 }
 
 /// Why a person is asked first.
@@ -172,6 +172,7 @@ pub enum PruneHalt {
         allowed: usize,
         total: usize,
         budget: Budget,
+        bound: Bound,
     },
     /// The app is still there and wants nothing any more.
     Emptied {
@@ -193,11 +194,18 @@ pub enum PruneHalt {
 impl fmt::Display for PruneHalt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OverBudget { count, allowed, total, budget } => write!(
-                f,
-                "{count} of {total} objects would be deleted, and {allowed} may be (at most {}, and {} %)",
-                budget.max, budget.percent
-            ),
+            Self::OverBudget { count, allowed, total, budget, bound } => {
+                let more = match bound {
+                    Bound::Git => "",
+                    Bound::NextCommit => "; the budget that this commit raises counts from the next one on",
+                    Bound::Platform => ", by spec.prune of the Environment",
+                };
+                write!(
+                    f,
+                    "{count} of {total} objects would be deleted, and {allowed} may be (at most {}, and {} %{more})",
+                    budget.max, budget.percent
+                )
+            }
             Self::Emptied { app, count } => {
                 write!(f, "the app {app} renders to nothing, and its {count} objects would be deleted")
             }
@@ -290,10 +298,11 @@ pub struct PruneView<'a> {
     /// How many objects bear the environment's label, wanted or not.
     pub total: usize,
     pub budget: Budget,
+    pub bound: Bound,
     pub approval: &'a Approval,
     /// What is remembered of an object.
     pub known: &'a dyn Fn(&Live) -> Known,
-    /// Whether the environment may write where this object is.
+    /// Whether the environment may touch this object.
     pub granted: &'a dyn Fn(&Live) -> bool,
     /// Whether an app runs what git says, passed its gates, and has nothing under way.
     pub ready: &'a dyn Fn(&AppName) -> bool,
@@ -465,8 +474,8 @@ fn halts(view: &PruneView, doomed: &[Doomed]) -> Vec<PruneHalt> {
     }
     let allowed = view.budget.allows(view.total);
     if doomed.len() > allowed {
-        let (count, total, budget) = (doomed.len(), view.total, view.budget);
-        found.push(PruneHalt::OverBudget { count, allowed, total, budget });
+        let (count, total, budget, bound) = (doomed.len(), view.total, view.budget, view.bound);
+        found.push(PruneHalt::OverBudget { count, allowed, total, budget, bound });
     }
     found
 }

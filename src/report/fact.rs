@@ -30,6 +30,7 @@ pub fn told(fact: &Fact) -> Option<Told> {
             (true, "InvalidManifests", first + &and_more(more), true)
         }
         What::Unwatched { why } => (true, "WatchFailed", why.clone(), false),
+        What::PolicyWarning { warnings } => (true, "PolicyWarning", some(warnings.iter().cloned()), false),
         What::Preempted { .. } => (false, "Preempted", "a newer commit takes over".to_owned(), false),
         What::Refused { messages } => {
             let first = messages.first().cloned().unwrap_or_default();

@@ -46,6 +46,8 @@ pub struct Known<'a> {
     pub replies: Replies,
     /// The requests to look at git that were answered, and that people can see so.
     pub looked: BTreeSet<String>,
+    /// When the Environment was made. What was asked before was asked of another one of its name.
+    pub since: Option<Timestamp>,
 }
 
 /// What those are told who execute.
@@ -77,7 +79,9 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
         requests.iter().partition(|request| state(request).is_some_and(RequestState::is_end));
     age_out(&ended, &mut docket, now);
     let mut agreed: BTreeSet<Box<str>> = BTreeSet::new();
-    for request in ended.iter().filter(|request| state(request) == Some(RequestState::Done)) {
+    let is_of_another = |request: &Request| known.since.is_some_and(|since| created(request) < since);
+    let done = |request: &&&Arc<Request>| state(request) == Some(RequestState::Done);
+    for request in ended.iter().filter(done).filter(|request| !is_of_another(request)) {
         if let Ok(Meaning::Adopt { tokens }) = meaning(request) {
             agreed.extend(tokens);
         }
@@ -86,6 +90,10 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
     let read = open.into_iter().enumerate().filter_map(|(n, request)| {
         let taken_up = state(request) == Some(RequestState::Going);
         let meant = match meaning(request) {
+            Ok(_) if is_of_another(request) => Err(format!(
+                "it was asked of another Environment {}, which is no more",
+                request.spec.environment
+            )),
             Ok(_) if n >= OPEN && !taken_up => Err(format!(
                 "there are {OPEN} open requests of {} before it: ask again when they have ended",
                 request.spec.environment
@@ -121,7 +129,7 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
             agreed.extend(tokens.iter().cloned());
         }
         if let (Ok(meant), true) = (meant, goes_on) {
-            docket.words.tell(meant.clone(), handle.clone(), &by(request));
+            docket.words.tell(meant.clone(), handle.clone(), &by(request), reason(request));
         }
     }
     docket.words.agreed = Arc::new(agreed);
@@ -129,8 +137,9 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
 }
 
 /// The hand-overs that people agreed to in an environment, as its agent will take them.
-pub fn agreed(requests: &[Request], environment: &str) -> Tokens {
+pub fn agreed(requests: &[Request], environment: &str, since: Option<Timestamp>) -> Tokens {
     let mine = requests.iter().filter(|request| request.spec.environment == environment);
+    let mine = mine.filter(|request| since.is_none_or(|since| created(request) >= since));
     let holds = mine.filter(|request| state(request).is_none_or(|state| state != RequestState::Refused));
     let tokens = holds.filter_map(|request| match meaning(request) {
         Ok(Meaning::Adopt { tokens }) => Some(tokens),
@@ -180,16 +189,17 @@ fn age_out(ended: &[&Arc<Request>], docket: &mut Docket, now: Timestamp) {
 
 impl Words {
     /// Tells a word where nothing older is in its way.
-    fn tell(&mut self, meant: Meaning, Handle { name, uid }: Handle, by: &str) {
+    fn tell(&mut self, meant: Meaning, Handle { name, uid }: Handle, by: &str, reason: Option<String>) {
         match meant {
             Meaning::Look => drop(self.look.insert(name)),
             // One after the other: what was tried again with its environment answers for several apps.
             Meaning::Retry { app, digest } if self.retry.is_none() => {
-                self.retry = Some(Retry { app, digest, nonce: format!("{uid} by {by}") });
+                self.retry = Some(Retry { app, digest, nonce: format!("{uid} by {by}"), reason });
             }
             // It is told until it has ended: a restart may come before it is remembered.
             Meaning::Rollback { app, to } => {
-                self.rollbacks.push(RollbackRequest { id: uid, by: by.to_owned(), apps: [(app, to)].into() });
+                let (by, apps) = (by.to_owned(), [(app, to)].into());
+                self.rollbacks.push(RollbackRequest { id: uid, by, reason, apps });
             }
             Meaning::Approve { digest } if self.approve.is_none() => self.approve = Some(digest),
             Meaning::Retry { .. } | Meaning::Approve { .. } => {}
@@ -226,6 +236,16 @@ const NAME: usize = 100;
 /// Who asks, fit to be shown.
 fn by(request: &Request) -> String {
     request.spec.by.chars().filter(|c| !c.is_control()).take(NAME).collect()
+}
+
+/// A reason that is longer is cut: the history holds a line.
+const REASON: usize = 300;
+
+/// Why, in their own words, fit to be shown.
+fn reason(request: &Request) -> Option<String> {
+    let text = request.spec.reason.as_deref()?.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let text: String = text.take(REASON).collect();
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 fn later(at: Timestamp, by: SignedDuration) -> Timestamp {

@@ -191,3 +191,28 @@ fn a_request_of_no_environment_is_refused_once_that_is_sure() {
     let old = ended("a", "apply", RequestState::Refused, "2026-01-01T00:00:00Z");
     assert_eq!(decide_stray(&old, now()).remove.len(), 1);
 }
+
+#[test]
+fn what_was_asked_of_another_environment_of_the_name_is_not_done() {
+    let since = |text: &str| Known { since: Some(text.parse().expect("a time")), ..Known::default() };
+    let asked = [request("a", "retry")];
+    assert!(decided(&asked, &since("2026-01-02T11:00:00Z")).words.retry.is_some());
+    let docket = decided(&asked, &since("2026-01-02T11:00:01Z"));
+    assert!(docket.words.retry.is_none());
+    assert_eq!(
+        said(&docket),
+        [("a", RequestState::Refused, "it was asked of another Environment dev, which is no more")]
+    );
+    let mut adopted = ended("b", "adopt", RequestState::Done, "2026-01-02T11:30:00Z");
+    adopted.spec.tokens = vec!["t".to_owned()];
+    assert_eq!(decided(std::slice::from_ref(&adopted), &since("2026-01-02T11:00:00Z")).words.agreed.len(), 1);
+    assert!(decided(&[adopted], &since("2026-01-02T11:00:01Z")).words.agreed.is_empty());
+}
+
+#[test]
+fn a_reason_goes_with_the_word_and_is_one_line() {
+    let mut asked = request("a", "retry");
+    asked.spec.reason = Some(" the registry\nis back ".to_owned());
+    let docket = decided(&[asked], &Known::default());
+    assert_eq!(docket.words.retry.and_then(|word| word.reason).as_deref(), Some("the registry is back"));
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Good, Hooks, Memory, Pieces, Quarantine, Rolling, WithSecrets};
 use crate::object::{AppName, Digest, ObjectKey, Record, Revision};
-use crate::plan::{Action, CheckedPlan, Known, WantedApp};
+use crate::plan::{Action, Budgets, CheckedPlan, Known, WantedApp};
 
 /// What is to be remembered.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub enum Change {
     Hooks { app: AppName, hooks: Hooks, quarantine: Option<Quarantine> },
     /// A rollout ended.
     Ended(Record),
+    /// What git says may be deleted without a person's word, and what of that counts.
+    Budgets(Budgets),
     /// Git names these apps and no others: what an app was that git does not name is forgotten.
     Apps(BTreeSet<AppName>),
 }
@@ -128,6 +130,7 @@ impl Memory {
                 }
             }
             Change::Ended(record) => self.note_record(record.clone()),
+            Change::Budgets(budgets) => self.budgets = Some(budgets.clone()),
             Change::Apps(apps) => self.retain_apps(|name| apps.contains(name)),
         }
     }

@@ -6,6 +6,7 @@ use super::AppMemory;
 use super::journal::Journal;
 use super::pack::{Damage, Pieces};
 use crate::object::{AppName, Digest, EnvironmentName};
+use crate::plan::Budgets;
 
 /// Written by this version. A newer one is not read, so that nothing of it is lost.
 const VERSION: u32 = 2;
@@ -44,10 +45,21 @@ impl Lists {
     }
 }
 
+/// Whose memory it is, and what of it is short enough to stand here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
+    pub environment: EnvironmentName,
+    /// Of the Environment. One that is made anew under its name is another; older versions did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<Box<str>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budgets: Option<Budgets>,
+}
+
 /// The small document that names everything else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Document {
-    pub(super) environment: EnvironmentName,
+    pub(super) head: Head,
     pub(super) lists: Lists,
     pub(super) journal: Journal,
     /// The apps, which the first version had inside.
@@ -57,7 +69,8 @@ pub struct Document {
 #[derive(Serialize, Deserialize)]
 struct Form {
     version: u32,
-    environment: EnvironmentName,
+    #[serde(flatten)]
+    head: Head,
     #[serde(flatten)]
     lists: Lists,
     journal: Pieces,
@@ -93,20 +106,26 @@ impl Document {
             APPS_INSIDE => {
                 let FirstForm { environment, apps, ledger } = serde_json::from_slice(&contents.document)?;
                 let lists = Lists { ledger, ..Lists::default() };
-                Self { environment, lists, journal: Journal::default(), apps: Some(apps) }
+                let head = Head { environment, uid: None, budgets: None };
+                Self { head, lists, journal: Journal::default(), apps: Some(apps) }
             }
             VERSION => {
                 let form: Form = serde_json::from_slice(&contents.document)?;
                 let journal = Journal::read(&form.journal, contents.journal.clone());
                 let journal = journal.map_err(Unreadable::Journal)?;
-                Self { environment: form.environment, lists: form.lists, journal, apps: None }
+                Self { head: form.head, lists: form.lists, journal, apps: None }
             }
             newer => return Err(Unreadable::Newer(newer)),
         };
-        match document.environment == *environment {
+        match document.head.environment == *environment {
             true => Ok(document),
-            false => Err(Unreadable::Foreign(document.environment)),
+            false => Err(Unreadable::Foreign(document.head.environment)),
         }
+    }
+
+    /// Returns the uid of the Environment whose memory it is; older versions did not write it down.
+    pub fn uid(&self) -> Option<&str> {
+        self.head.uid.as_deref()
     }
 
     /// Lists the pieces that have to be read to know what is remembered.
@@ -116,10 +135,9 @@ impl Document {
 }
 
 /// Writes the document and its journal.
-pub(super) fn write(environment: &EnvironmentName, lists: &Lists, journal: &Journal) -> Contents {
+pub(super) fn write(head: Head, lists: &Lists, journal: &Journal) -> Contents {
     let (pieces, piece) = journal.write();
-    let form =
-        Form { version: VERSION, environment: environment.clone(), lists: lists.clone(), journal: pieces };
+    let form = Form { version: VERSION, head, lists: lists.clone(), journal: pieces };
     let document = serde_json::to_vec(&form).expect("the document is JSON");
     Contents { document, journal: piece.bytes }
 }

@@ -20,7 +20,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::document::{Contents, Document, Lists, write};
+use super::document::{Contents, Document, Head, Lists, write};
 use super::journal::{Fresh, Journal};
 use super::ledger::{read_ledger, write_ledger};
 use super::pack::{Damage, Piece, Pieces, pack, unpack};
@@ -68,6 +68,8 @@ impl From<Change> for Prepared {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Log {
     environment: EnvironmentName,
+    /// Of the Environment, where that is known.
+    uid: Option<Box<str>>,
     memory: Arc<Memory>,
     lists: Lists,
     journal: Journal,
@@ -95,6 +97,7 @@ impl Log {
     pub fn new(environment: &EnvironmentName) -> Self {
         Self {
             environment: environment.clone(),
+            uid: None,
             memory: Arc::default(),
             lists: Lists::default(),
             journal: Journal::default(),
@@ -102,6 +105,21 @@ impl Log {
             anew: false,
             limits: Limits::default(),
         }
+    }
+
+    /// Says to which Environment of that name it belongs. What is saved from here on says so too.
+    #[must_use]
+    pub fn of(self, uid: &str) -> Self {
+        Self { uid: Some(uid.into()), ..self }
+    }
+
+    /// Returns what stands in the Secret where nothing is remembered yet.
+    pub fn blank(&self) -> Contents {
+        write(self.head(&self.memory), &self.lists, &self.journal)
+    }
+
+    fn head(&self, memory: &Memory) -> Head {
+        Head { environment: self.environment.clone(), uid: self.uid.clone(), budgets: memory.budgets.clone() }
     }
 
     #[cfg(test)]
@@ -121,7 +139,7 @@ impl Log {
             list.names().map(piece).collect()
         };
         let there = Arc::new(document.needs().into_iter().cloned().collect());
-        let Document { environment, lists, journal, apps } = document;
+        let Document { head: Head { environment, uid, budgets }, lists, journal, apps } = document;
         let ledger = fetch(&lists.ledger).and_then(|stored| read_ledger(&lists.ledger, &stored));
         let (ledger, damage) = match ledger {
             Ok(ledger) => (ledger, None),
@@ -129,7 +147,7 @@ impl Log {
         };
         let anew = damage.is_some() || apps.is_some();
         let apps = apps.unwrap_or_default().into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
-        let mut memory = Memory { apps, ledger };
+        let mut memory = Memory { apps, ledger, budgets };
         for list in std::iter::once(&lists.apps).chain(&lists.runs) {
             let mut patch = Patch::default();
             let lines = unpack(list, &fetch(list)?)?;
@@ -141,6 +159,7 @@ impl Log {
         journal.patch.apply(&mut memory)?;
         let mut log = Self {
             environment,
+            uid,
             memory: Arc::new(memory),
             lists,
             journal,
@@ -199,7 +218,9 @@ impl Log {
                 }
             }
         }
-        let nothing = draft.puts.is_empty() && Patch::between(&self.memory, &draft.memory).is_empty();
+        let nothing = draft.puts.is_empty()
+            && self.memory.budgets == draft.memory.budgets
+            && Patch::between(&self.memory, &draft.memory).is_empty();
         if nothing { None } else { Some(self.settle(draft, false)) }
     }
 
@@ -252,22 +273,23 @@ impl Log {
         let patch = |memory: &Memory| older.clone().then(Patch::between(base, memory));
         let mut journal = Journal { patch: patch(&memory), fresh };
         journal.forget_unneeded(&memory);
-        let mut contents = write(&self.environment, &lists, &journal);
+        let mut contents = write(self.head(&memory), &lists, &journal);
         let full = contents.journal.len() > self.limits.journal;
         let moves = gathers || full;
         if moves {
             puts.extend(journal.put_into_pieces(&mut memory));
             journal.patch = patch(&memory);
-            contents = write(&self.environment, &lists, &journal);
+            contents = write(self.head(&memory), &lists, &journal);
             // With room for what comes, so that the next save does not find it full again.
             if contents.journal.len() > self.limits.journal / 2 {
                 puts.extend(add_run(&mut lists, &journal.patch, &memory, self.limits.merge_from));
                 journal = Journal::default();
-                contents = write(&self.environment, &lists, &journal);
+                contents = write(self.head(&memory), &lists, &journal);
             }
         }
         let mut log = Self {
             environment: self.environment.clone(),
+            uid: self.uid.clone(),
             lists,
             journal,
             there: self.there.clone(),

@@ -39,7 +39,7 @@ pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
 use crate::object::secret::{Reference, SecretId};
 use crate::object::{AppName, Commit, Digest, ObjectKey, Record, Revision};
-use crate::plan::WantedApp;
+use crate::plan::{Budgets, WantedApp};
 use crate::rollout;
 
 /// Everything an environment remembers. A copy shares what it does not change.
@@ -47,6 +47,8 @@ use crate::rollout;
 pub struct Memory {
     pub apps: BTreeMap<AppName, Arc<AppMemory>>,
     pub ledger: Ledger,
+    /// What git says may be deleted without a person's word, where that is not the usual.
+    pub budgets: Option<Budgets>,
 }
 
 /// What is remembered of one app.
@@ -153,7 +155,7 @@ pub struct Quarantine {
 pub struct Asked {
     /// Tells it from every other.
     pub id: String,
-    /// Who, as they say themselves.
+    /// Who, as the API server knows them.
     pub by: String,
     /// The commit that brought what they want back, where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::ledger::{read_ledger, write_ledger};
 use super::*;
-use crate::object::{APPLIED, Live, ObjectKey};
+use crate::object::{APPLIED, EnvironmentName, Live, ObjectKey};
 use crate::plan::{Known, Wanted, WantedApp};
 
 fn key(name: &str) -> ObjectKey {
@@ -272,4 +272,29 @@ fn of_many_apps_fewer_records_are_kept_and_of_each_the_newest() {
     memory.note_record(record("web", 30));
     assert_eq!(kept(&memory, "web"), [record("web", 30)]);
     assert_eq!(kept(&memory, "app-3").len(), 1, "one at least");
+}
+
+#[test]
+fn whose_it_is_and_what_counts_of_the_budget_are_read_again() {
+    use crate::plan::Budget;
+    let environment = EnvironmentName::new("dev").unwrap();
+    let log = Log::new(&environment).of("uid-1");
+    let commit = Revision::new("a");
+    let budgets = Budgets::settled(Budget { max: 10, percent: 20 });
+    let budgets = budgets.then(Some(&commit), Budget { max: 99, percent: 99 });
+    let change = Prepared::from(Change::Budgets(budgets.clone()));
+    let writes = log.save(&[&change], &BTreeSet::new()).expect("it is new");
+    let document = Document::read(&writes.contents, &environment).unwrap();
+    assert_eq!(document.uid(), Some("uid-1"));
+    let (read, damage) = Log::read(document, &BTreeMap::new()).unwrap();
+    assert_eq!((read.memory().budgets.as_ref(), damage), (Some(&budgets), None));
+    assert!(read.save(&[&change], &BTreeSet::new()).is_none(), "it is saved already");
+    // An older version left both out.
+    let mut older: Value = serde_json::from_slice(&writes.contents.document).unwrap();
+    for field in ["uid", "budgets"] {
+        older.as_object_mut().unwrap().remove(field);
+    }
+    let contents = Contents { document: older.to_string().into_bytes(), ..writes.contents };
+    let document = Document::read(&contents, &environment).unwrap();
+    assert_eq!(document.uid(), None);
 }

@@ -26,6 +26,7 @@ mod limits;
 mod matrix;
 mod mending;
 mod ownership;
+mod platform_limits;
 mod preempt;
 mod prune;
 mod quiet;
@@ -40,6 +41,7 @@ mod schema;
 mod secrets;
 mod source;
 mod state;
+mod state_owner;
 mod status;
 mod together;
 #[path = "../tools/mod.rs"]

@@ -81,9 +81,11 @@ fn on_call_may_retry_and_roll_back_one_environment_and_nothing_else() {
     assert!(said.stderr.contains("is tried again"), "{said:?}");
     wait_until(SOON, "it is tried again", || value(&bed) == "2");
     bed.wait_app("web", "Ready");
-    wait_until(SOON, "the record says who", || {
+    wait_until(SOON, "the record says who and why", || {
         let history = bed.fairlead(&["history", env[0], env[1], "-o", "json"]).json();
-        history.as_array().is_some_and(|all| all.iter().any(|one| one["by"] == ada.name.as_str()))
+        let hers = |one: &&Value| one["by"] == ada.name.as_str();
+        let why = |one: &Value| one["why"].as_str().is_some_and(|why| why.ends_with(": it is slow"));
+        history.as_array().is_some_and(|all| all.iter().filter(hers).any(why))
     });
 
     // Another verb, and another environment: one line says which right is missing.

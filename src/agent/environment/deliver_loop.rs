@@ -13,8 +13,8 @@ use crate::agent::deliver::Deliver;
 use crate::agent::hands::Hands;
 use crate::agent::inventory;
 use crate::api::{AwsSpec, Environment, Identity};
-use crate::delivery::{Fact, News, Platform, PruneTerms};
-use crate::object::Kinds;
+use crate::delivery::{Fact, News, Platform, PruneTerms, What};
+use crate::object::{AppName, Kinds};
 use crate::requests::Words;
 
 /// Changes in the cluster come in swarms; they are looked at together.
@@ -83,7 +83,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
                     break;
                 }
                 let environment = platform.borrow_and_update().clone();
-                if this.identity.as_ref() != Some(&environment.spec.service_account) || this.aws != environment.spec.aws {
+                if this.identity.as_ref() != Some(&environment.spec.service_account) || this.is_of_another(&environment) {
                     break; // What is under way is handed over, and begun anew as another.
                 }
                 this.hear_platform(&environment);
@@ -108,6 +108,15 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
 }
 
 impl Loop<'_> {
+    /// Whether this Environment was made anew: what is remembered is not its own.
+    fn is_of_another(&self, environment: &Environment) -> bool {
+        if self.aws != environment.spec.aws {
+            return true;
+        }
+        let uid = environment.metadata.uid.as_deref();
+        self.deliver.hands.store.as_ref().is_some_and(|store| uid.is_some_and(|uid| uid != store.uid()))
+    }
+
     /// Asks what is to be done, begins it, and says what happened and where things stand.
     fn turn(&mut self) -> Option<Instant> {
         for why in self.deliver.hands.store.iter().flat_map(|store| store.take_news()).collect::<Vec<_>>() {
@@ -209,6 +218,7 @@ impl Loop<'_> {
         {
             self.shared.context.index.judge(self.shared.name.as_str(), &spoken.rules);
             self.deliver.hear(News::Git(spoken.says.clone()));
+            self.tell_warnings(&spoken);
             self.said = Some(spoken);
         }
         if git.away {
@@ -217,6 +227,20 @@ impl Loop<'_> {
         self.heard = git;
         self.hear_platform(&self.shared.platform.borrow().clone());
         self.report.1 = true;
+    }
+
+    /// Tells what the platform warns of, once for as long as it stays the same.
+    fn tell_warnings(&mut self, spoken: &Spoken) {
+        let before = self.said.as_ref().map(|said| &said.warnings);
+        let is_news = |app: &AppName, warnings: &Vec<String>| {
+            before.is_none_or(|before| before.get(app) != Some(warnings))
+        };
+        let news = spoken.warnings.iter().filter(|(app, warnings)| is_news(app, warnings));
+        let facts = news.map(|(app, warnings)| Fact {
+            app: Some(app.clone()),
+            what: What::PolicyWarning { warnings: warnings.clone() },
+        });
+        self.facts.extend(facts);
     }
 
     fn hear_inventory(&mut self, environment: &Environment) {
@@ -240,15 +264,16 @@ impl Loop<'_> {
         }
         let words = self.words.borrow_and_update().clone();
         let marked = self.inventoried.borrow().marked.clone();
+        let grants = grants(&self.shared.context, environment);
         let prune = marked.map(|marked| PruneTerms {
             environment: self.shared.name.clone(),
-            grants: Some(grants(environment)),
+            grants: Some(grants.clone()),
             approval: inventory::approval(words.approve.as_ref(), &marked),
             hold: self.heard.doubt.clone().filter(|_| environment.metadata.deletion_timestamp.is_none()),
         });
         let platform = Platform {
             suspended: environment.spec.suspended,
-            grants: Some(grants(environment)),
+            grants: Some(grants),
             agreed: words.agreed,
             prune,
             retry: words.retry,

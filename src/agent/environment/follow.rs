@@ -114,7 +114,7 @@ impl Follow<'_> {
             return Some(Instant::now() + TRY_AGAIN);
         }
         self.poke_if_asked();
-        let scope = match scope(&self.shared.name, environment) {
+        let scope = match scope(self.shared, environment) {
             Ok(scope) => scope,
             Err(trouble) => {
                 self.state.trouble = Some(trouble);
@@ -252,9 +252,9 @@ impl Follow<'_> {
             Ok((desire, commit)) => {
                 (self.state.trouble, self.state.doubt, self.state.away) = (None, None, false);
                 self.render_again = desire.again.map(|pause| Instant::now() + pause);
-                let Desire { config, apps, .. } = desire;
+                let Desire { config, apps, warnings, .. } = desire;
                 let says = Says { apps, rollout: config.rollout.clone(), commit: Some(commit) };
-                self.state.says = Some(Arc::new(Spoken { says, rules: config.rollout.health }));
+                self.state.says = Some(Arc::new(Spoken { says, rules: config.rollout.health, warnings }));
             }
             Err(problems) => {
                 // The team's file is wrong: what ran goes on, nothing new begins.
@@ -348,12 +348,13 @@ impl Follow<'_> {
     }
 }
 
-fn scope(name: &crate::object::EnvironmentName, environment: &Environment) -> Result<Scope, Trouble> {
+fn scope(shared: &Shared, environment: &Environment) -> Result<Scope, Trouble> {
+    let name = &shared.name;
     let path = environment.spec.source.path.clone().unwrap_or_else(|| format!("environments/{name}"));
     Ok(Scope {
         environment: name.clone(),
         path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
-        grants: Some(grants(environment)),
+        grants: Some(grants(&shared.context, environment)),
         default_namespace: None,
     })
 }

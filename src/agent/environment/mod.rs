@@ -23,9 +23,10 @@ mod secrets_task;
 mod status;
 mod tell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use kube::ResourceExt;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ use super::secrets::EnvironmentSecrets;
 use crate::api::{AppStatus, Environment, PruneStatus, SecretStatus};
 use crate::delivery::{Fact, Replies, Says};
 use crate::health::Rule;
-use crate::object::{EnvironmentName, Revision};
+use crate::object::{AppName, EnvironmentName, Revision};
 use crate::policy::Grants;
 use crate::report::Trouble;
 use crate::requests::Words;
@@ -74,6 +75,8 @@ pub(super) struct GitState {
 pub(super) struct Spoken {
     pub says: Says,
     pub rules: Vec<Rule>,
+    /// What the platform warns of, by app.
+    pub warnings: BTreeMap<AppName, Vec<String>>,
 }
 
 /// What the inventory task is asked for.
@@ -197,16 +200,10 @@ async fn run_once(shared: Shared) {
     let _ = telling.await;
 }
 
-/// What the platform grants.
-pub(super) fn grants(environment: &Environment) -> Grants {
-    let spec = &environment.spec;
-    Grants {
-        namespaces: spec.namespaces.clone(),
-        cluster_kinds: spec.cluster_kinds.clone(),
-        regions: spec.regions.clone(),
-        adopt: spec.adopt.clone(),
-        secrets: spec.secrets.clone(),
-    }
+/// What the platform grants, but for what is the agents' own.
+pub(super) fn grants(context: &Context, environment: &Environment) -> Grants {
+    let reserved = [context.namespace.as_str(), context.state.namespace()];
+    Grants::of(&environment.name_any(), &environment.spec, &reserved)
 }
 
 pub(super) fn trouble(reason: &str, message: &str, may_pass: bool) -> Trouble {

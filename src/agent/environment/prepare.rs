@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Channels, Report, Shared, trouble};
 use crate::agent::hands::Hands;
-use crate::agent::state_store::StateStore;
-use crate::api::Identity;
+use crate::agent::state_store::{Holder, StateStore};
+use crate::api::{Environment, Identity};
 use crate::cluster::Filling;
 use crate::object::chain;
 use crate::report::Trouble;
@@ -22,7 +22,7 @@ pub(super) async fn prepare(shared: &Shared, channels: &Channels) -> Option<Arc<
     loop {
         let environment = platform.borrow_and_update().clone();
         let found = match identity(&environment.spec.service_account) {
-            Ok(identity) => hands(shared, channels, identity).await,
+            Ok(identity) => hands(shared, channels, &environment, identity).await,
             Err(trouble) => Err(trouble),
         };
         let trouble = match found {
@@ -47,9 +47,15 @@ fn identity(account: &Identity) -> Result<Identity, Trouble> {
 }
 
 /// What is remembered is read first. Without it nothing is written: nobody could tell later what was.
-async fn hands(shared: &Shared, channels: &Channels, identity: Identity) -> Result<Arc<Hands>, Trouble> {
+async fn hands(
+    shared: &Shared,
+    channels: &Channels,
+    environment: &Environment,
+    identity: Identity,
+) -> Result<Arc<Hands>, Trouble> {
     let context = &shared.context;
-    let opened = StateStore::open(&context.state, &shared.name).await;
+    let holder = Holder::of(environment).ok_or_else(|| trouble("StateUnavailable", "it has no uid", true))?;
+    let opened = StateStore::open(&context.state, &context.environments, &holder).await;
     let store = opened.map_err(|error| trouble("StateUnavailable", &chain(&error), error.may_pass()))?;
     let apps = store.memory().apps.clone();
     for (app, known) in apps.iter() {

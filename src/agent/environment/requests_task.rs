@@ -53,11 +53,12 @@ fn of(book: &Book, environment: &str) -> Arc<BTreeMap<String, Arc<Request>>> {
 }
 
 fn known<'a>(report: Option<&'a Report>, environment: &Environment) -> Known<'a> {
-    let Some(report) = report else { return Known::default() };
+    let since = environment.metadata.creation_timestamp.as_ref().map(|time| time.0);
+    let Some(report) = report else { return Known { since, ..Known::default() } };
     let shown = environment.status.as_ref().and_then(|status| status.request.as_ref());
     let looked = match shown.is_some() && shown == report.request.as_ref() {
         true => report.looked.clone(),
         false => std::collections::BTreeSet::new(),
     };
-    Known { apps: &report.apps, replies: report.replies.clone(), looked }
+    Known { apps: &report.apps, replies: report.replies.clone(), looked, since }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Hands;
 use super::recall::as_wanted;
 use crate::agent::charts::Charts;
-use crate::agent::desired::{Scope, read_config, render_app, want};
+use crate::agent::desired::{Scope, read_config, render_past};
 use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::state_store::{StateError, StateStore};
 use crate::cluster::Session;
@@ -103,13 +103,11 @@ fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(WantedApp, Optio
     let Some(spec) = config.apps.iter().find(|spec| spec.name == *app) else {
         return Err(format!("commit {short} has no app {app}"));
     };
-    let cache = render::Cache::new();
     let charts = Charts::blocking(&archive.helm, &archive.session, &archive.kinds, Stop::default());
-    let made = render_app(&past.tree, &archive.scope, &config, spec, &archive.limits, &cache, &charts)
-        .and_then(|(desired, _)| {
-            want(desired, &archive.scope, spec, &archive.kinds, &archive.secrets.pins(app))
-        });
-    let (wanted, _) = made.map_err(wrong)?;
+    let (scope, kinds, limits) = (&archive.scope, &archive.kinds, &archive.limits);
+    let pins = archive.secrets.pins(app);
+    let wanted =
+        render_past(&past.tree, scope, &config, spec, kinds, limits, &charts, &pins).map_err(wrong)?;
     // A migration of the past is not run again: going back runs no hooks.
     let wanted = WantedApp::of_objects(wanted.app, wanted.digest, wanted.objects);
     Ok((wanted, Some(past.revision)))

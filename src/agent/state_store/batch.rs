@@ -11,7 +11,7 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use super::open::read;
 use super::pieces::AT_ONCE;
 use super::queue::{Waiting, Writer};
-use super::{Shared, StateError, lock};
+use super::{Holder, Shared, StateError, lock};
 use crate::cluster::{StateSecrets, StateSecretsError, chain};
 use crate::object::Digest;
 use crate::state::{Pieces, Prepared, Writes, unpack};
@@ -129,7 +129,7 @@ async fn save_together(
             }
             Err(StateError::Secrets(error)) if matches!(*error, StateSecretsError::Moved(_)) => {
                 tracing::warn!(%error, "someone else wrote what is remembered; it is read again");
-                let read = read(&shared.secrets, &shared.environment).await?;
+                let read = read(&shared.secrets, &shared.holder).await?;
                 if let Some(damage) = &read.damage {
                     shared.name_damage(damage, "which objects were written");
                 }
@@ -139,7 +139,7 @@ async fn save_together(
             Err(error) => return Err(error),
         }
     }
-    Err(StateSecretsError::Moved(shared.secrets.document_name(&shared.environment)).into())
+    Err(StateSecretsError::Moved(shared.secrets.document_name(&shared.holder.environment)).into())
 }
 
 /// What is left to do after a save.
@@ -152,7 +152,7 @@ struct Unneeded {
 /// Sends the requests that were decided on, in their order.
 async fn write(shared: &Shared, writer: &mut Writer, writes: Writes) -> Result<Unneeded, StateError> {
     let Writes { puts, contents, mut drops, log } = writes;
-    let (environment, before) = (&shared.environment, shared.log());
+    let (Holder { environment, uid, .. }, before) = (&shared.holder, shared.log());
     let damaged = shared.pieces.damaged();
     for piece in puts.iter().filter(|piece| damaged.contains(&piece.name)) {
         // It bears the name and not the content, so it has to go first.
@@ -167,7 +167,7 @@ async fn write(shared: &Shared, writer: &mut Writer, writes: Writes) -> Result<U
         .try_collect::<Vec<()>>()
         .await?;
     shared.pieces.repaired(puts.iter().map(|piece| &piece.name));
-    writer.version = Some(shared.secrets.swap(environment, &contents, writer.version.as_ref()).await?);
+    writer.version = Some(shared.secrets.swap(environment, uid, &contents, writer.version.as_ref()).await?);
     // What an older attempt wrote can be named by nobody now: its swap would have had to come before this one.
     let orphans = std::mem::take(&mut writer.orphans);
     drops.extend(orphans.into_iter().filter(|piece| !log.is_there(piece)));

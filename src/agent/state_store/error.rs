@@ -18,6 +18,10 @@ pub enum StateError {
     Part { name: String, document: String, source: Damage },
     #[error("the Secret {name} cannot be used")]
     Piece { name: String, source: Damage },
+    #[error("the Secret {0} belongs to another Environment of this name, which was made anew")]
+    Another(String),
+    #[error("whether the Environment is the one that is remembered cannot be asked: {0}")]
+    Unsure(String),
     #[error("the save was broken off, and may have been made or not")]
     Interrupted,
 }
@@ -27,7 +31,7 @@ impl StateError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Secrets(error) => error.may_pass(),
-            Self::Interrupted => true,
+            Self::Interrupted | Self::Another(_) | Self::Unsure(_) => true,
             Self::Document { .. } | Self::Part { .. } | Self::Piece { .. } => false,
         }
     }

@@ -15,12 +15,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::cluster::StateSecrets;
-use crate::object::{AppName, Digest, EnvironmentName, Live, Record};
+use crate::cluster::{Environments, StateSecrets};
+use crate::object::{AppName, Digest, Live, Record};
 use crate::plan::Known;
 use crate::state::{Change, Good, Log, Memory, Packed, Prepared, Stored};
 
 pub use error::StateError;
+pub use open::Holder;
 
 use notes::Notes;
 use pieces::PieceReader;
@@ -33,7 +34,7 @@ pub struct StateStore {
 
 /// The part that the store shares with the task that saves.
 struct Shared {
-    environment: EnvironmentName,
+    holder: Holder,
     secrets: StateSecrets,
     saved: RwLock<Arc<Log>>,
     /// What goes along with whatever is saved next.
@@ -47,8 +48,12 @@ struct Shared {
 
 impl StateStore {
     /// Reads what is remembered. What is damaged is named, and what it said is not known: that is no evidence of anything.
-    pub async fn open(secrets: &StateSecrets, environment: &EnvironmentName) -> Result<Self, StateError> {
-        Ok(Self { shared: Arc::new(open::open(secrets, environment).await?) })
+    pub async fn open(
+        secrets: &StateSecrets,
+        environments: &Environments,
+        holder: &Holder,
+    ) -> Result<Self, StateError> {
+        Ok(Self { shared: Arc::new(open::open(secrets, environments, holder).await?) })
     }
 
     /// Saves changes, in this order, and returns when they are saved. What comes while another save is under way is saved
@@ -72,6 +77,11 @@ impl StateStore {
     /// Says whether noted changes wait to be saved.
     pub fn has_notes(&self) -> bool {
         !lock(&self.shared.notes).is_empty()
+    }
+
+    /// Returns the uid of the Environment whose memory it is.
+    pub fn uid(&self) -> &str {
+        &self.shared.holder.uid
     }
 
     /// Returns what is saved.
@@ -108,7 +118,7 @@ impl StateStore {
     pub async fn verify(&self) -> Result<(), StateError> {
         let memory = self.memory();
         for name in memory.pieces() {
-            let found = self.shared.secrets.piece(&self.shared.environment, &name).await?;
+            let found = self.shared.secrets.piece(&self.shared.holder.environment, &name).await?;
             if let Err(damage) = found
                 && !self.shared.pieces.is_damaged(&name)
                 && self.memory().pieces().contains(&name)
@@ -127,9 +137,10 @@ impl StateStore {
     /// Forgets all of it: the environment is no more.
     pub async fn forget(&self) -> Result<(), StateError> {
         let mut writer = self.shared.writer.lock().await;
-        self.shared.secrets.forget(&self.shared.environment).await?;
+        let Holder { environment, uid, .. } = &self.shared.holder;
+        self.shared.secrets.forget(environment).await?;
         *writer = Writer::new(None);
-        self.shared.set(Log::new(&self.shared.environment));
+        self.shared.set(Log::new(environment).of(uid));
         Ok(())
     }
 

@@ -121,7 +121,7 @@ impl Shared {
                 stored.push(piece);
                 continue;
             }
-            let piece = match self.secrets.piece(&self.environment, name).await? {
+            let piece = match self.secrets.piece(&self.holder.environment, name).await? {
                 Ok(piece) => piece,
                 Err(damage) => return Ok(Err(damage)),
             };
@@ -145,14 +145,14 @@ impl Shared {
     fn damaged_name(&self, damage: &Damage) -> String {
         match damage {
             Damage::Missing(piece) | Damage::Altered(piece) => {
-                self.secrets.piece_name(&self.environment, piece)
+                self.secrets.piece_name(&self.holder.environment, piece)
             }
-            Damage::Unreadable(_) => self.secrets.document_name(&self.environment),
+            Damage::Unreadable(_) => self.secrets.document_name(&self.holder.environment),
         }
     }
 
     pub(super) async fn drop_pieces(&self, pieces: impl IntoIterator<Item = &Digest>) {
-        let names = pieces.into_iter().map(|piece| StateSecrets::short_name(&self.environment, piece));
+        let names = pieces.into_iter().map(|piece| StateSecrets::short_name(&self.holder.environment, piece));
         self.drop_named(names.collect::<Vec<_>>()).await;
     }
 

@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::Means;
 use crate::api::AppSpec;
-use crate::object::{Desired, Manifest, Place, Problem, Tree, TreePath};
+use crate::object::{Desired, Manifest, Note, ObjectKey, Place, Problem, Tree, TreePath};
+use crate::policy::{Finding, Severity};
 use crate::render::{self, Explained};
 use crate::schema::{self, Builtin, Definitions};
 
@@ -52,6 +53,30 @@ pub fn check(tree: &dyn Tree, app: &AppSpec, desired: &Desired, against: &Agains
     found
 }
 
+/// What the platform does not let, and what it warns of, each at the line of its field where that can be found.
+pub fn placed(
+    tree: &dyn Tree,
+    app: &AppSpec,
+    findings: Vec<Finding>,
+    against: &Against<'_>,
+) -> (Vec<Problem>, Vec<Note>) {
+    let mut places = Places { tree, app, means: against.means, objects: None };
+    let (mut refused, mut warned) = (Vec::new(), Vec::new());
+    for mut finding in findings {
+        if let Some(key) = &finding.key
+            && !finding.pointer.is_empty()
+            && let Some(place) = places.exact_of(key, &finding.pointer)
+        {
+            finding.place = Some(place);
+        }
+        match finding.severity {
+            Severity::Deny => refused.push(finding.problem()),
+            Severity::Warn => warned.push(Note { place: finding.place, message: finding.message }),
+        }
+    }
+    (refused, warned)
+}
+
 /// Where fields stand: looked up only when something is wrong, by a render that keeps what set each.
 struct Places<'a> {
     tree: &'a dyn Tree,
@@ -66,25 +91,47 @@ impl Places<'_> {
         Problem::at(place, format!("{}: {finding}", object.key()))
     }
 
-    fn exact(&mut self, nth: usize, object: &Manifest, pointer: &str) -> Option<Place> {
+    fn explained(&mut self) -> &[Explained] {
         let (tree, app, Means { charts, limits, .. }) = (self.tree, self.app, self.means);
-        let objects = self.objects.get_or_insert_with(|| {
+        self.objects.get_or_insert_with(|| {
             let folder = app.path.as_ref().and_then(|path| TreePath::new(path).ok());
             let explain = |folder: TreePath| {
                 charts.serve(tree, |made| render::explain(tree, &folder, limits, made)).ok()
             };
             folder.and_then(explain).unwrap_or_default()
-        });
-        let explained = objects.get(nth).filter(|one| one.manifest.key() == object.key())?;
+        })
+    }
+
+    fn exact(&mut self, nth: usize, object: &Manifest, pointer: &str) -> Option<Place> {
         if pointer.is_empty() {
             return None;
         }
-        let path = explained.find(pointer).ok()?;
-        let settings = explained.settings(tree, limits, &path);
-        // The object as a whole is meant where a value is missing in it.
-        settings
-            .last()
-            .filter(|setting| setting.value.as_ref() != Some(&Value::Null))
-            .map(|last| last.place.clone())
+        let (tree, limits) = (self.tree, self.means.limits);
+        let explained = self.explained().get(nth).filter(|one| one.manifest.key() == object.key())?;
+        place_in(explained, tree, limits, pointer)
     }
+
+    /// The same of an object that may have got its namespace since.
+    fn exact_of(&mut self, key: &ObjectKey, pointer: &str) -> Option<Place> {
+        let (tree, limits) = (self.tree, self.means.limits);
+        let is_it = |one: &&Explained| {
+            let (manifest, namespace) = (&one.manifest, one.manifest.namespace());
+            (&*manifest.gvk().group, &*manifest.gvk().kind) == (&*key.group, &*key.kind)
+                && manifest.name() == &*key.name
+                && (namespace.is_none() || namespace == key.namespace.as_deref())
+        };
+        let explained = self.explained().iter().find(is_it)?;
+        place_in(explained, tree, limits, pointer)
+    }
+}
+
+/// The place of what set a field last.
+fn place_in(explained: &Explained, tree: &dyn Tree, limits: &render::Limits, pointer: &str) -> Option<Place> {
+    let path = explained.find(pointer).ok()?;
+    let settings = explained.settings(tree, limits, &path);
+    // The object as a whole is meant where a value is missing in it.
+    settings
+        .last()
+        .filter(|setting| setting.value.as_ref() != Some(&Value::Null))
+        .map(|last| last.place.clone())
 }

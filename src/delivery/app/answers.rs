@@ -121,6 +121,21 @@ impl App {
         self.refuse(digest, messages, refused.refusals.iter().all(|refusal| refusal.may_pass()), now);
     }
 
+    /// Takes that other things are granted than before: what was refused for that is tried again at once.
+    pub(in crate::delivery) fn hear_rights(&mut self) {
+        (self.runs.judged, self.runs.other_rights) = (None, true);
+        if let Doing::Refused(Refusal { again: Some(again), .. }) = &mut self.doing {
+            *again = Again::default();
+        }
+    }
+
+    /// Takes that what it was about to write is not granted any more. What it wrote before is judged with what comes next.
+    pub(in crate::delivery) fn withhold(&mut self, messages: Vec<String>, now: Timestamp) {
+        let Some(digest) = self.target_digest().cloned() else { return };
+        self.break_off();
+        self.refuse(&digest, messages, true, now);
+    }
+
     fn is_refused_for(&self, messages: &[String]) -> bool {
         matches!(&self.doing, Doing::Refused(refusal) if refusal.messages == messages)
     }

@@ -9,9 +9,9 @@ use crate::delivery::action::Action;
 use crate::delivery::fact::What;
 use crate::delivery::hold::{self, HeldBy};
 use crate::delivery::world::{Listing, World};
-use crate::object::AppName;
+use crate::object::{AppName, ObjectKey, Problems};
 use crate::plan::{WantedApp, plan_with};
-use crate::policy::Grants;
+use crate::policy::{Grants, refusal};
 use crate::state::Change;
 
 /// What an app is told when it decides.
@@ -27,6 +27,13 @@ pub(in crate::delivery) struct View<'a> {
     /// Whether it stands on the Environment where its objects are, so that they may be made.
     pub inventory_written: bool,
     pub now: Timestamp,
+}
+
+impl View<'_> {
+    /// Whether the environment may touch an object, by today's Environment.
+    pub fn may_touch(&self, key: &ObjectKey) -> bool {
+        self.grants.is_none_or(|grants| grants.may_touch(key).is_ok())
+    }
 }
 
 /// What comes next for an app.
@@ -145,13 +152,18 @@ impl App {
         Step::Do { phase: AppPhase::Proving, action: Action::Prove { plan: found, before, consent, hooks } }
     }
 
-    /// What of an older revision the platform does not grant today. What git says now was looked at when it was rendered.
-    fn not_granted(&self, view: &View, wanted: &WantedApp) -> Option<Vec<String>> {
-        let grants = view.grants.filter(|_| self.back().is_some() || !matches!(self.git, Git::Says(_)))?;
-        let objects = wanted.objects.iter().filter(|object| !grants.cover(&object.key, &object.gvk));
-        let messages: Vec<String> =
-            objects.map(|object| format!("{}, which the Environment does not grant", object.key)).collect();
-        (!messages.is_empty()).then_some(messages)
+    /// What of an older revision the platform does not let today. What git says was looked at when it was rendered, by
+    /// what was granted then.
+    fn not_granted(&mut self, view: &View, wanted: &WantedApp) -> Option<Vec<String>> {
+        let is_older = self.back().is_some() || !matches!(self.git, Git::Says(_)) || self.runs.other_rights;
+        let grants = view.grants.filter(|_| is_older)?;
+        let known = self.runs.judged.take().filter(|(digest, _)| *digest == wanted.digest);
+        let (_, messages) = self.runs.judged.insert(known.unwrap_or_else(|| {
+            let findings =
+                refusal(grants.judge_written(wanted)).err().into_iter().flat_map(Problems::into_vec);
+            (wanted.digest.clone(), findings.map(|problem| problem.to_string()).collect())
+        }));
+        (!messages.is_empty()).then(|| messages.clone())
     }
 
     /// Has it forgotten that a rollout is under way, where git took it back before anything of it had to be undone.

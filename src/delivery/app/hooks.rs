@@ -218,7 +218,8 @@ impl App {
                 Status::Failed => Some(format!("{}: {}", record.health.reason, record.health.message)),
                 Status::Progressing => {
                     let at = due.unwrap_or(later(run.begun, PROBE));
-                    if view.now >= at {
+                    // It is ended by that where it never ran, so it has to be ours to touch.
+                    if view.now >= at && view.may_touch(&run.job) {
                         return Some(HookWork::Probe { name, run });
                     }
                     probe = [probe, Some(at)].into_iter().flatten().min();
@@ -245,7 +246,7 @@ impl App {
         }
         let mut jobs = Vec::new();
         for (name, memory) in &self.hooks.memory {
-            for run in memory.runs.iter().filter(|run| !run.tidy) {
+            for run in memory.runs.iter().filter(|run| !run.tidy && view.may_touch(&run.job)) {
                 let hook = wanted.hooks.iter().find(|hook| hook.identity == run.identity);
                 let record = view.world.assessed(&run.job);
                 let record = record.filter(|record| Some(&record.live.uid) == run.uid.as_ref());

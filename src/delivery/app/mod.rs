@@ -193,6 +193,7 @@ impl App {
         (self.spec, self.terms) = (spec, Terms::of(rollout));
         match desired {
             Ok(wanted) => {
+                self.runs.other_rights = false;
                 let same = self.digest() == Some(&wanted.digest);
                 let came = wanted.digest.clone();
                 self.git = Git::Says(wanted.clone());

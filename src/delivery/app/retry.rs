@@ -11,6 +11,8 @@ pub struct Retry {
     pub app: AppName,
     pub digest: Digest,
     pub nonce: String,
+    /// Why, in their own words.
+    pub reason: Option<String>,
 }
 
 impl App {
@@ -45,7 +47,7 @@ impl App {
         self.go_forward();
         self.note_hooks();
         let by = word.nonce.split_once(" by ").map_or("somebody", |(_, by)| by).to_owned();
-        self.log.by = Some(by.clone());
+        (self.log.by, self.log.reason) = (Some(by.clone()), word.reason.clone());
         self.tell(What::Retrying { digest: word.digest.clone(), by });
         true
     }

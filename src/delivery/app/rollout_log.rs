@@ -15,6 +15,8 @@ pub(in crate::delivery) struct RolloutLog {
     begun: Option<Begun>,
     /// The person whose word it is, where it is not git's.
     pub by: Option<String>,
+    /// Why they wanted it, in their own words.
+    pub reason: Option<String>,
     /// Why a kind could not be watched, as it was told last.
     pub unwatched: Option<String>,
     /// What happened, until it is told.
@@ -39,7 +41,7 @@ impl RolloutLog {
     /// Takes that git says a digest. After a restart the commit that is remembered for it counts, and not the newest.
     pub fn came(&mut self, digest: &Digest, commit: Option<&Commit>, runs: &Runs) {
         let commit = runs.commit_of(digest).or_else(|| commit.cloned());
-        (self.brought, self.by, self.begun) = (Some((digest.clone(), commit)), None, None);
+        (self.brought, self.by, self.reason, self.begun) = (Some((digest.clone(), commit)), None, None, None);
     }
 
     pub fn commit(&self) -> Option<&Commit> {
@@ -68,7 +70,12 @@ impl App {
             _ => self.runs.commit_of(digest),
         };
         let record = self.record(digest.clone(), outcome, now);
-        self.end(Record { from, commit, by: self.log.by.clone(), ..record }, why);
+        let asked = self.log.reason.as_ref().map(|reason| format!("tried again: {reason}"));
+        let why = match (why, asked) {
+            (Some(why), Some(asked)) => Some(format!("{asked}; {why}")),
+            (why, asked) => why.map(str::to_owned).or(asked),
+        };
+        self.end(Record { from, commit, by: self.log.by.clone(), ..record }, why.as_deref());
     }
 
     /// Notes how a way back ended.

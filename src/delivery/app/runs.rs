@@ -28,6 +28,10 @@ pub(in crate::delivery) struct Runs {
     pub broken_off: Option<Rolling>,
     /// What was written and passed no gates since: the next rollout judges it with its own, whatever it changes.
     pub unproven: BTreeSet<ObjectKey>,
+    /// Other things are granted than when git was rendered.
+    pub other_rights: bool,
+    /// What of a digest the platform does not let, by the grants that were heard last.
+    pub judged: Option<(Digest, Vec<String>)>,
     /// How often in a row a digest was refused.
     pub attempts: Option<(Digest, u32)>,
 }

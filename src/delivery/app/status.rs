@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{App, Doing, Git, StandIn};
 use crate::api::{AppPhase, AppStatus, WaitingOn, WaveStatus};
-use crate::delivery::fact::some;
+use crate::delivery::fact::{reasons, some};
 use crate::delivery::hold::{HeldBy, Hold};
 use crate::state::{Quarantine, Stage};
 
@@ -60,7 +60,7 @@ impl App {
             return (AppPhase::Refused, Some(message));
         }
         if let Some(problems) = self.problems() {
-            let problems = some(problems.as_slice().iter().map(ToString::to_string));
+            let problems = reasons(problems.as_slice().iter().map(ToString::to_string));
             // What is under way goes on all the same.
             return match self.quarantine().filter(|aside| aside.stage == Stage::Going) {
                 Some(aside) => {
@@ -80,7 +80,7 @@ impl App {
             return (AppPhase::Halted, Some(halt));
         }
         if let (Doing::Refused(refusal), None) = (&self.doing, &self.busy) {
-            return (AppPhase::Refused, Some(some(refusal.messages.iter().cloned())));
+            return (AppPhase::Refused, Some(reasons(refusal.messages.iter().cloned())));
         }
         if let Doing::Held(holds) = &self.doing {
             return held(holds);
@@ -129,7 +129,7 @@ impl App {
         };
         match &self.doing {
             Doing::Refused(refusal) => {
-                let refused = some(refusal.messages.iter().cloned());
+                let refused = reasons(refusal.messages.iter().cloned());
                 (phase, format!("{message}; that is refused so far: {refused}"))
             }
             _ => (phase, message),

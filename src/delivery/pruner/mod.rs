@@ -17,8 +17,8 @@ use super::world::World;
 use crate::api::{PruneBudget, PruneStatus, names};
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
-    Approval, Budget, CheckedPrune, Claim, Claims, Doomed, Inventory, Known, Marks, PrunePlan, PruneView,
-    SkipReason, WantedApp, WantedKeys, applyset_id, prune,
+    Approval, Bound, Budget, Budgets, CheckedPrune, Claim, Claims, Doomed, Inventory, Known, Marks,
+    PrunePlan, PruneView, SkipReason, WantedApp, WantedKeys, applyset_id, prune,
 };
 use crate::policy::Grants;
 
@@ -40,7 +40,8 @@ pub struct Pruner {
     wanted: Inventory,
     /// Some app's files are wrong, so that `wanted` is not all.
     unrendered: bool,
-    budget: PruneBudget,
+    /// What git says may be deleted without a person's word.
+    budgets: Option<Budgets>,
     pub(in crate::delivery) seen: Option<PrunePlan>,
     pub(in crate::delivery) runs: BTreeMap<Box<str>, Run>,
     told: Option<String>,
@@ -92,7 +93,7 @@ pub struct PruneWorld<'a> {
 impl Pruner {
     /// Takes what a revision says. Deletes that are under way are stopped between two requests: what they delete may be
     /// wanted again.
-    pub fn set(&mut self, says: &Says) {
+    pub fn set(&mut self, says: &Says, budgets: Budgets) {
         let claims: Vec<Claim> = says
             .apps
             .iter()
@@ -106,7 +107,7 @@ impl Pruner {
         claims.iter().filter_map(|claim| claim.wanted.as_ref()).for_each(|app| self.wanted.add_wanted(app));
         self.unrendered = claims.iter().any(|claim| claim.wanted.is_none());
         self.claims = Some(Claims::new(&claims));
-        self.budget = says.rollout.prune;
+        self.budgets = Some(budgets);
         self.seen = None;
         self.forget_runs();
     }
@@ -136,7 +137,9 @@ impl Pruner {
     /// Says under which terms is deleted; without, nothing is.
     pub fn allow(&mut self, terms: PruneTerms) {
         if self.terms.as_ref() != Some(&terms) {
-            if terms.hold.is_some() {
+            let before = self.terms.as_ref().map(|before| &before.grants);
+            if terms.hold.is_some() || before != Some(&terms.grants) {
+                // What was granted when it was asked about may not be any more.
                 self.forget_runs();
             }
             self.terms = Some(terms);
@@ -225,9 +228,23 @@ impl Pruner {
         std::mem::take(&mut self.facts)
     }
 
+    /// What git says of its budget, once it was heard.
+    pub fn budgets(&self) -> Option<&Budgets> {
+        self.budgets.as_ref()
+    }
+
     /// Looks at what git no longer wants.
     pub fn look(&self, world: &PruneWorld) -> Option<PrunePlan> {
         let (terms, claims) = (self.terms.as_ref()?, self.claims.as_ref()?);
+        let budgets =
+            self.budgets.clone().unwrap_or_else(|| Budgets::settled(budget_of(PruneBudget::default())));
+        let limit = terms.grants.as_ref().and_then(|grants| grants.prune);
+        let budget = limit.map_or(budgets.counts(), |limit| budgets.counts().within(limit));
+        let bound = match () {
+            () if budget != budgets.counts() => Bound::Platform,
+            () if budgets.is_raised() => Bound::NextCommit,
+            () => Bound::Git,
+        };
         let environment = terms.environment.as_str();
         let (strays, total) = world.world.strays(claims.keys());
         let part_of = applyset_id(environment, "Environment", names::GROUP);
@@ -241,10 +258,11 @@ impl Pruner {
             },
             claims,
             total,
-            budget: Budget { max: self.budget.max, percent: self.budget.percent },
+            budget,
+            bound,
             approval: &terms.approval,
             known: world.known,
-            granted: &|live| terms.grants.as_ref().is_none_or(|grants| grants.cover(&live.key, &live.gvk)),
+            granted: &|live| terms.grants.as_ref().is_none_or(|grants| grants.may_touch(&live.key).is_ok()),
             ready: world.ready,
         };
         Some(prune(&view, &strays))
@@ -254,4 +272,9 @@ impl Pruner {
         let hold = self.terms.as_ref().and_then(|terms| terms.hold.clone());
         status::status(self.seen.as_ref()?, &self.runs, hold)
     }
+}
+
+/// What git says, as the pruner counts.
+pub fn budget_of(says: PruneBudget) -> Budget {
+    Budget { max: says.max, percent: says.percent }
 }

@@ -73,6 +73,7 @@ impl World {
             claims: &Claims::new(&self.claims),
             total: self.live.len(),
             budget: self.budget,
+            bound: Bound::Git,
             approval: &self.approval,
             known: &|live| self.known.get(&live.key.name).copied().unwrap_or(Known::Same),
             granted: &|live| live.key.namespace.as_deref().is_none_or(|namespace| namespace == "web"),

@@ -129,6 +129,8 @@ pub struct Setup {
     alone: Option<Arc<ControlPlane>>,
     without_environment: bool,
     repo: Option<Repo>,
+    /// What else stands in the spec.
+    limits: Value,
 }
 
 impl Setup {
@@ -145,6 +147,7 @@ impl Setup {
             alone: None,
             without_environment: false,
             repo: None,
+            limits: json!({}),
         }
     }
 
@@ -170,6 +173,12 @@ impl Setup {
     pub fn grant_everywhere(mut self, group: &str, plural: &str) -> Self {
         self.cluster_rules
             .push(json!({"apiGroups": [group], "resources": [plural], "verbs": ["create", "patch"]}));
+        self
+    }
+
+    /// More fields of the spec: the platform's limits.
+    pub fn limits(mut self, limits: Value) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -221,14 +230,17 @@ impl Setup {
         }
         rbac::grant(api, &bed.name, &bed.deployers, &self.cluster_rules);
         if !self.without_environment {
+            let mut spec = json!({
+                "source": {"url": bed.repo.url(), "branch": "main"},
+                "serviceAccount": {"namespace": bed.deployers, "name": "deployer"},
+                "namespaces": self.namespaces, "clusterKinds": self.cluster_kinds,
+                "regions": self.regions, "suspended": self.suspended,
+            });
+            let more = self.limits.as_object().cloned().unwrap_or_default();
+            spec.as_object_mut().expect("a map").extend(more);
             api.apply(&json!({
                 "apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment", "metadata": {"name": bed.name},
-                "spec": {
-                    "source": {"url": bed.repo.url(), "branch": "main"},
-                    "serviceAccount": {"namespace": bed.deployers, "name": "deployer"},
-                    "namespaces": self.namespaces, "clusterKinds": self.cluster_kinds,
-                    "regions": self.regions, "suspended": self.suspended,
-                },
+                "spec": spec,
             }));
         }
         bed

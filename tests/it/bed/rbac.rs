@@ -45,6 +45,7 @@ fn policies() -> Vec<Value> {
         .join("\n")
         .replace("{{ $name }}", ACCOUNT)
         .replace("{{ .Release.Namespace }}", NAMESPACE)
+        .replace("{{ $state }}", STATE_NAMESPACE)
         .replace("{{ toJson .Values.platformGroups }}", r#"["system:masters"]"#);
     assert!(!text.contains("{{"), "{text}");
     let documents =

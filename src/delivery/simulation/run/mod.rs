@@ -200,14 +200,15 @@ impl Run {
                 let digest = wanted(*app, content).digest.clone();
                 let nonce = format!("{} by ann", self.words);
                 out.checks.retried();
-                out.platform.retry = Some(Retry { app: app_name(*app), digest, nonce });
+                out.platform.retry = Some(Retry { app: app_name(*app), digest, nonce, reason: None });
             }
             Stimulus::Rollback(app) => {
                 let Some(Word::Says(content)) = out.git.says(&app_name(*app)) else { return };
                 let from = wanted(*app, content).digest.clone();
                 let apps = [(app_name(*app), RollbackTo { from, to: None })].into();
                 let id = self.words.to_string();
-                out.platform.rollbacks = vec![RollbackRequest { id, by: "ann".to_owned(), apps }];
+                out.platform.rollbacks =
+                    vec![RollbackRequest { id, by: "ann".to_owned(), reason: None, apps }];
             }
             Stimulus::Suspend(suspended) => out.platform.suspended = *suspended,
             _ => {

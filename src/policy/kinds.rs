@@ -1,0 +1,96 @@
+//! Kinds by pattern: `Kind.group`, `Kind` of the core group, `*.group`, `*.*.example.org`, `*`.
+
+use crate::object::ObjectKey;
+
+/// Says whether a pattern names the kind of an object.
+pub(super) fn matches(pattern: &str, key: &ObjectKey) -> bool {
+    if pattern == "*" {
+        return true;
+    }
+    let (kind, group) = pattern.split_once('.').unwrap_or((pattern, ""));
+    let same_kind = kind == "*" || kind == &*key.kind;
+    let same_group = match group.strip_prefix('*') {
+        Some("") => true,
+        // `*.example.org` is every group below, and not `example.org` itself, nor `anexample.org`.
+        Some(end) => end.starts_with('.') && key.group.ends_with(end) && key.group.len() > end.len(),
+        None => group == &*key.group,
+    };
+    same_kind && same_group
+}
+
+/// Says what is wrong with a pattern.
+pub(super) fn problem(pattern: &str) -> Option<String> {
+    let (kind, group) = pattern.split_once('.').unwrap_or((pattern, ""));
+    let legal_kind = kind == "*"
+        || (kind.starts_with(|c: char| c.is_ascii_uppercase())
+            && kind.chars().all(|c| c.is_ascii_alphanumeric()));
+    let rest = group.strip_prefix("*.").unwrap_or(group);
+    let legal_group = group == "*"
+        || rest.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.'));
+    // `Kind.` and `Kind.*.` name nothing.
+    let dangling = pattern.ends_with('.');
+    (!legal_kind || !legal_group || dangling).then(|| {
+        format!("{pattern:?} names no kinds: write Kind.group, Kind of the core group, *.group, or *.*.example.org")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(pattern: &str, group: &str, kind: &str) -> bool {
+        matches(pattern, &ObjectKey::new(group, kind, Some("web"), "a"))
+    }
+
+    #[test]
+    fn a_pattern_names_a_kind_a_group_or_all() {
+        let rbac = "rbac.authorization.k8s.io";
+        for (pattern, group, kind, wanted) in [
+            ("RoleBinding.rbac.authorization.k8s.io", rbac, "RoleBinding", true),
+            ("RoleBinding.rbac.authorization.k8s.io", rbac, "Role", false),
+            ("RoleBinding", rbac, "RoleBinding", false),
+            ("Secret", "", "Secret", true),
+            ("Secret", "example.org", "Secret", false),
+            ("*.rbac.authorization.k8s.io", rbac, "Role", true),
+            ("*.authorization.k8s.io", rbac, "Role", false),
+            ("*.*.authorization.k8s.io", rbac, "Role", true),
+            ("*.*.crossplane.io", "rds.aws.crossplane.io", "Instance", true),
+            ("*.*.crossplane.io", "crossplane.io", "Instance", false),
+            ("*.*.crossplane.io", "evilcrossplane.io", "Instance", false),
+            ("Secret.*", "", "Secret", true),
+            ("Secret.*", "example.org", "Secret", true),
+            ("*", "", "Secret", true),
+            ("*", rbac, "Role", true),
+            ("*.", "", "Secret", true),
+        ] {
+            assert_eq!(names(pattern, group, kind), wanted, "{pattern} {kind}.{group}");
+        }
+    }
+
+    #[test]
+    fn what_names_nothing_is_told() {
+        for good in [
+            "*",
+            "Secret",
+            "RoleBinding.rbac.authorization.k8s.io",
+            "*.apps",
+            "*.*.crossplane.io",
+            "Secret.*",
+        ] {
+            assert_eq!(problem(good), None, "{good}");
+        }
+        for bad in [
+            "",
+            "secret",
+            "secrets",
+            "Role Binding",
+            "Secret.",
+            "*.",
+            "rbac.authorization.k8s.io",
+            "Secret.Apps",
+            "Sec*",
+        ] {
+            assert!(problem(bad).is_some(), "{bad:?}");
+        }
+    }
+}
