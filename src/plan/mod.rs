@@ -16,6 +16,7 @@ mod foreign;
 mod hooks;
 mod inventory;
 mod needs;
+mod one_first;
 mod order;
 mod prune;
 mod readers;
@@ -198,5 +199,6 @@ pub fn plan_with(app: &WantedApp, live: &dyn Lookup, consent: &Consent) -> Resul
             _ => plan.waves.push(Wave { order, steps: vec![step] }),
         }
     }
+    one_first::one_first(&mut plan);
     Ok(plan)
 }

@@ -9,7 +9,7 @@ use super::readers::Configs;
 use super::stamp::{WantedApp, is_secret};
 use super::wanted::Wanted;
 use crate::object::secret::{
-    FROM, Pin, Pins, Sealed, SecretId, Unpinned, VERSIONS, find_reference, versions_of, write_versions,
+    FROM, Pick, Pin, Pins, Sealed, SecretId, Unpinned, VERSIONS, find_reference, versions_of, write_versions,
 };
 use crate::object::{Digest, Manifest, ObjectKey, Origin, Place};
 
@@ -127,6 +127,14 @@ pub(super) fn seal(secret: &mut Map<String, Value>, pins: &Pins) -> Result<(), S
         annotations.remove(VERSIONS);
     }
     let Some(mut sealed) = Sealed::seal(secret)? else { return Ok(()) };
+    let moving = sealed.secrets().into_iter().find(|id| !matches!(id.pick, Pick::Version(_)));
+    if let Some(moving) = moving
+        && secret.get("immutable") == Some(&Value::Bool(true))
+    {
+        return Err(format!(
+            "it is immutable, and {moving} may change: name a version (`@VERSION-ID`), or leave `immutable` out"
+        ));
+    }
     let mut pinned: Vec<(SecretId, Pin)> = Vec::new();
     let mut troubles = Vec::new();
     for id in sealed.secrets() {
@@ -204,4 +212,4 @@ fn misplaced(value: &Value, path: &mut String, is_secret: bool) -> Option<String
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -6,7 +6,7 @@ use super::*;
 use crate::object::secret::Reference;
 use crate::object::{AppName, Desired, EnvironmentName, Problems};
 
-fn wanted(objects: Vec<Value>, pins: &Pins) -> Result<WantedApp, Problems> {
+pub fn wanted(objects: Vec<Value>, pins: &Pins) -> Result<WantedApp, Problems> {
     let app = AppName::new("web").unwrap();
     let environment = EnvironmentName::new("dev").unwrap();
     let desired = Desired::new(app, objects.into_iter().map(manifest).collect(), Vec::new());
@@ -23,7 +23,7 @@ fn wanted(objects: Vec<Value>, pins: &Pins) -> Result<WantedApp, Problems> {
     stamp(desired, &marks, &kinds()).map(|(app, _)| app)
 }
 
-fn pins(of: &[(&str, &str, &[&str])]) -> Pins {
+pub fn pins(of: &[(&str, &str, &[&str])]) -> Pins {
     let pin = |(secret, version, keys): &(&str, &str, &[&str])| {
         let secret = Reference::parse(secret).expect("a reference").secret;
         let keys = [(Vec::new(), keys.iter().map(|&key| key.into()).collect())].into();
@@ -32,13 +32,13 @@ fn pins(of: &[(&str, &str, &[&str])]) -> Pins {
     Pins::read(of.iter().map(pin).collect())
 }
 
-fn secret() -> Value {
+pub fn secret() -> Value {
     let mut secret = object("v1", "Secret", "db");
     secret["stringData"] = json!({"URL": "pg://${aws-sm:db#password}@db", "plain": "x"});
     secret
 }
 
-fn reader() -> Value {
+pub fn reader() -> Value {
     let mut web = object("apps/v1", "Deployment", "web");
     let container = json!({"name": "web", "envFrom": [{"secretRef": {"name": "db"}}]});
     web["spec"] = json!({"template": {"spec": {"containers": [container]}}});
@@ -73,6 +73,19 @@ fn without_anybody_who_looks_a_reference_stays() {
 fn what_cannot_be_read_is_told_at_the_secret() {
     let why = wanted(vec![secret()], &pins(&[])).unwrap_err().to_string();
     assert!(why.contains("base/all.yaml") && why.contains("aws-sm:db is not read yet"), "{why}");
+}
+
+#[test]
+fn what_is_immutable_refers_to_one_version() {
+    let of = |reference: &str| {
+        let mut secret = object("v1", "Secret", "db");
+        secret["immutable"] = json!(true);
+        secret["stringData"] = json!({"a": reference});
+        wanted(vec![secret], &Pins::offline())
+    };
+    let why = of("${aws-sm:db}").unwrap_err().to_string();
+    assert!(why.contains("it is immutable, and aws-sm:db may change"), "{why}");
+    assert!(of("${aws-sm:db@a1b2c3d4-5678-90ab-cdef-EXAMPLE11111}").is_ok());
 }
 
 #[test]
