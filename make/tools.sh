@@ -10,11 +10,15 @@
 #   FAIRLEAD_KUSTOMIZE      the judge of rendering
 #   FAIRLEAD_HELM           after `need helm`: what renders the chart
 #   FAIRLEAD_CARGO_DENY     after `need deny`
+#   FAIRLEAD_MOTO           after `need moto`: the Python that has moto, which stands in for AWS in tests
 set -euo pipefail
 
 KUSTOMIZE_VERSION=v5.8.2
 HELM_VERSION=v4.3.1
 CARGO_DENY_VERSION=0.20.2
+MOTO_VERSION=5.2.5
+# What describes AWS's services, by which requests are judged.
+BOTOCORE_VERSION=1.44.8
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fairlead
@@ -41,8 +45,12 @@ system_packages() {
 	elif ! pkg-config --exists openssl; then
 		missing+=(libssl-dev)
 	fi
-	((${#missing[@]} > 0)) || return 0
-	if lacks apt-get; then
+	((${#missing[@]} == 0)) || from_the_distribution "${missing[@]}"
+}
+
+from_the_distribution() { # PACKAGE...
+	local missing=("$@")
+	if ! command -v apt-get >/dev/null; then
 		tell "these are missing, and this is not a Debian machine; install them: ${missing[*]}"
 		return 1
 	fi
@@ -95,6 +103,23 @@ cargo_tool() { # NAME VERSION
 	installed "$1" "$2" cargo install --locked --quiet --root "$cache" "$1@$2"
 }
 
+# python_packages FOLDER PACKAGE... makes a virtual environment that has these packages, once.
+python_packages() {
+	local folder=$1
+	shift
+	[[ -e $folder/.complete ]] && return 0
+	(
+		flock 9
+		[[ -e $folder/.complete ]] && exit 0
+		# Debian ships Python without what makes such an environment.
+		python3 -c 'import ensurepip, venv' 2>/dev/null || from_the_distribution python3 python3-venv
+		tell "installing $* (once)"
+		python3 -m venv --clear "$folder" >&2
+		"$folder/bin/pip" install --quiet --disable-pip-version-check "$@" >&2
+		touch "$folder/.complete"
+	) 9>"$folder.lock"
+}
+
 system_packages
 languages
 FAIRLEAD_CONTROLPLANE=${FAIRLEAD_CONTROLPLANE:-$("$repository/tests/controlplane/build.sh")}
@@ -115,6 +140,11 @@ need() {
 		deny)
 			cargo_tool cargo-deny "$CARGO_DENY_VERSION"
 			export FAIRLEAD_CARGO_DENY=$bin/cargo-deny
+			;;
+		moto)
+			python_packages "$cache/moto-$MOTO_VERSION" \
+				"moto[server,secretsmanager,ssm,sts,sqs,events]==$MOTO_VERSION" "botocore==$BOTOCORE_VERSION"
+			export FAIRLEAD_MOTO=$cache/moto-$MOTO_VERSION/bin/python
 			;;
 		*)
 			tell "make/tools.sh knows no tool $tool"
