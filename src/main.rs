@@ -1,8 +1,11 @@
 use std::process::ExitCode;
 
-/// Ten thousand objects listed eight times leave 42 MB with jemalloc and 158 MB with glibc's allocator.
+use fairlead::object::secret::WipingAllocator;
+
+/// Ten thousand objects listed eight times leave 42 MB with jemalloc and 158 MB with glibc's allocator. What threads that handle secrets
+/// free is wiped.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: WipingAllocator<tikv_jemallocator::Jemalloc> = WipingAllocator(tikv_jemallocator::Jemalloc);
 
 /// Pages that are not used go back to the system after half a second, by a thread of the allocator's own.
 // SAFETY: jemalloc reads this symbol as a pointer to a NUL-terminated string, which the slice's first word is.
