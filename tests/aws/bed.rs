@@ -93,20 +93,24 @@ pub async fn bed() -> Bed {
     Bed { proxy: Proxy::start(moto.port, moto.models.clone()).await, prefix, port: moto.port }
 }
 
-/// Little enough for tests that wait for the end of it.
-pub fn hasty() -> Patience {
+/// Short pauses, and time enough for one try on a machine that is busy.
+fn patience() -> Patience {
     Patience {
         tries: 3,
         first_pause: Duration::from_millis(20),
         longest_pause: Duration::from_millis(50),
-        attempt: Duration::from_secs(3),
-        call: Duration::from_secs(8),
+        ..Patience::default()
     }
+}
+
+/// For tests that wait for the end of it.
+pub fn hasty() -> Patience {
+    Patience { attempt: Duration::from_secs(2), call: Duration::from_secs(5), ..patience() }
 }
 
 impl Bed {
     pub async fn aws(&self) -> Aws {
-        self.aws_with(hasty()).await
+        self.aws_with(patience()).await
     }
 
     pub async fn aws_with(&self, patience: Patience) -> Aws {

@@ -7,6 +7,7 @@ each service, by which the tests judge requests.
 
 import datetime
 import gzip
+import importlib
 import ipaddress
 import json
 import logging
@@ -66,6 +67,9 @@ def serve(context):
     return server.server_port
 
 
+# They are otherwise loaded by the first request, which then takes seconds.
+for service in SERVICES:
+    importlib.import_module(f"moto.{service}.responses")
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 with tempfile.TemporaryDirectory(prefix="fairlead-moto-") as name:
     folder = pathlib.Path(name)
