@@ -1,10 +1,9 @@
 //! Waits for news in an SQS queue that EventBridge fills.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
-use tokio::sync::Mutex;
 
 use super::failure::Failure;
 use super::place::{queue_pattern, queue_region};
@@ -30,6 +29,8 @@ pub struct News {
 pub struct Queue {
     thread: Arc<Thread>,
     inner: Arc<Inner>,
+    /// Receipts of the messages that were handed out.
+    handed_out: Mutex<Vec<String>>,
 }
 
 struct Inner {
@@ -38,8 +39,6 @@ struct Inner {
     region: Box<str>,
     client: Option<aws_sdk_sqs::Client>,
     poll: Duration,
-    /// Receipts of the messages that were handed out.
-    handed_out: Mutex<Vec<String>>,
 }
 
 impl Queue {
@@ -47,15 +46,8 @@ impl Queue {
         let region = queue_region(url).or(session.own_region()).unwrap_or_default();
         let poll = poll.unwrap_or(POLL).min(POLL);
         let client = (!region.is_empty()).then(|| session.queue(region, poll));
-        let inner = Inner {
-            url: url.into(),
-            region: region.into(),
-            client,
-            poll,
-            handed_out: Mutex::default(),
-            session,
-        };
-        Self { thread, inner: Arc::new(inner) }
+        let inner = Inner { url: url.into(), region: region.into(), client, poll, session };
+        Self { thread, inner: Arc::new(inner), handed_out: Mutex::default() }
     }
 
     /// Waits up to 20 seconds for news, and tells none where none came.
@@ -64,20 +56,27 @@ impl Queue {
     /// before, they come again. It needs `sqs:ReceiveMessage` and `sqs:DeleteMessage` on the queue. One caller at a time.
     pub async fn news(&self) -> Result<News, Trouble> {
         let inner = self.inner.clone();
+        let receipts = std::mem::take(&mut *self.handed_out());
         let work = async move {
-            inner.delete().await?;
+            inner.delete(receipts).await?;
             inner.receive().await
         };
-        let fell = || Cause::Other { code: "an internal failure of the agent".into() };
-        self.thread
-            .run(work)
-            .await
-            .unwrap_or_else(|| Err(self.inner.receive_trouble(Failure::Because(fell()))))
+        let fell = || Failure::Because(Cause::Other { code: "an internal failure of the agent".into() });
+        let received = self.thread.run(work).await.unwrap_or_else(|| Err(self.inner.receive_trouble(fell())));
+        let (news, receipts) = received?;
+        // Nothing is waited for from here on, so that what is remembered as handed out was handed out.
+        self.handed_out().extend(receipts);
+        Ok(news)
+    }
+
+    fn handed_out(&self) -> MutexGuard<'_, Vec<String>> {
+        self.handed_out.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Inner {
-    async fn receive(&self) -> Result<News, Trouble> {
+    /// Waits for messages; gives their receipts with what they say.
+    async fn receive(&self) -> Result<(News, Vec<String>), Trouble> {
         let request = self
             .client()?
             .receive_message()
@@ -99,13 +98,11 @@ impl Inner {
         }
         news.pokes.sort();
         news.pokes.dedup();
-        self.handed_out.lock().await.extend(receipts);
-        Ok(news)
+        Ok((news, receipts))
     }
 
     /// Deletes what was handed out before. What cannot be deleted comes again, and pokes again.
-    async fn delete(&self) -> Result<(), Trouble> {
-        let receipts = std::mem::take(&mut *self.handed_out.lock().await);
+    async fn delete(&self, receipts: Vec<String>) -> Result<(), Trouble> {
         if receipts.is_empty() {
             return Ok(());
         }

@@ -155,12 +155,12 @@ impl Shared {
             for secret in gathered.keys() {
                 state.under_way.entry(secret.clone()).or_default();
             }
-            gathered
+            Waiting { shared: &self, by: gathered }
         };
-        let secrets = waiting.keys().cloned().collect();
+        let secrets = waiting.by.keys().cloned().collect();
         let asked = Instant::now();
         reading::read(self.session.clone(), secrets, |(secret, answer)| {
-            let mut waiters = waiting.remove(&secret).unwrap_or_default();
+            let mut waiters = waiting.by.remove(&secret).unwrap_or_default();
             let mut state = self.state();
             waiters.extend(state.under_way.remove(&secret).unwrap_or_default());
             if let Ok(read) = &answer {
@@ -172,9 +172,20 @@ impl Shared {
             }
         })
         .await;
-        // Whatever was not answered is nobody's to wait for any more.
-        let mut state = self.state();
-        for secret in waiting.keys() {
+    }
+}
+
+/// What one run has to answer.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    by: BTreeMap<SecretId, Vec<Waiter>>,
+}
+
+impl Drop for Waiting<'_> {
+    /// However a run ends, nobody waits for what it did not answer.
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        for secret in self.by.keys() {
             state.under_way.remove(secret);
         }
     }

@@ -21,6 +21,9 @@ pub const REGION: &str = "eu-west-1";
 
 pub struct Moto {
     pub port: u16,
+    /// The same with TLS, and the certificate to trust for it.
+    pub tls_url: String,
+    pub certificate: String,
     pub models: Arc<Models>,
     /// Ends when its standard input does, and so with this process.
     _child: Child,
@@ -63,10 +66,17 @@ fn start() -> Moto {
     let output = child.stdout.take().expect("it is piped");
     BufReader::new(output).read_line(&mut line).expect("moto says where it is");
     let said: Value = serde_json::from_str(&line).expect("moto says where it is");
-    let models = std::fs::read(said["models"].as_str().expect("a file")).expect("the models");
+    let folder = said["folder"].as_str().expect("a folder");
+    let models = std::fs::read(format!("{folder}/models.json")).expect("the models");
     let models = serde_json::from_slice(&models).expect("the models");
     let port = said["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
-    Moto { port, models: Arc::new(Models(models)), _child: child }
+    Moto {
+        port,
+        tls_url: format!("https://127.0.0.1:{}", said["tls_port"]),
+        certificate: format!("{folder}/certificate.pem"),
+        models: Arc::new(Models(models)),
+        _child: child,
+    }
 }
 
 /// What a test has to itself: a proxy, and a part of moto's names.
@@ -83,20 +93,24 @@ pub async fn bed() -> Bed {
     Bed { proxy: Proxy::start(moto.port, moto.models.clone()).await, prefix, port: moto.port }
 }
 
-/// Little enough for tests that wait for the end of it.
-pub fn hasty() -> Patience {
+/// Short pauses, and time enough for one try on a machine that is busy.
+fn patience() -> Patience {
     Patience {
         tries: 3,
         first_pause: Duration::from_millis(20),
         longest_pause: Duration::from_millis(50),
-        attempt: Duration::from_secs(3),
-        call: Duration::from_secs(8),
+        ..Patience::default()
     }
+}
+
+/// For tests that wait for the end of it.
+pub fn hasty() -> Patience {
+    Patience { attempt: Duration::from_secs(2), call: Duration::from_secs(5), ..patience() }
 }
 
 impl Bed {
     pub async fn aws(&self) -> Aws {
-        self.aws_with(hasty()).await
+        self.aws_with(patience()).await
     }
 
     pub async fn aws_with(&self, patience: Patience) -> Aws {

@@ -10,7 +10,7 @@ use fairlead::aws::Identity;
 use serde_json::json;
 use tracing_subscriber::layer::SubscriberExt;
 
-use crate::bed::{bed, id};
+use crate::bed::{bed, id, moto};
 use crate::children::Running;
 use crate::proxy::Fault;
 
@@ -120,12 +120,14 @@ async fn nothing_of_a_value_is_in_memory_when_nobody_holds_it() {
     let canary = ["kan", "ari-", "9d2b", "-in-memory"].concat();
     bed.create("db", &json!({"password": canary, "filler": "x".repeat(3000)}).to_string()).await;
     bed.put_parameter("db", "SecureString", &canary).await;
-    let url = bed.proxy.url();
+    let (url, certificate) = (moto().await.tls_url.clone(), moto().await.certificate.clone());
     for reference in [format!("aws-sm:{}", bed.name("db")), format!("aws-ps:/{}", bed.name("db"))] {
-        let (url, canary) = (url.clone(), canary.clone());
+        let (url, certificate, canary) = (url.clone(), certificate.clone(), canary.clone());
         let (held, dropped) = tokio::task::spawn_blocking(move || {
             let environment = [
+                // Past the proxy, and so with TLS: its buffers are among what has to be wiped.
                 ("AWS_ENDPOINT_URL", url.as_str()),
+                ("SSL_CERT_FILE", certificate.as_str()),
                 ("AWS_REGION", "eu-west-1"),
                 ("AWS_ACCESS_KEY_ID", "AKIASTATIC"),
                 ("AWS_SECRET_ACCESS_KEY", "s"),
