@@ -62,6 +62,25 @@ fn a_version_stands_on_the_secret_and_rolls_who_reads_it() {
 }
 
 #[test]
+fn what_is_put_back_runs_with_the_versions_that_are_in_force() {
+    let mut map = object("v1", "ConfigMap", "map");
+    map["data"] = json!({"a": "b"});
+    let of = |version: &str| {
+        let objects = vec![secret(), reader(), map.clone()];
+        wanted(objects, &pins(&[("aws-sm:db", version, &[])])).unwrap()
+    };
+    let (old, new) = (of("v1"), of("v2"));
+    let again = repin(&old, &new.secrets).expect("another version is in force");
+    assert_eq!(again.digest, old.digest, "its name is what it was");
+    assert_eq!(again.secrets, new.secrets);
+    assert_eq!(again.objects, new.objects);
+    assert!(Arc::ptr_eq(&again.objects[2], &old.objects[2]), "what reads no secret is what it was");
+    assert_eq!(repin(&old, &old.secrets).map(|app| app.digest), None);
+    let gone = [(Reference::parse("aws-sm:other").unwrap().secret, Some("v9".into()))].into();
+    assert!(repin(&old, &gone).is_none(), "of a secret that git does not name any more it keeps its own");
+}
+
+#[test]
 fn without_anybody_who_looks_a_reference_stays() {
     let app = wanted(vec![secret(), reader()], &Pins::offline()).unwrap();
     assert_eq!(app.digest, app.content);
