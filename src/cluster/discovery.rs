@@ -32,6 +32,14 @@ impl Session {
         Self { filling, ..self.clone() }
     }
 
+    /// Takes the values of secrets out of what others said.
+    pub fn scrub(&self, text: &str) -> String {
+        match &self.filling {
+            Filling::Values(values) => values.scrub(text),
+            Filling::Nothing | Filling::Placeholders => text.to_owned(),
+        }
+    }
+
     pub fn kinds(&self) -> Arc<Kinds> {
         self.kinds.read().expect("no one panics while holding this lock").clone()
     }

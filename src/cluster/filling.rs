@@ -14,6 +14,9 @@ use crate::plan::{Refusal, RefusalKind, Wanted};
 /// Gives the value of a secret in one version.
 pub trait SecretValues: Send + Sync {
     fn value(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>>;
+
+    /// The same text without any value that is at hand: an application may print what it was given.
+    fn scrub(&self, text: &str) -> String;
 }
 
 /// What stands in the place of references.

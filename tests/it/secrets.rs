@@ -329,6 +329,25 @@ fn schedule(bed: &Bed, may: bool) {
 }
 
 #[test]
+fn what_an_application_prints_of_its_secrets_is_not_repeated() {
+    let secrets = Secrets::new("words");
+    secrets.put("db", &json!({"password": CANARY}).to_string());
+    let agent = secrets.agent();
+    let said = format!("env: DATABASE_URL=postgres://app:{CANARY}@db, in base64 {}", STANDARD.encode(CANARY));
+    let pod = [("crash", "always"), ("log", said.as_str())];
+    secrets.commit_with("password: \"${aws-sm:NAME/db#password}\"", "rollout: {timeout: 6s}", &pod);
+    let bed = &secrets.bed;
+    let app = bed.wait_app("web", "Halted");
+    let message = app["message"].as_str().unwrap();
+    assert!(message.contains("postgres://app:(hidden)@db"), "{message}");
+    bed.wait_events("Halted", 1);
+    is_clean("the status", &bed.status().to_string());
+    is_clean("the events", &bed.events().join("\n"));
+    is_clean("the log", &agent.log().join("\n"));
+    is_clean("the history", &bed.fairlead(&["history", "--env", &bed.name]).stdout);
+}
+
+#[test]
 fn parameters_are_read_like_secrets() {
     let secrets = Secrets::new("param");
     let name = format!("/{}/level", secrets.bed.name);

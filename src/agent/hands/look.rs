@@ -43,6 +43,7 @@ async fn failure(hands: &Hands, object: &Wanted, limits: Thresholds) -> Result<O
     Ok(pods::known_failure(newest, limits).map(|problem| {
         let container = problem.container.as_deref().map_or(String::new(), |name| format!(" ({name})"));
         let words = format!("its pod {}{container}: {}", problem.pod, problem.message);
-        Health::failed(problem.reason, words)
+        // What a container left as its last words may be what it was given.
+        Health::failed(problem.reason, hands.session.scrub(&words))
     }))
 }

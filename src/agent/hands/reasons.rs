@@ -16,7 +16,8 @@ pub(super) async fn reasons(hands: &Hands, wanted: &[Arc<Wanted>]) -> Vec<String
         match hands.environments.pods(namespace, &selector).await {
             Ok(found) => {
                 for problem in pods::explain(&found).iter().take(PODS_EXPLAINED) {
-                    words.push(last_words(hands, problem).await);
+                    // An application that cannot start may print what it was given.
+                    words.push(hands.session.scrub(&last_words(hands, problem).await));
                 }
             }
             Err(error) => tracing::warn!(%error, object = %object.key, "its pods cannot be listed"),

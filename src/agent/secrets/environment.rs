@@ -12,7 +12,7 @@ use crate::api::{
     AppPhase, AppStatus, OnRotationFailure, SecretRule, SecretStatus, SecretUse, SecretUseState, strategy_of,
 };
 use crate::cluster::SecretValues;
-use crate::object::secret::{Pin, Pins, Plaintext, SecretId, Values, keys_of};
+use crate::object::secret::{Pin, Pins, Plaintext, SecretId, Values, keys_of, scrub};
 use crate::object::{AppName, Digest, EnvironmentName};
 use crate::plan::{SealedSecret, WantedApp};
 use crate::secrets::{Member, Verdict, Versions, unusable};
@@ -320,7 +320,34 @@ impl EnvironmentSecrets {
     }
 }
 
+/// The versions of an app's secrets that pods may have been given.
+struct Given<'a> {
+    reader: &'a Reader,
+    versions: &'a BTreeMap<SecretId, Box<str>>,
+}
+
+impl Values for Given<'_> {
+    fn value(&self, secret: &SecretId) -> Option<Arc<Plaintext>> {
+        self.reader.at_hand(secret, self.versions.get(secret)?)
+    }
+}
+
 impl SecretValues for EnvironmentSecrets {
+    fn scrub(&self, text: &str) -> String {
+        let apps = self.apps();
+        let mut values = Vec::new();
+        for (name, app) in apps.iter() {
+            let pins = self.rotations.look(|rotation| rotation.pins(&self.member(name)).cloned());
+            let pinned = pins.into_iter().flatten().map(|(secret, pin)| (secret, pin.version)).collect();
+            for versions in [&pinned, &app.proven] {
+                let given = Given { reader: &self.reader, versions };
+                values.extend(app.sealed.iter().flat_map(|secret| secret.sealed.values(&given)));
+            }
+        }
+        drop(apps);
+        scrub(text, &values)
+    }
+
     fn value(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
         self.reader.value(secret, version)
     }

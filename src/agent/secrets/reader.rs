@@ -126,12 +126,17 @@ impl Reader {
         secrets.iter().all(|secret| book.is_settled(secret))
     }
 
+    /// The value of one version, where it is at hand.
+    pub fn at_hand(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
+        let fixed = SecretId { pick: Pick::Version(version.into()), ..secret.clone() };
+        let book = self.book();
+        book.value(secret, version).or_else(|| book.value(&fixed, version))
+    }
+
     /// The value of one version. One that is not at hand is read, and is there at the next try.
     pub fn value(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
         let fixed = SecretId { pick: Pick::Version(version.into()), ..secret.clone() };
-        let book = self.book();
-        let found = book.value(secret, version).or_else(|| book.value(&fixed, version));
-        drop(book);
+        let found = self.at_hand(secret, version);
         if found.is_none() {
             let mut wanted = self.wanted_versions.lock().unwrap_or_else(PoisonError::into_inner);
             wanted.insert(fixed);

@@ -43,6 +43,25 @@ impl Sealed {
         Ok(())
     }
 
+    /// The values that it is filled with, one for each reference; what cannot be had is left out.
+    pub fn values(&self, values: &dyn Values) -> Vec<Plaintext> {
+        let value = |reference: &Reference| {
+            let secret = values.value(&reference.secret)?;
+            match &*reference.key {
+                [] => Some(Plaintext::new(secret.expose().to_vec())),
+                key => at_key(&secret, key).ok(),
+            }
+        };
+        let mut found: Vec<Plaintext> = self.references().filter_map(value).collect();
+        if let Some(whole) = &self.whole
+            && let Some(secret) = values.value(&whole.secret)
+            && let Ok(all) = all_keys(&secret, &whole.key)
+        {
+            found.extend(all.into_values());
+        }
+        found
+    }
+
     /// Checks that every value can be put where its reference stands, and tells all that cannot.
     pub fn check(&self, values: &dyn Values) -> Vec<(Reference, Fault)> {
         let mut faults = Vec::new();
