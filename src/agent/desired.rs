@@ -68,10 +68,9 @@ pub fn render_past(
     scope: &Scope,
     config: &EnvironmentConfig,
     app: &AppSpec,
-    kinds: &Kinds,
+    (kinds, pins): (&Kinds, &Pins),
     limits: &render::Limits,
     charts: &Charts<'_>,
-    pins: &Pins,
 ) -> Result<WantedApp, Problems> {
     let recording = Recording::new(tree);
     let rendered = render_app(&recording, scope, config, app, limits, &render::Cache::new(), charts);

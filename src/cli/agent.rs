@@ -93,7 +93,7 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
         },
     };
     let limits = global.limits();
-    super::block_on(async move {
+    super::block_on_and_wipe(async move {
         let end = CancellationToken::new();
         tokio::spawn(until_told(end.clone()));
         let done = crate::agent::run(config, limits, end).await;

@@ -32,6 +32,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::object::secret::wipe_what_this_thread_frees;
 use failure::Failure;
 
 /// What every verb answers with. Scripts rely on these numbers.
@@ -149,6 +150,14 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Crd(arguments) => crd::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments),
     }
+}
+
+/// The same, of what handles secrets: whatever its threads free is wiped.
+fn block_on_and_wipe(work: impl Future<Output = Outcome>) -> Outcome {
+    wipe_what_this_thread_frees();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(2).enable_all().on_thread_start(wipe_what_this_thread_frees).build();
+    runtime.map_err(|error| Failure::error("starting threads failed", &error))?.block_on(work)
 }
 
 fn block_on(work: impl Future<Output = Outcome>) -> Outcome {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, WARNING};
+use http::header::{ACCEPT, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WARNING};
 use http::{HeaderValue, Method, StatusCode};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -422,6 +422,10 @@ impl Call<'_> {
             .uri(&self.path)
             .header(ACCEPT, self.accept)
             .header(CONTENT_TYPE, self.content_type);
+        if self.content_type == APPLY && self.path.contains("/secrets/") {
+            // A connection keeps what it sent last in its buffers for as long as it lives.
+            request = request.header(CONNECTION, "close");
+        }
         if let Some(identity) = self.identity {
             // No groups: the server adds those of a service account by itself, and naming them would need the right to
             // become a member of any.

@@ -202,10 +202,10 @@ pub struct WithSecrets {
 impl WithSecrets {
     /// The versions of the secrets.
     pub fn versions(&self) -> BTreeMap<SecretId, Box<str>> {
-        let read = |(name, version): (&String, &Box<str>)| {
-            Some((Reference::parse(name).ok()?.secret, version.clone()))
-        };
-        self.versions.iter().filter_map(read).collect()
+        let versions = self.versions.iter();
+        versions
+            .filter_map(|(name, version)| Some((Reference::parse(name).ok()?.secret, version.clone())))
+            .collect()
     }
 
     /// What is remembered of an app that refers to secrets.

@@ -11,7 +11,8 @@ use fairlead::agent::charts::Charts;
 use fairlead::agent::desired::{Memo, Scope, desire};
 use fairlead::git::Local;
 use fairlead::helm::{Bounds, Helm};
-use fairlead::object::EnvironmentName;
+use fairlead::object::secret::Pins;
+use fairlead::object::{AppName, EnvironmentName};
 use fairlead::render::Limits;
 use fairlead::schema;
 use serde::Serialize;
@@ -131,7 +132,9 @@ fn again(repository: &'static str, apps: &[&str], objects: usize) -> Again {
     let mut render = || {
         let begun = Instant::now();
         let tree = local.tree(Some("HEAD")).expect("a tree");
-        let desire = desire(&tree, &scope, &kinds, &mut memo, &limits, &charts).expect("an environment");
+        let pins = |_: &AppName| Pins::offline();
+        let desire =
+            desire(&tree, &scope, &kinds, &mut memo, &limits, &charts, &pins).expect("an environment");
         let milliseconds = begun.elapsed().as_secs_f64() * 1e3;
         let digests: Vec<String> = desire
             .apps

@@ -348,6 +348,42 @@ fn what_an_application_prints_of_its_secrets_is_not_repeated() {
 }
 
 #[test]
+fn once_nothing_refers_to_a_value_it_is_gone_from_the_agents_memory() {
+    let secrets = Secrets::new("core");
+    let value = format!("{CANARY}-{}", secrets.bed.name);
+    secrets.put("db", &json!({"password": value}).to_string());
+    let agent = secrets.agent();
+    let revision = secrets.commit("password: \"${aws-sm:NAME/db#password}\"");
+    secrets.bed.wait_ready(&revision);
+    assert_eq!(secrets.value("password"), value);
+    assert!(copies(agent.id(), &value) > 0, "while it may have to be written again it is at hand");
+    let revision = secrets.commit("password: plain");
+    secrets.bed.wait_ready(&revision);
+    wait_until(SOON, "it is gone", || copies(agent.id(), &value) == 0);
+}
+
+/// How often the memory of a process holds a value, as it is or in base64.
+fn copies(process: u32, value: &str) -> usize {
+    use std::os::unix::fs::FileExt;
+    let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).expect("its memory can be listed");
+    let memory = std::fs::File::open(format!("/proc/{process}/mem")).expect("its memory can be read");
+    let encoded = STANDARD.encode(value);
+    let forms = [value.as_bytes(), &encoded.as_bytes()[..encoded.len() - 4]];
+    let mut found = 0;
+    for line in maps.lines().filter(|line| line.contains("rw")) {
+        let (begin, end) = line.split_once(' ').expect("a range").0.split_once('-').expect("a range");
+        let at = |text: &str| u64::from_str_radix(text, 16).expect("an address");
+        let (begin, end) = (at(begin), at(end));
+        let mut bytes = vec![0; usize::try_from(end - begin).expect("it fits")];
+        // Some of what is listed cannot be read.
+        if memory.read_exact_at(&mut bytes, begin).is_ok() {
+            found += forms.iter().map(|form| memchr::memmem::find_iter(&bytes, form).count()).sum::<usize>();
+        }
+    }
+    found
+}
+
+#[test]
 fn parameters_are_read_like_secrets() {
     let secrets = Secrets::new("param");
     let name = format!("/{}/level", secrets.bed.name);

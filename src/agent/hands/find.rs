@@ -107,7 +107,7 @@ fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(WantedApp, Optio
     let (scope, kinds, limits) = (&archive.scope, &archive.kinds, &archive.limits);
     let pins = archive.secrets.pins(app);
     let wanted =
-        render_past(&past.tree, scope, &config, spec, kinds, limits, &charts, &pins).map_err(wrong)?;
+        render_past(&past.tree, scope, &config, spec, (kinds, &pins), limits, &charts).map_err(wrong)?;
     // A migration of the past is not run again: going back runs no hooks.
     let wanted = WantedApp::of_objects(wanted.app, wanted.digest, wanted.objects);
     Ok((wanted, Some(past.revision)))

@@ -33,8 +33,11 @@ pub struct Reader {
     /// Versions that are not the newest and were asked for, as for a way back.
     wanted_versions: Mutex<BTreeSet<SecretId>>,
     /// The versions that environments may still have to write.
-    needed: Mutex<BTreeMap<String, BTreeSet<(SecretId, Box<str>)>>>,
+    needed: Mutex<BTreeMap<String, Versions>>,
 }
+
+/// Versions of secrets.
+type Versions = BTreeSet<(SecretId, Box<str>)>;
 
 impl Reader {
     pub fn new(interval: Duration) -> Arc<Self> {
@@ -148,7 +151,7 @@ impl Reader {
 
     /// Takes which versions an environment may still have to write; values of others that are not the newest are forgotten
     /// once no environment may.
-    pub fn keep_older(&self, environment: &str, needed: BTreeSet<(SecretId, Box<str>)>) {
+    pub fn keep_older(&self, environment: &str, needed: Versions) {
         let mut by = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
         by.insert(environment.to_owned(), needed);
         let is_needed = |secret: &SecretId, version: &str| {

@@ -117,6 +117,10 @@ impl Agent {
     }
 
     /// SIGTERM, as Kubernetes ends a pod.
+    pub fn id(&self) -> u32 {
+        self.pid
+    }
+
     pub fn terminate(&self) {
         self.signal("TERM");
     }
