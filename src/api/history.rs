@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,9 @@ pub struct RecordStatus {
     pub by: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The versions of the secrets that it was to run with, by their references.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
 }
 
 impl From<&Record> for RecordStatus {
@@ -55,6 +60,11 @@ impl From<&Record> for RecordStatus {
             objects: record.objects,
             by: record.by.clone(),
             why: record.why.clone(),
+            secrets: record
+                .secrets
+                .iter()
+                .map(|(name, version)| (name.clone(), version.to_string()))
+                .collect(),
         }
     }
 }

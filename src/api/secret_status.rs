@@ -28,6 +28,9 @@ pub struct SecretStatus {
     /// Why it cannot be read, or not be used in its newest version, and what to do. Apps go on with what they have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// What will be a trouble soon: a certificate that ends within 21 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// What kind of trouble that is, in one word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -96,6 +96,9 @@ fn text(shown: &[Shown], is_one: bool) -> String {
         if let Some(why) = &secret.trouble {
             notes.push_str(&format!("\n{environment}: {why}\n"));
         }
+        if let Some(words) = &secret.warning {
+            notes.push_str(&format!("\n{environment}: {}: {words}\n", secret.name));
+        }
         if is_one {
             notes.push('\n');
             secret.apps.iter().for_each(|used| notes.push_str(&line(environment, used)));

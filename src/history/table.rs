@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use std::collections::BTreeMap;
+
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row as _, SqlSafeStr, SqliteConnection};
@@ -110,17 +112,20 @@ impl Table {
 
 fn migrations() -> Migrator {
     let first = include_str!("migrations/0001_rollouts.sql");
-    Migrator::with_migrations(vec![Migration::new(
-        1,
-        "rollouts".into(),
-        MigrationType::Simple,
-        first.into_sql_str(),
-        false,
-    )])
+    let second = include_str!("migrations/0002_secrets.sql");
+    let simple = |version, name: &'static str, text: &'static str| {
+        Migration::new(version, name.into(), MigrationType::Simple, text.into_sql_str(), false)
+    };
+    let mut migrator =
+        Migrator::with_migrations(vec![simple(1, "rollouts", first), simple(2, "secrets", second)]);
+    // A newer agent may have written here before.
+    migrator.set_ignore_missing(true);
+    migrator
 }
 
 async fn insert(connection: &mut SqliteConnection, row: &Row) -> Result<(), sqlx::Error> {
-    let Record { app, digest, from, commit, outcome, started, ended, objects, by, why } = &row.record;
+    let Record { app, digest, from, commit, outcome, started, ended, objects, by, why, secrets } =
+        &row.record;
     let (began, at) = (started.as_millisecond(), ended.as_millisecond());
     let id = Digest::of_parts([
         row.environment.as_str(),
@@ -133,8 +138,8 @@ async fn insert(connection: &mut SqliteConnection, row: &Row) -> Result<(), sqlx
     let commit = commit.as_ref();
     sqlx::query(
         "INSERT INTO rollouts (id, environment, app, digest, from_digest, revision, author, subject, outcome, \
-         started, ended, objects, by_whom, why) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) ON CONFLICT (id) DO NOTHING",
+         started, ended, objects, by_whom, why, secrets) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) ON CONFLICT (id) DO NOTHING",
     )
     .bind(id.as_str())
     .bind(row.environment.as_str())
@@ -150,6 +155,7 @@ async fn insert(connection: &mut SqliteConnection, row: &Row) -> Result<(), sqlx
     .bind(i64::from(*objects))
     .bind(by.as_deref())
     .bind(why.as_deref())
+    .bind(Some(secrets).filter(|secrets| !secrets.is_empty()).and_then(|secrets| serde_json::to_string(secrets).ok()))
     .execute(connection)
     .await
     .map(drop)
@@ -186,6 +192,12 @@ fn read(row: &SqliteRow) -> Result<Row, sqlx::Error> {
             objects: u32::try_from(row.try_get::<i64, _>("objects")?).unwrap_or(u32::MAX),
             by: text("by_whom")?,
             why: text("why")?,
+            // An older agent made this table, where the column is not there.
+            secrets: match text("secrets") {
+                Ok(secrets) => serde_json::from_str(&secrets.unwrap_or_default()).unwrap_or_default(),
+                Err(sqlx::Error::ColumnNotFound(_)) => BTreeMap::new(),
+                Err(error) => return Err(error),
+            },
         },
     })
 }

@@ -19,6 +19,7 @@ fn record(app: &str, outcome: Outcome, ended: Timestamp) -> Record {
         objects: 3,
         by: None,
         why: None,
+        secrets: [("aws-sm:db".to_owned(), "v1".into())].into(),
     }
     .because("a pod's last words")
 }

@@ -121,7 +121,16 @@ pub fn secrets_condition(
             (ConditionStatus::False, "RotationFailed".to_owned(), message)
         }
         (None, None) => {
-            (ConditionStatus::True, "Ready".to_owned(), format!("{} secrets can be read", secrets.len()))
+            match secrets.iter().find_map(|secret| Some((&secret.name, secret.warning.as_ref()?))) {
+                Some((name, words)) => {
+                    (ConditionStatus::True, "CertificateEndsSoon".to_owned(), format!("{name}: {words}"))
+                }
+                None => (
+                    ConditionStatus::True,
+                    "Ready".to_owned(),
+                    format!("{} secrets can be read", secrets.len()),
+                ),
+            }
         }
     };
     let since = known.filter(|old| old.status == status).map(|old| old.last_transition_time.clone());

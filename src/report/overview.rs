@@ -259,6 +259,7 @@ mod tests {
             objects: 4,
             by: None,
             why: None,
+            secrets: Default::default(),
         };
         AppStatus {
             name: AppName::new(&format!("app-{n:05}")).unwrap(),

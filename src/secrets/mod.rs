@@ -18,6 +18,5 @@ pub use calls::{Call, Calls, Outcome, Service};
 pub use poke::{Poke, Unreadable};
 pub use rotation::{Limits, Member, Rotation, Verdict, Versions};
 pub use trouble::{Cause, Right, Subject, Trouble};
-pub use typed::{EXPIRES_SOON, expiry};
-pub use usable::unusable;
+pub use usable::{expiring, unusable};
 pub use version::{Read, Version};

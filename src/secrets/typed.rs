@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 type Data<'a> = BTreeMap<&'a str, Zeroizing<Vec<u8>>>;
 
 /// A certificate is warned of so many seconds before its end: 21 days.
-pub const EXPIRES_SOON: i64 = 21 * 24 * 3600;
+pub(super) const EXPIRES_SOON: i64 = 21 * 24 * 3600;
 
 /// Checks the content of a Secret against its type.
-pub fn check(kind: &str, data: &Data<'_>, now: Timestamp) -> Result<(), String> {
+pub(super) fn check(kind: &str, data: &Data<'_>, now: Timestamp) -> Result<(), String> {
     match kind {
         "kubernetes.io/tls" => tls(data, now),
         "kubernetes.io/dockerconfigjson" => docker(data),
@@ -30,7 +30,7 @@ pub fn check(kind: &str, data: &Data<'_>, now: Timestamp) -> Result<(), String> 
 }
 
 /// When the first certificate of a TLS Secret ends, in seconds of the epoch.
-pub fn expiry(data: &Data<'_>) -> Option<i64> {
+pub(super) fn expiry(data: &Data<'_>) -> Option<i64> {
     let first = CertificateDer::from_pem_slice(data.get("tls.crt")?).ok()?;
     let (_, certificate) = X509Certificate::from_der(&first).ok()?;
     Some(certificate.validity().not_after.timestamp())

@@ -263,6 +263,7 @@ fn of_many_apps_fewer_records_are_kept_and_of_each_the_newest() {
         objects: 1,
         by: None,
         why: None,
+        secrets: Default::default(),
     };
     let mut memory = Memory::default();
     (0..30).for_each(|n| memory.note_record(record("web", n)));

@@ -15,7 +15,7 @@ use crate::cluster::SecretValues;
 use crate::object::secret::{Pin, Pins, Plaintext, SecretId, Values, keys_of, scrub};
 use crate::object::{AppName, Digest, EnvironmentName};
 use crate::plan::{SealedSecret, WantedApp};
-use crate::secrets::{Member, Verdict, Versions, unusable};
+use crate::secrets::{Member, Verdict, Versions, expiring, unusable};
 use crate::state::WithSecrets;
 
 pub struct EnvironmentSecrets {
@@ -260,10 +260,17 @@ impl EnvironmentSecrets {
         let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut found: BTreeMap<SecretId, SecretStatus> = BTreeMap::new();
         for (name, app) in apps.iter() {
+            let pins = self.rotations.look(|rotation| rotation.pins(&self.member(name)).cloned());
+            let versions = pins.into_iter().flatten().map(|(secret, pin)| (secret, pin.version)).collect();
+            let given = Given { reader: &self.reader, versions: &versions };
+            let ending = expiring(&app.sealed, &given, Timestamp::now());
             for id in ids(&app.sealed) {
                 let row = found.entry(id.clone()).or_insert_with(|| self.row(&id, &rules));
                 let newest = row.version.clone();
                 row.apps.push(self.used(name, app, &id, newest.as_deref()));
+                if let Some(words) = ending.get(&id) {
+                    row.warning.get_or_insert_with(|| words.clone());
+                }
                 if let Some(why) = app.troubles.get(&id) {
                     row.trouble.get_or_insert_with(|| why.clone());
                 }
@@ -284,6 +291,7 @@ impl EnvironmentSecrets {
             strategy,
             on_rotation_failure,
             apps: Vec::new(),
+            warning: None,
             trouble: known.trouble.as_ref().map(ToString::to_string),
             reason: known.trouble.map(|trouble| trouble.cause.reason().to_owned()),
         }

@@ -6,7 +6,7 @@ use super::App;
 use super::runs::Runs;
 use crate::delivery::fact::{Fact, What};
 use crate::object::{Commit, Digest, Outcome, Record};
-use crate::state::{Change, Quarantine};
+use crate::state::{Change, Quarantine, WithSecrets};
 
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct RolloutLog {
@@ -100,6 +100,9 @@ impl App {
     fn record(&mut self, digest: Digest, outcome: Outcome, now: Timestamp) -> Record {
         let begun = self.log.begun.take();
         let (started, objects) = begun.map_or((now, 0), |begun| (begun.at, begun.objects));
+        let of = [self.target(), self.wanted(), self.runs.last_good.as_ref()];
+        let of = of.into_iter().flatten().find(|wanted| wanted.digest == digest);
+        let secrets = of.and_then(|wanted| WithSecrets::of(wanted)).map(|secrets| secrets.versions);
         Record {
             app: self.spec.name.clone(),
             digest,
@@ -111,6 +114,7 @@ impl App {
             objects: u32::try_from(objects).unwrap_or(u32::MAX),
             by: None,
             why: None,
+            secrets: secrets.unwrap_or_default(),
         }
     }
 

@@ -227,5 +227,6 @@ fn record(wanted: &WantedApp, at: i64) -> Record {
         objects: 4,
         by: None,
         why: None,
+        secrets: Default::default(),
     }
 }
