@@ -9,7 +9,7 @@ use crate::report::Trouble;
 
 pub(super) async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials, Trouble> {
     let Some(name) = &spec.secret_ref else { return Ok(Credentials::None) };
-    let namespace = &context.namespace;
+    let namespace = &context.own.namespace;
     let secret = match context.environments.secret(namespace, &name.0).await {
         Ok(Some(secret)) => secret,
         Ok(None) => {

@@ -69,11 +69,17 @@ pub struct Context {
     sources: Sources,
     rendering: Rendering,
     metrics: Arc<Metrics>,
-    namespace: String,
-    poll_interval: Option<Duration>,
+    own: Own,
     history: Option<Arc<History>>,
     notifier: Option<Arc<Notifier>>,
     secrets: Arc<Secrets>,
+}
+
+/// What was said of the agent itself.
+struct Own {
+    namespace: String,
+    /// Asks every remote this often, whatever the Environments say.
+    poll_interval: Option<Duration>,
 }
 
 /// What renders, and what that may cost.
@@ -140,8 +146,7 @@ pub async fn run(
         state: StateSecrets::new(&cluster, &config.state_namespace),
         rendering: Rendering { helm: Arc::new(helm), limits },
         metrics: metrics.clone(),
-        namespace: config.namespace.clone(),
-        poll_interval: config.poll_interval,
+        own: Own { namespace: config.namespace.clone(), poll_interval: config.poll_interval },
         secrets,
     });
     let kept = history.clone();

@@ -190,7 +190,7 @@ async fn replace(
         take_away(session, path, wanted, &planned.uid, version, identity).await?;
     }
     let url = format!("{path}?fieldManager={MANAGER}&force=false&fieldValidation=Strict");
-    let body = filled(session, wanted, wanted.body())?;
+    let body = filled(&session.filling, wanted, wanted.body())?;
     let reply = session.cluster.send(&Call::apply(url, body, identity)).await;
     let object = reply.and_then(|reply| reply.json()).map_err(|error| refusal(&error, wanted))?;
     match read(object, wanted) {

@@ -21,7 +21,7 @@ pub fn body(session: &Session, step: &Step) -> Result<Bytes, Refusal> {
         Action::Create => step.wanted.body(),
         Action::Update { uid } => step.wanted.body_for(uid),
     };
-    filled(session, &step.wanted, bytes)
+    filled(&session.filling, &step.wanted, bytes)
 }
 
 /// The same, bound to one version of the object.
@@ -30,7 +30,7 @@ pub fn body_for(session: &Session, step: &Step, uid: &str, version: &str) -> Res
         (false, false) => step.wanted.body_for_version(uid, version),
         (withholds, rolls) => step.wanted.body_but(withholds, rolls, Some(uid), Some(version)),
     };
-    filled(session, &step.wanted, bytes)
+    filled(&session.filling, &step.wanted, bytes)
 }
 
 /// Whoever sets the replicas, it is not us, whatever git says.

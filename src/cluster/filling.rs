@@ -7,7 +7,6 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::discovery::Session;
 use crate::object::secret::{Plaintext, Sealed, SecretId, Values, versions_of};
 use crate::plan::{Refusal, RefusalKind, Wanted};
 
@@ -31,7 +30,7 @@ pub enum Filling {
 }
 
 /// The bytes that are sent for an object. Of a Secret with references these are others than what is wanted by git.
-pub(super) fn filled(session: &Session, wanted: &Wanted, bytes: Vec<u8>) -> Result<Bytes, Refusal> {
+pub(super) fn filled(filling: &Filling, wanted: &Wanted, bytes: Vec<u8>) -> Result<Bytes, Refusal> {
     let Some(sealed) = wanted.sealed() else { return Ok(bytes.into()) };
     let refused = |message: String| Refusal::new(RefusalKind::Secret, wanted, message);
     let mut object: Value =
@@ -39,7 +38,7 @@ pub(super) fn filled(session: &Session, wanted: &Wanted, bytes: Vec<u8>) -> Resu
     let versions = versions_of(&object);
     let kind = object["type"].as_str().unwrap_or_default().to_owned();
     let Some(Value::Object(data)) = object.get_mut("data") else { return Ok(bytes.into()) };
-    match &session.filling {
+    match filling {
         Filling::Nothing => {
             let message = "it refers to secrets, which only the agent reads";
             return Err(refused(message.to_owned()).hint("push the change, and let the agent apply it"));

@@ -120,6 +120,10 @@ impl Manifest {
         ObjectKey::new(&self.gvk.group, &self.gvk.kind, self.namespace(), &self.name)
     }
 
+    pub fn is_secret(&self) -> bool {
+        &*self.gvk.kind == "Secret" && self.gvk.group.is_empty()
+    }
+
     pub fn json(&self) -> &str {
         &self.json
     }

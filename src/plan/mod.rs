@@ -20,6 +20,7 @@ mod one_first;
 mod order;
 mod prune;
 mod readers;
+mod repin;
 mod replace;
 mod replicas;
 mod sealing;
@@ -48,9 +49,10 @@ pub use prune::{
     Approval, Bound, Budget, Budgets, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks,
     PruneAnswer, PruneHalt, PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
 };
+pub use repin::repin;
 pub use replace::may_replace;
 pub use replicas::{Replicas, left_by_autoscaler, notes};
-pub use sealing::{SealedSecret, repin, sealed_secrets};
+pub use sealing::{SealedSecret, sealed_secrets};
 pub use stamp::{Basis, Stamp, WantedApp, applyset_id, restamp, stamp};
 pub use wanted::{GitReplicas, Wanted};
 pub use written::{Before, PruneOutcome, WantedKeys, WaveOutcome, Written};

@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 
 use super::Step;
 use super::field_sets::holds;
-use super::stamp::is_secret;
 use crate::object::secret::{Pins, Sealed};
 use crate::object::{CONFIG, Digest, Live, Manifest};
 
@@ -48,7 +47,7 @@ impl Configs {
         }
         for object in objects {
             if let Some(place) = source(object, default_namespace).and_then(|source| found.get_mut(&source)) {
-                *place = Some(content(object.value(), is_secret(object), pins));
+                *place = Some(content(object.value(), object.is_secret(), pins));
             }
         }
         Self(found)
@@ -59,7 +58,7 @@ impl Configs {
     pub fn suffice(&self, changed: &Manifest, default_namespace: Option<&str>, pins: &Pins) -> bool {
         if let Some(source) = source(changed, default_namespace) {
             return match self.0.get(&source) {
-                Some(known) => known.as_ref() == Some(&content(changed.value(), is_secret(changed), pins)),
+                Some(known) => known.as_ref() == Some(&content(changed.value(), changed.is_secret(), pins)),
                 None => true,
             };
         }

@@ -5,19 +5,17 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::readers::Configs;
-use super::stamp::{WantedApp, is_secret};
 use super::wanted::Wanted;
 use crate::object::secret::{
     FROM, Pick, Pin, Pins, Sealed, SecretId, Unpinned, VERSIONS, find_reference, versions_of, write_versions,
 };
-use crate::object::{Digest, Manifest, ObjectKey, Origin, Place};
+use crate::object::{Digest, Manifest, ObjectKey, Place};
 
 /// The secrets that an app refers to, each with the version that is pinned. What cannot be read is told when its object is
 /// stamped.
 pub(super) fn secrets_of(objects: &[Manifest], pins: &Pins) -> BTreeMap<SecretId, Option<Box<str>>> {
     let mut found = BTreeMap::new();
-    for object in objects.iter().filter(|object| is_secret(object)) {
+    for object in objects.iter().filter(|object| object.is_secret()) {
         let mut value = object.value();
         let Some(sealed) = value.as_object_mut().and_then(|root| Sealed::seal(root).ok()).flatten() else {
             continue;
@@ -64,46 +62,7 @@ pub fn sealed_secrets(objects: &[Manifest]) -> Vec<SealedSecret> {
         let kind = root.get("type").and_then(Value::as_str).unwrap_or("Opaque").into();
         Some(SealedSecret { key: object.key(), place: object.origin.place.clone(), kind, sealed, plain })
     };
-    objects.iter().filter(|object| is_secret(object)).filter_map(read).collect()
-}
-
-/// The same app with other versions of its secrets, where any of them is another: who reads them is rolled. Its digest names
-/// what it is, and stays.
-pub fn repin(app: &WantedApp, versions: &BTreeMap<SecretId, Option<Box<str>>>) -> Option<WantedApp> {
-    let mut all = app.secrets.clone();
-    for (secret, version) in &mut all {
-        if let Some(Some(newer)) = versions.get(secret) {
-            *version = Some(newer.clone());
-        }
-    }
-    if all == app.secrets {
-        return None;
-    }
-    let pin = |(secret, version): (&SecretId, &Option<Box<str>>)| {
-        let pin = Pin { version: version.clone()?, keys: BTreeMap::new(), old_works: true };
-        Some((secret.clone(), pin))
-    };
-    let pins = Pins::some(all.iter().filter_map(pin).collect());
-    let manifest =
-        |object: &Arc<Wanted>| Manifest::new(&object.value(), Origin::new(object.place.clone())).ok();
-    let manifests: Option<Vec<Manifest>> = app.objects.iter().map(manifest).collect();
-    let manifests = manifests?;
-    let configs = Configs::of(&manifests, None, &pins);
-    let mut objects = Vec::with_capacity(app.objects.len());
-    for (object, manifest) in app.objects.iter().zip(&manifests) {
-        let sealed = object.sealed();
-        let config = configs.digest(manifest, &object.value(), None).ok()?;
-        objects.push(match (&sealed, config == object.config) {
-            (None, true) => object.clone(),
-            _ => Arc::new(object.with(&sealed.map(|sealed| versions_text(&sealed, &pins)), config)),
-        });
-    }
-    Some(WantedApp { secrets: all, objects, ..app.clone() })
-}
-
-fn versions_text(sealed: &Sealed, pins: &Pins) -> String {
-    let pinned = sealed.secrets().into_iter().filter_map(|id| Some((id, pins.get(id).ok()?)));
-    write_versions(pinned)
+    objects.iter().filter(|object| object.is_secret()).filter_map(read).collect()
 }
 
 /// The digest of an app: of what it renders to, and of the versions of its secrets.
@@ -164,7 +123,7 @@ pub(super) fn refuse_misplaced(manifest: &Manifest, value: &Value) -> Result<(),
     if !manifest.json().contains("${aws-") && !has_from {
         return Ok(());
     }
-    let secret = is_secret(manifest);
+    let secret = manifest.is_secret();
     if has_from && !secret && value["metadata"]["annotations"].get(FROM).is_some() {
         return Err(format!("{} bears the annotation {FROM}, which only a Secret may", manifest.key()));
     }

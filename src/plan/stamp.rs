@@ -171,7 +171,7 @@ pub fn restamp(
     let mut all = old.clone();
     let mut only = Vec::with_capacity(changed.len());
     for (at, manifest) in changed {
-        if scales(&manifest) || defines(&manifest) || is_hook(&manifest) || is_secret(&manifest) {
+        if scales(&manifest) || defines(&manifest) || is_hook(&manifest) || manifest.is_secret() {
             return None;
         }
         if !basis.around.configs.suffice(&manifest, stamp.default_namespace, stamp.pins) {
@@ -210,7 +210,7 @@ fn stamp_one(
     refuse_misplaced(manifest, &value).map_err(|message| Problem::at(place(), message))?;
     let root = value.as_object_mut().expect("a manifest is a map");
     root.remove("status");
-    if is_secret(manifest) {
+    if manifest.is_secret() {
         let sealed = seal(root, stamp.pins);
         sealed.map_err(|why| Problem::at(place(), format!("{}: {why}", manifest.key())))?;
         encode_string_data(root);
@@ -312,10 +312,6 @@ fn strip_nulls(value: &mut Value) {
         Value::Array(items) => items.iter_mut().for_each(strip_nulls),
         _ => {}
     }
-}
-
-pub(super) fn is_secret(object: &Manifest) -> bool {
-    &*object.gvk().kind == "Secret" && object.gvk().group.is_empty()
 }
 
 fn scales(object: &Manifest) -> bool {

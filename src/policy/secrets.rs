@@ -37,8 +37,7 @@ fn is_named(pattern: &str, provider: Provider, name: &str) -> bool {
 
 /// What an app refers to and its environment may not read, at the Secret that does.
 pub fn refused(objects: &[Manifest], patterns: &[String], environment: &str) -> Vec<Problem> {
-    let secrets =
-        objects.iter().filter(|object| object.gvk().group.is_empty() && &*object.gvk().kind == "Secret");
+    let secrets = objects.iter().filter(|object| object.is_secret());
     let mut found = Vec::new();
     for object in secrets {
         let mut value = object.value();

@@ -12,7 +12,7 @@ use super::{Asked, Channels, GitState, Inventoried, Report, Shared, Spoken, gran
 use crate::agent::deliver::Deliver;
 use crate::agent::hands::Hands;
 use crate::agent::inventory;
-use crate::api::{AwsSpec, Environment, Identity};
+use crate::api::{Environment, Identity};
 use crate::delivery::{Fact, News, Platform, PruneTerms, What};
 use crate::object::{AppName, Kinds};
 use crate::requests::Words;
@@ -33,7 +33,6 @@ struct Loop<'a> {
     channels: &'a Channels,
     deliver: Deliver,
     identity: Option<Identity>,
-    aws: Option<AwsSpec>,
     git: watch::Receiver<GitState>,
     inventoried: watch::Receiver<Inventoried>,
     words: watch::Receiver<Words>,
@@ -54,7 +53,6 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
         shared,
         channels,
         identity: hands.identity.clone(),
-        aws: shared.platform.borrow().spec.aws.clone(),
         kinds: shared.context.session.kinds(),
         deliver: Deliver::new(hands, None),
         git: channels.git.subscribe(),
@@ -110,7 +108,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
 impl Loop<'_> {
     /// Whether this Environment was made anew: what is remembered is not its own.
     fn is_of_another(&self, environment: &Environment) -> bool {
-        if self.aws != environment.spec.aws {
+        if self.channels.secrets.read_as() != environment.spec.aws.as_ref() {
             return true;
         }
         let uid = environment.metadata.uid.as_deref();

@@ -193,7 +193,7 @@ impl Follow<'_> {
         let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
         let interval =
             spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
-        let interval = context.poll_interval.unwrap_or(interval);
+        let interval = context.own.poll_interval.unwrap_or(interval);
         let source = context.sources.follow(&remote, &spec.branch, interval).map_err(refused)?;
         self.source = Some((spec.clone(), source));
         Ok(())

@@ -202,7 +202,7 @@ async fn run_once(shared: Shared) {
 
 /// What the platform grants, but for what is the agents' own.
 pub(super) fn grants(context: &Context, environment: &Environment) -> Grants {
-    let reserved = [context.namespace.as_str(), context.state.namespace()];
+    let reserved = [context.own.namespace.as_str(), context.state.namespace()];
     Grants::of(&environment.name_any(), &environment.spec, &reserved)
 }
 

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 
 use super::{Reader, Rotations};
 use crate::api::{
-    AppPhase, AppStatus, OnRotationFailure, SecretRule, SecretStatus, SecretUse, SecretUseState, strategy_of,
+    AppPhase, AppStatus, AwsSpec, OnRotationFailure, SecretRule, SecretStatus, SecretUse, SecretUseState,
+    strategy_of,
 };
 use crate::cluster::SecretValues;
 use crate::object::secret::{Pin, Pins, Plaintext, SecretId, Values, keys_of, scrub};
@@ -20,6 +21,8 @@ use crate::state::WithSecrets;
 
 pub struct EnvironmentSecrets {
     environment: EnvironmentName,
+    /// As whom they are read.
+    read_as: Option<AwsSpec>,
     reader: Arc<Reader>,
     rotations: Arc<Rotations>,
     apps: Mutex<BTreeMap<AppName, App>>,
@@ -49,8 +52,17 @@ struct Said {
 }
 
 impl EnvironmentSecrets {
-    pub fn new(environment: EnvironmentName, reader: Arc<Reader>, rotations: Arc<Rotations>) -> Self {
-        Self { environment, reader, rotations, apps: Mutex::default(), rules: Mutex::default() }
+    pub fn new(
+        (environment, read_as): (EnvironmentName, Option<AwsSpec>),
+        reader: Arc<Reader>,
+        rotations: Arc<Rotations>,
+    ) -> Self {
+        Self { environment, read_as, reader, rotations, apps: Mutex::default(), rules: Mutex::default() }
+    }
+
+    /// As whom they are read, by the Environment's word.
+    pub fn read_as(&self) -> Option<&AwsSpec> {
+        self.read_as.as_ref()
     }
 
     fn apps(&self) -> MutexGuard<'_, BTreeMap<AppName, App>> {

@@ -60,8 +60,11 @@ impl Secrets {
         spec: Option<&AwsSpec>,
     ) -> Arc<EnvironmentSecrets> {
         let identity = identity(environment, spec);
-        let secrets =
-            EnvironmentSecrets::new(environment.clone(), self.reader(&identity), self.rotations.clone());
+        let secrets = EnvironmentSecrets::new(
+            (environment.clone(), spec.cloned()),
+            self.reader(&identity),
+            self.rotations.clone(),
+        );
         Arc::new(secrets)
     }
 

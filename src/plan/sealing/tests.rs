@@ -1,5 +1,6 @@
 use serde_json::json;
 
+use super::super::repin::repin;
 use super::super::stamp::tests::{kinds, manifest, object};
 use super::super::stamp::{Stamp, WantedApp, stamp};
 use super::*;
