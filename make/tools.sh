@@ -10,11 +10,24 @@
 #   FAIRLEAD_KUSTOMIZE      the judge of rendering
 #   FAIRLEAD_HELM           after `need helm`: what renders the chart
 #   FAIRLEAD_CARGO_DENY     after `need deny`
+#   FAIRLEAD_AWS            after `need aws`: a folder with the AWS command line and moto's server
+#   FAIRLEAD_AGE            after `need age`: a folder with age and age-keygen
+#   FAIRLEAD_POSTGRES       after `need postgres`: the folder of PostgreSQL's programs
+#   FAIRLEAD_PROMTOOL, FAIRLEAD_KUBECONFORM, FAIRLEAD_KUBE_SCORE, FAIRLEAD_CHECKOV
+#                           after `need promtool` and so on: what judges the infra tree
 set -euo pipefail
 
 KUSTOMIZE_VERSION=v5.8.2
 HELM_VERSION=v4.3.1
 CARGO_DENY_VERSION=0.20.2
+AGE_VERSION=v1.3.2
+# 3.16 of Prometheus: its Go module counts otherwise.
+PROMTOOL_VERSION=v0.316.0
+KUBECONFORM_VERSION=v0.8.0
+KUBE_SCORE_VERSION=v1.20.0
+AWSCLI_VERSION=1.46.3
+MOTO_VERSION=5.2.5
+CHECKOV_VERSION=3.3.30
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fairlead
@@ -23,10 +36,11 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 
 tell() { printf '%s\n' "$*" >&2; }
 
+lacks() { ! command -v "$1" >/dev/null && [[ ! -x /usr/sbin/$1 ]]; }
+
 # Commands and libraries that come from the distribution, each with its Debian package.
 system_packages() {
 	local missing=()
-	lacks() { ! command -v "$1" >/dev/null && [[ ! -x /usr/sbin/$1 ]]; }
 	lacks cc && missing+=(build-essential)
 	lacks git && missing+=(git)
 	lacks curl && missing+=(curl ca-certificates)
@@ -41,6 +55,11 @@ system_packages() {
 	elif ! pkg-config --exists openssl; then
 		missing+=(libssl-dev)
 	fi
+	debian_packages "${missing[@]}"
+}
+
+debian_packages() {
+	local missing=("$@")
 	((${#missing[@]} > 0)) || return 0
 	if lacks apt-get; then
 		tell "these are missing, and this is not a Debian machine; install them: ${missing[*]}"
@@ -95,6 +114,24 @@ cargo_tool() { # NAME VERSION
 	installed "$1" "$2" cargo install --locked --quiet --root "$cache" "$1@$2"
 }
 
+# python_tool NAME PACKAGE==VERSION... makes a virtual environment, once for this set of versions, and prints its folder.
+python_tool() {
+	local folder
+	folder=$cache/python/$1-$(cksum <<<"$*" | cut -d ' ' -f 1)
+	if [[ ! -e $folder/.complete ]]; then
+		mkdir -p "$cache/python"
+		(
+			flock 9
+			[[ -e $folder/.complete ]] && exit 0
+			tell "installing ${*:2} (once)"
+			python3 -m venv --clear "$folder" >&2
+			"$folder/bin/pip" install --quiet --disable-pip-version-check "${@:2}" >&2
+			touch "$folder/.complete"
+		) 9>"$cache/python/.lock"
+	fi
+	printf '%s\n' "$folder"
+}
+
 system_packages
 languages
 FAIRLEAD_CONTROLPLANE=${FAIRLEAD_CONTROLPLANE:-$("$repository/tests/controlplane/build.sh")}
@@ -115,6 +152,41 @@ need() {
 		deny)
 			cargo_tool cargo-deny "$CARGO_DENY_VERSION"
 			export FAIRLEAD_CARGO_DENY=$bin/cargo-deny
+			;;
+		aws)
+			# FAIRLEAD_AWS is a folder: the command line finds Python by itself.
+			FAIRLEAD_AWS=$(python_tool aws "awscli==$AWSCLI_VERSION" "moto[server,s3]==$MOTO_VERSION")/bin
+			export FAIRLEAD_AWS
+			;;
+		age)
+			go_tool age filippo.io/age/cmd/age "$AGE_VERSION"
+			go_tool age-keygen filippo.io/age/cmd/age-keygen "$AGE_VERSION"
+			export FAIRLEAD_AGE=$bin
+			;;
+		postgres)
+			local packages=()
+			lacks zstd && packages+=(zstd)
+			lacks jq && packages+=(jq)
+			compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+			debian_packages "${packages[@]}"
+			FAIRLEAD_POSTGRES=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)
+			export FAIRLEAD_POSTGRES
+			;;
+		promtool)
+			go_tool promtool github.com/prometheus/prometheus/cmd/promtool "$PROMTOOL_VERSION"
+			export FAIRLEAD_PROMTOOL=$bin/promtool
+			;;
+		kubeconform)
+			go_tool kubeconform github.com/yannh/kubeconform/cmd/kubeconform "$KUBECONFORM_VERSION"
+			export FAIRLEAD_KUBECONFORM=$bin/kubeconform
+			;;
+		kube-score)
+			go_tool kube-score github.com/zegl/kube-score/cmd/kube-score "$KUBE_SCORE_VERSION"
+			export FAIRLEAD_KUBE_SCORE=$bin/kube-score
+			;;
+		checkov)
+			FAIRLEAD_CHECKOV=$(python_tool checkov "checkov==$CHECKOV_VERSION")/bin/checkov
+			export FAIRLEAD_CHECKOV
 			;;
 		*)
 			tell "make/tools.sh knows no tool $tool"
