@@ -140,27 +140,29 @@ fails_without_upload() {
 	fails "$@" && [[ $(objects) == "$before" ]]
 }
 dies_while_dumping() {
-	local before killer
+	local before killer status=0
 	before=$(objects)
 	(
 		until sql main postgres "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pg_dump' AND query LIKE 'COPY%notes%'" |
-			grep -q t; do sleep 0.05; done
+			grep -q t; do sleep 0.02; done
 	) &
 	killer=$!
-	fails 'the dump did not come to its end' run backup || return 1
-	wait "$killer"
-	[[ $(objects) == "$before" ]]
+	fails 'the dump did not come to its end' run backup || status=1
+	kill "$killer" 2>/dev/null || true
+	((status == 0)) && [[ $(objects) == "$before" ]]
 }
 told_to_end() {
 	local before pid status=0
 	before=$(objects)
-	run backup >"$work/ended" 2>&1 &
+	# The program itself, as the first process of a pod is told.
+	"${as_user[@]}" "$programs/backup.sh" >"$work/ended" 2>&1 &
 	pid=$!
-	sleep 2
+	until grep -q dumping "$work/ended"; do sleep 0.1; done
 	kill -TERM "$pid"
 	wait "$pid" || status=$?
 	cat "$work/ended"
-	((status != 0)) && [[ $(objects) == "$before" ]] && grep -q FAILED "$work/ended"
+	((status != 0)) && [[ $(objects) == "$before" ]] && grep -q 'FAILED while dumping' "$work/ended" &&
+		grep -qx 'backup_run_success 0' "$work/pushed/metrics_job_backup_program_backup_environment_production"
 }
 last_success_outlives() {
 	local file=$work/metrics.prom before

@@ -38,9 +38,12 @@ rows=$(jq 'map(.rows) | add // 0' <<<"$tables")
 identifier=$(date -u +%Y%m%dT%H%M%SZ)
 archive=$scratch/archive
 doing "dumping $database as $identifier"
-pg_dump --format=custom --compress=0 --snapshot="$snapshot" |
-	zstd --quiet --threads=2 -9 --check |
-	age --encrypt --recipients-file "$BACKUP_RECIPIENTS" --output "$archive" ||
+dump() {
+	pg_dump --format=custom --compress=0 --snapshot="$snapshot" |
+		zstd --quiet --threads=2 -9 --check |
+		age --encrypt --recipients-file "$BACKUP_RECIPIENTS" --output "$archive"
+}
+to_its_end dump ||
 	fail 'the dump did not come to its end; nothing was uploaded'
 ask 'COMMIT;' >/dev/null
 exec {to}>&- {from}<&-

@@ -9,9 +9,12 @@ keys=$(recipients)
 identifier=$(date -u +%Y%m%dT%H%M%SZ)
 doing "copying the server as $identifier"
 # The log is in the archive; --wal-method=none waits until what the copy needs is there.
-pg_basebackup --pgdata - --format tar --wal-method none --checkpoint fast --no-sync |
-	zstd --quiet --threads=2 -3 --check |
-	age --encrypt --recipients-file "$BACKUP_RECIPIENTS" --output "$scratch/archive" ||
+copy() {
+	pg_basebackup --pgdata - --format tar --wal-method none --checkpoint fast --no-sync |
+		zstd --quiet --threads=2 -3 --check |
+		age --encrypt --recipients-file "$BACKUP_RECIPIENTS" --output "$scratch/archive"
+}
+to_its_end copy ||
 	fail 'the copy did not come to its end; nothing was uploaded'
 finished=$(query <<<"SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
 

@@ -53,6 +53,20 @@ begin() {
 	scratch=$(mktemp -d "$BACKUP_WORK/$program.XXXXXX") || fail "cannot make a folder in $BACKUP_WORK"
 }
 
+# to_its_end COMMAND... runs what takes long such that a signal is heard at once, and ends all of it: Bash hears none while it
+# waits for a command in the foreground.
+child=''
+to_its_end() {
+	local status=0
+	set -m
+	"$@" &
+	child=$!
+	set +m
+	wait "$child" || status=$?
+	child=''
+	return "$status"
+}
+
 # finish STATUS runs at every end, and reports it. The report never turns a failure into a success or the other way round.
 finish() {
 	local status=$1
@@ -61,6 +75,7 @@ finish() {
 		say "FAILED while $step (exit status $status)"
 		{ printf '%s failed while %s\n' "$program" "$step" >/dev/termination-log; } 2>/dev/null || true
 	fi
+	[[ -z $child ]] || kill -TERM -- "-$child" 2>/dev/null || true
 	if declare -F clean_up >/dev/null; then clean_up || true; fi
 	[[ -z $scratch ]] || rm -rf "$scratch" || true
 	report "$status" || say 'the metrics could not be reported; the alert on old backups will say so'
@@ -113,7 +128,13 @@ head_of() { # KEY
 
 upload() { # FILE KEY SHA256
 	local head
-	aws s3 cp --only-show-errors --metadata "sha256=$3" "$1" "$(url "$2")" || fail "$2 could not be uploaded"
+	if (($(stat -c %s "$1") < 4 << 30)); then
+		# In one piece: the store compares the checksum itself before it keeps anything.
+		aws s3api put-object --bucket "$BACKUP_BUCKET" --key "$BACKUP_PREFIX/$2" --body "$1" --metadata "sha256=$3" \
+			--checksum-algorithm SHA256 >/dev/null || fail "$2 could not be uploaded"
+	else
+		aws s3 cp --only-show-errors --metadata "sha256=$3" "$1" "$(url "$2")" || fail "$2 could not be uploaded"
+	fi
 	# The store is asked, rather than believed by an exit code.
 	head=$(head_of "$2")
 	[[ -n $head && $(jq -r .ContentLength <<<"$head") == "$(stat -c %s "$1")" ]] ||

@@ -17,7 +17,12 @@ s3() { aws s3api "$1" --bucket "$BACKUP_BUCKET" "${@:2}" || fail "$1 was refused
 
 doing "locking what is in $BACKUP_BUCKET for $days days"
 # Nobody, the owner of the account included, deletes or overwrites a locked version.
-s3 put-object-lock-configuration --object-lock-configuration \
+is_locked() {
+	jq -e --argjson days "$days" '.ObjectLockConfiguration.Rule.DefaultRetention | .Mode == "COMPLIANCE" and .Days == $days' \
+		<<<"${1:-{\}}" >/dev/null 2>&1
+}
+lock=$(aws s3api get-object-lock-configuration --bucket "$BACKUP_BUCKET" --output json 2>/dev/null) || lock=''
+is_locked "$lock" || s3 put-object-lock-configuration --object-lock-configuration \
 	"{\"ObjectLockEnabled\": \"Enabled\", \"Rule\": {\"DefaultRetention\": {\"Mode\": \"COMPLIANCE\", \"Days\": $days}}}"
 
 doing 'saying when what goes where'
@@ -31,8 +36,7 @@ s3 put-public-access-block --public-access-block-configuration \
 doing 'asking whether it will'
 lock=$(s3 get-object-lock-configuration --output json)
 rules=$(s3 get-bucket-lifecycle-configuration --output json)
-jq -e --argjson days "$days" '.ObjectLockConfiguration.Rule.DefaultRetention | .Mode == "COMPLIANCE" and .Days == $days' \
-	<<<"$lock" >/dev/null || fail "the lock is not as it was said: $lock"
+is_locked "$lock" || fail "the lock is not as it was said: $lock"
 jq -e --argjson days "$days" --arg kind "$1" '.Rules[] | select(.ID == "keep") | .Status == "Enabled" and .Expiration.Days == $days
 	and ($kind == "wal" or (.Transitions[0] | .Days == 30 and .StorageClass == "DEEP_ARCHIVE"))' \
 	<<<"$rules" >/dev/null || fail "the lifecycle is not as it was said: $rules"

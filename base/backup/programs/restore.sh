@@ -28,9 +28,12 @@ download "$(jq -r .archive.key "$scratch/manifest")" "$scratch/archive" \
 
 doing "restoring $identifier"
 # One transaction: what breaks in the middle leaves the database empty.
-age --decrypt --identity "$BACKUP_IDENTITIES" "$scratch/archive" |
-	zstd --quiet --decompress |
-	pg_restore --exit-on-error --single-transaction --no-owner --no-privileges --dbname "${PGDATABASE:?names the database}" ||
+load() {
+	age --decrypt --identity "$BACKUP_IDENTITIES" "$scratch/archive" |
+		zstd --quiet --decompress |
+		pg_restore --exit-on-error --single-transaction --no-owner --no-privileges --dbname "${PGDATABASE:?names the database}"
+}
+to_its_end load ||
 	fail 'the archive could not be restored. The database is as empty as before'
 
 doing 'comparing every table with what was backed up'
