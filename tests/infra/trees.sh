@@ -13,8 +13,14 @@ render_all() {
 # as_json reads YAML documents and prints them as one list.
 as_json() { "$python" -c 'import json, sys, yaml; print(json.dumps([d for d in yaml.safe_load_all(sys.stdin) if d]))'; }
 
+# same FILE FILE: they say the same, and something.
+same() {
+	[[ -e $1 && $(head -c 100 "$1" | wc -c) -gt 50 ]] || { echo "$1 says nothing" && return 1; }
+	diff "$1" "$2"
+}
 same_as_kustomize() { # FOLDER
-	diff <("$fairlead" render "$1" -o json | jq -S .) <("$FAIRLEAD_KUSTOMIZE" build "$1" | as_json | jq -S .)
+	"$fairlead" render "$1" -o json | jq -S . >"$work/of-fairlead" &&
+		"$FAIRLEAD_KUSTOMIZE" build "$1" | as_json | jq -S . >"$work/of-kustomize" && same "$work/of-fairlead" "$work/of-kustomize"
 }
 nothing_said() { # COMMAND...: it succeeds, and has no notes.
 	local output
