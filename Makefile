@@ -32,6 +32,10 @@ test: ## run every test
 backup-test: ## back up and restore a million rows, and everything that can go wrong with that
 	@tests/backup/run.sh
 
+.PHONY: infra-test
+infra-test: ## judge the infra tree: kustomize, charts, alerts, an API server, an agent that brings it all up (ONLY=... takes parts)
+	@tests/infra/run.sh
+
 .PHONY: faults
 faults: ## a fault at every request of a story: an hour (FAIRLEAD_SEED=... or FAIRLEAD_FAULT='Write 3': only those)
 	@make/faults.sh

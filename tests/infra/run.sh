@@ -16,6 +16,8 @@ source make/controlplane.sh
 source tests/infra/trees.sh
 # shellcheck source=tests/infra/server.sh
 source tests/infra/server.sh
+# shellcheck source=tests/infra/up.sh
+source tests/infra/up.sh
 # shellcheck source=tests/infra/alerts.sh
 source tests/infra/alerts.sh
 # shellcheck source=tests/infra/charts.sh
@@ -26,7 +28,15 @@ source tests/infra/judges.sh
 if [[ -n ${FAIRLEAD:-} ]]; then fairlead=$FAIRLEAD; else build_fairlead; fi
 export FAIRLEAD=$fairlead
 work=$(mktemp -d)
-trap 'stop_controlplane; rm -rf "$work"' EXIT
+close() {
+	local status=$? pid
+	trap - EXIT
+	for pid in $agent_pid $world_pid; do kill "$pid" 2>/dev/null || true; done
+	stop_controlplane
+	rm -rf "$work"
+	exit "$status"
+}
+trap close EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 # Reads YAML; checkov brings it along.
@@ -34,7 +44,7 @@ python=$(dirname "$FAIRLEAD_CHECKOV")/python
 
 mapfile -t environments < <(find environments -name environment.yaml -printf '%h\n' | sed 's|.*/||' | sort)
 render_all
-for part in ${ONLY:-trees alerts charts judges server}; do
+for part in ${ONLY:-trees alerts charts judges server up}; do
 	"$part"
 done
 echo
