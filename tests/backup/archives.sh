@@ -55,9 +55,12 @@ lifecycle_says() {
 # While somebody writes, what is counted is still what is dumped.
 backup_while_writing() {
 	local writer status=0
+	# With the rights that a backup is given, and no others.
+	POSTGRES_USER=app POSTGRES_DB=notejam PGHOST=$work/main REPLICA_PASSWORD=r BACKUP_PASSWORD=b \
+		base/postgres/components/durable/roles.sh || return 1
 	(while :; do sql main notejam "INSERT INTO notes (owner, title) SELECT 1, 'meanwhile' FROM generate_series(1, 50)"; done) &
 	writer=$!
-	run backup || status=$?
+	with PGUSER=backup -- run backup || status=$?
 	kill "$writer"
 	wait "$writer" 2>/dev/null || true
 	((status == 0)) || return 1

@@ -17,7 +17,7 @@ close_bed() {
 	local status=$? folder
 	trap - EXIT INT TERM
 	for folder in "$work"/*/postmaster.pid "$work"/*/*/postmaster.pid; do
-		[[ ! -e $folder ]] || kill -INT "$(head -n 1 "$folder")" 2>/dev/null || true
+		[[ ! -e $folder ]] || kill -INT "$(head -n 1 "$folder" 2>/dev/null)" 2>/dev/null || true
 	done
 	((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
 	wait 2>/dev/null || true

@@ -15,9 +15,12 @@ source tests/backup/bed.sh
 source tests/backup/archives.sh
 # shellcheck source=tests/backup/point_in_time.sh
 source tests/backup/point_in_time.sh
+# shellcheck source=tests/backup/replication.sh
+source tests/backup/replication.sh
 
 open_bed
-archives
-point_in_time
+for part in ${ONLY:-archives point_in_time replication}; do
+	"$part"
+done
 echo
 conclude 'backup: '
