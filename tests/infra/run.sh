@@ -18,6 +18,8 @@ source tests/infra/trees.sh
 source tests/infra/server.sh
 # shellcheck source=tests/infra/up.sh
 source tests/infra/up.sh
+# shellcheck source=tests/infra/moving.sh
+source tests/infra/moving.sh
 # shellcheck source=tests/infra/alerts.sh
 source tests/infra/alerts.sh
 # shellcheck source=tests/infra/charts.sh
@@ -44,7 +46,7 @@ python=$(dirname "$FAIRLEAD_CHECKOV")/python
 
 mapfile -t environments < <(find environments -name environment.yaml -printf '%h\n' | sed 's|.*/||' | sort)
 render_all
-for part in ${ONLY:-trees alerts charts judges server up}; do
+for part in ${ONLY:-trees alerts charts judges server up moving}; do
 	"$part"
 done
 echo

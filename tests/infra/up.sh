@@ -138,5 +138,6 @@ up() {
 	check 'what somebody edits in production is put back' heals
 	kill "$world_pid" "$agent_pid" 2>/dev/null || true
 	wait "$world_pid" "$agent_pid" 2>/dev/null || true
+	agent_pid='' world_pid=''
 	stop_controlplane
 }
