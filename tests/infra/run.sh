@@ -18,6 +18,8 @@ source tests/infra/trees.sh
 source tests/infra/server.sh
 # shellcheck source=tests/infra/up.sh
 source tests/infra/up.sh
+# shellcheck source=tests/infra/commands.sh
+source tests/infra/commands.sh
 # shellcheck source=tests/infra/moving.sh
 source tests/infra/moving.sh
 # shellcheck source=tests/infra/alerts.sh

@@ -136,6 +136,7 @@ up() {
 	check 'a zone goes, and Notejam serves on from the others' a_zone_goes
 	check 'a new image of Notejam rolls through production, its migration first' rolls
 	check 'what somebody edits in production is put back' heals
+	commands
 	kill "$world_pid" "$agent_pid" 2>/dev/null || true
 	wait "$world_pid" "$agent_pid" 2>/dev/null || true
 	agent_pid='' world_pid=''
