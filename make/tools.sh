@@ -172,6 +172,9 @@ need() {
 			FAIRLEAD_POSTGRES=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)
 			export FAIRLEAD_POSTGRES
 			;;
+		redis)
+			! lacks redis-server || debian_packages redis-server
+			;;
 		promtool)
 			go_tool promtool github.com/prometheus/prometheus/cmd/promtool "$PROMTOOL_VERSION"
 			export FAIRLEAD_PROMTOOL=$bin/promtool

@@ -19,6 +19,10 @@ close_bed() {
 	for folder in "$work"/*/postmaster.pid "$work"/*/*/postmaster.pid; do
 		[[ ! -e $folder ]] || kill -INT "$(head -n 1 "$folder" 2>/dev/null)" 2>/dev/null || true
 	done
+	for folder in "$work"/redis-*.pid; do
+		# One whose folder is gone would not end by itself.
+		[[ ! -e $folder ]] || kill -KILL "$(<"$folder")" 2>/dev/null || true
+	done
 	((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true
 	wait 2>/dev/null || true
 	rm -rf "$work"

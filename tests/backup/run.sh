@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=make/tools.sh
 source make/tools.sh
-need aws age postgres
+need aws age postgres redis
 # shellcheck source=make/checks.sh
 source make/checks.sh
 # shellcheck source=tests/backup/bed.sh
@@ -17,9 +17,11 @@ source tests/backup/archives.sh
 source tests/backup/point_in_time.sh
 # shellcheck source=tests/backup/replication.sh
 source tests/backup/replication.sh
+# shellcheck source=tests/backup/redis.sh
+source tests/backup/redis.sh
 
 open_bed
-for part in ${ONLY:-archives point_in_time replication}; do
+for part in ${ONLY:-archives point_in_time replication redis_cluster}; do
 	"$part"
 done
 echo
