@@ -88,7 +88,7 @@ a_pod_of_root_is_refused() {
 	[[ $output == *'violates PodSecurity'* ]]
 }
 conforms() {
-	local skip=HTTPRoute,Gateway,ServiceMonitor,PrometheusRule,Prometheus,Alertmanager,AlertmanagerConfig,Probe,ScaledObject
+	local skip=HTTPRoute,Gateway,ServiceMonitor,PodMonitor,PrometheusRule,Prometheus,Alertmanager,AlertmanagerConfig,Probe,ScaledObject
 	jq -c '.[]' "$work/rendered/$1.json" | "$FAIRLEAD_KUBECONFORM" -strict -skip "$skip" \
 		-schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json" -summary
 }
