@@ -10,24 +10,11 @@
 #   FAIRLEAD_KUSTOMIZE      the judge of rendering
 #   FAIRLEAD_HELM           after `need helm`: what renders the chart
 #   FAIRLEAD_CARGO_DENY     after `need deny`
-#   FAIRLEAD_AWS            after `need aws`: a folder with the AWS command line and moto's server
-#   FAIRLEAD_AGE            after `need age`: a folder with age and age-keygen
-#   FAIRLEAD_POSTGRES       after `need postgres`: the folder of PostgreSQL's programs
-#   FAIRLEAD_PROMTOOL, FAIRLEAD_KUBECONFORM, FAIRLEAD_KUBE_SCORE, FAIRLEAD_CHECKOV
-#                           after `need promtool` and so on: what judges the infra tree
 set -euo pipefail
 
 KUSTOMIZE_VERSION=v5.8.2
 HELM_VERSION=v4.3.1
 CARGO_DENY_VERSION=0.20.2
-AGE_VERSION=v1.3.2
-# 3.16 of Prometheus: its Go module counts otherwise.
-PROMTOOL_VERSION=v0.316.0
-KUBECONFORM_VERSION=v0.8.0
-KUBE_SCORE_VERSION=v1.20.0
-AWSCLI_VERSION=1.46.3
-MOTO_VERSION=5.2.5
-CHECKOV_VERSION=3.3.30
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/fairlead
@@ -36,11 +23,10 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 
 tell() { printf '%s\n' "$*" >&2; }
 
-lacks() { ! command -v "$1" >/dev/null && [[ ! -x /usr/sbin/$1 ]]; }
-
 # Commands and libraries that come from the distribution, each with its Debian package.
 system_packages() {
 	local missing=()
+	lacks() { ! command -v "$1" >/dev/null && [[ ! -x /usr/sbin/$1 ]]; }
 	lacks cc && missing+=(build-essential)
 	lacks git && missing+=(git)
 	lacks curl && missing+=(curl ca-certificates)
@@ -55,13 +41,12 @@ system_packages() {
 	elif ! pkg-config --exists openssl; then
 		missing+=(libssl-dev)
 	fi
-	debian_packages "${missing[@]}"
+	((${#missing[@]} == 0)) || from_the_distribution "${missing[@]}"
 }
 
-debian_packages() {
+from_the_distribution() { # PACKAGE...
 	local missing=("$@")
-	((${#missing[@]} > 0)) || return 0
-	if lacks apt-get; then
+	if ! command -v apt-get >/dev/null; then
 		tell "these are missing, and this is not a Debian machine; install them: ${missing[*]}"
 		return 1
 	fi
@@ -114,22 +99,21 @@ cargo_tool() { # NAME VERSION
 	installed "$1" "$2" cargo install --locked --quiet --root "$cache" "$1@$2"
 }
 
-# python_tool NAME PACKAGE==VERSION... makes a virtual environment, once for this set of versions, and prints its folder.
-python_tool() {
-	local folder
-	folder=$cache/python/$1-$(cksum <<<"$*" | cut -d ' ' -f 1)
-	if [[ ! -e $folder/.complete ]]; then
-		mkdir -p "$cache/python"
-		(
-			flock 9
-			[[ -e $folder/.complete ]] && exit 0
-			tell "installing ${*:2} (once)"
-			python3 -m venv --clear "$folder" >&2
-			"$folder/bin/pip" install --quiet --disable-pip-version-check "${@:2}" >&2
-			touch "$folder/.complete"
-		) 9>"$cache/python/.lock"
-	fi
-	printf '%s\n' "$folder"
+# python_packages FOLDER PACKAGE... makes a virtual environment that has these packages, once.
+python_packages() {
+	local folder=$1
+	shift
+	[[ -e $folder/.complete ]] && return 0
+	(
+		flock 9
+		[[ -e $folder/.complete ]] && exit 0
+		# Debian ships Python without what makes such an environment.
+		python3 -c 'import ensurepip, venv' 2>/dev/null || from_the_distribution python3 python3-venv
+		tell "installing $* (once)"
+		python3 -m venv --clear "$folder" >&2
+		"$folder/bin/pip" install --quiet --disable-pip-version-check "$@" >&2
+		touch "$folder/.complete"
+	) 9>"$folder.lock"
 }
 
 system_packages
@@ -140,6 +124,22 @@ go_tool kustomize sigs.k8s.io/kustomize/kustomize/v5 "$KUSTOMIZE_VERSION"
 FAIRLEAD_KUSTOMIZE=$bin/kustomize
 export FAIRLEAD_CONTROLPLANE FAIRLEAD_KUBECTL FAIRLEAD_KUSTOMIZE
 
+# What judges the infra tree and tries its backups (make infra-test, make backup-test):
+#
+#   FAIRLEAD_AWS            after `need aws`: a folder with the AWS command line and moto's server
+#   FAIRLEAD_AGE            after `need age`: a folder with age and age-keygen
+#   FAIRLEAD_POSTGRES       after `need postgres`: the folder of PostgreSQL's programs
+#   FAIRLEAD_PROMTOOL, FAIRLEAD_KUBECONFORM, FAIRLEAD_KUBE_SCORE, FAIRLEAD_CHECKOV
+#                           after `need promtool` and so on
+AGE_VERSION=v1.3.2
+# 3.16 of Prometheus: its Go module counts otherwise.
+PROMTOOL_VERSION=v0.316.0
+KUBECONFORM_VERSION=v0.8.0
+KUBE_SCORE_VERSION=v1.20.0
+AWSCLI_VERSION=1.46.3
+MOTO_S3_VERSION=5.2.5
+CHECKOV_VERSION=3.3.30
+
 # need TOOL... makes sure of tools that not everything needs.
 need() {
 	local tool
@@ -149,14 +149,11 @@ need() {
 			go_tool helm helm.sh/helm/v4/cmd/helm "$HELM_VERSION"
 			export FAIRLEAD_HELM=$bin/helm
 			;;
-		deny)
-			cargo_tool cargo-deny "$CARGO_DENY_VERSION"
-			export FAIRLEAD_CARGO_DENY=$bin/cargo-deny
-			;;
 		aws)
-			# FAIRLEAD_AWS is a folder: the command line finds Python by itself.
-			FAIRLEAD_AWS=$(python_tool aws "awscli==$AWSCLI_VERSION" "moto[server,s3]==$MOTO_VERSION")/bin
-			export FAIRLEAD_AWS
+			mkdir -p "$cache"
+			python_packages "$cache/aws-$AWSCLI_VERSION-$MOTO_S3_VERSION" \
+				"awscli==$AWSCLI_VERSION" "moto[server,s3]==$MOTO_S3_VERSION"
+			export FAIRLEAD_AWS=$cache/aws-$AWSCLI_VERSION-$MOTO_S3_VERSION/bin
 			;;
 		age)
 			go_tool age filippo.io/age/cmd/age "$AGE_VERSION"
@@ -165,15 +162,15 @@ need() {
 			;;
 		postgres)
 			local packages=()
-			lacks zstd && packages+=(zstd)
-			lacks jq && packages+=(jq)
+			command -v zstd >/dev/null || packages+=(zstd)
+			command -v jq >/dev/null || packages+=(jq)
 			compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
-			debian_packages "${packages[@]}"
+			((${#packages[@]} == 0)) || from_the_distribution "${packages[@]}"
 			FAIRLEAD_POSTGRES=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)
 			export FAIRLEAD_POSTGRES
 			;;
 		redis)
-			! lacks redis-server || debian_packages redis-server
+			command -v redis-server >/dev/null || from_the_distribution redis-server
 			;;
 		promtool)
 			go_tool promtool github.com/prometheus/prometheus/cmd/promtool "$PROMTOOL_VERSION"
@@ -188,8 +185,13 @@ need() {
 			export FAIRLEAD_KUBE_SCORE=$bin/kube-score
 			;;
 		checkov)
-			FAIRLEAD_CHECKOV=$(python_tool checkov "checkov==$CHECKOV_VERSION")/bin/checkov
-			export FAIRLEAD_CHECKOV
+			mkdir -p "$cache"
+			python_packages "$cache/checkov-$CHECKOV_VERSION" "checkov==$CHECKOV_VERSION"
+			export FAIRLEAD_CHECKOV=$cache/checkov-$CHECKOV_VERSION/bin/checkov
+			;;
+		deny)
+			cargo_tool cargo-deny "$CARGO_DENY_VERSION"
+			export FAIRLEAD_CARGO_DENY=$bin/cargo-deny
 			;;
 		*)
 			tell "make/tools.sh knows no tool $tool"
