@@ -69,7 +69,29 @@ a_zone_goes() {
 	kubectl taint nodes -l "topology.kubernetes.io/zone=$zone" zone- >/dev/null
 	return 1
 }
-rolls() { # A new image, through every gate.
+# while_a_client_asks COMMAND...: no request to Notejam fails meanwhile.
+while_a_client_asks() {
+	local status=0 asked failed_requests watcher client
+	mkfifo "$work/events"
+	"$FAIRLEAD_KUBECTL" --kubeconfig "$kubeconfig" -n notejam-production get endpointslices -l kubernetes.io/service-name=notejam \
+		--watch --output-watch-events -o json >"$work/events" 2>/dev/null 7<&- 8>&- &
+	watcher=$!
+	python3 tests/infra/client.py <"$work/events" >"$work/asked" 7<&- 8>&- &
+	client=$!
+	sleep 1
+	"$@" || status=1
+	sleep 1
+	kill "$client"
+	wait "$client" || true
+	kill "$watcher" 2>/dev/null || true
+	wait "$watcher" 2>/dev/null || true
+	rm "$work/events"
+	read -r asked failed_requests <"$work/asked"
+	echo "$asked requests, $failed_requests failed"
+	((status == 0 && asked > 100 && failed_requests == 0))
+}
+# A new image, through every gate.
+rolls() {
 	sed -i 's/newTag: 1.26-alpine/newTag: 1.28-alpine/' "$work/infra/overlays/production/notejam/kustomization.yaml"
 	push || return 1
 	ready production || return 1
@@ -110,6 +132,12 @@ up() {
 	git init --quiet --bare "$work/infra.git"
 	git init --quiet "$work/infra"
 	cp -R environments base overlays charts "$work/infra"
+	# Nobody runs preStop here. A pod that is told to end answers on for as long, as it would.
+	cat >>"$work/infra/overlays/production/notejam/kustomization.yaml" <<-'YAML'
+		  - target: {kind: Deployment, name: notejam}
+		    patch: |-
+		      - {op: add, path: /spec/template/metadata/annotations, value: {sim.fairlead.dev/stop-after: 15s}}
+	YAML
 	push
 	"$FAIRLEAD_KUSTOMIZE" build overlays/platform/tenants |
 		sed -e "s|url: https://git.example/infra.git|url: file://$work/infra.git|" -e '/secretRef: infra-git/d' |
@@ -134,7 +162,7 @@ up() {
 	done
 	check 'the plan of no environment has changes left' nothing_more_to_write
 	check 'a zone goes, and Notejam serves on from the others' a_zone_goes
-	check 'a new image of Notejam rolls through production, its migration first' rolls
+	check 'a new image of Notejam rolls through production, its migration first, and no request fails' while_a_client_asks rolls
 	check 'what somebody edits in production is put back' heals
 	commands
 	kill "$world_pid" "$agent_pid" 2>/dev/null || true
