@@ -2,7 +2,8 @@
 # shellcheck disable=SC2154 # The names are those of bed.sh.
 # Sourced by run.sh: archives of a database, and what can happen to them.
 
-ROWS=${ROWS:-1000000}
+# As many as it takes for a dump that can be caught in the middle, and for a disk that it fills.
+ROWS=1000000
 
 fill() {
 	sql main postgres 'CREATE DATABASE notejam'
@@ -259,9 +260,9 @@ archives() {
 	check 'the key is rotated: new archives open with the new key only' rotated
 	check 'old archives are encrypted anew, and open with the new key' rekeyed
 
-	check 'a full disk while dumping: nothing is uploaded' fails_without_upload 'the dump did not come to its end' on_small_disk 1m backup
+	check 'a full disk while dumping: nothing is uploaded' fails_without_upload 'the dump did not come to its end' on_small_disk 200k backup
 	check 'a full disk while restoring: refused' fails 'could not be downloaded' \
-		with BACKUP_IDENTITIES="$work/new.key" PGHOST="$work/spare" PGDATABASE=harmed -- on_small_disk 1m restore "$first"
+		with BACKUP_IDENTITIES="$work/new.key" PGHOST="$work/spare" PGDATABASE=harmed -- on_small_disk 200k restore "$first"
 	check 'a full disk while verifying: refused' fails '' with BACKUP_IDENTITIES="$work/new.key" -- on_small_disk 64m verify
 	check 'the database has no tables: refused' fails_without_upload 'has no tables' with PGDATABASE=nothing -- run backup
 	check 'the database is not there: refused' fails_without_upload 'does not exist' with PGDATABASE=elsewhere -- run backup
