@@ -59,8 +59,10 @@ set_stage() {
 	kubectl create namespace "$HOME_NAMESPACE" >/dev/null
 	kubectl create namespace "$NAMESPACE" >/dev/null
 	kubectl -n "$HOME_NAMESPACE" create serviceaccount deploy-dev >/dev/null
-	# The rights that the tree's own platform gives to this environment, for an account of the stage.
-	sed "s/namespace: fairlead$/namespace: $HOME_NAMESPACE/" "overlays/platform/tenants/$ENVIRONMENT/namespace/role.yaml" |
+	# The rights that the tree's own platform gives to this environment, for an account of the stage; and Secrets, since the
+	# demo may commit one.
+	sed -e "s/namespace: fairlead$/namespace: $HOME_NAMESPACE/" -e 's/\[configmaps, /[configmaps, secrets, /' \
+		"overlays/platform/tenants/$ENVIRONMENT/namespace/role.yaml" |
 		kubectl -n "$NAMESPACE" create -f - >/dev/null
 	created=("environment/$ENVIRONMENT" "${created[@]}")
 	kubectl create -f - >/dev/null <<-YAML
