@@ -28,6 +28,14 @@ demo: ## see it work: a rollout, a refusal, a repair (KUBECONFIG=... uses a clus
 test: ## run every test
 	@make/test.sh
 
+.PHONY: backup-test
+backup-test: ## back up and restore a million rows, and everything that can go wrong with that
+	@tests/backup/run.sh
+
+.PHONY: infra-test
+infra-test: ## judge the infra tree: kustomize, charts, alerts, an API server, an agent that brings it all up (ONLY=... takes parts)
+	@tests/infra/run.sh
+
 .PHONY: faults
 faults: ## a fault at every request of a story: an hour (FAIRLEAD_SEED=... or FAIRLEAD_FAULT='Write 3': only those)
 	@make/faults.sh

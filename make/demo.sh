@@ -103,6 +103,7 @@ start_agent
 check 'the environment is ready' eventually 60 ready_at 50 "$(head_commit)"
 check 'two pods are ready' is 2 deployment '{.status.readyReplicas}'
 tell
+# PostgreSQL and Redis are apps of their own, which roll out before it.
 in_waves() { # Ranks in the order of writing: access and policy, configuration, workloads.
 	awk '{
 		rank = tolower($1) ~ /^(serviceaccount|networkpolic)/ ? 1 : tolower($1) ~ /^deployment/ ? 3 : 2
@@ -112,11 +113,11 @@ in_waves() { # Ranks in the order of writing: access and policy, configuration, 
 }
 in_order() {
 	if [[ -n $audit ]]; then
-		written 0 | in_waves
+		written 0 | grep ' notejam$' | in_waves
 	else
 		# Resource versions grow with each write. A budget's status is written later, so it is left out.
 		kubectl -n "$NAMESPACE" get serviceaccounts,networkpolicies,configmaps,services,deployments \
-			--selector "fairlead.dev/environment=$ENVIRONMENT" \
+			--selector "fairlead.dev/environment=$ENVIRONMENT,app.kubernetes.io/part-of=notejam" \
 			-o 'jsonpath={range .items[*]}{.metadata.resourceVersion} {.kind}{"\n"}{end}' |
 			sort -n | cut -d ' ' -f 2 | in_waves
 	fi

@@ -29,7 +29,8 @@ open_stage() {
 	tell "  the Environment $ENVIRONMENT"
 	tell "  the namespace $HOME_NAMESPACE with the ServiceAccount deploy-dev"
 	tell "  the namespace $NAMESPACE with a Role and a RoleBinding for it, and the application notejam:"
-	tell "    a Deployment of two small pods (nginxinc/nginx-unprivileged), a Service, a ConfigMap, a Secret and what goes with them"
+	tell "    a Deployment of two small pods (nginxinc/nginx-unprivileged), a Service, a ConfigMap, a Secret and what goes with"
+	tell "    them, a PostgreSQL and a Redis of one small pod each, which keep nothing"
 	tell "The agent runs on this machine, as the user of that kubeconfig. All of this is removed at the end."
 	if [[ -z ${CI:-} ]]; then
 		local answer=''
@@ -58,22 +59,11 @@ set_stage() {
 	kubectl create namespace "$HOME_NAMESPACE" >/dev/null
 	kubectl create namespace "$NAMESPACE" >/dev/null
 	kubectl -n "$HOME_NAMESPACE" create serviceaccount deploy-dev >/dev/null
-	kubectl -n "$NAMESPACE" create -f - >/dev/null <<-YAML
-		apiVersion: rbac.authorization.k8s.io/v1
-		kind: Role
-		metadata: {name: deploy-dev}
-		rules:
-		  - {apiGroups: [""], resources: [configmaps, secrets, serviceaccounts, services], verbs: [get, create, patch]}
-		  - {apiGroups: [apps], resources: [deployments], verbs: [get, create, patch]}
-		  - {apiGroups: [networking.k8s.io], resources: [networkpolicies], verbs: [get, create, patch]}
-		  - {apiGroups: [policy], resources: [poddisruptionbudgets], verbs: [get, create, patch]}
-		---
-		apiVersion: rbac.authorization.k8s.io/v1
-		kind: RoleBinding
-		metadata: {name: deploy-dev}
-		roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: deploy-dev}
-		subjects: [{kind: ServiceAccount, name: deploy-dev, namespace: $HOME_NAMESPACE}]
-	YAML
+	# The rights that the tree's own platform gives to this environment, for an account of the stage; and Secrets, since the
+	# demo may commit one.
+	sed -e "s/namespace: fairlead$/namespace: $HOME_NAMESPACE/" -e 's/\[configmaps, /[configmaps, secrets, /' \
+		"overlays/platform/tenants/$ENVIRONMENT/namespace/role.yaml" |
+		kubectl -n "$NAMESPACE" create -f - >/dev/null
 	created=("environment/$ENVIRONMENT" "${created[@]}")
 	kubectl create -f - >/dev/null <<-YAML
 		apiVersion: fairlead.dev/v1alpha1

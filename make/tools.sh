@@ -128,6 +128,22 @@ go_tool kustomize sigs.k8s.io/kustomize/kustomize/v5 "$KUSTOMIZE_VERSION"
 FAIRLEAD_KUSTOMIZE=$bin/kustomize
 export FAIRLEAD_CONTROLPLANE FAIRLEAD_KUBECTL FAIRLEAD_KUSTOMIZE
 
+# What judges the infra tree and tries its backups (make infra-test, make backup-test):
+#
+#   FAIRLEAD_AWS            after `need aws`: a folder with the AWS command line and moto's server
+#   FAIRLEAD_AGE            after `need age`: a folder with age and age-keygen
+#   FAIRLEAD_POSTGRES       after `need postgres`: the folder of PostgreSQL's programs
+#   FAIRLEAD_PROMTOOL, FAIRLEAD_KUBECONFORM, FAIRLEAD_KUBE_SCORE, FAIRLEAD_CHECKOV
+#                           after `need promtool` and so on
+AGE_VERSION=v1.3.2
+# 3.16 of Prometheus: its Go module counts otherwise.
+PROMTOOL_VERSION=v0.316.0
+KUBECONFORM_VERSION=v0.8.0
+KUBE_SCORE_VERSION=v1.20.0
+AWSCLI_VERSION=1.46.3
+MOTO_S3_VERSION=5.2.5
+CHECKOV_VERSION=3.3.30
+
 # need TOOL... makes sure of tools that not everything needs.
 need() {
 	local tool
@@ -136,6 +152,46 @@ need() {
 		helm)
 			go_tool helm helm.sh/helm/v4/cmd/helm "$HELM_VERSION"
 			export FAIRLEAD_HELM=$bin/helm
+			;;
+		aws)
+			mkdir -p "$cache"
+			python_packages "$cache/aws-$AWSCLI_VERSION-$MOTO_S3_VERSION" \
+				"awscli==$AWSCLI_VERSION" "moto[server,s3]==$MOTO_S3_VERSION"
+			export FAIRLEAD_AWS=$cache/aws-$AWSCLI_VERSION-$MOTO_S3_VERSION/bin
+			;;
+		age)
+			go_tool age filippo.io/age/cmd/age "$AGE_VERSION"
+			go_tool age-keygen filippo.io/age/cmd/age-keygen "$AGE_VERSION"
+			export FAIRLEAD_AGE=$bin
+			;;
+		postgres)
+			local packages=()
+			command -v zstd >/dev/null || packages+=(zstd)
+			command -v jq >/dev/null || packages+=(jq)
+			compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
+			((${#packages[@]} == 0)) || from_the_distribution "${packages[@]}"
+			FAIRLEAD_POSTGRES=$(compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1)
+			export FAIRLEAD_POSTGRES
+			;;
+		redis)
+			command -v redis-server >/dev/null || from_the_distribution redis-server
+			;;
+		promtool)
+			go_tool promtool github.com/prometheus/prometheus/cmd/promtool "$PROMTOOL_VERSION"
+			export FAIRLEAD_PROMTOOL=$bin/promtool
+			;;
+		kubeconform)
+			go_tool kubeconform github.com/yannh/kubeconform/cmd/kubeconform "$KUBECONFORM_VERSION"
+			export FAIRLEAD_KUBECONFORM=$bin/kubeconform
+			;;
+		kube-score)
+			go_tool kube-score github.com/zegl/kube-score/cmd/kube-score "$KUBE_SCORE_VERSION"
+			export FAIRLEAD_KUBE_SCORE=$bin/kube-score
+			;;
+		checkov)
+			mkdir -p "$cache"
+			python_packages "$cache/checkov-$CHECKOV_VERSION" "checkov==$CHECKOV_VERSION"
+			export FAIRLEAD_CHECKOV=$cache/checkov-$CHECKOV_VERSION/bin/checkov
 			;;
 		deny)
 			cargo_tool cargo-deny "$CARGO_DENY_VERSION"

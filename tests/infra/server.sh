@@ -1,0 +1,132 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # The names are those of run.sh.
+# Sourced by run.sh: what a real API server says of the trees.
+
+account() { printf 'system:serviceaccount:fairlead:deploy-%s' "$1"; }
+namespace_of() { kubectl get environment "$1" -o 'jsonpath={.spec.namespaces[0]}'; }
+
+# taken ENVIRONMENT: as its own account, all of it is written, and the server warns of nothing.
+taken() {
+	local output
+	output=$(jq '{apiVersion: "v1", kind: "List", items: .}' "$work/rendered/$1.json" |
+		kubectl --as "$(account "$1")" apply --server-side -f - 2>&1) || { printf '%s\n' "$output" && return 1; }
+	[[ $output != *Warning* ]] || { grep Warning <<<"$output" && return 1; }
+}
+# Of what the account does not need it has nothing.
+no_more() {
+	local verb resource
+	for resource in secrets pods pods/exec roles.rbac.authorization.k8s.io resourcequotas namespaces environments.fairlead.dev; do
+		for verb in get create patch delete; do
+			if kubectl auth can-i "$verb" "$resource" --as "$(account "$1")" -n "$(namespace_of "$1")" >/dev/null 2>&1; then
+				echo "$(account "$1") may $verb $resource"
+				return 1
+			fi
+		done
+	done
+	[[ $(kubectl auth can-i create configmaps --as "$(account "$1")" -n default 2>/dev/null) == no ]]
+}
+# Enough, and nothing more: without any one of its rules something is refused.
+each_rule_is_needed() {
+	local namespace role n rules resource
+	namespace=$(namespace_of "$1")
+	role=$(kubectl -n "$namespace" get role "deploy-$1" -o json | jq 'del(.metadata.resourceVersion, .metadata.managedFields)')
+	rules=$(jq '[.rules[] as $r | $r.resources[] | {apiGroups: $r.apiGroups, resources: [.], verbs: $r.verbs}]' <<<"$role")
+	for ((n = 0; n < $(jq length <<<"$rules"); n++)); do
+		resource=$(jq -r ".[$n].resources[0]" <<<"$rules")
+		jq --argjson rules "$rules" --argjson n "$n" '.rules = ($rules | del(.[$n]))' <<<"$role" | kubectl replace -f - >/dev/null
+		if taken "$1" >/dev/null 2>&1; then
+			echo "nothing needs $resource"
+			return 1
+		fi
+	done
+	kubectl replace -f - <<<"$role" >/dev/null
+	taken "$1"
+}
+# Controllers make the pods, and the quota, the limits and the restricted level let them.
+pods_are_let_in() {
+	local refused namespace wanted have _
+	namespace=$(namespace_of "$1")
+	wanted=$(jq '[.[] | select(.kind | IN("Deployment", "StatefulSet"))
+		| if .kind == "StatefulSet" and .spec.podManagementPolicy != "Parallel" then 1 else .spec.replicas // 1 end] | add // 0' \
+		"$work/rendered/$1.json")
+	for _ in {1..60}; do
+		have=$(kubectl -n "$namespace" get pods -o name | wc -l)
+		((have >= wanted)) && break
+		sleep 0.5
+	done
+	refused=$(kubectl -n "$namespace" get events --field-selector reason=FailedCreate \
+		-o 'jsonpath={range .items[*]}{.involvedObject.name}: {.message}{"\n"}{end}')
+	if ((have < wanted)) || [[ -n $refused ]]; then
+		echo "$have of $wanted pods: $refused"
+		return 1
+	fi
+}
+# The quota has room for what the autoscalers may start.
+quota_has_room() {
+	local namespace hard
+	namespace=$(namespace_of "$1")
+	hard=$(kubectl -n "$namespace" get resourcequota quota -o json | jq .spec.hard)
+	jq -e --argjson hard "$hard" '
+		def cpu: tostring | if endswith("m") then (rtrimstr("m") | tonumber) else (tonumber * 1000) end;
+		def memory: if endswith("Gi") then (rtrimstr("Gi") | tonumber * 1024) else (rtrimstr("Mi") | tonumber) end;
+		. as $all | [$all[] | select(.kind | IN("Deployment", "StatefulSet")) | . as $w
+		| ([$all[] | select(.kind == "HorizontalPodAutoscaler" and .spec.scaleTargetRef.name == $w.metadata.name) | .spec.maxReplicas]
+		+ [$all[] | select(.kind == "ScaledObject" and .spec.scaleTargetRef.name == $w.metadata.name) | .spec.maxReplicaCount]
+		+ [$w.spec.replicas // 1] | max) as $n
+		| .spec.template.spec.containers[0].resources
+		| {n: $n, cpu: (.requests.cpu | cpu), memory: (.requests.memory | memory), lcpu: (.limits.cpu | cpu), lmemory: (.limits.memory | memory)}]
+		| {pods: (map(.n) | add // 0), cpu: (map(.n * .cpu) | add // 0), memory: (map(.n * .memory) | add // 0),
+		   lcpu: (map(.n * .lcpu) | add // 0), lmemory: (map(.n * .lmemory) | add // 0)}
+		| if .pods <= ($hard.pods | tonumber) and .cpu <= ($hard["requests.cpu"] | cpu) and .memory <= ($hard["requests.memory"] | memory)
+			and .lcpu <= ($hard["limits.cpu"] | cpu) and .lmemory <= ($hard["limits.memory"] | memory)
+		  then true else (., $hard | debug) | false end' "$work/rendered/$1.json" 2>&1
+}
+a_pod_of_root_is_refused() {
+	local output
+	output=$(kubectl -n notejam-production run root --image nginx --overrides '{"spec":{"hostNetwork":true}}' 2>&1) &&
+		{ echo 'it was let in' && return 1; }
+	[[ $output == *'violates PodSecurity'* ]]
+}
+conforms() {
+	local skip=HTTPRoute,Gateway,ServiceMonitor,PodMonitor,PrometheusRule,Prometheus,Alertmanager,AlertmanagerConfig,Probe,ScaledObject
+	jq -c '.[]' "$work/rendered/$1.json" | "$FAIRLEAD_KUBECONFORM" -strict -skip "$skip" \
+		-schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json" -summary
+}
+tenants_conform() {
+	"$FAIRLEAD_KUSTOMIZE" build overlays/platform/tenants | "$FAIRLEAD_KUBECONFORM" -strict \
+		-schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json" -summary
+}
+a_wrong_field_is_seen() {
+	! jq -c '.[] | select(.kind == "Deployment") | .spec.template.spec.containers[0].readinessProb = {}' "$work/rendered/dev.json" |
+		"$FAIRLEAD_KUBECONFORM" -strict -schema-location "$work/schemas/{{.ResourceKind}}{{.KindSuffix}}.json"
+}
+no_deprecated_api() {
+	local used
+	used=$(kubectl get --raw /metrics | grep '^apiserver_requested_deprecated_apis{' | grep -v 'resource="\(endpoints\|componentstatuses\)"' || true)
+	[[ -z $used ]] || { echo "$used" && return 1; }
+}
+
+server() {
+	local environment
+	echo '== a real API server'
+	start_controlplane --nodes 6
+	kubectl apply --server-side -f tests/infra/crds.yaml -f charts/fairlead/crds >/dev/null
+	kubectl wait --for condition=Established crd --all --timeout 20s >/dev/null
+	kubectl create namespace fairlead >/dev/null
+	check 'what the platform says is taken' kubectl apply --server-side -k overlays/platform/tenants
+	mkdir "$work/schemas"
+	kubectl get --raw /openapi/v2 | "$python" tests/infra/schemas.py "$work/schemas" >/dev/null
+	check 'kubeconform agrees, by the schemas of this server: what the platform says' tenants_conform
+	for environment in "${environments[@]}"; do
+		check "kubeconform agrees, by the schemas of this server: $environment" conforms "$environment"
+		check "$environment: its account may write all of it, and nothing is warned of" taken "$environment"
+		check "$environment: its account may do nothing else" no_more "$environment"
+		check "$environment: its pods are let in" pods_are_let_in "$environment"
+		check "$environment: the quota has room for all that its autoscalers may start" quota_has_room "$environment"
+	done
+	check 'kubeconform sees a field that there is not' a_wrong_field_is_seen
+	check 'production: without any one of its rules something is refused' each_rule_is_needed production
+	check 'a pod that wants more than the restricted level is refused' a_pod_of_root_is_refused
+	check 'no deprecated API was used' no_deprecated_api
+	stop_controlplane
+}
