@@ -1,12 +1,17 @@
 #!/usr/bin/env bash
-# Tells stories to the room that decides a delivery (src/delivery/simulation), each from a seed of its own, optimised and on
-# all cores, until it is stopped. It says every half minute how many there were; a story that fails is printed at once, in
-# its shortest form, as a test to paste into src/delivery/simulation/rows.rs.
+# Tells stories to the room that decides a delivery (src/delivery/simulation), each from a seed of its own, on all cores. A
+# story that fails is printed at once, in its shortest form, as a test to paste into src/delivery/simulation/rows.rs.
 #
-#   FAIRLEAD_SEED=7        one story, with all that happens in it
-#   FAIRLEAD_STORIES=9999  so many, and no more
+#   make/simulate.sh         until it is stopped; it says every half minute how many there were
+#   make/simulate.sh 20000   so many
+#   FAIRLEAD_STORIES=20000   the same, for `make simulate`
+#   FAIRLEAD_SEED=7          one story, with all that happens in it; where a number is given, that many from this seed on
+#
+# Only the rooms that decide are built for it, optimised; what they stand on is that of every other test.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-exec cargo test --locked --profile fast --lib -- --ignored --nocapture --exact \
-	delivery::simulation::stories::stories_without_end
+build=(cargo rustc --locked --quiet --test simulation --profile test --message-format=json-render-diagnostics)
+binary=$("${build[@]}" -- -C opt-level=2 | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+# shellcheck disable=SC2086 # nothing is no argument
+exec "$binary" ${1:-${FAIRLEAD_STORIES:-}}

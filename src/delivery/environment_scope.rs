@@ -37,7 +37,8 @@ pub(super) fn go_together(apps: &mut BTreeMap<AppName, App>) -> BTreeSet<AppName
     for (name, app) in apps {
         let led = led.get(name).filter(|(_, digest)| app.digest() == Some(digest));
         match (led, app.quarantine().map(|failed| failed.with.clone())) {
-            (Some((leader, _)), None) => {
+            // One that left git and came back has nothing to go back to.
+            (Some((leader, _)), None) if app.may_go_back() => {
                 app.stop();
                 app.go_back(
                     format!("{leader} failed, and all of the environment goes back"),

@@ -29,7 +29,7 @@ mod rollback;
 mod saving;
 mod says;
 #[cfg(test)]
-mod simulation;
+pub(crate) mod simulation;
 #[cfg(test)]
 mod tests;
 mod ticket;

@@ -80,12 +80,17 @@ impl Delivery {
         let mut old = std::mem::take(&mut self.apps);
         for (spec, wanted) in says.apps {
             let name = spec.name.clone();
-            let known = memory.apps.get(&name).map(|known| &**known);
+            // What is being forgotten just now is known no more, though it is remembered still.
+            let forgotten = !old.contains_key(&name) && self.saving.forgets(&name);
+            let known = memory.apps.get(&name).map(|known| &**known).filter(|_| !forgotten);
             let mut app = old
                 .remove(&name)
                 .unwrap_or_else(|| App::new(spec.clone(), Git::Away(StandIn::of_known(known)), known));
             app.set(spec, wanted, &says.rollout, says.commit.as_ref(), now);
             app.agree(&self.platform.agreed);
+            if forgotten {
+                app.note_quarantine();
+            }
             self.apps.insert(name, app);
         }
         // An app that left goes with all that it was waiting to have remembered.

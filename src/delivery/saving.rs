@@ -46,6 +46,12 @@ impl Saving {
         self.own.iter().chain(under_way).any(|change| matches!(change, Change::Apps(_)))
     }
 
+    /// Whether it is being saved that git does not name an app.
+    pub fn forgets(&self, app: &AppName) -> bool {
+        let under_way = self.under_way.iter().flat_map(|batch| &batch.changes);
+        under_way.into_iter().any(|(_, change)| matches!(change, Change::Apps(apps) if !apps.contains(app)))
+    }
+
     /// Whether changes of an app are being saved.
     pub fn holds(&self, app: &AppName) -> bool {
         self.under_way.as_ref().is_some_and(|batch| batch.apps.contains(app))

@@ -285,9 +285,7 @@ fn settle(
     observed: &Observed,
     now: Timestamp,
 ) -> (Phase, Next) {
-    if observed.settle.is_zero() {
-        return go_on(observed.waves.len(), observed);
-    }
+    // Where nothing is to settle any more, as a newer commit may say meanwhile, all has to be healthy still.
     let on = gate::waiting(wave, observed);
     let failing_since = match failing(&on, failing_since, now) {
         Ok(since) => since,

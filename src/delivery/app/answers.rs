@@ -96,10 +96,14 @@ impl App {
             }
             return;
         }
-        self.announce(&plan, now);
         let changes: BTreeSet<&ObjectKey> = plan.steps().map(|step| &step.wanted().key).collect();
-        // What a rollout does not change and is well now has to be well afterwards too.
         let others = target.objects.iter().map(|object| &object.key).filter(|key| !changes.contains(key));
+        if others.clone().any(|key| world.live(key).is_none_or(|live| live.deleting)) {
+            // It was there when the plan was made, and nobody would make it anew: all is compared again.
+            return self.break_off();
+        }
+        self.announce(&plan, now);
+        // What a rollout does not change and is well now has to be well afterwards too.
         let well = others.filter(|key| world.health(key).status == Status::Healthy).cloned().collect();
         let baseline = self.kept_baseline(&target.digest, &changes, well);
         let course = self.course(&plan, world.memory().is_some(), now);

@@ -129,10 +129,10 @@ impl App {
     pub(in crate::delivery) fn take_broken_off(&mut self, digest: &Digest) -> Option<Rolling> {
         let purpose = self.purpose();
         let is_this = |rolling: &Rolling| rolling.state.digest == *digest && rolling.state.purpose == purpose;
-        let rolling = self.runs.broken_off.take().filter(is_this)?;
+        let rolling = self.runs.broken_off.take()?;
         // What it changed is unproven until it arrives, and what it does not want after that.
         self.runs.unproven.extend(rolling.changed.iter().flatten().cloned());
-        Some(rolling)
+        is_this(&rolling).then_some(rolling)
     }
 
     /// Breaks a rollout off, to go on with a new plan.
@@ -146,7 +146,11 @@ impl App {
     /// Gives up a rollout for another. What it wrote and did not see through its gates is the other's to judge.
     pub(in crate::delivery) fn give_up(&mut self) {
         if let Doing::Rolling(rollout) = std::mem::replace(&mut self.doing, Doing::Idle) {
+            let before = self.runs.unproven.len();
             self.runs.unproven.extend(rollout.written().cloned());
+            if self.runs.unproven.len() > before {
+                self.runs.effective = None; // Nothing runs whole any more.
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use crate::delivery::action::Action;
 use crate::delivery::fact::What;
 use crate::delivery::hold::{self, HeldBy};
 use crate::delivery::world::{Listing, World};
-use crate::object::{AppName, ObjectKey, Problems};
+use crate::object::{AppName, Digest, ObjectKey, Problems};
 use crate::plan::{WantedApp, plan_with};
 use crate::policy::{Grants, refusal};
 use crate::state::Change;
@@ -127,7 +127,7 @@ impl App {
             if hooks.is_empty() {
                 self.doing = Doing::Idle;
                 self.end_rolling(view);
-                if self.runs.effective.as_ref() == Some(&wanted.digest) && !self.is_going_back() {
+                if self.runs.effective.as_ref() == Some(&wanted.digest) && self.is_proven(&wanted.digest) {
                     return self.tidy_hooks(view, wanted).unwrap_or(rest);
                 }
                 return self.verify(wanted, view);
@@ -152,6 +152,15 @@ impl App {
         Step::Do { phase: AppPhase::Proving, action: Action::Prove { plan: found, before, consent, hooks } }
     }
 
+    /// Whether what runs passed its gates where it goes now: what went back with another app and is what git says now has
+    /// not.
+    fn is_proven(&self, digest: &Digest) -> bool {
+        match self.back() {
+            Some(back) => back.is_over(),
+            None => self.runs.is_good(digest),
+        }
+    }
+
     /// What of an older revision the platform does not let today. What git says was looked at when it was rendered, by
     /// what was granted then.
     fn not_granted(&mut self, view: &View, wanted: &WantedApp) -> Option<Vec<String>> {
@@ -170,7 +179,9 @@ impl App {
     fn end_rolling(&mut self, view: &View) {
         let Some(memory) = view.world.memory() else { return };
         let rolling = memory.apps.get(self.name()).and_then(|known| known.rolling.as_ref());
-        let is_left = rolling.is_some_and(|rolling| Some(&rolling.state.digest) != self.target_digest());
+        let is_left = rolling.is_some_and(|rolling| {
+            Some(&rolling.state.digest) != self.target_digest() || rolling.state.purpose != self.purpose()
+        });
         let known = || self.log.changes.iter().any(|change| matches!(change, Change::Roll { .. }));
         if is_left && self.target_digest() == self.runs.effective.as_ref() && !known() {
             self.remember(Change::Roll { app: self.spec.name.clone(), rolling: None });

@@ -196,6 +196,8 @@ impl App {
                 self.runs.other_rights = false;
                 let same = self.digest() == Some(&wanted.digest);
                 let came = wanted.digest.clone();
+                // What is given up for it may be all that knows its commit after a restart.
+                let brought = self.runs.commit_of(&came).or_else(|| commit.cloned());
                 self.git = Git::Says(wanted.clone());
                 if self.back().is_some_and(|back| back.memory.digest != came) && !self.stays_aside(&wanted) {
                     self.leave_back(); // What failed is not what git says any more.
@@ -204,7 +206,7 @@ impl App {
                     self.preempt(now);
                 }
                 if !same || !self.log.knows(&came) {
-                    self.log.came(&came, commit, &self.runs);
+                    self.log.came(&came, brought);
                 }
             }
             Err(problems) => {

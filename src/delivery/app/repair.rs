@@ -45,7 +45,11 @@ impl App {
         next: &Next,
     ) -> bool {
         let Doing::Rolling(rollout) = &mut self.doing else { return false };
-        let (Phase::Gate { wave, .. } | Phase::Settle { wave, .. }) = phase else { return false };
+        let wave = match (phase, next) {
+            (Phase::Gate { wave, .. } | Phase::Settle { wave, .. }, _)
+            | (Phase::Write { wave }, Next::Done) => wave,
+            _ => return false,
+        };
         let judges = match next {
             Next::Wait { on, .. } => {
                 let missing = on.iter().any(|waiting| waiting.status == Status::Missing);
@@ -55,7 +59,8 @@ impl App {
                 }
                 missing || due
             }
-            Next::Halt { .. } | Next::GoBack { .. } => true,
+            // That all is well says nothing of what was changed a moment ago, or is seen only now.
+            Next::Halt { .. } | Next::GoBack { .. } | Next::Done => true,
             _ => false,
         };
         if !judges || view.suspended || self.repair.times >= OFTEN {
@@ -65,7 +70,7 @@ impl App {
         let lookup = CachedLookup { world: view.world, in_sync: &self.runs.in_sync };
         let Ok(plan) = plan_with(wanted, &lookup, &self.adoption.consent) else { return false };
         let changed = plan.steps().filter(|step| {
-            matches!(step.reason, Reason::Missing | Reason::Drifted { .. })
+            matches!(step.reason, Reason::Missing | Reason::Drifted { .. } | Reason::Changed { .. })
                 && !to_come.contains(&step.wanted.key)
         });
         let keys: BTreeSet<ObjectKey> = changed.map(|step| step.wanted.key.clone()).collect();

@@ -16,8 +16,8 @@ use crate::delivery::action::{Again, Failure, UNREAD};
 use crate::delivery::fact::What;
 use crate::object::{AppName, Digest, ObjectKey, Outcome};
 use crate::plan::{Wanted, WantedApp};
-use crate::rollout::Purpose;
-use crate::state::{Change, Quarantine, Stage, WithSecrets};
+use crate::rollout::{Purpose, State};
+use crate::state::{Change, Quarantine, Rolling, Stage, WithSecrets};
 
 /// What failed, and how far the way back from it is.
 #[derive(Debug)]
@@ -119,6 +119,17 @@ impl App {
         let (Some(wanted), Some(good)) = (self.wanted().cloned(), self.good().cloned()) else { return };
         let why = why + &self.hooks_that_stay();
         let digest = wanted.digest.clone();
+        // What failed before it wrote anything, or went with another, is not remembered yet; nor which commit brought it.
+        let commit = self.log.commit();
+        let rolling = match self.rollout() {
+            Some(rollout) => rollout.rolling(rollout.state.phase.clone(), commit, &self.runs.unproven),
+            None => Rolling {
+                state: State::start(digest.clone()),
+                changed: Some(self.runs.unproven.clone()),
+                commit: commit.cloned(),
+            },
+        };
+        self.remember(Change::Roll { app: self.spec.name.clone(), rolling: Some(rolling) });
         self.tell(What::Restoring {
             digest: digest.clone(),
             good: good.clone(),

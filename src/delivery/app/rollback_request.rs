@@ -82,7 +82,11 @@ impl App {
                 let target = Target::Known(Arc::new(reversible(&target, Some(&wanted))));
                 self.turn_back(Back { memory, target });
             }
-            Err(no) => self.say_no(ask, no),
+            Err(no) => {
+                // It may have been remembered before a newer commit came.
+                self.note_quarantine();
+                self.say_no(ask, no);
+            }
         }
     }
 

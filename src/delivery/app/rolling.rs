@@ -114,7 +114,8 @@ impl App {
     /// Takes that all is as it should be, and that it is not known whether it is healthy: it was written before we started.
     pub(in crate::delivery) fn verify(&mut self, wanted: &Arc<WantedApp>, view: &View) -> Step {
         let broken_off = self.take_broken_off(&wanted.digest);
-        if self.back().is_none() && broken_off.is_none() && self.runs.is_good(&wanted.digest) {
+        let known = self.runs.is_good(&wanted.digest) && self.runs.unproven.is_empty();
+        if self.back().is_none() && broken_off.is_none() && known {
             // It passed its gates before, and nothing was written since: what broke meanwhile is no rollout's.
             self.arrived(wanted, 0, view);
             return Step::Rest { until: Some(view.now) };
@@ -296,8 +297,9 @@ impl App {
     /// Takes that all gates were passed.
     fn arrived(&mut self, wanted: &Arc<WantedApp>, wrote: usize, view: &View) {
         self.repair = Default::default();
-        let drift = self.runs.effective.as_ref() == Some(&wanted.digest);
-        let new = self.log.is_begun() || !self.runs.is_good(&wanted.digest);
+        let was_good = self.runs.is_good(&wanted.digest);
+        let drift = was_good && self.runs.effective.as_ref() == Some(&wanted.digest);
+        let new = self.log.is_begun() || !was_good;
         self.runs.effective = Some(wanted.digest.clone());
         let keys = wanted.objects.iter().map(|object| &object.key).collect();
         self.runs.keep_before(&keys);

@@ -3,7 +3,6 @@
 use jiff::Timestamp;
 
 use super::App;
-use super::runs::Runs;
 use crate::delivery::fact::{Fact, What};
 use crate::object::{Commit, Digest, Outcome, Record};
 use crate::state::{Change, Quarantine, WithSecrets};
@@ -38,9 +37,9 @@ impl RolloutLog {
         self.brought.as_ref().is_some_and(|(known, _)| known == digest)
     }
 
-    /// Takes that git says a digest. After a restart the commit that is remembered for it counts, and not the newest.
-    pub fn came(&mut self, digest: &Digest, commit: Option<&Commit>, runs: &Runs) {
-        let commit = runs.commit_of(digest).or_else(|| commit.cloned());
+    /// Takes that git says a digest, and the commit that brought it: after a restart the one that is remembered for it, and not
+    /// the newest.
+    pub fn came(&mut self, digest: &Digest, commit: Option<Commit>) {
         (self.brought, self.by, self.reason, self.begun) = (Some((digest.clone(), commit)), None, None, None);
     }
 

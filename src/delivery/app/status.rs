@@ -95,9 +95,10 @@ impl App {
             return (phase, None);
         }
         match &self.busy {
-            Some(busy) => (busy.phase, None),
-            None if self.is_ready() => (AppPhase::Ready, None),
-            None => (AppPhase::Pending, None),
+            Some(busy) if busy.phase != AppPhase::Ready => (busy.phase, None),
+            // What is tidied up for one digest says nothing of the next.
+            _ if self.is_ready() => (AppPhase::Ready, None),
+            _ => (AppPhase::Pending, None),
         }
     }
 

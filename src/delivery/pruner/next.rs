@@ -141,7 +141,11 @@ impl Pruner {
                 self.runs.remove(app);
                 match event {
                     _ if stopping => None, // What was asked about may be wanted again.
-                    Event::PruneAsked(Ok(prune)) if prune.waves().is_empty() => None,
+                    Event::PruneAsked(Ok(prune)) if prune.waves().is_empty() => {
+                        // Somebody deleted it, and the watch does not say so yet: it is no use to ask at once again.
+                        self.put_off(app, "what is to be deleted is gone already".to_owned(), attempts, now);
+                        None
+                    }
                     Event::PruneAsked(Ok(prune)) => {
                         let (prune, ticket) = (Arc::new(prune), tickets.next(Owner::Prune(app.clone())));
                         self.runs.insert(

@@ -2,36 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::chance::{Chance, Millis};
-use super::checks::Checks;
-use super::git::Git;
+use super::chance::{Millis, Storm};
 use super::hands::{Reach, Task};
-use super::server::Server;
-use super::store::Store;
+use super::outside::{Outside, reach};
 use super::view::View;
-use crate::delivery::{Action, Delivery, News, Platform, Ticket};
-use crate::object::ObjectKey;
+use crate::delivery::{Action, Delivery, News, Platform, Replies, Ticket, World};
+use crate::object::{AppName, ObjectKey};
 use crate::plan::Inventory;
 use crate::state::Change;
 
 /// So often an agent may decide without the clock going on.
 const AT_ONCE: u32 = 40;
-
-/// Everything but the agent.
-pub struct Outside {
-    pub chance: Chance,
-    pub server: Server,
-    pub store: Store,
-    pub git: Git,
-    pub platform: Platform,
-    /// What stands on the Environment.
-    pub inventory: Inventory,
-    pub checks: Checks,
-    /// How much the clock of the agent is ahead.
-    pub clock: i64,
-}
+/// Changes in the cluster come in swarms, which are looked at together.
+const SWARM: Millis = 50;
 
 pub struct Agent {
     pub delivery: Delivery,
@@ -40,6 +25,9 @@ pub struct Agent {
     pub tasks: Vec<Task>,
     wake: Option<Millis>,
     coming: Vec<(Millis, Coming)>,
+    /// Of which apps something changed, and when that is looked at.
+    swarm: Option<(Millis, BTreeSet<AppName>)>,
+    knows_git: bool,
 }
 
 /// Something that comes to an agent.
@@ -47,39 +35,20 @@ pub struct Agent {
 enum Coming {
     Git,
     Platform,
+    Leaving,
     Listed,
     /// Where objects are is written down.
     Inventory(Inventory),
     /// What of an approved set is left is written down.
     Tokens(BTreeSet<Box<str>>),
-}
-
-impl Outside {
-    /// The time, as the agent reads it.
-    pub fn time(&self) -> Timestamp {
-        let start = Timestamp::from_second(1_800_000_000).expect("it is a time");
-        let now = i64::try_from(self.chance.now).unwrap_or(i64::MAX) + self.clock;
-        start + SignedDuration::from_millis(now)
-    }
-}
-
-macro_rules! reach {
-    ($agent:ident, $outside:ident) => {
-        &mut Reach {
-            chance: &mut $outside.chance,
-            server: &mut $outside.server,
-            store: &mut $outside.store,
-            git: &$outside.git,
-            checks: &mut $outside.checks,
-            view: &mut $agent.view,
-            notes: &mut $agent.notes,
-        }
-    };
+    /// What the words of people came to is written down.
+    Answered(Box<Replies>),
 }
 
 impl Agent {
     pub fn begin(outside: &mut Outside) -> Self {
         outside.checks.forget(&outside.store.memory);
+        outside.store.readers += 1;
         let view =
             View::list(&outside.server, &mut outside.chance, &outside.store.memory, &outside.inventory);
         let mut agent = Self {
@@ -88,11 +57,21 @@ impl Agent {
             tasks: Vec::new(),
             wake: None,
             coming: vec![(view.listed_at, Coming::Listed)],
+            swarm: None,
+            knows_git: false,
             view,
         };
+        if outside.goes {
+            agent.hear(Coming::Leaving, outside);
+        }
         agent.tell_platform(outside);
         agent.tell_git(outside);
         agent
+    }
+
+    /// The Environment is deleted.
+    pub fn tell_leaving(&mut self, outside: &mut Outside) {
+        self.coming.push((outside.chance.way(), Coming::Leaving));
     }
 
     /// Something on the Environment changed.
@@ -106,26 +85,60 @@ impl Agent {
         self.coming.push((at, Coming::Git));
     }
 
-    /// Dies, whatever is under way.
+    /// Dies, whatever is under way. Some of what it sent arrives.
     pub fn die(mut self, outside: &mut Outside) {
-        let reach = reach!(self, outside);
-        self.tasks.drain(..).for_each(|task| task.die(reach));
+        outside.checks.dies(&self.delivery);
+        for task in self.tasks.drain(..) {
+            if outside.chance.one_of(2) {
+                outside.limbo.tasks.push(task);
+            }
+        }
+    }
+
+    /// Ends: begins nothing more, and lets what is under way come to an end. Says whether it has.
+    pub fn end(&mut self, outside: &mut Outside) -> bool {
+        let now = outside.chance.now;
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.tasks).into_iter().partition(|task| task.at <= now);
+        self.tasks = later;
+        for mut task in due {
+            if task.go_on(reach!(self, outside), false).is_none() {
+                self.tasks.push(task);
+            }
+        }
+        self.tasks.is_empty()
     }
 
     pub fn next(&self) -> Option<Millis> {
         let tasks = self.tasks.iter().map(|task| task.at);
         let coming = self.coming.iter().map(|(at, _)| *at);
-        tasks.chain(coming).chain(self.wake).chain(self.view.next()).min()
+        let swarm = self.swarm.as_ref().map(|(at, _)| *at);
+        tasks.chain(coming).chain(swarm).chain(self.wake).chain(self.view.next()).min()
+    }
+
+    /// When something of it goes on while it ends.
+    pub fn next_end(&self) -> Option<Millis> {
+        self.tasks.iter().map(|task| task.at).min()
     }
 
     /// Does all that is due by now.
     pub fn go_on(&mut self, outside: &mut Outside) {
         let now = outside.chance.now;
         self.view.now = now;
-        self.view.scaled.clone_from(&outside.server.scaled);
+        if !self.view.scaled.iter().eq(outside.server.others.scaled.keys()) {
+            self.view.scaled = outside.server.others.scaled.keys().cloned().collect();
+            self.coming.push((now, Coming::Listed));
+        }
         self.view.send(&outside.server, &mut outside.chance);
         let mut news = self.wake.is_some_and(|at| at <= now);
+        if self.view.relist(&outside.server, &outside.chance) {
+            self.delivery.hear(News::Cluster(None), &self.view, outside.time());
+            news = true;
+        }
         if let Some(apps) = self.view.receive(&outside.server, now) {
+            self.swarm.get_or_insert_with(|| (now + SWARM, BTreeSet::new())).1.extend(apps);
+        }
+        if let Some((_, apps)) = self.swarm.take_if(|(at, _)| *at <= now) {
             self.delivery.hear(News::Cluster(Some(apps)), &self.view, outside.time());
             news = true;
         }
@@ -151,26 +164,57 @@ impl Agent {
         let heard = match coming {
             Coming::Git => match outside.git.read(now) {
                 Some(says) => {
-                    outside.checks.heard(&says, now);
+                    outside.checks.heard(&says, &self.view.memory, now);
                     News::Git(says)
                 }
                 None => News::GitAway,
             },
-            Coming::Platform => News::Platform(Box::new(outside.platform.clone())),
+            Coming::Platform => News::Platform(Box::new(self.platform(outside))),
+            Coming::Leaving => {
+                outside.checks.leaves(now);
+                News::Leaving
+            }
             Coming::Listed => News::Cluster(None),
             Coming::Inventory(inventory) => {
                 outside.inventory.extend(&inventory);
                 self.view.inventory = outside.inventory.clone();
                 News::Cluster(None)
             }
+            Coming::Answered(replies) => {
+                let platform = &mut outside.platform;
+                platform.rollbacks.retain(|request| !replies.rollbacks.contains(&request.id));
+                platform
+                    .retry
+                    .take_if(|word| replies.retry.as_ref().is_some_and(|retry| retry.nonce == word.nonce));
+                News::Platform(Box::new(self.platform(outside)))
+            }
             Coming::Tokens(tokens) => {
                 if let Some(terms) = &mut outside.platform.prune {
                     terms.approval.tokens = tokens;
                 }
-                News::Platform(Box::new(outside.platform.clone()))
+                News::Platform(Box::new(self.platform(outside)))
             }
         };
+        let is_git = matches!(heard, News::Git(_) | News::GitAway);
         self.delivery.hear(heard, &self.view, time);
+        if is_git {
+            // Whether git is in doubt comes with its word.
+            self.knows_git = true;
+            let platform = self.platform(outside);
+            self.delivery.hear(News::Platform(Box::new(platform)), &self.view, time);
+        }
+    }
+
+    /// What the platform says, as an agent puts it together with what it knows of git.
+    fn platform(&self, outside: &mut Outside) -> Platform {
+        let mut platform = outside.platform.clone();
+        let is_away = outside.git.is_away(outside.chance.now);
+        let doubt = outside.chance.is(Storm::Doubt) || is_away || !self.knows_git;
+        if let Some(terms) = &mut platform.prune {
+            terms.hold = (doubt && !outside.goes).then(|| "git cannot be read".to_owned());
+            outside.checks.holds(terms.hold.is_some(), outside.chance.now);
+        }
+        platform
     }
 
     /// Goes on with what is under way. Says whether anything ended.
@@ -194,6 +238,7 @@ impl Agent {
                 let event: String = format!("{event:?}").chars().take(200).collect();
                 println!("{now} ended {:?} {event}", task.ticket.of);
             }
+            outside.checks.ended(&task.ticket);
             let begun = self.delivery.event(&task.ticket, event, &self.view, outside.time());
             self.begin_all(begun, outside);
         }
@@ -210,7 +255,7 @@ impl Agent {
                 if outside.checks.traced {
                     println!("{} fact {fact:?}", outside.chance.now);
                 }
-                outside.checks.fact(&fact, &self.view, &outside.git, outside.chance.now);
+                outside.checks.fact(&fact, (&self.delivery, &self.view), &outside.git, outside.chance.now);
             }
             if self.delivery.again().is_none_or(|again| again > time) {
                 break;
@@ -228,8 +273,10 @@ impl Agent {
                 println!("  {name}: {:?} {:?} {doing}", status.phase, status.message);
             }
         }
-        outside.checks.decided(&self.delivery, &self.view, outside.chance.now);
+        let news = self.swarm.as_ref().map(|(_, apps)| apps);
+        outside.checks.decided(&self.delivery, &self.view, news, outside.chance.now);
         self.tell_needs(outside);
+        self.tell_replies(outside);
         let wait = |again: Timestamp| {
             let wait = again.duration_since(time).as_millis().max(0) + 1;
             outside.chance.now + Millis::try_from(wait).unwrap_or(Millis::MAX / 2)
@@ -239,12 +286,12 @@ impl Agent {
 
     /// Writes on the Environment where objects are, and what of an approved set is left.
     fn tell_needs(&mut self, outside: &mut Outside) {
-        let (wanted, _, approved) = self.delivery.needs(&self.view);
+        let (wanted, approved) = (self.delivery.pruner.wanted(), self.delivery.pruner.approved());
         let is_coming = self.coming.iter().any(
             |(_, coming)| matches!(coming, Coming::Inventory(known) if wanted.kinds.is_subset(&known.kinds)),
         );
-        if !crate::delivery::World::inventory_written(&self.view, &wanted) && !is_coming {
-            self.coming.push((outside.chance.way(), Coming::Inventory(wanted)));
+        if !World::inventory_written(&self.view, wanted) && !is_coming {
+            self.coming.push((outside.chance.way(), Coming::Inventory(wanted.clone())));
         }
         let tokens = outside.platform.prune.as_ref().map(|terms| &terms.approval.tokens);
         let are_coming = self.coming.iter().any(|(_, coming)| matches!(coming, Coming::Tokens(_)));
@@ -253,9 +300,35 @@ impl Agent {
         }
     }
 
+    /// Answers the words of people, which are not told again then.
+    fn tell_replies(&mut self, outside: &mut Outside) {
+        let platform = &outside.platform;
+        let waits = platform.retry.is_some() || !platform.rollbacks.is_empty();
+        if !waits || self.coming.iter().any(|(_, coming)| matches!(coming, Coming::Answered(_))) {
+            return;
+        }
+        let replies = self.delivery.replies(&self.view);
+        let is_new = |retry: &crate::delivery::Retried| {
+            platform.retry.as_ref().is_some_and(|word| word.nonce == retry.nonce)
+        };
+        let rollback = platform.rollbacks.iter().any(|request| replies.rollbacks.contains(&request.id));
+        if rollback || replies.retry.as_ref().is_some_and(is_new) {
+            let at = outside.chance.way() + outside.chance.between(0, 2000);
+            self.coming.push((at, Coming::Answered(Box::new(replies))));
+        }
+    }
+
     fn begin_all(&mut self, begun: Vec<(Ticket, Action)>, outside: &mut Outside) {
         for (ticket, action) in begun {
-            outside.checks.begins(&ticket, &self.delivery);
+            let name = action.name();
+            outside.begun.push(name);
+            let under_way = self.tasks.iter().map(|task| (&task.ticket, task.name));
+            outside.checks.begins(
+                (&ticket, name),
+                under_way,
+                (&self.delivery, &self.view),
+                outside.chance.now,
+            );
             if outside.checks.traced {
                 let action: String = format!("{action:?}").chars().take(260).collect();
                 println!("{} begin {:?} {action}", outside.chance.now, ticket.of);

@@ -22,6 +22,12 @@ pub enum Storm {
     Unread,
     /// Nobody may delete anything.
     Undeletable,
+    /// What is deleted has finalizers that last.
+    Held,
+    /// Deployments cannot be listed, nor watched.
+    Unlisted,
+    /// What git says is in doubt, as where its branch is gone: nothing may be deleted for it.
+    Doubt,
     /// Pods that start do not become ready.
     Weather,
 }

@@ -9,13 +9,15 @@ use serde_json::{Map, Value, json};
 use crate::api::names;
 use crate::object::{
     AUTOSCALER, AppName, Desired, Digest, EnvironmentName, HOOK, KindInfo, Kinds, Live, MANAGER, Manifest,
-    ObjectKey, Origin, Place, Scope, TreePath, WAVE,
+    ObjectKey, Origin, Owned, Place, Scope, TreePath, WAVE,
 };
-use crate::plan::{Stamp, Wanted, WantedApp, stamp};
+use crate::plan::{Stamp, Wanted, WantedApp, compare_owned, stamp};
 
 /// The apps that there may be.
 pub const APPS: [&str; 3] = ["back", "data", "front"];
 pub const ENVIRONMENT: &str = "dev";
+/// So many apps that were put together are kept for later stories.
+const MANY: usize = 20_000;
 
 /// What becomes of the pods of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +26,8 @@ pub enum Fate {
     Slow,
     /// They crash twice, and then run.
     CrashTwice,
+    /// They are ready, and not, and ready, and not, and then stay ready.
+    Flap,
     Crash,
     /// They never become ready.
     Hang,
@@ -83,10 +87,22 @@ struct Catalogue {
     pods: HashMap<Digest, (u8, Fate)>,
     endings: HashMap<Digest, Ending>,
     lives: HashMap<(Digest, Taken), Live>,
+    /// Whether what we own covers what is wanted, as it was found when the two were compared first.
+    settled: HashMap<(Digest, Owned), bool>,
 }
 
 thread_local! {
     static CATALOGUE: RefCell<Catalogue> = RefCell::default();
+}
+
+/// Forgets apps that were put together, once they are many. What they are made of stays.
+pub fn tidy_catalogue() {
+    CATALOGUE.with_borrow_mut(|all| {
+        if all.apps.len() > MANY {
+            all.apps.clear();
+            all.contents.clear();
+        }
+    });
 }
 
 pub fn app_name(app: usize) -> AppName {
@@ -268,6 +284,17 @@ pub fn live(object: &Wanted, taken: Taken) -> Live {
     CATALOGUE.with_borrow_mut(|all| {
         let known = all.lives.entry((object.digest.clone(), taken));
         known.or_insert_with(|| read_live(object, taken)).clone()
+    })
+}
+
+/// Whether an object is as it is wanted. Compared once for all stories.
+pub fn settled(wanted: &Wanted, live: &Live) -> bool {
+    let Some(owned) = live.owned.clone().filter(|_| live.applied.as_ref() == Some(&wanted.digest)) else {
+        return false;
+    };
+    CATALOGUE.with_borrow_mut(|all| {
+        let known = all.settled.entry((wanted.digest.clone(), owned));
+        *known.or_insert_with(|| compare_owned(wanted, live).is_empty())
     })
 }
 

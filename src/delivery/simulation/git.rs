@@ -54,6 +54,8 @@ pub struct Revised {
 #[derive(Default)]
 pub struct Git {
     commits: Vec<Revised>,
+    /// Which of them the branch is at.
+    head: usize,
     away_until: Millis,
     /// The apps that cannot be rendered now, though nothing is wrong with them.
     passing: BTreeMap<usize, Millis>,
@@ -61,7 +63,7 @@ pub struct Git {
 
 impl Git {
     pub fn push(&mut self, edits: &[Edit]) {
-        let mut next = self.commits.last().cloned().unwrap_or_default();
+        let mut next = self.head().cloned().unwrap_or_default();
         for edit in edits {
             match *edit {
                 Edit::Says(app, content) => drop(next.apps.insert(app, Word::Says(content))),
@@ -76,6 +78,12 @@ impl Git {
             }
         }
         self.commits.push(next);
+        self.head = self.commits.len() - 1;
+    }
+
+    /// Takes the branch back by so many commits.
+    pub fn reset(&mut self, count: usize) {
+        self.head = self.head.saturating_sub(count);
     }
 
     pub fn leave(&mut self, until: Millis) {
@@ -91,7 +99,7 @@ impl Git {
     }
 
     pub fn head(&self) -> Option<&Revised> {
-        self.commits.last()
+        self.commits.get(self.head)
     }
 
     /// What a commit says of an app, by its number.
@@ -117,7 +125,7 @@ impl Git {
         if self.is_away(now) {
             return None;
         }
-        let head = self.commits.last()?;
+        let head = self.head()?;
         let failing: BTreeSet<usize> =
             self.passing.iter().filter(|(_, until)| now < **until).map(|(app, _)| *app).collect();
         let says = |(app, word): (&usize, &Word)| {
@@ -133,8 +141,7 @@ impl Git {
             (spec, said)
         };
         let apps = head.apps.iter().map(says).collect();
-        let number = self.commits.len() - 1;
-        let commit = Commit::new(Revision::new(format!("c{number:07}")), "", "");
+        let commit = Commit::new(revision(self.head), "", "");
         Some(Says { apps, rollout: rollout(head.terms), commit: Some(commit) })
     }
 
@@ -149,6 +156,11 @@ impl Git {
         let app = super::content::APPS.iter().position(|app| *app == name.as_str())?;
         self.head()?.apps.get(&app).copied()
     }
+}
+
+/// The name of a commit, by its number.
+pub fn revision(number: usize) -> Revision {
+    Revision::new(format!("c{number:07}"))
 }
 
 fn problem(why: &str) -> Problems {

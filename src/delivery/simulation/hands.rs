@@ -44,6 +44,8 @@ pub enum Progress {
 /// Something that is under way.
 pub struct Task {
     pub ticket: Ticket,
+    /// What it does.
+    pub name: &'static str,
     pub at: Millis,
     work: Box<dyn Work>,
 }
@@ -62,6 +64,7 @@ impl Task {
             Owner::App(app, _) => Some(app.clone()),
             Owner::Prune(_) | Owner::Memory => None,
         };
+        let name = action.name();
         let work: Box<dyn Work> = match action {
             Action::Prove { plan, before, consent: _, hooks: _ } => Box::new(prove::Prove::new(plan, before)),
             Action::Write { plan, wave, remember } => {
@@ -69,7 +72,7 @@ impl Task {
             }
             Action::Hook { work, hooks, quarantine, remember } => {
                 let app = app.expect("a hook is of an app");
-                Box::new(hook::HookHand::new(app, work, hooks, quarantine, remember))
+                Box::new(hook::HookHand::new((ticket.clone(), app), work, (hooks, quarantine), remember))
             }
             Action::Recall { digest } => {
                 let app = app.expect("what is recalled is of an app");
@@ -98,15 +101,17 @@ impl Task {
             Action::AskPrune(due) => Box::new(prune::Ask::new(due)),
             Action::Prune { prune, wave } => Box::new(prune::Delete::new(&prune, wave)),
             Action::Finalizers(doomed) => Box::new(Read::new(
-                move |_| {
+                move |reach| {
+                    let keys = doomed.iter().map(|object| &object.live.key);
+                    let left = keys.filter(|key| reach.server.objects.contains_key(key));
                     let held = |key: &ObjectKey| (key.clone(), vec!["foregroundDeletion".to_owned()]);
-                    Event::Finalizers(doomed.iter().map(|object| held(&object.live.key)).collect())
+                    Event::Finalizers(left.map(held).collect())
                 },
                 false,
             )),
         };
         let at = reach.chance.now;
-        Self { ticket, at, work }
+        Self { ticket, name, at, work }
     }
 
     pub fn go_on(&mut self, reach: &mut Reach, awaited: bool) -> Option<Event> {
@@ -119,11 +124,9 @@ impl Task {
         }
     }
 
-    /// The process that does it dies. What was sent may still arrive.
-    pub fn die(mut self, reach: &mut Reach) {
-        if reach.chance.one_of(2) {
-            self.work.arrive(reach);
-        }
+    /// The process that did it is dead, and what it sent arrives all the same.
+    pub fn arrive(&mut self, reach: &mut Reach) {
+        self.work.arrive(reach);
     }
 }
 

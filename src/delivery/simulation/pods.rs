@@ -24,6 +24,7 @@ impl Pods {
         let after = match fate {
             Fate::Fast | Fate::Denied | Fate::DeniedLate => chance.between(300, 3000),
             Fate::Slow => chance.between(6000, 25_000),
+            Fate::Flap => chance.between(1000, 4000),
             Fate::CrashTwice => CRASHES[1] + chance.between(1000, 20_000),
             Fate::Fail => chance.between(2000, 8000),
             Fate::Crash | Fate::Hang => 0,
@@ -34,7 +35,15 @@ impl Pods {
             _ => Some(Status::Healthy),
         };
         let from = chance.until(Storm::Weather).unwrap_or(chance.now);
-        let course = end.map(|status| (from + after, status)).into_iter().collect();
+        let mut course: Vec<(Millis, Status)> =
+            end.map(|status| (from + after, status)).into_iter().collect();
+        if fate == Fate::Flap {
+            for status in [Status::Progressing, Status::Healthy, Status::Progressing, Status::Healthy] {
+                let before = course.last().map_or(from, |(at, _)| *at);
+                course.push((before + chance.between(500, 6000), status));
+            }
+            course.reverse();
+        }
         let words = format!("words of {}", object.digest.short());
         Self { fate, since: chance.now, course, status: Status::Progressing, words }
     }

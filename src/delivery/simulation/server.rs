@@ -1,10 +1,11 @@
 //! An API server: objects by what was applied, each with its uid and version, and a log of all that changed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::chance::{Chance, Millis};
+use super::chance::{Chance, Millis, Storm};
 use super::content::{Fate, Taken, fate_of, live, pods_of};
+use super::others::{Others, Work};
 use super::pods::Pods;
 use crate::health::{Assessed, Health, Status};
 use crate::object::{Digest, Live, ObjectKey};
@@ -32,8 +33,8 @@ pub struct Logged {
 pub struct Server {
     pub objects: BTreeMap<ObjectKey, Object>,
     pub log: Vec<Logged>,
-    /// Whose replicas an autoscaler sets.
-    pub scaled: BTreeSet<ObjectKey>,
+    /// Who else works on the objects.
+    pub others: Others,
     last: u64,
 }
 
@@ -107,6 +108,7 @@ impl Server {
             }
             taken.replicas = false;
             let pods = Pods::of(wanted, chance);
+            self.others.notice(&wanted.key, true, chance);
             return Ok((self.make(wanted, taken, pods), true));
         };
         if object.live.deleting {
@@ -123,7 +125,8 @@ impl Server {
                 return Err((RefusalKind::Conflict, "it changed in the meantime"));
             }
         }
-        if !force && (object.taken.content || object.taken.all) {
+        let scaled = object.taken.replicas && !withheld;
+        if !force && (object.taken.content || object.taken.all || scaled) {
             return Err((RefusalKind::Conflict, "others hold its fields"));
         }
         if object.is(&wanted.digest) && object.taken == taken {
@@ -133,6 +136,7 @@ impl Server {
         let pods = if restarts { Pods::of(wanted, chance) } else { object.pods.clone() };
         let object = self.objects.get_mut(&wanted.key).expect("it is there");
         (object.wanted, object.taken, object.pods) = (wanted.clone(), taken, pods);
+        self.others.notice(&wanted.key, scaled, chance);
         Ok((self.note(&wanted.key), false))
     }
 
@@ -154,11 +158,12 @@ impl Server {
         if object.gone.is_some() {
             return true;
         }
-        if object.pods.is_none() {
+        let held = chance.until(Storm::Held);
+        if object.pods.is_none() && held.is_none() {
             self.remove(key);
             return true;
         }
-        object.gone = Some(chance.now + chance.between(200, 4000));
+        object.gone = Some(held.unwrap_or(chance.now) + chance.between(200, 4000));
         self.note(key);
         true
     }
@@ -188,12 +193,12 @@ impl Server {
     }
 
     /// An autoscaler sets the replicas of an object from now on, or no more.
-    pub fn scale(&mut self, key: &ObjectKey, scales: bool) {
+    pub fn scale(&mut self, key: &ObjectKey, scales: bool, now: Millis) {
         if !scales {
-            self.scaled.remove(key);
+            self.others.scaled.remove(key);
             return;
         }
-        self.scaled.insert(key.clone());
+        self.others.scaled.entry(key.clone()).or_insert(now);
         if let Some(object) = self.objects.get_mut(key).filter(|object| object.gone.is_none()) {
             object.taken.replicas = true;
             self.note(key);
@@ -202,10 +207,17 @@ impl Server {
 
     /// When something changes here by itself.
     pub fn next(&self) -> Option<Millis> {
-        self.objects.values().filter_map(Object::next).min()
+        self.objects.values().filter_map(Object::next).chain(self.others.next()).min()
     }
 
-    pub fn go_on(&mut self, now: Millis) {
+    pub fn go_on(&mut self, chance: &mut Chance) {
+        let now = chance.now;
+        for work in self.others.due(now) {
+            match work {
+                Work::Edit(key) => self.edit(&key, Fate::Fast, chance),
+                Work::Scale(key) => self.scale(&key, true, now),
+            }
+        }
         let is_due = |object: &Object| object.next().is_some_and(|at| at <= now);
         let due = self.objects.iter().filter(|(_, object)| is_due(object));
         let due: Vec<ObjectKey> = due.map(|(key, _)| key.clone()).collect();

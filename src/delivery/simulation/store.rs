@@ -10,6 +10,8 @@ use crate::state::{Change, Memory, Pieces};
 #[derive(Default)]
 pub struct Store {
     pub memory: Memory,
+    /// How many processes have read it: what one saves that another read after is refused.
+    pub readers: u64,
     goods: BTreeMap<(AppName, Digest), Arc<WantedApp>>,
 }
 

@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::chance::{Chance, Millis};
-use super::content::{APPS, app_name, app_of};
+use super::chance::{Chance, Millis, Storm};
+use super::content::{APPS, app_name, app_of, settled};
 use super::server::Server;
 use crate::api::names;
 use crate::delivery::{Listing, World};
 use crate::health::{Assessed, Health};
 use crate::object::{AppName, HOOK, Live, ObjectKey};
-use crate::plan::{Inventory, Lookup, WantedKeys};
+use crate::plan::{Inventory, Lookup, Wanted, WantedKeys};
 use crate::state::Memory;
 
 #[derive(Default)]
@@ -23,11 +23,16 @@ pub struct View {
     /// So much of the log was sent.
     sent: usize,
     pub listed_at: Millis,
+    /// Until when Deployments can be neither listed nor watched, where they cannot now.
+    unlisted: Option<Millis>,
     pub now: Millis,
     pub scaled: BTreeSet<ObjectKey>,
     pub memory: Arc<Memory>,
     pub inventory: Inventory,
 }
+
+/// The kind that cannot be listed now and then.
+const UNLISTED: &str = "Deployment";
 
 impl View {
     /// Lists all, as it was a moment ago.
@@ -35,17 +40,38 @@ impl View {
         let stale = usize::try_from(chance.between(0, 3)).unwrap_or(0);
         let mut view = Self {
             listed_at: chance.way() + chance.between(0, 400),
+            unlisted: chance.until(Storm::Unlisted),
             now: chance.now,
             memory: Arc::new(memory.clone()),
             inventory: inventory.clone(),
             ..Self::default()
         };
         let known = server.log.len().saturating_sub(stale);
-        for line in 0..known {
+        let all_listed = view.unlisted.is_none();
+        for line in (0..known).filter(|line| all_listed || !is_unlisted(server, *line)) {
             view.see(server, line);
         }
         view.sent = known;
         view
+    }
+
+    /// Takes that a kind cannot be listed any more, or can be again, and then lists it. Says whether that is so.
+    pub fn relist(&mut self, server: &Server, chance: &Chance) -> bool {
+        match self.unlisted {
+            None => {
+                self.unlisted = chance.until(Storm::Unlisted);
+                self.unlisted.is_some()
+            }
+            Some(until) if until > chance.now => false,
+            Some(_) => {
+                self.unlisted = None;
+                self.coming.remove(UNLISTED);
+                for line in (0..self.sent).filter(|line| is_unlisted(server, *line)) {
+                    self.see(server, line);
+                }
+                true
+            }
+        }
     }
 
     /// Sends what is new on its way.
@@ -59,13 +85,19 @@ impl View {
     }
 
     pub fn next(&self) -> Option<Millis> {
-        self.coming.values().filter_map(|coming| coming.front().map(|(at, _)| *at)).min()
+        let coming = self.coming.iter().filter(|(kind, _)| self.is_watched(kind));
+        coming.filter_map(|(_, coming)| coming.front().map(|(at, _)| *at)).chain(self.unlisted).min()
+    }
+
+    fn is_watched(&self, kind: &str) -> bool {
+        self.unlisted.is_none() || kind != UNLISTED
     }
 
     /// Takes what has come. Says of which apps something changed.
     pub fn receive(&mut self, server: &Server, now: Millis) -> Option<BTreeSet<AppName>> {
         let mut lines = Vec::new();
-        for coming in self.coming.values_mut() {
+        let unlisted = self.unlisted.is_some();
+        for (_, coming) in self.coming.iter_mut().filter(|(kind, _)| !unlisted || &***kind != UNLISTED) {
             while let Some((_, line)) = coming.pop_front_if(|(at, _)| *at <= now) {
                 lines.push(line);
             }
@@ -104,12 +136,17 @@ impl View {
         self.objects.insert(live.key.clone(), Assessed { live: live.clone(), health });
     }
 
-    fn is_listed(&self) -> Listing {
-        match self.now < self.listed_at {
-            true => Listing::UnderWay(vec!["Deployment.apps".to_owned()]),
-            false => Listing::Done,
+    pub fn is_listed(&self) -> Listing {
+        match self.unlisted {
+            Some(_) => Listing::Failing("watching Deployment.apps failed: 403".to_owned()),
+            None if self.now < self.listed_at => Listing::UnderWay(vec!["Deployment.apps".to_owned()]),
+            None => Listing::Done,
         }
     }
+}
+
+fn is_unlisted(server: &Server, line: usize) -> bool {
+    &*server.log[line].key.kind == UNLISTED
 }
 
 impl Lookup for View {
@@ -119,6 +156,10 @@ impl Lookup for View {
 
     fn autoscaled(&self, key: &ObjectKey) -> Option<bool> {
         Some(self.scaled.contains(key))
+    }
+
+    fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
+        settled(wanted, live)
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::{Progress, Reach, Save, Work, note, unreachable};
 use crate::delivery::simulation::chance::Luck;
-use crate::delivery::{Event, HookDone, HookWork, TidyUp, What};
+use crate::delivery::{Event, HookDone, HookWork, Ticket, TidyUp, What};
 use crate::object::{AppName, Live};
 use crate::state::{Change, HookStage, Hooks, Quarantine};
 
 pub struct HookHand {
+    ticket: Ticket,
     app: AppName,
     work: HookWork,
     hooks: Hooks,
@@ -32,13 +33,13 @@ enum Stage {
 
 impl HookHand {
     pub fn new(
-        app: AppName,
+        (ticket, app): (Ticket, AppName),
         work: HookWork,
-        hooks: Hooks,
-        quarantine: Option<Quarantine>,
+        (hooks, quarantine): (Hooks, Option<Quarantine>),
         remember: Vec<Change>,
     ) -> Self {
-        Self { app, work, hooks, quarantine, remember, stage: Stage::Begin, done: HookDone::default() }
+        let (stage, done) = (Stage::Begin, HookDone::default());
+        Self { ticket, app, work, hooks, quarantine, remember, stage, done }
     }
 
     fn save(&mut self) -> Save {
@@ -138,6 +139,7 @@ impl HookHand {
                     self.done.hooks = Some(self.hooks.clone());
                     return self.end();
                 }
+                reach.checks.writes(&self.ticket, &hook.job.key.name, reach.chance.now);
                 self.stage = Stage::Make(reach.chance.luck());
                 Progress::Until(reach.chance.way())
             }

@@ -6,7 +6,7 @@ use super::{Progress, Reach, Work, unreachable};
 use crate::delivery::Event;
 use crate::delivery::simulation::chance::Luck;
 use crate::delivery::simulation::content::{Fate, fate_of};
-use crate::object::ObjectKey;
+use crate::object::{AUTOSCALER, ObjectKey};
 use crate::plan::{
     Action, Answer, Asked, Before, Conflict, Plan, Refusal, RefusalKind, Step, Wanted, check, forcible,
 };
@@ -66,11 +66,17 @@ fn answer(reach: &Reach, step: &Step, before: Option<&Wanted>) -> Answer {
         return refuse(RefusalKind::Conflict, "it is another object");
     }
     let exists = step.action == Action::Create;
-    if !found.taken.content && !found.taken.all {
+    let mut conflicts = Vec::new();
+    if found.taken.content || found.taken.all {
+        let field = if found.pods.is_some() { ".spec.template" } else { ".data" };
+        conflicts.push(Conflict { field: field.into(), manager: "kubectl-edit".into() });
+    }
+    if found.taken.replicas && !step.replicas.withheld() {
+        conflicts.push(Conflict { field: ".spec.replicas".into(), manager: AUTOSCALER.into() });
+    }
+    if conflicts.is_empty() {
         return Answer::Asked(Asked { exists, ..Asked::default() });
     }
-    let field = if found.pods.is_some() { ".spec.template" } else { ".data" };
-    let conflicts = vec![Conflict { field: field.into(), manager: "kubectl-edit".into() }];
     match forcible(&conflicts, step, before) {
         true => Answer::Asked(Asked { exists, force: conflicts, ..Asked::default() }),
         false => refuse(RefusalKind::Conflict, "kubectl-edit holds its fields"),

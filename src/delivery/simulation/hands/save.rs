@@ -10,12 +10,14 @@ use crate::state::Change;
 pub struct Save {
     changes: Vec<Change>,
     sent: Option<Luck>,
+    /// How many processes had read what is remembered when it was sent.
+    readers: u64,
     done: bool,
 }
 
 impl Save {
     pub fn new(changes: Vec<Change>) -> Self {
-        Self { changes, sent: None, done: false }
+        Self { changes, sent: None, readers: 0, done: false }
     }
 
     /// Goes on; says when again, or what came of it.
@@ -29,7 +31,7 @@ impl Save {
                 self.changes.insert(0, Change::Wrote(notes));
             }
             let luck = if reach.chance.is(Storm::Unsaved) { Luck::Failed } else { reach.chance.luck() };
-            self.sent = Some(luck);
+            (self.sent, self.readers) = (Some(luck), reach.store.readers);
             return Err(reach.chance.way());
         };
         if !self.done {
@@ -56,7 +58,8 @@ impl Save {
     }
 
     pub fn arrive(&mut self, reach: &mut Reach) {
-        if self.sent.is_some_and(|luck| luck != Luck::Failed) && !self.done {
+        let is_newest = self.readers == reach.store.readers;
+        if self.sent.is_some_and(|luck| luck != Luck::Failed) && !self.done && is_newest {
             reach.store.save(&self.changes);
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Progress, Reach, Save, Work, note};
-use crate::delivery::simulation::chance::Luck;
+use crate::delivery::simulation::chance::{Luck, Millis};
 use crate::delivery::{Event, Ticket};
 use crate::object::Live;
 use crate::plan::{CheckedPlan, CheckedStep, Refusal, RefusalKind, WaveOutcome, Written};
@@ -16,12 +16,15 @@ pub struct Write {
     save: Option<Save>,
     /// The steps that are left.
     left: Vec<usize>,
-    under_way: Option<Request>,
+    under_way: Vec<Request>,
+    /// So many are sent beside each other.
+    at_once: usize,
     outcome: WaveOutcome,
 }
 
-/// One write that was sent.
+/// One write that was sent: when it is there, or its answer here.
 struct Request {
+    at: Millis,
     step: usize,
     luck: Luck,
     answer: Option<Result<(Arc<Live>, bool), Refusal>>,
@@ -37,19 +40,31 @@ impl Write {
     ) -> Self {
         let mut left: Vec<usize> = (0..plan.waves()[wave].steps().len()).collect();
         reach.chance.shuffle(&mut left);
-        let save = Some(Save::new(remember));
-        Self { plan, wave, ticket, save, left, under_way: None, outcome: WaveOutcome::default() }
+        let (save, at_once) = (Some(Save::new(remember)), if reach.chance.one_of(2) { 1 } else { 20 });
+        Self {
+            plan,
+            wave,
+            ticket,
+            save,
+            left,
+            under_way: Vec::new(),
+            at_once,
+            outcome: WaveOutcome::default(),
+        }
     }
 
     fn step(&self, n: usize) -> CheckedStep {
         self.plan.waves()[self.wave].steps()[n].clone()
     }
 
-    fn end(&mut self) -> Progress {
-        Progress::Ended(Event::Wrote(std::mem::take(&mut self.outcome)))
-    }
-
-    fn send(&self, n: usize, luck: Luck, reach: &mut Reach) -> Result<(Arc<Live>, bool), Refusal> {
+    /// Sends a step; `alive` says whether the process that does is.
+    fn send(
+        &self,
+        n: usize,
+        luck: Luck,
+        alive: bool,
+        reach: &mut Reach,
+    ) -> Result<(Arc<Live>, bool), Refusal> {
         let step = self.step(n);
         let refuse = |kind, why: &str| Refusal::new(kind, step.wanted(), why);
         if luck == Luck::Failed {
@@ -57,7 +72,7 @@ impl Write {
         }
         let how = (!step.force().is_empty(), step.replicas().withheld());
         let done = reach.server.apply(step.wanted(), step.live(), how, reach.chance);
-        if done.as_ref().is_ok_and(|(_, created)| *created) {
+        if alive && done.as_ref().is_ok_and(|(_, created)| *created) {
             reach.checks.created(&step.wanted().key, &self.ticket, reach.chance.now);
         }
         let done = done.map_err(|(kind, why)| refuse(kind, why))?;
@@ -66,6 +81,24 @@ impl Write {
             return Err(refuse(RefusalKind::Unreachable, "no answer"));
         }
         Ok(done)
+    }
+
+    /// Takes what is due of a request: it is there, or answered. Gives it back where its answer is still to come.
+    fn arrived(&mut self, request: Request, reach: &mut Reach) -> Option<Request> {
+        let Request { step, luck, answer, .. } = request;
+        match answer {
+            None => {
+                let answer = Some(self.send(step, luck, true, reach));
+                return Some(Request { at: reach.chance.way(), step, luck, answer });
+            }
+            Some(Ok((live, created))) => {
+                note(reach, &live);
+                let (wanted, live) = (self.step(step).wanted().clone(), (*live).clone());
+                self.outcome.written.push(Written { wanted, live, created, adopted: None });
+            }
+            Some(Err(refusal)) => self.outcome.refused.push(refusal),
+        }
+        None
     }
 }
 
@@ -78,44 +111,36 @@ impl Work for Write {
                 Ok(Ok(())) => self.save = None,
             }
         }
-        if let Some(Request { step, luck, answer }) = self.under_way.take() {
-            let Some(answer) = answer else {
-                let answer = Some(self.send(step, luck, reach));
-                self.under_way = Some(Request { step, luck, answer });
-                return Progress::Until(reach.chance.way());
-            };
-            match answer {
-                Ok((live, created)) => {
-                    note(reach, &live);
-                    let (wanted, live) = (self.step(step).wanted().clone(), (*live).clone());
-                    self.outcome.written.push(Written { wanted, live, created, adopted: None });
-                }
-                Err(refusal) => {
-                    self.outcome.refused.push(refusal);
-                    return self.end();
-                }
-            }
+        let now = reach.chance.now;
+        let (due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.under_way).into_iter().partition(|request| request.at <= now);
+        self.under_way = later;
+        for request in due {
+            let request = self.arrived(request, reach);
+            self.under_way.extend(request);
         }
-        if self.left.is_empty() {
-            return self.end();
+        let goes_on = awaited && self.outcome.refused.is_empty();
+        while goes_on && self.under_way.len() < self.at_once {
+            let Some(step) = self.left.pop() else { break };
+            reach.checks.writes(&self.ticket, self.plan.digest().short(), now);
+            let (at, luck) = (reach.chance.way(), reach.chance.luck());
+            self.under_way.push(Request { at, step, luck, answer: None });
         }
-        if !awaited {
-            self.outcome.stopped = true;
-            return self.end();
+        if let Some(at) = self.under_way.iter().map(|request| request.at).min() {
+            return Progress::Until(at);
         }
-        let step = self.left.pop().unwrap_or(0);
-        reach.checks.writes(&self.ticket, self.plan.digest(), reach.chance.now);
-        let luck = reach.chance.luck();
-        self.under_way = Some(Request { step, luck, answer: None });
-        Progress::Until(reach.chance.way())
+        self.outcome.stopped = !awaited && !self.left.is_empty();
+        Progress::Ended(Event::Wrote(std::mem::take(&mut self.outcome)))
     }
 
     fn arrive(&mut self, reach: &mut Reach) {
         if let Some(save) = &mut self.save {
             save.arrive(reach);
         }
-        if let Some(Request { step, luck, answer: None }) = self.under_way.take() {
-            drop(self.send(step, luck, reach));
+        for request in std::mem::take(&mut self.under_way) {
+            if request.answer.is_none() {
+                drop(self.send(request.step, request.luck, false, reach));
+            }
         }
     }
 }

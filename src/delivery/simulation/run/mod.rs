@@ -4,11 +4,13 @@ mod rest;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::agent::{Agent, Outside};
+use super::agent::Agent;
 use super::chance::{Chance, Millis, Storm};
 use super::checks::{Checks, Counted};
-use super::content::{ENVIRONMENT, Part, app_name, key_of, wanted};
-use super::git::{Git, Word};
+use super::content::{ENVIRONMENT, Part, app_name, key_of, tidy_catalogue, wanted};
+use super::git::{Git, Word, revision};
+use super::outside::{Limbo, Outside};
+use super::script::Script;
 use super::server::Server;
 use super::store::Store;
 use super::story::{Stimulus, Story};
@@ -21,20 +23,26 @@ use crate::plan::{Approval, Inventory};
 const CALM: Millis = 40 * 60 * 1000;
 /// So often an agent may decide in that time, at most: some tries every five minutes are for ever.
 const DECISIONS: u64 = 4000;
+/// So long an agent that is told to end waits for what is under way.
+const HAND_OVER: Millis = 20_000;
 
 /// What came of a story.
 #[derive(Debug, Default)]
 pub struct Told {
     pub decisions: u64,
     pub calm_decisions: u64,
+    /// How many actions were begun after the last that happened.
+    pub calm_actions: u64,
     pub facts: std::collections::BTreeMap<&'static str, u64>,
 }
 
 pub struct Run {
     pub outside: Outside,
     pub agent: Option<Agent>,
+    /// An agent that ends, until when at most, and so long before the next begins.
+    ending: Option<(Agent, Millis, Millis)>,
     born: Millis,
-    stimuli: std::vec::IntoIter<(Millis, Stimulus)>,
+    script: Script,
     words: u32,
     /// When git will look different by itself, as it was told last.
     git_told: Option<Millis>,
@@ -48,6 +56,7 @@ pub fn tell(story: &Story) -> Result<Told, String> {
 /// The same, and prints what happens.
 pub fn tell_aloud(story: &Story, traced: bool) -> Result<Told, String> {
     let run = || {
+        tidy_catalogue();
         let mut run = Run::new(story);
         run.outside.checks.traced = traced;
         run.tell(story)
@@ -72,31 +81,30 @@ impl Run {
             inventory: Inventory::default(),
             checks: Checks::default(),
             clock: 0,
+            goes: false,
+            begun: Vec::new(),
+            limbo: Limbo::default(),
         };
-        let stimuli = story.stimuli.clone().into_iter();
-        Self { outside, agent: None, born: 10, stimuli, words: 0, git_told: None }
+        let script = Script::of(story);
+        Self { outside, agent: None, ending: None, born: 10, script, words: 0, git_told: None }
     }
 
     fn tell(mut self, story: &Story) -> Result<Told, String> {
-        let mut next = self.stimuli.next();
         let mut end = Millis::MAX;
-        let mut before_calm = 0;
+        let mut before_calm = (0, 0);
         loop {
-            let out = &self.outside;
-            let agent = match &self.agent {
-                Some(agent) => agent.next(),
-                None => Some(self.born),
-            };
-            let now = out.chance.now;
-            let times = [next.as_ref().map(|(at, _)| *at), agent, out.server.next(), out.git.next(now)];
-            let Some(at) = times.into_iter().flatten().min().filter(|at| *at <= end) else { break };
+            let now = self.outside.chance.now;
+            // What is tried again now and then may be under way just then.
+            let at_work = self.agent.as_ref().is_some_and(|agent| !agent.tasks.is_empty());
+            let latest = if at_work { end.saturating_add(HAND_OVER) } else { end };
+            let Some(at) = self.next().filter(|at| *at <= latest) else { break };
             self.outside.chance.now = at.max(now);
-            if let Some((_, stimulus)) = next.take_if(|(due, _)| *due <= at) {
+            if let Some(stimulus) = self.script.take(at.max(now)) {
                 self.happens(&stimulus);
-                next = self.stimuli.next();
-                if next.is_none() {
-                    end = at + CALM;
-                    before_calm = self.outside.checks.counted.decisions;
+                if self.script.next().is_none() {
+                    end = at.max(now) + CALM;
+                    let counted = &self.outside.checks.counted;
+                    before_calm = (counted.decisions, counted.actions);
                 }
             }
             self.go_on();
@@ -104,21 +112,52 @@ impl Run {
             if let Some(fault) = &checks.fault {
                 return Err(fault.clone());
             }
-            if next.is_none() && checks.counted.decisions - before_calm > DECISIONS {
+            if self.script.next().is_none() && checks.counted.decisions - before_calm.0 > DECISIONS {
                 return Err(format!("{at}: it does not come to rest"));
             }
         }
         rest::check(&self, story)?;
-        let Counted { decisions, facts } = self.outside.checks.counted;
-        Ok(Told { decisions, calm_decisions: decisions - before_calm, facts })
+        let Counted { decisions, actions, facts } = self.outside.checks.counted;
+        let (calm_decisions, calm_actions) = (decisions - before_calm.0, actions - before_calm.1);
+        Ok(Told { decisions, calm_decisions, calm_actions, facts })
+    }
+
+    /// When something is due next.
+    fn next(&self) -> Option<Millis> {
+        let out = &self.outside;
+        let agent = match (&self.agent, &self.ending) {
+            (Some(agent), _) => agent.next(),
+            (None, Some((ending, latest, _))) => {
+                ending.next_end().map_or(Some(*latest), |at| Some(at.min(*latest)))
+            }
+            (None, None) => Some(self.born),
+        };
+        let times = [self.script.next(), agent, out.server.next(), self.git_changes(), out.next()];
+        times.into_iter().flatten().min()
+    }
+
+    /// When git will look different by itself.
+    fn git_changes(&self) -> Option<Millis> {
+        let out = &self.outside;
+        [out.git.next(out.chance.now), out.chance.until(Storm::Doubt)].into_iter().flatten().min()
     }
 
     fn go_on(&mut self) {
-        let Self { outside, agent, .. } = self;
-        let now = outside.chance.now;
-        outside.server.go_on(now);
+        let now = self.outside.chance.now;
         let git_changes = self.git_told.is_some_and(|at| at <= now);
-        self.git_told = outside.git.next(now);
+        self.git_told = self.git_changes();
+        let Self { outside, agent, .. } = self;
+        outside.server.go_on(&mut outside.chance);
+        outside.go_on();
+        if let Some((ending, latest, gap)) = &mut self.ending {
+            if !ending.end(outside) && now < *latest {
+                return;
+            }
+            self.born = now + *gap;
+            if let Some((ending, ..)) = self.ending.take() {
+                ending.die(outside);
+            }
+        }
         match agent {
             Some(agent) => {
                 if git_changes {
@@ -129,6 +168,7 @@ impl Run {
             None if now >= self.born => *agent = Some(Agent::begin(outside)),
             None => {}
         }
+        outside.begun.drain(..).for_each(|name| self.script.begun(name, now));
     }
 
     fn happens(&mut self, stimulus: &Stimulus) {
@@ -143,6 +183,11 @@ impl Run {
                 out.checks.pushed(&out.git);
                 self.tell_git();
             }
+            Stimulus::Reset(count) => {
+                out.git.reset(*count);
+                out.checks.pushed(&out.git);
+                self.tell_git();
+            }
             Stimulus::Away(seconds) => {
                 out.git.leave(now + seconds * 1000);
                 self.tell_git();
@@ -151,11 +196,22 @@ impl Run {
                 out.git.fail(*app, now + seconds * 1000);
                 self.tell_git();
             }
-            Stimulus::Storm(storm, seconds) => out.chance.begin(*storm, now + seconds * 1000),
+            Stimulus::Storm(storm, seconds) => {
+                out.chance.begin(*storm, now + seconds * 1000);
+                if *storm == Storm::Doubt {
+                    self.tell_git();
+                }
+            }
             Stimulus::Die(gap) => {
-                if let Some(agent) = self.agent.take() {
+                let ending = self.ending.take().map(|(agent, ..)| agent);
+                if let Some(agent) = self.agent.take().or(ending) {
                     agent.die(out);
                     self.born = now + gap;
+                }
+            }
+            Stimulus::HandOver(gap) => {
+                if let Some(agent) = self.agent.take() {
+                    self.ending = Some((agent, now + HAND_OVER, *gap));
                 }
             }
             Stimulus::Edit(app, part, fate) => out.server.edit(&key_of(*app, *part), *fate, &mut out.chance),
@@ -168,11 +224,23 @@ impl Run {
                     object.into_iter().for_each(|object| out.server.claim(object, &mut out.chance));
                 }
             }
-            Stimulus::Scale(app, scales) => out.server.scale(&key_of(*app, Part::Web), *scales),
-            Stimulus::Jump(seconds) => out.clock += seconds * 1000,
-            Stimulus::Retry(_) | Stimulus::Rollback(_) | Stimulus::Suspend(_) | Stimulus::Approve => {
-                self.ask(stimulus);
+            Stimulus::Fight(app, part, seconds) => {
+                out.server.others.fight(&key_of(*app, *part), now + seconds * 1000, now);
             }
+            Stimulus::Scale(app, scales) => out.server.scale(&key_of(*app, Part::Web), *scales, now),
+            Stimulus::Jump(seconds) => out.clock += seconds * 1000,
+            Stimulus::Remove => {
+                out.goes = true;
+                if let Some(agent) = &mut self.agent {
+                    agent.tell_leaving(out);
+                }
+            }
+            Stimulus::Lurk(..) => {}
+            Stimulus::Retry(_)
+            | Stimulus::Rollback(_)
+            | Stimulus::RollbackTo(..)
+            | Stimulus::Suspend(_)
+            | Stimulus::Approve => self.ask(stimulus),
         }
     }
 
@@ -202,10 +270,14 @@ impl Run {
                 out.checks.retried();
                 out.platform.retry = Some(Retry { app: app_name(*app), digest, nonce, reason: None });
             }
-            Stimulus::Rollback(app) => {
+            Stimulus::Rollback(app) | Stimulus::RollbackTo(app, _) => {
                 let Some(Word::Says(content)) = out.git.says(&app_name(*app)) else { return };
                 let from = wanted(*app, content).digest.clone();
-                let apps = [(app_name(*app), RollbackTo { from, to: None })].into();
+                let to = match stimulus {
+                    Stimulus::RollbackTo(_, number) => Some(revision(*number).as_str().to_owned()),
+                    _ => None,
+                };
+                let apps = [(app_name(*app), RollbackTo { from, to })].into();
                 let id = self.words.to_string();
                 out.platform.rollbacks =
                     vec![RollbackRequest { id, by: "ann".to_owned(), reason: None, apps }];
@@ -225,14 +297,9 @@ impl Run {
 
     fn tell_git(&mut self) {
         let Self { outside, agent, .. } = self;
-        self.git_told = outside.git.next(outside.chance.now);
         if let Some(agent) = agent {
             agent.tell_git(outside);
         }
-    }
-
-    /// Whether pods could not start for a while.
-    pub fn had_weather(story: &Story) -> bool {
-        story.stimuli.iter().any(|(_, stimulus)| matches!(stimulus, Stimulus::Storm(Storm::Weather, _)))
+        self.git_told = self.git_changes();
     }
 }

@@ -5,10 +5,12 @@ use super::Run;
 use crate::api::{AppPhase, AppStatus};
 use crate::delivery::app::{App, Doing};
 use crate::delivery::simulation::agent::Agent;
+use crate::delivery::simulation::chance::Storm;
 use crate::delivery::simulation::content::{APPS, Content, Ending, Fate, app_name, app_of};
 use crate::delivery::simulation::git::Word;
+use crate::delivery::simulation::server::Object;
 use crate::delivery::simulation::story::{Stimulus, Story};
-use crate::object::Digest;
+use crate::object::{AppName, Digest};
 use crate::plan::WantedApp;
 use crate::state::Stage;
 
@@ -18,6 +20,9 @@ pub fn check(run: &Run, story: &Story) -> Result<(), String> {
     let Some(agent) = &run.agent else { return Err("nobody is there".to_owned()) };
     let delivery = &agent.delivery;
     let head = out.git.head().cloned().unwrap_or_default();
+    if out.goes {
+        return gone(run, agent);
+    }
     if !agent.tasks.is_empty() || !delivery.saving.is_empty() {
         let of = agent.tasks.iter().map(|task| format!("{:?}", task.ticket.of)).collect::<Vec<_>>();
         return Err(format!("at rest something is under way: {of:?}, or is not saved"));
@@ -57,6 +62,7 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
         AppPhase::Ready => {
             let wanted = app.wanted().ok_or("it is ready, and wants nothing")?;
             is_whole(run, wanted)?;
+            scaled(run, wanted)?;
             let good = memory.and_then(|known| known.last_good.as_ref()).map(|good| &good.digest);
             if good != Some(&wanted.digest) {
                 return Err(format!("it is ready, and {good:?} is remembered"));
@@ -74,16 +80,19 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
             if memory.and_then(|known| known.quarantined.as_ref()) != Some(aside) {
                 return Err("what is set aside is not remembered".to_owned());
             }
+            if let Some(leader) = &aside.with {
+                return leads(agent, leader, name).and_then(|()| stands(run, app));
+            }
             if phase == AppPhase::Restored && !may_fail(run, &aside.digest, says) && !excuse() {
                 return Err("nothing was wrong with what failed".to_owned());
             }
-            is_whole(run, app.target().ok_or("what it goes back to is not known")?)
+            stands(run, app)
         }
         AppPhase::Suspended | AppPhase::Restoring | AppPhase::RollingBack if out.platform.suspended => Ok(()),
         // What somebody else holds is not taken from them, on the way back neither.
         AppPhase::Restoring | AppPhase::RollingBack
             if matches!(app.doing, Doing::Refused(_))
-                && excuse()
+                && (excuse() || app.quarantine().is_some_and(|aside| aside.asked.is_some()))
                 && message.as_ref().is_some_and(|why| why.contains("refused")) =>
         {
             Ok(())
@@ -115,6 +124,8 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
                 false => Err("nothing is wrong with it".to_owned()),
             }
         }
+        // A person may want back what fails.
+        AppPhase::Halted if app.quarantine().is_some_and(|aside| aside.asked.is_some()) => Ok(()),
         AppPhase::Halted => {
             let digest = app.digest().cloned().unwrap_or_else(|| Digest::from(""));
             match may_fail(run, &digest, says) || excuse() {
@@ -123,6 +134,51 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
             }
         }
         _ => Err("it is not at rest".to_owned()),
+    }
+}
+
+/// Whether the replicas are the autoscaler's where there is one, and git's where there is none.
+fn scaled(run: &Run, wanted: &WantedApp) -> Result<(), String> {
+    let server = &run.outside.server;
+    for key in wanted.objects.iter().map(|object| &object.key) {
+        let theirs = server.objects.get(key).is_some_and(|object| object.taken.replicas);
+        if theirs != server.others.scaled.contains_key(key) && !run.outside.platform.suspended {
+            return Err(format!("the replicas of {key} are the autoscaler's: {theirs}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether what it went back to is there.
+fn stands(run: &Run, app: &App) -> Result<(), String> {
+    is_whole(run, app.target().ok_or("what it goes back to is not known")?)
+}
+
+/// Whether an app that failed still takes another back with it.
+fn leads(agent: &Agent, leader: &AppName, name: &AppName) -> Result<(), String> {
+    let app = agent.delivery.apps.get(leader);
+    let together = app.and_then(|app| app.quarantine()?.together.as_ref());
+    match together.is_some_and(|together| together.contains_key(name)) {
+        true => Ok(()),
+        false => Err(format!("{leader}, with which it went back, is let go of")),
+    }
+}
+
+/// What was made is gone with the Environment, or it is said why not.
+fn gone(run: &Run, agent: &Agent) -> Result<(), String> {
+    let (out, delivery) = (&run.outside, &agent.delivery);
+    if !delivery.apps.is_empty() || !agent.tasks.is_empty() {
+        return Err("at rest the environment is gone, and its apps are not".to_owned());
+    }
+    let status = delivery.prune_status();
+    if out.platform.suspended || status.as_ref().is_some_and(|status| status.halted) {
+        return Ok(());
+    }
+    let ours = |object: &&Object| !object.taken.all && &*object.wanted.key.kind != "Job";
+    match (delivery.left(&agent.view), out.server.objects.values().find(ours)) {
+        (None, _) => Err(format!("at rest the environment is not gone: {status:?}")),
+        (Some(_), Some(object)) => Err(format!("at rest {} is left of the environment", object.wanted.key)),
+        (Some(_), None) => Ok(()),
     }
 }
 
@@ -148,7 +204,7 @@ fn fates(content: Content) -> impl Iterator<Item = Fate> {
 fn may_fail(_run: &Run, _digest: &Digest, says: Option<Content>) -> bool {
     says.is_none_or(|content| {
         let hooks = content.migrate.map(|(_, ending)| ending).into_iter().chain(content.check);
-        fates(content).any(|fate| !matches!(fate, Fate::Fast | Fate::Slow | Fate::CrashTwice))
+        fates(content).any(|fate| !matches!(fate, Fate::Fast | Fate::Slow | Fate::CrashTwice | Fate::Flap))
             || hooks.into_iter().any(|ending| ending != Ending::Succeeds)
     })
 }
@@ -157,13 +213,13 @@ fn may_fail(_run: &Run, _digest: &Digest, says: Option<Content>) -> bool {
 fn is_excused(story: &Story, name: &str) -> bool {
     let mine = |app: &usize| APPS[*app] == name;
     story.stimuli.iter().any(|(_, stimulus)| match stimulus {
-        Stimulus::Edit(app, ..) | Stimulus::Delete(app, _) | Stimulus::Claim(app, _) => mine(app),
-        Stimulus::Jump(_) => true,
-        Stimulus::Push(edits) => edits.iter().any(
-            |edit| matches!(edit, crate::delivery::simulation::git::Edit::Terms(terms) if terms.together),
-        ),
+        Stimulus::Edit(app, ..)
+        | Stimulus::Delete(app, _)
+        | Stimulus::Claim(app, _)
+        | Stimulus::Fight(app, ..) => mine(app),
+        Stimulus::Jump(_) | Stimulus::Storm(Storm::Weather, _) => true,
         _ => false,
-    }) || Run::had_weather(story)
+    })
 }
 
 /// What left git is gone, or it is said why not.
