@@ -259,7 +259,8 @@ impl Supervisor {
         match event {
             EnvironmentEvent::All(all) => {
                 if self.environments.is_none() {
-                    self.clear_dead_states(None);
+                    let there = all.iter().map(ResourceExt::name_any).collect();
+                    self.clear_dead_states(None, there);
                 }
                 self.environments = Some(BTreeMap::new());
                 for environment in all {
@@ -274,7 +275,7 @@ impl Supervisor {
                 {
                     environments.remove(&name);
                 }
-                self.clear_dead_states(Some(name));
+                self.clear_dead_states(Some(name), BTreeSet::new());
             }
             EnvironmentEvent::Failed(why) => tracing::warn!(error = %why, "watching the Environments failed"),
         }
@@ -283,15 +284,15 @@ impl Supervisor {
         }
     }
 
-    /// Has it cleared away what Environments that are no more remembered: one, or all that there are.
-    fn clear_dead_states(&self, of: Option<String>) {
+    /// Has it cleared away what Environments that are no more remembered: one, or all but those that are there.
+    fn clear_dead_states(&self, of: Option<String>, there: BTreeSet<String>) {
         let scope = self.replica.scope.clone();
         let is_ours = move |name: &str| {
             let in_scope = match &scope {
                 Scope::All => true,
                 Scope::Only(names) => names.contains(name),
             };
-            in_scope && of.as_deref().is_none_or(|of| of == name)
+            in_scope && !there.contains(name) && of.as_deref().is_none_or(|of| of == name)
         };
         tokio::spawn(dead_states::clear(self.context.clone(), is_ours));
     }

@@ -215,13 +215,13 @@ fn of_the_cluster(cases: &mut Cases) {
         "not-granted",
         false,
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x, namespace: kube-system}\n",
-        &["apps/not-granted/bad.yaml:1", "kube-system", "does not grant"],
+        &["apps/not-granted/bad.yaml:1", "kube-system", "is not granted"],
     );
     cases.file(
         "cluster-kind",
         false,
         "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {name: bed-x}\nrules: []\n",
-        &["apps/cluster-kind/bad.yaml:1", "is cluster-scoped", "does not grant"],
+        &["apps/cluster-kind/bad.yaml:1", "is cluster-scoped", "is not granted"],
     );
     cases.file(
         "denied",
