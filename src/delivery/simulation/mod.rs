@@ -41,6 +41,7 @@ mod script;
 mod server;
 mod shrink;
 mod store;
+#[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "the seed comes from outside, and how long it took is told")]
 pub(crate) mod stories;
 mod story;
