@@ -36,6 +36,9 @@ impl Default for Limits {
     }
 }
 
+/// Of a rollout of which nothing is heard for so long nobody waits for the end.
+const LONGEST: SignedDuration = SignedDuration::from_hours(1);
+
 pub type Member = (EnvironmentName, AppName);
 pub type Versions = BTreeMap<SecretId, Pin>;
 
@@ -46,6 +49,8 @@ pub enum Verdict {
     Well,
     /// It was taken back, or halted.
     Failed,
+    /// It was left for a reason that says nothing of the versions, as where the environment is suspended.
+    Left,
 }
 
 #[derive(Debug, Default)]
@@ -136,7 +141,7 @@ impl Rotation {
                 let new = versions.into_iter().filter(|version| !self.proven.contains(version));
                 self.failed.extend(new.collect::<Vec<_>>());
             }
-            Verdict::Failed => {}
+            Verdict::Failed | Verdict::Left => {}
         }
     }
 
@@ -162,6 +167,10 @@ impl Rotation {
 
     /// Has apps go on whose turn it is, and names them.
     pub fn release(&mut self, now: Timestamp) -> Vec<Member> {
+        let is_over = |app: &App| app.began.is_some_and(|began| now.duration_since(began) > LONGEST);
+        for app in self.apps.values_mut().filter(|app| app.rolling && is_over(app)) {
+            app.rolling = false;
+        }
         let mut released = Vec::new();
         while let Some(next) = self.next(now) {
             self.turn += 1;
@@ -347,6 +356,22 @@ mod tests {
         assert_eq!(rolled, 10);
         let again = rotation.again(at(600)).expect("it waits for its pause to end");
         assert_eq!(rotation.release(again), [app]);
+    }
+
+    #[test]
+    fn what_is_never_heard_of_again_holds_nobody_up_for_ever() {
+        let mut rotation = Rotation::default();
+        let apps = ["a", "b"].map(|app| member("dev", app));
+        for version in ["1", "2"] {
+            apps.iter().for_each(|app| rotation.hear(app, versions("db", version), 1, at(0)));
+        }
+        assert_eq!(rotation.release(at(0)), [apps[0].clone()]);
+        assert!(rotation.release(at(3600)).is_empty());
+        assert_eq!(rotation.release(at(3601)), [apps[1].clone()]);
+        rotation.ended(&apps[1], Verdict::Left);
+        assert_eq!(rotation.rolling(), 0);
+        let (secret, _) = versions("db", "2").pop_first().expect("one");
+        assert!(!rotation.has_failed(&apps[1].0, &secret, "2"), "that says nothing of the version");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What one environment knows of its secrets.
 
+mod statuses;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,22 +9,22 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::{Reader, Rotations};
-use crate::api::{
-    AppPhase, AppStatus, AwsSpec, OnRotationFailure, SecretRule, SecretStatus, SecretUse, SecretUseState,
-    strategy_of,
-};
+use super::Rotations;
+use super::reader::{Holder, Reader};
+use crate::api::{AppPhase, AppStatus, AwsSpec, OnRotationFailure, SecretRule, strategy_of};
 use crate::cluster::SecretValues;
 use crate::object::secret::{Pin, Pins, Plaintext, SecretId, Values, keys_of, scrub};
 use crate::object::{AppName, Digest, EnvironmentName};
 use crate::plan::{SealedSecret, WantedApp};
-use crate::secrets::{Member, Verdict, Versions, expiring, unusable};
+use crate::secrets::{Member, Verdict, Versions, unusable};
 use crate::state::WithSecrets;
 
 pub struct EnvironmentSecrets {
     environment: EnvironmentName,
     /// As whom they are read.
     read_as: Option<AwsSpec>,
+    /// What tells it from others that want something of the reader.
+    holder: Holder,
     reader: Arc<Reader>,
     rotations: Arc<Rotations>,
     apps: Mutex<BTreeMap<AppName, App>>,
@@ -57,7 +59,9 @@ impl EnvironmentSecrets {
         reader: Arc<Reader>,
         rotations: Arc<Rotations>,
     ) -> Self {
-        Self { environment, read_as, reader, rotations, apps: Mutex::default(), rules: Mutex::default() }
+        let holder = reader.holder();
+        let (apps, rules) = (Mutex::default(), Mutex::default());
+        Self { environment, read_as, holder, reader, rotations, apps, rules }
     }
 
     /// As whom they are read, by the Environment's word.
@@ -97,7 +101,7 @@ impl EnvironmentSecrets {
         let ids = apps.values().flat_map(|app| ids(&app.sealed)).collect();
         self.rotations.with(|rotation| rotation.retain(&self.environment, |app| apps.contains_key(app)));
         drop(apps);
-        self.reader.want(self.environment.as_str(), &ids);
+        self.reader.want(self.holder, &ids);
         self.refresh();
     }
 
@@ -145,7 +149,7 @@ impl EnvironmentSecrets {
             let said = app.said.iter().flat_map(|said| &said.secrets);
             needed.extend(said.filter_map(|(secret, version)| Some((secret.clone(), version.clone()?))));
         }
-        self.reader.keep_older(self.environment.as_str(), needed);
+        self.reader.keep_older(self.holder, needed);
     }
 
     fn newest(
@@ -247,13 +251,13 @@ impl EnvironmentSecrets {
                 AppPhase::Halted | AppPhase::Restoring | AppPhase::Restored | AppPhase::Refused => {
                     Verdict::Failed
                 }
-                AppPhase::Suspended | AppPhase::RollingBack | AppPhase::RolledBack => Verdict::Failed,
+                AppPhase::Suspended | AppPhase::RollingBack | AppPhase::RolledBack => Verdict::Left,
                 _ => continue,
             };
             let versions = pins.into_iter().map(|(secret, pin)| (secret, pin.version)).collect();
             let is_known = match verdict {
                 Verdict::Well => app.proven == versions,
-                Verdict::Failed => true,
+                Verdict::Failed | Verdict::Left => true,
             };
             if is_known && !self.rotations.look(|rotation| rotation.is_rolling(&member)) {
                 continue;
@@ -264,74 +268,6 @@ impl EnvironmentSecrets {
             self.rotations.with(|rotation| rotation.ended(&member, verdict));
         }
         self.forget_older(&apps);
-    }
-
-    /// Where each secret stands, by name.
-    pub fn statuses(&self) -> Vec<SecretStatus> {
-        let apps = self.apps();
-        let rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut found: BTreeMap<SecretId, SecretStatus> = BTreeMap::new();
-        for (name, app) in apps.iter() {
-            let pins = self.rotations.look(|rotation| rotation.pins(&self.member(name)).cloned());
-            let versions = pins.into_iter().flatten().map(|(secret, pin)| (secret, pin.version)).collect();
-            let given = Given { reader: &self.reader, versions: &versions };
-            let ending = expiring(&app.sealed, &given, Timestamp::now());
-            for id in ids(&app.sealed) {
-                let row = found.entry(id.clone()).or_insert_with(|| self.row(&id, &rules));
-                let newest = row.version.clone();
-                row.apps.push(self.used(name, app, &id, newest.as_deref()));
-                if let Some(words) = ending.get(&id) {
-                    row.warning.get_or_insert_with(|| words.clone());
-                }
-                if let Some(why) = app.troubles.get(&id) {
-                    row.trouble.get_or_insert_with(|| why.clone());
-                }
-            }
-        }
-        found.into_values().collect()
-    }
-
-    fn row(&self, id: &SecretId, rules: &[SecretRule]) -> SecretStatus {
-        let known = self.reader.known(id).unwrap_or_default();
-        let (strategy, on_rotation_failure) = strategy_of(rules, id);
-        let version = known.read.map(|read| read.version);
-        SecretStatus {
-            name: id.to_string(),
-            version: version.as_ref().map(|version| version.id.to_string()),
-            stages: version.iter().flat_map(|version| &version.stages).map(ToString::to_string).collect(),
-            created: version.and_then(|version| version.created).map(|at| at.to_string()),
-            strategy,
-            on_rotation_failure,
-            apps: Vec::new(),
-            warning: None,
-            trouble: known.trouble.as_ref().map(ToString::to_string),
-            reason: known.trouble.map(|trouble| trouble.cause.reason().to_owned()),
-        }
-    }
-
-    fn used(&self, name: &AppName, app: &App, id: &SecretId, newest: Option<&str>) -> SecretUse {
-        let member = self.member(name);
-        let (pin, failed) = self.rotations.look(|rotation| {
-            let pin = rotation.pins(&member).and_then(|pins| pins.get(id)).cloned();
-            (pin, newest.is_some_and(|newest| rotation.has_failed(&member.0, id, newest)))
-        });
-        let proven = app.proven.get(id).map(ToString::to_string);
-        let version = pin.map(|pin| pin.version.to_string());
-        let is_newest = version.as_deref() == newest;
-        let state = match (&version, is_newest) {
-            (None, _) => SecretUseState::Unread,
-            (Some(_), _) if failed => SecretUseState::Paused,
-            (Some(_), false) => SecretUseState::Pending,
-            (Some(_), true) if proven == version => SecretUseState::Current,
-            (Some(_), true) => SecretUseState::Rolling,
-        };
-        SecretUse {
-            app: name.clone(),
-            old: proven.filter(|proven| Some(proven) != version.as_ref()),
-            version: version.filter(|_| !is_newest),
-            state,
-            consumers: app.said.as_ref().map_or(0, |said| u32::try_from(said.consumers).unwrap_or(u32::MAX)),
-        }
     }
 
     /// Until something is known that was not, or an app had its turn.
@@ -376,6 +312,14 @@ impl SecretValues for EnvironmentSecrets {
 /// Whether an app was rendered with these versions.
 fn is_said(said: &Said, pins: &Versions) -> bool {
     pins.iter().all(|(secret, pin)| said.secrets.get(secret).and_then(Option::as_ref) == Some(&pin.version))
+}
+
+/// An environment that another replica looks after from now on, or nobody, wants nothing any more, and rolls nothing here.
+impl Drop for EnvironmentSecrets {
+    fn drop(&mut self) {
+        self.reader.forget(self.holder);
+        self.rotations.with(|rotation| rotation.retain(&self.environment, |_| false));
+    }
 }
 
 struct Newest<'a> {

@@ -1,6 +1,7 @@
 //! Reads secrets as one identity, for all environments that have it: each version once, however many refer to it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -33,7 +34,8 @@ pub struct Reader {
     /// Versions that are not the newest and were asked for, as for a way back.
     wanted_versions: Mutex<BTreeSet<SecretId>>,
     /// The versions that environments may still have to write.
-    needed: Mutex<BTreeMap<String, Versions>>,
+    needed: Mutex<BTreeMap<Holder, Versions>>,
+    holders: AtomicU64,
 }
 
 /// Versions of secrets.
@@ -48,6 +50,7 @@ impl Reader {
             changes: watch::channel(0).0,
             wanted_versions: Mutex::default(),
             needed: Mutex::default(),
+            holders: AtomicU64::new(0),
         })
     }
 
@@ -103,9 +106,20 @@ impl Reader {
         }
     }
 
+    /// Tells one who wants something from all others, also from an earlier one of the same environment.
+    pub fn holder(&self) -> Holder {
+        Holder(self.holders.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Takes that somebody wants nothing any more.
+    pub fn forget(&self, holder: Holder) {
+        self.needed.lock().unwrap_or_else(PoisonError::into_inner).remove(&holder);
+        self.want(holder, &BTreeSet::new());
+    }
+
     /// Takes which secrets an environment wants now.
-    pub fn want(&self, environment: &str, secrets: &BTreeSet<SecretId>) {
-        self.book().want(environment, secrets, Timestamp::now());
+    pub fn want(&self, holder: Holder, secrets: &BTreeSet<SecretId>) {
+        self.book().want(&holder.name(), secrets, Timestamp::now());
         self.bell.notify_one();
     }
 
@@ -151,9 +165,9 @@ impl Reader {
 
     /// Takes which versions an environment may still have to write; values of others that are not the newest are forgotten
     /// once no environment may.
-    pub fn keep_older(&self, environment: &str, needed: Versions) {
+    pub fn keep_older(&self, holder: Holder, needed: Versions) {
         let mut by = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
-        by.insert(environment.to_owned(), needed);
+        by.insert(holder, needed);
         let is_needed = |secret: &SecretId, version: &str| {
             by.values().any(|needed| needed.contains(&(secret.clone(), version.into())))
         };
@@ -161,5 +175,15 @@ impl Reader {
     }
 }
 
-/// Who wants older versions: no environment, whose names have no blanks.
+/// Who wants something: an environment as long as this replica looks after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder(u64);
+
+impl Holder {
+    fn name(self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// Who wants older versions: no holder, whose names are numbers.
 const WAY_BACK: &str = "a way back";
