@@ -31,8 +31,9 @@ fn what_is_deleted_while_a_gate_waits_comes_back_before_it_opens() {
     wait_until(15 * SECOND, "the gate of the Deployment waits", || {
         bed.app("web")["waitingOn"]["what"].to_string().contains("Deployment")
     });
-    // One that this rollout wrote, and one that it did not have to.
-    bed.kubectl(&["delete", "configmap/before", "configmap/beside"]).ok();
+    // One that this rollout did not have to write, and one that it did. What is seen to go a moment later is put back with
+    // the first, and told with it or not.
+    bed.kubectl(&["delete", "configmap/beside", "configmap/before"]).ok();
     wait_until(14 * SECOND, "both are back while the gate waits", || {
         bed.configmap("before").is_some() && bed.configmap("beside").is_some()
     });
