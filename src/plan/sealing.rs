@@ -108,7 +108,9 @@ pub(super) fn seal(secret: &mut Map<String, Value>, pins: &Pins) -> Result<(), S
     }
     if let Some(whole) = sealed.whole() {
         let pin = pinned.iter().find(|(id, _)| *id == whole.secret);
-        let keys = pin.and_then(|(_, pin)| pin.keys.get(&whole.key)).cloned().unwrap_or_default();
+        let keys = pin.and_then(|(_, pin)| pin.keys.get(&whole.key)).cloned();
+        // A Secret without them would be written empty.
+        let keys = keys.ok_or_else(|| format!("the keys of {whole} are not known yet"))?;
         sealed.expand(secret, &keys);
     }
     let versions = write_versions(pinned.iter().map(|(id, pin)| (id, pin)));

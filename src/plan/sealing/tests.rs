@@ -118,6 +118,16 @@ fn a_whole_secret_is_written_key_by_key() {
 }
 
 #[test]
+fn a_whole_secret_whose_keys_are_not_known_is_never_written_empty() {
+    let mut all = object("v1", "Secret", "all");
+    all["metadata"]["annotations"] = json!({FROM: "aws-sm:all"});
+    let secret = Reference::parse("aws-sm:all").unwrap().secret;
+    let pin = Pin { version: "v1".into(), keys: BTreeMap::new(), old_works: false };
+    let why = wanted(vec![all], &Pins::read([(secret, Ok(pin))].into())).unwrap_err().to_string();
+    assert!(why.contains("the keys of aws-sm:all are not known yet"), "{why}");
+}
+
+#[test]
 fn references_stand_nowhere_else() {
     let mut map = object("v1", "ConfigMap", "map");
     map["data"] = json!({"URL": "${aws-sm:db}"});
