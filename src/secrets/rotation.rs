@@ -56,6 +56,8 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 struct App {
     pins: Versions,
+    /// What it was pinned to before it last went on.
+    before: Versions,
     newest: Versions,
     consumers: usize,
     rolling: bool,
@@ -85,8 +87,9 @@ impl Rotation {
 
     /// Takes that an app is rendered with these versions, as it was remembered, or that it failed with them. What is known
     /// already is newer.
-    pub fn remember(&mut self, of: &Member, pins: Versions, have_failed: bool) {
+    pub fn remember(&mut self, of: &Member, pins: Versions, before: Versions, have_failed: bool) {
         let app = self.apps.entry(of.clone()).or_default();
+        app.before = before;
         for (secret, pin) in pins {
             if have_failed {
                 self.failed.insert((of.0.clone(), secret.clone(), pin.version.clone()));
@@ -114,14 +117,29 @@ impl Rotation {
         }
     }
 
-    /// Takes that an app is rolled out for another reason, and has it go on to the newest versions with it. Says whether
-    /// any of them is newer.
+    /// Takes that an app is rolled out for another reason, and has it go on to the newest versions with it; but for those that
+    /// failed, where the version before still works. Says whether any is another.
     pub fn commit(&mut self, of: &Member) -> bool {
         let Some(app) = self.apps.get_mut(of) else { return false };
-        let is_newer = app.pins != app.newest;
-        app.pins.clone_from(&app.newest);
-        app.pending_since = None;
-        is_newer
+        let has_failed = |secret: &SecretId, pin: &Pin| {
+            pin.old_works && self.failed.contains(&(of.0.clone(), secret.clone(), pin.version.clone()))
+        };
+        let mut next = app.newest.clone();
+        for (secret, pin) in &mut next {
+            if !has_failed(secret, pin) {
+                continue;
+            }
+            let older = [app.pins.get(secret), app.before.get(secret)];
+            if let Some(works) = older.into_iter().flatten().find(|older| older.version != pin.version) {
+                pin.clone_from(works);
+            }
+        }
+        let is_other = app.pins != next;
+        app.pins = next;
+        if app.pins == app.newest {
+            app.pending_since = None;
+        }
+        is_other
     }
 
     /// Takes how the rollout ended in which an app went on to its pins. One that is well at last, as after a person's word to
@@ -176,7 +194,7 @@ impl Rotation {
             self.turn += 1;
             self.turns.insert(next.0.clone(), self.turn);
             if let Some(app) = self.apps.get_mut(&next) {
-                app.pins.clone_from(&app.newest);
+                app.before = std::mem::replace(&mut app.pins, app.newest.clone());
                 (app.rolling, app.began, app.pending_since) = (app.consumers > 0, Some(now), None);
             }
             released.push(next);
@@ -341,6 +359,29 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_takes_no_version_that_failed_where_the_one_before_still_works() {
+        for (old_works, wanted) in [(true, "1"), (false, "2")] {
+            let mut rotation = Rotation::default();
+            let apps = ["a", "b"].map(|app| member("dev", app));
+            let of = |version: &str| {
+                let mut versions = versions("db", version);
+                versions.values_mut().for_each(|pin| pin.old_works = old_works);
+                versions
+            };
+            for version in ["1", "2"] {
+                apps.iter().for_each(|app| rotation.hear(app, of(version), 1, at(0)));
+            }
+            assert_eq!(rotation.release(at(0)), [apps[0].clone()]);
+            rotation.ended(&apps[0], Verdict::Failed);
+            for app in &apps {
+                rotation.commit(app);
+            }
+            assert_eq!(apps.each_ref().map(|app| version(&rotation, app)), [wanted, wanted]);
+            assert!(rotation.release(at(1000)).is_empty());
+        }
+    }
+
+    #[test]
     fn what_changes_again_and_again_rolls_once_in_a_while() {
         let mut rotation = Rotation::default();
         let app = member("dev", "a");
@@ -378,7 +419,7 @@ mod tests {
     fn a_start_goes_on_from_what_was_remembered() {
         let mut rotation = Rotation::default();
         let app = member("dev", "a");
-        rotation.remember(&app, versions("db", "1"), false);
+        rotation.remember(&app, versions("db", "1"), Versions::new(), false);
         rotation.hear(&app, versions("db", "2"), 1, at(0));
         assert_eq!(version(&rotation, &app), "1");
         assert_eq!(rotation.release(at(0)).len(), 1);

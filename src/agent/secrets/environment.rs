@@ -81,13 +81,16 @@ impl EnvironmentSecrets {
     pub fn remember(&self, app: &AppName, good: Option<&WithSecrets>, failed: Option<&WithSecrets>) {
         let Some(newest) = failed.or(good) else { return };
         let pin = |version| Pin { version, keys: BTreeMap::new(), old_works: false };
-        let pins: Versions =
-            newest.versions().into_iter().map(|(secret, version)| (secret, pin(version))).collect();
+        let pins = |of: &WithSecrets| -> Versions {
+            of.versions().into_iter().map(|(secret, version)| (secret, pin(version))).collect()
+        };
+        let before = good.map(pins).unwrap_or_default();
         self.apps().entry(app.clone()).or_default().proven =
             good.map(WithSecrets::versions).unwrap_or_default();
         // A commit that failed says nothing of its versions.
         let is_rotation = failed.zip(good).is_some_and(|(failed, good)| failed.content == good.content);
-        self.rotations.with(|rotation| rotation.remember(&self.member(app), pins, is_rotation));
+        self.rotations
+            .with(|rotation| rotation.remember(&self.member(app), pins(newest), before, is_rotation));
     }
 
     /// Takes what apps refer to, and has it read.

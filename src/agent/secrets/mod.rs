@@ -16,6 +16,7 @@ mod rotations;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::AwsSpec;
@@ -100,6 +101,17 @@ impl Secrets {
     /// How many calls of each kind were made, and how long ago the first was.
     pub fn calls(&self) -> Option<(Calls, Duration)> {
         self.aws.calls()
+    }
+}
+
+/// Waits for a time; for ever where there is none.
+async fn sleep_until(at: Option<Timestamp>) {
+    match at {
+        Some(at) => {
+            let left = at.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+            tokio::time::sleep(Duration::try_from(left).unwrap_or(Duration::ZERO)).await;
+        }
+        None => std::future::pending().await,
     }
 }
 

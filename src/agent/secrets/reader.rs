@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::sleep_until;
 use crate::object::secret::{Pick, Plaintext, SecretId};
 use crate::secrets::{Book, Known, Poke, Read, Trouble};
 
@@ -83,17 +84,10 @@ impl Reader {
                 }
                 book.again().filter(|_| under_way.len() < AT_ONCE)
             };
-            let pause = again.map(|at| at.duration_since(now).max(SignedDuration::ZERO));
-            let pause = pause.and_then(|pause| Duration::try_from(pause).ok());
             tokio::select! {
                 Some(answers) = under_way.next() => self.answered(answers),
                 () = self.bell.notified() => {}
-                () = async {
-                    match pause {
-                        Some(pause) => tokio::time::sleep(pause).await,
-                        None => std::future::pending().await,
-                    }
-                } => {}
+                () = sleep_until(again) => {}
                 () = end.cancelled() => return,
             }
         }
@@ -171,7 +165,17 @@ impl Reader {
         let is_needed = |secret: &SecretId, version: &str| {
             by.values().any(|needed| needed.contains(&(secret.clone(), version.into())))
         };
-        self.book().keep_older(is_needed);
+        let mut wanted = self.wanted_versions.lock().unwrap_or_else(PoisonError::into_inner);
+        wanted.retain(|fixed| {
+            let Pick::Version(version) = &fixed.pick else { return false };
+            let is_of = |(secret, needed): &(SecretId, Box<str>)| {
+                (secret.provider, &secret.name, needed) == (fixed.provider, &fixed.name, version)
+            };
+            by.values().flatten().any(is_of)
+        });
+        let mut book = self.book();
+        book.want(WAY_BACK, &wanted, Timestamp::now());
+        book.keep_older(is_needed);
     }
 }
 

@@ -1,12 +1,12 @@
 //! Whose turn it is to go on to newer versions of secrets, in all environments of this process.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::sleep_until;
 use crate::secrets::{Limits, Rotation};
 
 pub struct Rotations {
@@ -35,16 +35,9 @@ impl Rotations {
             if !released.is_empty() {
                 self.releases.send_modify(|count| *count += 1);
             }
-            let pause = again.map(|at| at.duration_since(now).max(SignedDuration::ZERO));
-            let pause = pause.and_then(|pause| Duration::try_from(pause).ok());
             tokio::select! {
                 () = self.bell.notified() => {}
-                () = async {
-                    match pause {
-                        Some(pause) => tokio::time::sleep(pause).await,
-                        None => std::future::pending().await,
-                    }
-                } => {}
+                () = sleep_until(again) => {}
                 () = end.cancelled() => return,
             }
         }
