@@ -320,6 +320,37 @@ fn a_rotation_that_fails_goes_back_where_the_old_version_still_works() {
     }
 }
 
+#[test]
+fn a_whole_secret_stays_whole_over_restarts_and_rotations() {
+    let secrets = Secrets::new("whole");
+    secrets.put("db", r#"{"user": "app", "password": "one"}"#);
+    let (path, config) = secrets.bed.config("{name: web, path: web}", "rollout: {timeout: 30s}");
+    let from = format!("annotations: {{fairlead.dev/from: \"aws-sm:{}/db\"}}", secrets.bed.name);
+    let manifests =
+        secrets.secret("fixed: git").replace("name: db", &format!("name: db, {from}")) + &reading("web", &[]);
+    let revision = secrets.bed.commit(&[(&path, &config), ("web/all.yaml", &manifests)]);
+    let mut agent = Some(secrets.agent());
+    let holds = |password: &str| {
+        let found = ["user", "password", "fixed"].map(|key| secrets.value(key));
+        found == ["app", password, "git"]
+    };
+    secrets.bed.wait_ready(&revision);
+    assert!(holds("one"));
+    wait_until(SOON, "it is known to run", || secrets.row("db")["apps"][0]["state"] == "Current");
+    // A restart, and one while which the secret changes, never take a key away.
+    for password in ["one", "two"] {
+        drop(agent.take());
+        secrets.put("db", &format!(r#"{{"user": "app", "password": "{password}"}}"#));
+        agent = Some(secrets.agent());
+        wait_until(SOON, "it has the newest", || {
+            assert!(!secrets.value("user").is_empty() && !secrets.value("password").is_empty());
+            holds(password) && secrets.row("db")["apps"][0]["state"] == "Current"
+        });
+        holds_for(2 * SECOND, "it stays", || holds(password));
+    }
+    drop(agent);
+}
+
 fn schedule(bed: &Bed, may: bool) {
     let nodes = bed.api().get("/api/v1/nodes").unwrap();
     for node in nodes["items"].as_array().unwrap() {
