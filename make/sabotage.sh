@@ -62,7 +62,7 @@ fi
 
 # shellcheck source=make/tools.sh
 source make/tools.sh
-need helm
+need helm moto
 # A checkout and a target folder of its own: what is being worked on is left alone, and only what a patch touches is
 # built again.
 tree=$cache/sabotage/tree
