@@ -38,6 +38,8 @@ struct App {
     /// Why a secret cannot be used in its newest version, or not be read.
     troubles: BTreeMap<SecretId, String>,
     said: Option<Said>,
+    /// What git said when it was rendered last, be it before a restart.
+    content: Option<Digest>,
     /// It could not be rendered; with what was known to be wrong then.
     unrendered: Option<(BTreeMap<SecretId, String>, Versions)>,
     /// The versions with which it passed its gates last: those that its pods may run with.
@@ -46,7 +48,6 @@ struct App {
 
 /// What an app was rendered to.
 struct Said {
-    content: Digest,
     digest: Digest,
     /// The workloads that read configuration.
     consumers: usize,
@@ -85,8 +86,11 @@ impl EnvironmentSecrets {
             of.versions().into_iter().map(|(secret, version)| (secret, pin(version))).collect()
         };
         let before = good.map(pins).unwrap_or_default();
-        self.apps().entry(app.clone()).or_default().proven =
-            good.map(WithSecrets::versions).unwrap_or_default();
+        let mut apps = self.apps();
+        let known = apps.entry(app.clone()).or_default();
+        known.proven = good.map(WithSecrets::versions).unwrap_or_default();
+        known.content = Some(newest.content.clone());
+        drop(apps);
         // A commit that failed says nothing of its versions.
         let is_rotation = failed.zip(good).is_some_and(|(failed, good)| failed.content == good.content);
         self.rotations
@@ -189,9 +193,16 @@ impl EnvironmentSecrets {
             self.rotations.look(|rotation| rotation.pins(&self.member(app)).cloned()).unwrap_or_default();
         let mut known: BTreeMap<SecretId, Result<Pin, String>> =
             pins.into_iter().map(|(secret, pin)| (secret, Ok(pin))).collect();
-        for (secret, why) in apps.get(app).map(|app| &app.troubles).into_iter().flatten() {
+        let Some(app) = apps.get(app) else { return Pins::read(known) };
+        for (secret, why) in &app.troubles {
             // What runs goes on with what it has.
             known.entry(secret.clone()).or_insert_with(|| Err(why.clone()));
+        }
+        if !app.troubles.is_empty() {
+            // Those that could be read are not what it waits for.
+            for (secret, pin) in self.newest(&app.sealed, &[]).0 {
+                known.entry(secret).or_insert(Ok(pin));
+            }
         }
         Pins::read(known)
     }
@@ -225,9 +236,9 @@ impl EnvironmentSecrets {
         let mut apps = self.apps();
         let Some(app) = apps.get_mut(&wanted.app) else { return };
         app.unrendered = None;
-        let is_new = app.said.as_ref().is_some_and(|said| said.content != wanted.content);
+        let before = app.content.replace(wanted.content.clone());
+        let is_new = before.is_some_and(|before| before != wanted.content);
         app.said = Some(Said {
-            content: wanted.content.clone(),
             digest: wanted.digest.clone(),
             consumers: wanted.objects.iter().filter(|object| object.config.is_some()).count(),
             secrets: wanted.secrets.clone(),

@@ -21,7 +21,8 @@ impl App {
         let is_rotation = self.is_rotation(wanted);
         let Way::Back(back) = &mut self.way else { return false };
         let failed = back.memory.secrets.as_ref().map(|failed| &failed.content);
-        if is_rotation || failed != Some(&wanted.content) {
+        let is_what_runs = back.memory.good == wanted.digest;
+        if is_rotation || is_what_runs || failed != Some(&wanted.content) {
             return false;
         }
         (back.memory.digest, back.memory.secrets) = (wanted.digest.clone(), WithSecrets::of(wanted));
@@ -45,5 +46,89 @@ impl App {
         {
             *target = Arc::new(newer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::api::{AppSpec, Rollout};
+    use crate::delivery::app::Git;
+    use crate::object::secret::Reference;
+    use crate::object::{AppName, Digest};
+    use crate::state::{AppMemory, Good, Pieces, Quarantine, Stage};
+
+    fn wanted(content: &str, version: &str, old_secrets_work: bool) -> Arc<WantedApp> {
+        let name = AppName::new("web").expect("a name");
+        let secret = Reference::parse("aws-sm:db").expect("a reference").secret;
+        let mut app =
+            WantedApp::of_objects(name, Digest::from(format!("{content}-{version}").as_str()), Vec::new());
+        (app.content, app.old_secrets_work) = (content.into(), old_secrets_work);
+        app.secrets = [(secret, Some(version.into()))].into();
+        Arc::new(app)
+    }
+
+    /// An app that ran one thing and was taken back from another.
+    fn taken_back(good: &WantedApp, failed: &WantedApp) -> App {
+        let memory = AppMemory {
+            last_good: Some(Good {
+                digest: good.digest.clone(),
+                revision: None,
+                objects: 1,
+                pieces: Pieces::default(),
+                secrets: WithSecrets::of(good),
+            }),
+            quarantined: Some(Quarantine {
+                digest: failed.digest.clone(),
+                good: good.digest.clone(),
+                why: String::new(),
+                stage: Stage::Restored,
+                retried: None,
+                together: None,
+                with: None,
+                asked: None,
+                secrets: WithSecrets::of(failed),
+            }),
+            ..AppMemory::default()
+        };
+        let spec = AppSpec::folder(failed.app.clone(), "base");
+        App::new(spec, Git::Says(Arc::new(failed.clone())), Some(&memory))
+    }
+
+    /// What is set aside once git says this.
+    fn aside(mut app: App, says: &Arc<WantedApp>) -> Option<Digest> {
+        let spec = AppSpec::folder(says.app.clone(), "base");
+        app.set(spec, Ok(says.clone()), &Rollout::default(), None, Timestamp::UNIX_EPOCH);
+        app.quarantine().map(|aside| aside.digest.clone())
+    }
+
+    #[test]
+    fn a_newer_version_is_no_reason_to_try_a_failed_commit_again() {
+        let (good, failed) = (wanted("1", "v1", true), wanted("2", "v1", true));
+        let newer = wanted("2", "v2", true);
+        assert_eq!(
+            aside(taken_back(&good, &failed), &newer),
+            Some(newer.digest.clone()),
+            "under its new name"
+        );
+        assert_eq!(aside(taken_back(&good, &failed), &wanted("3", "v2", true)), None, "another commit is");
+    }
+
+    #[test]
+    fn where_a_version_failed_a_newer_one_is_tried_and_so_is_the_old_one() {
+        let (good, failed) = (wanted("1", "v1", true), wanted("1", "v2", true));
+        assert_eq!(aside(taken_back(&good, &failed), &wanted("1", "v3", true)), None);
+        // Somebody moved the label back to the version that runs: then nothing is set aside any more.
+        assert_eq!(aside(taken_back(&good, &failed), &good), None);
+    }
+
+    #[test]
+    fn only_versions_that_differ_are_a_rotation() {
+        let (good, failed) = (wanted("1", "v1", true), wanted("2", "v2", true));
+        let app = taken_back(&good, &failed);
+        assert!(app.is_rotation(&wanted("1", "v2", true)));
+        assert!(!app.is_rotation(&good) && !app.is_rotation(&failed));
     }
 }
