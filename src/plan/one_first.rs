@@ -32,7 +32,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::plan as plan_of;
-    use super::super::sealing::tests::{pins, reader, secret, wanted};
+    use super::super::sealing::tests::{pins, reader, secret};
+    use super::super::stamp::tests::wanted_with as wanted;
     use crate::object::{CONFIG, Live, ObjectKey};
     use crate::plan::WantedApp;
 

@@ -1,28 +1,10 @@
 use serde_json::json;
 
 use super::super::repin::repin;
-use super::super::stamp::tests::{kinds, manifest, object};
-use super::super::stamp::{Stamp, WantedApp, stamp};
+use super::super::stamp::WantedApp;
+use super::super::stamp::tests::{object, wanted_with as wanted};
 use super::*;
 use crate::object::secret::Reference;
-use crate::object::{AppName, Desired, EnvironmentName, Problems};
-
-pub fn wanted(objects: Vec<Value>, pins: &Pins) -> Result<WantedApp, Problems> {
-    let app = AppName::new("web").unwrap();
-    let environment = EnvironmentName::new("dev").unwrap();
-    let desired = Desired::new(app, objects.into_iter().map(manifest).collect(), Vec::new());
-    let marks = Stamp {
-        environment: &environment,
-        environment_label: "fairlead.dev/environment",
-        app_label: "fairlead.dev/app",
-        part_of_label: "applyset.kubernetes.io/part-of",
-        wave_annotation: "fairlead.dev/wave",
-        depends_on_annotation: "config.kubernetes.io/depends-on",
-        default_namespace: Some("web"),
-        pins,
-    };
-    stamp(desired, &marks, &kinds()).map(|(app, _)| app)
-}
 
 pub fn pins(of: &[(&str, &str, &[&str])]) -> Pins {
     let pin = |(secret, version, keys): &(&str, &str, &[&str])| {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::object::secret::Pins;
 use crate::object::{KindInfo, Origin, TreePath};
 
 pub fn kinds() -> Kinds {
@@ -25,6 +26,10 @@ pub fn manifest(value: Value) -> Manifest {
 }
 
 pub fn wanted(objects: Vec<Value>) -> Result<WantedApp, Problems> {
+    wanted_with(objects, &Pins::offline())
+}
+
+pub fn wanted_with(objects: Vec<Value>, pins: &Pins) -> Result<WantedApp, Problems> {
     let app = AppName::new("web").unwrap();
     let environment = EnvironmentName::new("dev").unwrap();
     let desired = Desired::new(app, objects.into_iter().map(manifest).collect(), Vec::new());
@@ -36,7 +41,7 @@ pub fn wanted(objects: Vec<Value>) -> Result<WantedApp, Problems> {
         wave_annotation: "fairlead.dev/wave",
         depends_on_annotation: "config.kubernetes.io/depends-on",
         default_namespace: Some("web"),
-        pins: &crate::object::secret::Pins::offline(),
+        pins,
     };
     stamp(desired, &marks, &kinds()).map(|(app, _)| app)
 }
