@@ -99,13 +99,13 @@ fn whoever_wants_to_be_told_is_told_what_is_taken_back() {
     bed.wait_ready(&commit(&bed, &version("1", &[])));
     commit(&bed, &version("2", CRASHES));
     bed.wait_app("web", "Restored");
-    let reasons = || -> Vec<Value> { hook.bodies().iter().map(|body| body["reason"].clone()).collect() };
+    // What a slow machine makes the environment itself say is no part of it.
+    let of_web = || hook.bodies().into_iter().filter(|body| body["app"] == "web");
+    let reasons = || -> Vec<Value> { of_web().map(|body| body["reason"].clone()).collect() };
     wait_until(SOON, "it is told", || reasons().contains(&"Restored".into()));
     assert_eq!(reasons(), ["RolledOut", "Halted", "Restoring", "Restored"]);
-    let last = hook.bodies().pop().expect("it was told");
-    assert_eq!((&last["environment"], &last["app"]), (&bed.name.as_str().into(), &"web".into()));
+    assert!(of_web().all(|body| body["environment"] == bed.name.as_str()));
     assert!(!agent.has_logged("s3cret-path"), "the URL is a secret");
-    let metrics = agent.page("/metrics").1;
     let gauge = format!("fairlead_app_quarantined{{environment=\"{}\",app=\"web\"}} 1", bed.name);
-    assert!(metrics.contains(&gauge), "{metrics}");
+    wait_until(SOON, "the metrics say so", || agent.page("/metrics").1.contains(&gauge));
 }

@@ -122,6 +122,7 @@ fn killed_on_the_way_back_with_git_and_its_disk_lost_it_goes_on() {
         let _agent = bed.agent();
         bed.wait_app("web", "RolledBack");
         assert_eq!(runs(&bed), as_of("1"));
+        bed.wait_events("RollingBack", 1);
         assert_eq!(events(&bed, "RollingBack"), 1, "it is asked once");
     }
 }
@@ -149,6 +150,7 @@ fn what_fails_its_gates_on_the_way_back_halts_and_says_so() {
     assert_eq!(said.code, 4, "{said:?}");
     let app = bed.wait_app("web", "Halted");
     assert!(app["message"].as_str().unwrap().starts_with("rolled back"), "{app}");
+    bed.wait_events("RollbackFailed", 1);
     assert_eq!(events(&bed, "RollbackFailed"), 1);
 }
 

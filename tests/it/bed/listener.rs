@@ -1,5 +1,5 @@
 use std::io::{BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
@@ -19,14 +19,9 @@ impl Listener {
         let into = bodies.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
-                let mut reader = BufReader::new(stream);
-                while let Some(body) = read(&mut reader) {
-                    into.lock().expect("no test panics while it holds this").push(body);
-                    let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
-                    if reader.get_mut().write_all(answer).is_err() {
-                        break;
-                    }
-                }
+                let into = into.clone();
+                // A client may open a second connection while it keeps the first one.
+                std::thread::spawn(move || serve(stream, &into));
             }
         });
         Self { address, bodies }
@@ -38,6 +33,16 @@ impl Listener {
 
     pub fn bodies(&self) -> Vec<Value> {
         self.bodies.lock().expect("no test panics while it holds this").clone()
+    }
+}
+
+fn serve(stream: TcpStream, into: &Mutex<Vec<Value>>) {
+    let mut reader = BufReader::new(stream);
+    while let Some(body) = read(&mut reader) {
+        into.lock().expect("no test panics while it holds this").push(body);
+        if reader.get_mut().write_all(b"HTTP/1.1 204 No Content\r\n\r\n").is_err() {
+            break;
+        }
     }
 }
 
