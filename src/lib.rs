@@ -25,6 +25,7 @@ pub mod cluster;
 #[allow(clippy::disallowed_methods)]
 pub mod config;
 pub mod delivery;
+pub mod drift;
 #[allow(clippy::disallowed_methods)]
 pub mod git;
 pub mod health;

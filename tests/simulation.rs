@@ -8,6 +8,8 @@
 mod api;
 #[path = "../src/delivery/mod.rs"]
 mod delivery;
+#[path = "../src/drift/mod.rs"]
+mod drift;
 #[path = "../src/health/mod.rs"]
 mod health;
 #[path = "../src/object/mod.rs"]

@@ -19,12 +19,13 @@ use crate::cluster::{
     CallError, Cluster, Detail, Environments, Filling, Index, IndexError, Session, Terms, Watched, prove,
 };
 use crate::delivery::{News, Platform, Says, Tokens};
+use crate::drift::{Ruled, Rules};
 use crate::helm::Helm;
 use crate::object::secret::Pins;
 use crate::object::{AppName, Problem, Problems, Tree};
 use crate::plan::{
-    Answer, Before, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, notes, plan_with,
-    repeated,
+    Answer, Before, Consent, Hook, Moment, Touched, WantedApp, downtime, field_changes, ignored, notes,
+    plan_with, repeated,
 };
 use crate::render;
 use crate::report::{AppPlan, HookReport, PlanReport, Told, told};
@@ -151,7 +152,8 @@ impl Once {
         deliver.hear(News::Platform(Box::new(platform)));
         let Desire { apps, config, .. } = desire;
         deliver.hands.index.judge(self.scope.environment.as_str(), &config.rollout.health);
-        deliver.hear(News::Git(Says { apps, rollout: config.rollout, commit: None }));
+        let drift = Arc::new(Rules::new(&config.drift));
+        deliver.hear(News::Git(Says { apps, rollout: config.rollout, drift, commit: None }));
         loop {
             let again = deliver.turn();
             let news = deliver.take_facts().iter().filter_map(told).collect();
@@ -208,11 +210,12 @@ pub async fn plan_once(
     let _ = scalers.listed().await;
     let tokens = once.agreed.clone();
     let production = desire.config.is_production(&once.scope.environment);
+    let rules = Rules::new(&desire.config.drift);
     for (spec, wanted) in once.narrow(desire)?.apps {
         apps.push(match wanted {
             Ok(wanted) => {
                 let consent = consent(&spec, &tokens);
-                plan_app(once, index, &wanted, &consent, production, seconds).await?
+                plan_app(once, index, &wanted, &consent, &rules, (production, seconds)).await?
             }
             Err(problems) => AppPlan::broken(spec.name.as_str(), problems.into_vec()),
         });
@@ -225,12 +228,13 @@ async fn plan_app(
     index: &Index,
     wanted: &Arc<WantedApp>,
     consent: &Consent,
-    production: bool,
-    seconds: i64,
+    rules: &Rules,
+    (production, seconds): (bool, i64),
 ) -> Result<AppPlan, OnceError> {
     let watches = index.watch(&Watched::of(wanted.all().map(|object| &**object)));
     watches.listed().await?;
-    let found = match plan_with(wanted, index, consent) {
+    let lookup = Ruled { lookup: index, rules, now: Timestamp::now() };
+    let found = match plan_with(wanted, &lookup, consent) {
         Ok(plan) => plan,
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
     };
@@ -267,6 +271,7 @@ async fn plan_app(
     report.notes.extend(repeated(&wanted.objects));
     report.downtime = down;
     report.notes.extend(wanted.left.iter().cloned());
+    report.notes.extend(theirs(wanted, &lookup));
     report.notes.extend(once.scope.warnings(wanted, &once.session.kinds()));
     let hooks = hooks_due(once, wanted);
     let asked: Vec<_> =
@@ -280,6 +285,18 @@ async fn plan_app(
         })
         .collect();
     Ok(report)
+}
+
+/// What others have set and is theirs by a rule, so that the plan does not show it.
+fn theirs(wanted: &WantedApp, lookup: &Ruled) -> Vec<String> {
+    let notes = wanted.objects.iter().filter_map(|object| {
+        let fields = ignored(object, lookup.lookup.live(&object.key).as_deref(), lookup);
+        let fields: Vec<String> = fields.iter().map(|field| format!(".{field}")).collect();
+        let what =
+            format!("{}: {} was changed by others, and is theirs by a rule", object.key, fields.join(", "));
+        (!fields.is_empty()).then_some(what)
+    });
+    notes.collect()
 }
 
 /// The hooks of a rollout to this, as far as a person's look can tell; none where the agent says that it runs already.

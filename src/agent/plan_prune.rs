@@ -31,7 +31,12 @@ pub async fn plan_prune(
     }
     let mut pruner = Pruner::default();
     let budgets = Budgets::settled(budget_of(desire.config.rollout.prune));
-    let says = Says { apps: desire.apps.clone(), rollout: desire.config.rollout.clone(), commit: None };
+    let says = Says {
+        apps: desire.apps.clone(),
+        rollout: desire.config.rollout.clone(),
+        drift: Default::default(),
+        commit: None,
+    };
     pruner.set(&says, budgets);
     pruner.allow(PruneTerms {
         environment: scope.environment.clone(),

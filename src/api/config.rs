@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use super::drift::Drift;
 use super::secret_rule::SecretRule;
 use crate::health::{Rule, Rules};
 use crate::object::{AppName, EnvironmentName, Place, Problem};
@@ -21,8 +22,8 @@ pub struct EnvironmentConfig {
     pub region: Option<RegionSpec>,
     #[serde(default)]
     pub rollout: Rollout,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drift: Option<Drift>,
+    #[serde(default)]
+    pub drift: Drift,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promotion: Option<Promotion>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,19 +198,6 @@ impl Default for PruneBudget {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Drift {
-    pub policy: DriftPolicy,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum DriftPolicy {
-    Heal,
-    Report,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Promotion {
     pub from: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -252,6 +240,7 @@ impl EnvironmentConfig {
         for (n, rule) in self.secrets.iter().enumerate() {
             found.extend(rule.check().map(|(field, problem)| (format!("/spec/secrets/{n}{field}"), problem)));
         }
+        found.extend(self.drift.check().into_iter().map(|(at, what)| (format!("/spec/drift{at}"), what)));
         let names: BTreeSet<&AppName> = self.apps.iter().map(|app| &app.name).collect();
         let mut seen = BTreeSet::new();
         for (n, app) in self.apps.iter().enumerate() {

@@ -4,6 +4,7 @@
 //! Authority is cut so that git can only narrow: whatever a team's file asks for is checked against its Environment.
 
 mod config;
+mod drift;
 mod duration;
 mod environment;
 mod history;
@@ -21,6 +22,7 @@ use kube::CustomResourceExt;
 pub use config::{
     Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope,
 };
+pub use drift::{Drift, DriftPolicy, DriftRule};
 pub use duration::Span;
 pub use environment::{
     AdoptionStatus, AppPhase, AppStatus, AwsSpec, Condition, ConditionStatus, Environment, EnvironmentSpec,

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::object::Problem;
+use crate::object::pattern::fits_name;
 use crate::object::secret::SecretId;
 
 /// What holds for the secrets of some names. The first rule that names a secret counts.
@@ -46,10 +47,7 @@ impl SecretRule {
             Some((scheme, rest)) if scheme.starts_with("aws-") => (format!("{scheme}:"), rest),
             _ => ("aws-sm:".to_owned(), self.name.as_str()),
         };
-        let fits = |name: &str| match pattern.strip_suffix('*') {
-            Some(begin) => name.starts_with(begin),
-            None => name == pattern,
-        };
+        let fits = |name: &str| fits_name(pattern, name);
         provider == scheme && (fits(secret.plain_name()) || fits(&secret.name))
     }
 

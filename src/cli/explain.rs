@@ -16,10 +16,11 @@ use super::{Exit, Outcome};
 use crate::agent::charts::Charts;
 use crate::agent::desired::{Scope, read_config, source_of};
 use crate::cluster::{Call, Cluster, ConnectOptions, Session};
+use crate::object::field_path::{FieldPath, find_field};
 use crate::object::{
     AppName, EnvironmentName, Kinds, ObjectKey, Problem, Scope as KindScope, TreePath, chain,
 };
-use crate::render::{self, AppSource, Explained, FieldPath, find_field};
+use crate::render::{self, AppSource, Explained};
 use crate::report::explain::{Explanation, Field, SetBy, Spot};
 use asked::Asked;
 use blame::Blame;

@@ -1,22 +1,25 @@
 //! Turns a step into the bytes that are sent, and the server's answer into what is kept of it.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::discovery::Session;
 use super::filling::filled;
 use crate::object::Live;
+use crate::object::field_path::FieldPath;
 use crate::plan::{Action, GitReplicas, Refusal, Step, Wanted};
 
 /// The bytes of a step: bound to the object that was planned for, where there was one.
 pub fn body(session: &Session, step: &Step) -> Result<Bytes, Refusal> {
     let bytes = match &step.action {
-        _ if withholds(step) || step.rolls() => {
+        _ if !withheld(step).is_empty() || step.rolls() => {
             let uid = match &step.action {
                 Action::Create => None,
                 Action::Update { uid } => Some(&**uid),
             };
-            step.wanted.body_but(withholds(step), step.rolls(), uid, None)
+            step.wanted.body_but(&withheld(step), step.rolls(), uid, None)
         }
         Action::Create => step.wanted.body(),
         Action::Update { uid } => step.wanted.body_for(uid),
@@ -26,16 +29,18 @@ pub fn body(session: &Session, step: &Step) -> Result<Bytes, Refusal> {
 
 /// The same, bound to one version of the object.
 pub fn body_for(session: &Session, step: &Step, uid: &str, version: &str) -> Result<Bytes, Refusal> {
-    let bytes = match (withholds(step), step.rolls()) {
-        (false, false) => step.wanted.body_for_version(uid, version),
-        (withholds, rolls) => step.wanted.body_but(withholds, rolls, Some(uid), Some(version)),
+    let bytes = match (withheld(step), step.rolls()) {
+        (withheld, false) if withheld.is_empty() => step.wanted.body_for_version(uid, version),
+        (withheld, rolls) => step.wanted.body_but(&withheld, rolls, Some(uid), Some(version)),
     };
     filled(&session.filling, &step.wanted, bytes)
 }
 
-/// Whoever sets the replicas, it is not us, whatever git says.
-fn withholds(step: &Step) -> bool {
-    step.replicas.withheld() && step.wanted.replicas == GitReplicas::Said
+/// What others set, whatever git says: the replicas that an autoscaler sets, and what is theirs by a rule.
+fn withheld(step: &Step) -> Vec<&FieldPath> {
+    static REPLICAS: LazyLock<FieldPath> = LazyLock::new(|| FieldPath::of(&["spec", "replicas"]));
+    let replicas = step.replicas.withheld() && step.wanted.replicas == GitReplicas::Said;
+    replicas.then(|| &*REPLICAS).into_iter().chain(&*step.withheld).collect()
 }
 
 /// Metadata-only answers call themselves PartialObjectMetadata; they are read as what was asked for.

@@ -45,7 +45,7 @@ pub use hooks::{delete_job, end_job, job_uid, make_hook, prove_hook, start_ttl};
 pub use index::{Index, IndexError, Listed, Touched, Watched, Watches};
 pub use lease::{Beat, LeaseEvent, Leases};
 pub use pages::{PageContent, PageVersion, Pages};
-pub use prove::{prove, prove_one};
+pub use prove::{AT_ONCE, prove, prove_one};
 pub use prune::{ask_prune, finalizers, prune_wave};
 pub use requests::{RequestEvent, Requests};
 pub use state_secrets::{DocumentVersion, KnownDocument, StateSecrets, StateSecretsError, StoredDocument};

@@ -233,6 +233,7 @@ async fn look_again(session: &Session, path: &str, step: &Step) -> Option<Step> 
             reason,
             live: Some(Arc::new(live)),
             replicas: step.replicas,
+            withheld: step.withheld.clone(),
         }),
         _ => None,
     }

@@ -6,8 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::hook_work::{HookDone, HookWork};
 use super::rollback::{Found, Want};
+use crate::drift::Drifted;
 use crate::health::Health;
 use crate::health::pods::Thresholds;
+use crate::object::field_path::FieldPath;
 use crate::object::{Digest, ObjectKey};
 use crate::plan::{
     Before, CheckedPlan, CheckedPrune, Consent, Doomed, Due, Hook, Plan, PruneOutcome, PruneRefusal, Refused,
@@ -29,6 +31,8 @@ pub enum Action {
     Write { plan: Arc<CheckedPlan>, wave: usize, remember: Vec<Change> },
     /// Make the Job of a hook, or remember what became of it.
     Hook { work: HookWork, hooks: Hooks, quarantine: Option<Quarantine>, remember: Vec<Change> },
+    /// Look at what others changed of these objects and that is only reported.
+    Inspect { objects: Vec<(Arc<Wanted>, Vec<FieldPath>)> },
     /// Read what an app ran.
     Recall { digest: Digest },
     /// Find what a person wants back, and remember it.
@@ -54,6 +58,7 @@ impl Action {
             Self::Prove { .. } => "prove",
             Self::Write { .. } => "write",
             Self::Hook { .. } => "hook",
+            Self::Inspect { .. } => "inspect",
             Self::Recall { .. } => "recall",
             Self::Find { .. } => "find",
             Self::Look { .. } => "look",
@@ -69,7 +74,12 @@ impl Action {
 /// What came of an action.
 #[derive(Debug)]
 pub enum Event {
-    Proved(Result<CheckedPlan, Refused>),
+    /// With what was seen of what others changed.
+    Proved {
+        result: Result<CheckedPlan, Refused>,
+        drifted: Vec<Drifted>,
+    },
+    Inspected(Vec<Drifted>),
     Wrote(WaveOutcome),
     Hooked(Box<HookDone>),
     /// `None`: nothing of that digest is stored.

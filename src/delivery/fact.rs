@@ -1,3 +1,4 @@
+use crate::drift::{Drifted, Fight};
 use crate::object::{AppName, Digest, ObjectKey, Problems, Record};
 
 /// Something that happened. An event, a line of the log, a metric, a notice and a record of the history are made of it,
@@ -36,10 +37,17 @@ pub enum What {
         objects: usize,
         waves: usize,
     },
-    /// Somebody changed these objects, which are put back: each with its fields.
+    /// Others changed these objects, which are put back.
     Drifted {
-        objects: Vec<String>,
+        objects: Vec<Drifted>,
     },
+    /// Others changed these objects, which stay as they are, by a rule.
+    DriftReported {
+        objects: Vec<Drifted>,
+    },
+    /// Others change again and again what is put back.
+    Fight(Fight),
+    FightEnded(Fight),
     /// The autoscaler of these is gone, so their replicas are git's.
     Unscaled {
         objects: Vec<ObjectKey>,

@@ -86,6 +86,7 @@ impl Delivery {
             let mut app = old
                 .remove(&name)
                 .unwrap_or_else(|| App::new(spec.clone(), Git::Away(StandIn::of_known(known)), known));
+            app.set_drift_rules(&says.drift);
             app.set(spec, wanted, &says.rollout, says.commit.as_ref(), now);
             app.agree(&self.platform.agreed);
             if forgotten {

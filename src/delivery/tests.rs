@@ -65,7 +65,12 @@ fn says(digests: [&str; 2]) -> News {
         let wanted = WantedApp::of_objects(name(app), digest.into(), Vec::new());
         (AppSpec::folder(name(app), "base"), Ok(Arc::new(wanted)))
     });
-    News::Git(Says { apps: apps.collect(), rollout: Rollout::default(), commit: None })
+    News::Git(Says {
+        apps: apps.collect(),
+        rollout: Rollout::default(),
+        drift: Default::default(),
+        commit: None,
+    })
 }
 
 fn settle(delivery: &mut Delivery, world: &dyn World) {

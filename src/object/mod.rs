@@ -7,11 +7,14 @@
 mod chain;
 mod chart;
 mod digest;
+pub mod field_path;
+mod holder;
 mod kinds;
 mod live;
 mod managers;
 mod manifest;
 mod name;
+pub mod pattern;
 mod problem;
 mod record;
 pub mod secret;
@@ -20,6 +23,7 @@ mod tree;
 pub use chain::chain;
 pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
 pub use digest::{Digest, Hash, Hashes};
+pub use holder::{FieldHolder, holders};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{
     APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, Owned, PRUNE, REPLACE, REVERSIBLE, WAVE,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::{
     Action, Conflict, Handover, Plan, Reason, Replicas, Step, Wanted, WaveOrder, left_by_autoscaler,
 };
+use crate::object::field_path::FieldPath;
 use crate::object::{AppName, Digest, Live, ObjectKey, Place};
 
 /// What came of asking the server about a step, without writing.
@@ -131,6 +132,7 @@ pub struct CheckedStep {
     reason: Reason,
     live: Option<Arc<Live>>,
     replicas: Replicas,
+    withheld: Arc<[FieldPath]>,
     proof: Proof,
     force: Vec<Conflict>,
     adopt: Option<Arc<Handover>>,
@@ -163,6 +165,7 @@ impl CheckedStep {
             reason: self.reason.clone(),
             live: self.live.clone(),
             replicas: self.replicas,
+            withheld: self.withheld.clone(),
         }
     }
 
@@ -331,7 +334,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for wave in waves {
         let mut steps = Vec::new();
-        for Step { wanted, action, reason, live, replicas } in wave.steps {
+        for Step { wanted, action, reason, live, replicas, withheld } in wave.steps {
             match answers.next() {
                 Some(Answer::Asked(asked)) => {
                     warnings.extend(asked.warnings.iter().map(|text| format!("{}: {text}", wanted.key)));
@@ -344,6 +347,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                             reason,
                             live,
                             replicas,
+                            withheld,
                             proof: Proof::Accepted,
                             force: asked.force,
                             adopt: asked.adopt,
@@ -358,6 +362,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                         reason,
                         live,
                         replicas,
+                        withheld,
                         proof: Proof::Conditional { on },
                         force: Vec::new(),
                         adopt: None,
@@ -426,6 +431,7 @@ mod tests {
             reason,
             live: None,
             replicas: Replicas::Git,
+            withheld: Arc::default(),
         };
         let changed = || Reason::Changed { from: before.digest.clone(), to: now.digest.clone() };
         let conflict = |field: &str| [Conflict { field: field.into(), manager: "kubectl-edit".into() }];

@@ -10,9 +10,10 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::field_sets::holds;
-use super::replicas::{REPLICAS, REPLICAS_PATH, is_autoscaled};
+use super::replicas::{REPLICAS, is_autoscaled};
 use super::wanted::GitReplicas;
 use super::{Lookup, Wanted};
+use crate::object::field_path::{FieldPath, Part, path_of};
 use crate::object::{Digest, Live, Owned};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub enum Reason {
     /// Git changed.
     Changed { from: Digest, to: Digest },
     /// Someone else changed fields that we applied.
-    Drifted { fields: Vec<String> },
+    Drifted { fields: Vec<FieldPath> },
     /// The autoscaler that set its replicas is gone: they are git's again.
     Unscaled,
     /// Tools hold fields of it, too, and it was agreed that they hand them over.
@@ -69,63 +70,95 @@ pub fn compare(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Cha
         (applied, Some(_)) => {
             let mut fields = compare_owned(wanted, live);
             if wanted.replicas == GitReplicas::Said && is_autoscaled(known, Some(live)) {
-                fields.retain(|field| field != REPLICAS_PATH);
+                fields.retain(|field| !field.is(&["spec", "replicas"]));
+            }
+            if lookup.may_ignore(&wanted.key) {
+                fields.retain(|field| !lookup.ignores(wanted, field));
             }
             if applied.is_none() && fields.is_empty() {
-                fields.push(".metadata.annotations".to_owned());
+                fields.push(FieldPath::of(&["metadata", "annotations"]));
             }
             if fields.is_empty() { Change::InSync } else { update(Reason::Drifted { fields }) }
         }
     }
 }
 
-/// The wanted fields that our entry does not cover, as paths for people. Empty where it covers all of them.
-pub fn compare_owned(wanted: &Wanted, live: &Live) -> Vec<String> {
+/// The wanted fields that our entry does not cover. Empty where it covers all of them.
+pub fn compare_owned(wanted: &Wanted, live: &Live) -> Vec<FieldPath> {
     let Some(owned) = &live.owned else {
-        return vec![".".to_owned()];
+        return vec![FieldPath::default()];
     };
     let (value, fields) = (wanted.value(), owned.fields());
-    let mut missing = Vec::new();
-    let mut path = String::new();
+    let mut walk = Walk { parts: Vec::new(), missing: Vec::new() };
     if let (Value::Object(map), Value::Object(owned)) = (&value, &fields) {
-        for (name, value) in map {
+        for (name, below) in map {
             // Names of the object, not fields that anyone owns.
             if matches!(name.as_str(), "apiVersion" | "kind") {
                 continue;
             }
             if name == "metadata" {
-                let mut metadata = value.clone();
+                let mut metadata = below.clone();
                 if let Value::Object(map) = &mut metadata {
                     map.remove("name");
                     map.remove("namespace");
                 }
-                walk_field(name, &metadata, owned, &mut path, &mut missing);
+                walk.field(name, &metadata, owned);
             } else {
-                walk_field(name, value, owned, &mut path, &mut missing);
+                walk.field(name, below, owned);
             }
         }
     }
-    missing
+    walk.missing.iter().map(|parts| path_of(&value, parts)).collect()
 }
 
-fn walk_field(
-    name: &str,
-    value: &Value,
-    owned: &Map<String, Value>,
-    path: &mut String,
-    missing: &mut Vec<String>,
-) {
-    let length = path.len();
-    path.push('.');
-    path.push_str(name);
-    match owned.get(&format!("f:{name}")) {
-        // An empty map or list without an entry leaves nothing to own.
-        None if is_void(value) => {}
-        None => missing.push(path.clone()),
-        Some(Value::Object(below)) => walk(value, below, path, missing),
-        Some(_) => {}
+/// Goes through what is wanted and notes what is not owned.
+struct Walk {
+    parts: Vec<Part>,
+    missing: Vec<Vec<Part>>,
+}
+
+impl Walk {
+    fn field(&mut self, name: &str, value: &Value, owned: &Map<String, Value>) {
+        self.parts.push(Part::Key(name.to_owned()));
+        match owned.get(&format!("f:{name}")) {
+            // An empty map or list without an entry leaves nothing to own.
+            None if is_void(value) => {}
+            // Where nothing of a map is ours any more, each of its fields was taken.
+            None => match value {
+                Value::Object(map) => {
+                    map.iter().for_each(|(name, value)| self.field(name, value, &Map::new()))
+                }
+                _ => self.missing.push(self.parts.clone()),
+            },
+            Some(Value::Object(below)) => self.below(value, below),
+            Some(_) => {}
+        }
+        self.parts.pop();
     }
-    path.truncate(length);
+
+    /// `owned` describes the children of `value`: `f:` fields, `k:` items by key, `v:` items by value; none at all where
+    /// the whole value is owned as one.
+    fn below(&mut self, value: &Value, owned: &Map<String, Value>) {
+        match value {
+            Value::Object(map) if owned.keys().any(|name| name.starts_with("f:")) => {
+                map.iter().for_each(|(name, value)| self.field(name, value, owned));
+            }
+            Value::Array(items)
+                if owned.keys().any(|name| name.starts_with("k:") || name.starts_with("v:")) =>
+            {
+                for (n, item) in items.iter().enumerate() {
+                    self.parts.push(Part::At(n));
+                    match owned_item(item, owned) {
+                        None => self.missing.push(self.parts.clone()),
+                        Some(Value::Object(below)) => self.below(item, below),
+                        Some(_) => {}
+                    }
+                    self.parts.pop();
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 fn is_void(value: &Value) -> bool {
@@ -134,31 +167,6 @@ fn is_void(value: &Value) -> bool {
         Value::Array(items) => items.is_empty(),
         Value::Null => true,
         _ => false,
-    }
-}
-
-/// `owned` describes the children of `value`: `f:` fields, `k:` items by key, `v:` items by value; none at all where
-/// the whole value is owned as one.
-fn walk(value: &Value, owned: &Map<String, Value>, path: &mut String, missing: &mut Vec<String>) {
-    match value {
-        Value::Object(map) if owned.keys().any(|name| name.starts_with("f:")) => {
-            for (name, value) in map {
-                walk_field(name, value, owned, path, missing);
-            }
-        }
-        Value::Array(items) if owned.keys().any(|name| name.starts_with("k:") || name.starts_with("v:")) => {
-            for (n, item) in items.iter().enumerate() {
-                let length = path.len();
-                path.push_str(&format!("[{n}]"));
-                match owned_item(item, owned) {
-                    None => missing.push(path.clone()),
-                    Some(Value::Object(below)) => walk(item, below, path, missing),
-                    Some(_) => {}
-                }
-                path.truncate(length);
-            }
-        }
-        _ => {}
     }
 }
 
@@ -255,7 +263,7 @@ mod tests {
         let mut owned = entry();
         owned["f:spec"].as_object_mut().unwrap().remove("f:replicas");
         let Change::Update { reason, .. } = judged(&wanted, &live(&wanted, owned)) else { panic!() };
-        assert_eq!(reason, Reason::Drifted { fields: vec![".spec.replicas".into()] });
+        assert_eq!(reason, Reason::Drifted { fields: vec![FieldPath::of(&["spec", "replicas"])] });
     }
 
     /// What is live, and what is known of its autoscaler.
@@ -316,7 +324,22 @@ mod tests {
         owned["f:spec"]["f:template"]["f:spec"] =
             json!({"f:containers": {"k:{\"name\":\"other\"}": {".": {}}}});
         let Change::Update { reason, .. } = judged(&wanted, &live(&wanted, owned)) else { panic!() };
-        assert_eq!(reason, Reason::Drifted { fields: vec![".spec.template.spec.containers[0]".into()] });
+        let Reason::Drifted { fields } = reason else { panic!("{reason:?}") };
+        assert_eq!(fields[0].to_string(), "spec.template.spec.containers[name=web]");
+    }
+
+    #[test]
+    fn where_all_of_a_map_was_taken_each_field_of_it_is_named() {
+        let wanted = first(deployment());
+        let mut owned = entry();
+        owned["f:spec"].as_object_mut().unwrap().remove("f:selector");
+        let Change::Update { reason: Reason::Drifted { fields }, .. } =
+            judged(&wanted, &live(&wanted, owned))
+        else {
+            panic!()
+        };
+        let names: Vec<String> = fields.iter().map(ToString::to_string).collect();
+        assert_eq!(names, ["spec.selector.matchLabels.app"]);
     }
 
     #[test]

@@ -57,6 +57,7 @@ pub use stamp::{Basis, Stamp, WantedApp, applyset_id, restamp, stamp};
 pub use wanted::{GitReplicas, Wanted};
 pub use written::{Before, PruneOutcome, WantedKeys, WaveOutcome, Written};
 
+use crate::object::field_path::FieldPath;
 use crate::object::{AppName, Digest, Held, Live, ObjectKey, Problems};
 
 /// One thing to do, and why.
@@ -68,6 +69,8 @@ pub struct Step {
     /// What the index holds of the object, where it holds any.
     pub live: Option<Arc<Live>>,
     pub replicas: Replicas,
+    /// What is not sent, because others have set it and it is theirs to set.
+    pub withheld: Arc<[FieldPath]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -141,12 +144,30 @@ pub trait Lookup {
     fn autoscaled(&self, _key: &ObjectKey) -> Option<bool> {
         None
     }
+
+    /// Whether any field of this object may be theirs to set who have set it.
+    fn may_ignore(&self, _key: &ObjectKey) -> bool {
+        false
+    }
+
+    /// Whether a field is theirs to set who have set it: then it is neither compared nor sent.
+    fn ignores(&self, _wanted: &Wanted, _field: &FieldPath) -> bool {
+        false
+    }
 }
 
 impl Lookup for std::collections::BTreeMap<ObjectKey, Arc<Live>> {
     fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
         self.get(key).cloned()
     }
+}
+
+/// The fields of an object that others have set and that are theirs to set.
+pub fn ignored(wanted: &Wanted, live: Option<&Live>, lookup: &dyn Lookup) -> Arc<[FieldPath]> {
+    let Some(live) = live.filter(|live| live.owned.is_some() && lookup.may_ignore(&wanted.key)) else {
+        return Arc::default();
+    };
+    compare_owned(wanted, live).into_iter().filter(|field| lookup.ignores(wanted, field)).collect()
 }
 
 /// The steps from what is live to what is wanted, where nobody agreed to take anything over.
@@ -164,6 +185,7 @@ pub fn plan_with(app: &WantedApp, live: &dyn Lookup, consent: &Consent) -> Resul
         let held = found.as_ref().filter(|found| found.owned.is_some()).and_then(|found| found.held.clone());
         let step = |action, reason, found: Option<Arc<Live>>| Step {
             replicas: Replicas::decide(wanted, found.as_deref(), live),
+            withheld: ignored(wanted, found.as_deref(), live),
             wanted: wanted.clone(),
             action,
             reason,

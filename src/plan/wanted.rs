@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use serde_json::Value;
 
 use super::readers;
+use crate::object::field_path::{FieldPath, remove_field};
 use crate::object::secret::{Sealed, VERSIONS};
 use crate::object::{APPLIED, CONFIG, Digest, Gvk, ObjectKey, Place};
 
@@ -156,19 +157,17 @@ impl Wanted {
         body
     }
 
-    /// The same without the replicas, where somebody else sets them, and with the digest of the configuration in the pod
+    /// The same without some fields, which somebody else sets, and with the digest of the configuration in the pod
     /// template, where it belongs there.
     pub fn body_but(
         &self,
-        withholds: bool,
+        withheld: &[&FieldPath],
         rolls: bool,
         uid: Option<&str>,
         version: Option<&str>,
     ) -> Vec<u8> {
         let mut value = self.value();
-        if withholds && let Some(Value::Object(spec)) = value.get_mut("spec") {
-            spec.remove("replicas");
-        }
+        withheld.iter().for_each(|field| remove_field(&mut value, field));
         if rolls && let Some(config) = &self.config {
             readers::put(&mut value, config);
         }

@@ -4,10 +4,9 @@ use std::fmt;
 
 use super::hosts;
 use super::image;
-use super::kinds;
 use super::policies::Policies;
 use crate::api::{EnvironmentSpec, KindLimits};
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, pattern};
 use crate::plan::Budget;
 
 /// What the platform grants an environment, as its Environment says it today.
@@ -90,11 +89,11 @@ impl Grants {
         if key.namespace.is_none() && !self.grants_cluster_kind(key) {
             return Err(Untouchable::ClusterKind);
         }
-        if let Some(denied) = self.kinds.denied.iter().find(|denied| kinds::matches(denied, key)) {
+        if let Some(denied) = self.kinds.denied.iter().find(|denied| pattern::names_kind(denied, key)) {
             return Err(Untouchable::Denied(denied.clone()));
         }
         match &self.kinds.allowed {
-            Some(allowed) if !allowed.iter().any(|allowed| kinds::matches(allowed, key)) => {
+            Some(allowed) if !allowed.iter().any(|allowed| pattern::names_kind(allowed, key)) => {
                 Err(Untouchable::NotAllowed)
             }
             _ => Ok(()),
@@ -111,9 +110,14 @@ impl Grants {
     /// What is wrong with the limits themselves. Where anything is, nothing is written.
     pub(super) fn problems(&self) -> Vec<String> {
         let at = |field: &str, found: Option<String>| found.map(|what| format!("spec.{field}: {what}"));
-        let allowed =
-            self.kinds.allowed.iter().flatten().filter_map(|kind| at("kinds.allowed", kinds::problem(kind)));
-        let denied = self.kinds.denied.iter().filter_map(|kind| at("kinds.denied", kinds::problem(kind)));
+        let allowed = self
+            .kinds
+            .allowed
+            .iter()
+            .flatten()
+            .filter_map(|kind| at("kinds.allowed", pattern::kind_problem(kind)));
+        let denied =
+            self.kinds.denied.iter().filter_map(|kind| at("kinds.denied", pattern::kind_problem(kind)));
         let registries =
             self.registries.iter().flatten().filter_map(|place| at("registries", image::problem(place)));
         let charts =

@@ -12,7 +12,6 @@ mod grants;
 mod hosts;
 mod image;
 mod judge;
-mod kinds;
 mod pods;
 mod policies;
 mod secrets;

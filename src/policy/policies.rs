@@ -6,11 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
-use super::kinds;
 use super::shipped::Shipped;
 use crate::api::{PolicySpec, Severity};
 use crate::health::{Expression, Input};
-use crate::object::ObjectKey;
+use crate::object::{ObjectKey, pattern};
 
 /// Policies, which are compiled when the first object is judged.
 #[derive(Clone, Debug, Default)]
@@ -119,7 +118,7 @@ impl Compiled {
                 Err(format!("it has no expression, and shipped are only {names}"))
             }
         };
-        let rule = match kinds.iter().find_map(|pattern| kinds::problem(pattern)) {
+        let rule = match kinds.iter().find_map(|kind| pattern::kind_problem(kind)) {
             Some(why) => Err(format!("match.kinds: {why}")),
             None => rule,
         };
@@ -127,7 +126,7 @@ impl Compiled {
     }
 
     fn concerns(&self, key: &ObjectKey) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|pattern| kinds::matches(pattern, key))
+        self.kinds.is_empty() || self.kinds.iter().any(|kind| pattern::names_kind(kind, key))
     }
 }
 

@@ -12,10 +12,9 @@ use super::cache::Cache;
 use super::kustomization::block_of;
 use super::load::Files;
 use super::source::{Doc, Text};
-use super::trace::{
-    Change, FieldPath, LIST_KEYS, Part, Stage, Step, Trace, at, carry, list_key, parts_of, path_of, plain,
-};
+use super::trace::{Change, Stage, Trace, carry};
 use super::{Limits, Rendered, finish, folder};
+use crate::object::field_path::{FieldPath, Part, PathStep, at, parts_of, path_of, plain, resolve, words};
 use crate::object::{ChartAnswers, Manifest, Place, Problems, Tree, TreePath};
 use crate::yaml::Dialect;
 
@@ -69,16 +68,6 @@ pub fn explain(
             Rendered::Done(traced.into_iter().map(explained).collect())
         }
     })
-}
-
-/// What is at a field of an object.
-pub fn value_at<'a>(object: &'a Value, path: &FieldPath) -> Option<&'a Value> {
-    at(object, &parts_of(object, path)?)
-}
-
-/// Finds a field of an object as it is, by what a person wrote.
-pub fn find_field(object: &Value, text: &str) -> Option<FieldPath> {
-    resolve(object, &words(text)).ok().map(|parts| path_of(object, &parts))
 }
 
 impl Explained {
@@ -244,106 +233,16 @@ fn set(places: &mut Places<'_>, stage: &Stage, parts: &[Part], (before, after): 
     Setting { by: stage.by, place, from, value }
 }
 
-/// A path as it was written, taken apart: words, and what stands in brackets.
-#[derive(Clone, Debug, PartialEq)]
-struct Word {
-    text: String,
-    is_bracket: bool,
-}
-
-fn words(text: &str) -> Vec<Word> {
-    let word = |text: &str, is_bracket| Word { text: text.to_owned(), is_bracket };
-    if let Some(pointer) = text.strip_prefix('/') {
-        let parts = pointer.split('/').map(|part| part.replace("~1", "/").replace("~0", "~"));
-        return parts.map(|part| word(&part, true)).collect();
-    }
-    let mut words = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        rest = rest.strip_prefix('.').unwrap_or(rest);
-        if let Some((inside, after)) = rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            words.push(word(inside.trim_matches(['"', '\'']), true));
-            rest = after;
-            continue;
-        }
-        let end = rest.find(['.', '[']).unwrap_or(rest.len());
-        if end > 0 {
-            words.push(word(&rest[..end], false));
-        }
-        // A bracket that nothing closes.
-        rest = if end == 0 { "" } else { &rest[end..] };
-    }
-    words
-}
-
-/// The field that some words lead to, or how far they lead.
-fn resolve(value: &Value, words: &[Word]) -> Result<Vec<Part>, Vec<Part>> {
-    let (mut path, mut value, mut rest) = (Vec::new(), value, words);
-    while let Some(word) = rest.first() {
-        let part = match value {
-            Value::Object(map) => {
-                // A key may hold dots: the longest that fits is meant.
-                let plain =
-                    1 + rest[1..].iter().take_while(|word| !word.is_bracket && !rest[0].is_bracket).count();
-                let joined = |count: usize| {
-                    rest[..count].iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(".")
-                };
-                let found = (1..=plain)
-                    .rev()
-                    .map(|count| (count, joined(count)))
-                    .find(|(_, key)| map.contains_key(key));
-                let Some((count, key)) = found else { return Err(path) };
-                value = &map[&key];
-                rest = &rest[count..];
-                Part::Key(key)
-            }
-            Value::Array(items) => {
-                let Some(at) = item(items, &word.text) else { return Err(path) };
-                value = &items[at];
-                rest = &rest[1..];
-                Part::At(at)
-            }
-            _ => return Err(path),
-        };
-        path.push(part);
-    }
-    Ok(path)
-}
-
-/// An item by its number, by `key=value`, or by the value of the key that tells items apart.
-fn item(items: &[Value], text: &str) -> Option<usize> {
-    if let Some((key, wanted)) = text.split_once('=')
-        && let Some(at) =
-            items.iter().position(|item| item.get(key).is_some_and(|value| plain(value) == wanted))
-    {
-        return Some(at);
-    }
-    if let Some(key) = list_key(&[items])
-        && let Some(at) = items.iter().position(|item| plain(&item[key]) == text)
-    {
-        return Some(at);
-    }
-    let by_number = text.parse().ok().filter(|at| *at < items.len());
-    // By whatever else fits one of them alone.
-    by_number.or_else(|| {
-        LIST_KEYS.iter().find_map(|key| {
-            let mut fitting =
-                (0..items.len()).filter(|at| items[*at].get(key).is_some_and(|value| plain(value) == text));
-            fitting.next().filter(|_| fitting.next().is_none())
-        })
-    })
-}
-
 /// The value that a step leads to, and its part of a JSON pointer.
-fn below<'a>(value: &'a Value, step: &Step) -> Option<(String, &'a Value)> {
+fn below<'a>(value: &'a Value, step: &PathStep) -> Option<(String, &'a Value)> {
     match step {
-        Step::Key(key) => Some((key.replace('~', "~0").replace('/', "~1"), value.as_object()?.get(key)?)),
-        Step::Item { key, value: wanted } => {
+        PathStep::Key(key) => Some((key.replace('~', "~0").replace('/', "~1"), value.as_object()?.get(key)?)),
+        PathStep::Item { key, value: wanted } => {
             let items = value.as_array()?;
             let at = items.iter().position(|item| item.get(key) == Some(wanted))?;
             Some((at.to_string(), &items[at]))
         }
-        Step::Index(at) => Some((at.to_string(), value.as_array()?.get(*at)?)),
+        PathStep::Index(at) => Some((at.to_string(), value.as_array()?.get(*at)?)),
     }
 }
 
@@ -424,7 +323,7 @@ impl Places<'_> {
     /// Where the value stands that a change has set.
     fn exact(&mut self, by: &str, stands: &Place, path: &FieldPath, values: [Option<&Value>; 2]) -> Place {
         let last = path.0.iter().rev().find_map(|step| match step {
-            Step::Key(key) => Some(key.replace('~', "~0").replace('/', "~1")),
+            PathStep::Key(key) => Some(key.replace('~', "~0").replace('/', "~1")),
             _ => None,
         });
         let last = last.unwrap_or_default();

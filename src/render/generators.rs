@@ -7,7 +7,8 @@ use super::kustomization::{At, Generator, GeneratorOptions, Kustomization};
 use super::layer::{Build, Layer};
 use super::patches::AnyId;
 use super::resource::{Behavior, Resource};
-use super::trace::{Given, Part, Trace};
+use super::trace::{Given, Trace};
+use crate::object::field_path::Part;
 use crate::object::{Place, Problem, TreePath};
 use crate::yaml::{Map, Node, Text};
 

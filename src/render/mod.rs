@@ -52,9 +52,8 @@ mod wildcard;
 
 pub use again::{Kept, again};
 pub use cache::Cache;
-pub use explain::{Explained, NoSuchField, Setting, explain, find_field, value_at};
+pub use explain::{Explained, NoSuchField, Setting, explain};
 pub use many::map as on_all_cores;
-pub use trace::{FieldPath, Step};
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,59 +1,11 @@
 //! What set each field of an object on its way through the layers. It is kept only where somebody asks (`explain`): an
 //! object is compared with what it was each time something has changed it, so that no transformer needs to know.
 
-use std::fmt;
-
-use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::object::Place;
+use crate::object::field_path::{Part, list_key, plain};
 use crate::yaml::Node;
-
-/// One step into an object. An item of a list goes by what tells it from its like, where something does: positions shift.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    Key(String),
-    Item { key: String, value: Value },
-    Index(usize),
-}
-
-/// The way to a field, as people write it: `spec.template.spec.containers[name=web].image`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FieldPath(pub Vec<Step>);
-
-impl fmt::Display for FieldPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, step) in self.0.iter().enumerate() {
-            match step {
-                Step::Key(key) if key.contains(['.', '/', '[', ']']) || key.is_empty() => {
-                    write!(f, "[{key}]")?
-                }
-                Step::Key(key) if nth == 0 => f.write_str(key)?,
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Item { key, value } => write!(f, "[{key}={}]", plain(value))?,
-                Step::Index(at) => write!(f, "[{at}]")?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Serialize for FieldPath {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-pub(crate) fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// A place in one state of an object, by positions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Key(String),
-    At(usize),
-}
 
 /// A field that a stage set, or took away.
 #[derive(Clone, Debug)]
@@ -244,85 +196,13 @@ pub(crate) fn carry(parts: &[Part], from: &Value, to: &Value) -> Option<Vec<Part
     Some(carried)
 }
 
-pub(crate) fn at<'a>(value: &'a Value, parts: &[Part]) -> Option<&'a Value> {
-    parts.iter().try_fold(value, |value, part| match part {
-        Part::Key(key) => value.as_object()?.get(key),
-        Part::At(at) => value.as_array()?.get(*at),
-    })
-}
-
-/// A place as people write it.
-pub(crate) fn path_of(value: &Value, parts: &[Part]) -> FieldPath {
-    let mut here = Some(value);
-    let steps = parts.iter().map(|part| match part {
-        Part::Key(key) => {
-            here = here.and_then(|value| value.get(key));
-            Step::Key(key.clone())
-        }
-        Part::At(at) => {
-            let items = here.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            here = items.get(*at);
-            match list_key(&[items]).zip(here) {
-                Some((key, item)) => Step::Item { key: key.to_owned(), value: item[key].clone() },
-                None => Step::Index(*at),
-            }
-        }
-    });
-    FieldPath(steps.collect())
-}
-
-/// Where in an object a path leads.
-pub(crate) fn parts_of(value: &Value, path: &FieldPath) -> Option<Vec<Part>> {
-    let mut here = value;
-    path.0
-        .iter()
-        .map(|step| {
-            let part = match step {
-                Step::Key(key) => Part::Key(key.clone()),
-                Step::Item { key, value } => {
-                    Part::At(here.as_array()?.iter().position(|item| item.get(key) == Some(value))?)
-                }
-                Step::Index(at) => Part::At(*at),
-            };
-            here = at(here, std::slice::from_ref(&part))?;
-            Some(part)
-        })
-        .collect()
-}
-
-/// The fields by which items of lists are told apart, the most telling first.
-pub(crate) const LIST_KEYS: [&str; 11] = [
-    "name",
-    "mountPath",
-    "containerPort",
-    "port",
-    "key",
-    "devicePath",
-    "topologyKey",
-    "ip",
-    "host",
-    "path",
-    "type",
-];
-
-/// The field that every item of some lists has and that no two items of one share.
-pub(crate) fn list_key(lists: &[&[Value]]) -> Option<&'static str> {
-    LIST_KEYS.into_iter().find(|key| {
-        lists.iter().all(|items| {
-            let mut ids: Vec<String> = items.iter().map(|item| plain(&item[key])).collect();
-            ids.sort();
-            ids.windows(2).all(|pair| pair[0] != pair[1])
-                && items.iter().all(|item| item[key].is_string() || item[key].is_number())
-        })
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
     use crate::object::TreePath;
+    use crate::object::field_path::path_of;
 
     fn noted(before: Value, after: Value) -> Vec<String> {
         let mut trace = Trace::start(&Node::from(before.clone()));

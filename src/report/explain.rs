@@ -1,11 +1,12 @@
 //! What set each field of an object, as text and as data.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::object::{ManagedEntry, ObjectKey, Place};
+use crate::object::field_path::{FieldPath, value_at};
+use crate::object::{FieldHolder, ObjectKey, Place, holders};
 use crate::redact;
-use crate::render::{FieldPath, Setting, Step};
+use crate::render::Setting;
 
 /// What is told of one object.
 #[derive(Clone, Debug, Serialize)]
@@ -77,17 +78,7 @@ pub struct SetBy {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Live {
     pub value: Option<Value>,
-    pub managers: Vec<Holder>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Holder {
-    pub manager: String,
-    pub operation: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub subresource: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub time: Option<String>,
+    pub managers: Vec<FieldHolder>,
 }
 
 impl SetBy {
@@ -103,64 +94,10 @@ impl SetBy {
 
 /// What a live object says of a field.
 fn live(key: &ObjectKey, path: &FieldPath, object: &Value) -> Live {
-    let value = find(object, &path.0);
-    let holders = ManagedEntry::all(object)
-        .into_iter()
-        .filter(|entry| entry.fields.as_object().is_some_and(|fields| holds(fields, object, &path.0)));
     Live {
-        value: value.map(|value| redact::value(key, &path.to_string(), value)),
-        managers: holders
-            .map(|entry| Holder {
-                manager: entry.manager,
-                operation: entry.operation,
-                subresource: entry.subresource,
-                time: entry.time,
-            })
-            .collect(),
+        value: value_at(object, path).map(|value| redact::value(key, &path.to_string(), value)),
+        managers: holders(object, path),
     }
-}
-
-fn find<'a>(value: &'a Value, path: &[Step]) -> Option<&'a Value> {
-    path.iter().try_fold(value, |value, step| match step {
-        Step::Key(key) => value.as_object()?.get(key),
-        Step::Item { key, value: wanted } => {
-            value.as_array()?.iter().find(|item| item.get(key) == Some(wanted))
-        }
-        Step::Index(at) => value.as_array()?.get(*at),
-    })
-}
-
-/// Whether a set of fields holds a field: it, something in it, or all that it is a part of.
-fn holds(set: &Map<String, Value>, value: &Value, path: &[Step]) -> bool {
-    let Some((first, rest)) = path.split_first() else { return true };
-    // A leaf is held as one.
-    if set.is_empty() {
-        return true;
-    }
-    let (below, next) = match first {
-        Step::Key(key) => (set.get(&format!("f:{key}")), value.get(key)),
-        Step::Item { .. } | Step::Index(_) => {
-            let item = find(value, std::slice::from_ref(first));
-            (
-                item.and_then(|item| set.iter().find(|(name, _)| names(name, item))).map(|(_, below)| below),
-                item,
-            )
-        }
-    };
-    match (below.and_then(Value::as_object), next) {
-        (Some(below), Some(next)) => holds(below, next, rest),
-        _ => false,
-    }
-}
-
-/// Whether `k:{"name":"web"}` or `v:"web"` names an item.
-fn names(name: &str, item: &Value) -> bool {
-    if let Some(keys) = name.strip_prefix("k:") {
-        let keys: Map<String, Value> = serde_json::from_str(keys).unwrap_or_default();
-        return !keys.is_empty() && keys.iter().all(|(key, value)| item.get(key) == Some(value));
-    }
-    let value = name.strip_prefix("v:").and_then(|text| serde_json::from_str::<Value>(text).ok());
-    value.as_ref() == Some(item)
 }
 
 /// Longer values are cut: they are there to be recognized.
@@ -198,17 +135,6 @@ impl Commit {
                 format!("{before}{} {day} {author}: {subject}", &id[..id.len().min(10)])
             }
         }
-    }
-}
-
-impl Holder {
-    fn text(&self) -> String {
-        let through = match self.subresource.as_str() {
-            "" => String::new(),
-            subresource => format!(" through {subresource}"),
-        };
-        let since = self.time.as_ref().map_or(String::new(), |time| format!(" since {time}"));
-        format!("{} ({}{through}){since}", self.manager, self.operation)
     }
 }
 
@@ -257,7 +183,7 @@ impl Explanation {
             if let Some(live) = &field.live {
                 let same = live.value == field.value;
                 let value = if same { "the same".to_owned() } else { shown(live.value.as_ref()) };
-                let holders: Vec<String> = live.managers.iter().map(Holder::text).collect();
+                let holders: Vec<String> = live.managers.iter().map(ToString::to_string).collect();
                 let held = match (holders.is_empty(), &live.value) {
                     (false, _) => format!(", held by {}", holders.join(" and ")),
                     (true, Some(_)) => ", held by nobody".to_owned(),
@@ -267,36 +193,5 @@ impl Explanation {
             }
         }
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn a_field_is_held_by_whoever_holds_it_or_all_around_it() {
-        let object = json!({
-            "metadata": {"managedFields": [
-                {"manager": "fairlead", "operation": "Apply", "fieldsV1": {"f:spec": {"f:replicas": {},
-                    "f:containers": {"k:{\"name\":\"web\"}": {".": {}, "f:name": {}, "f:image": {}}}}}},
-                {"manager": "scaler", "operation": "Update", "subresource": "scale",
-                 "fieldsV1": {"f:spec": {"f:replicas": {}}}},
-                {"manager": "atomic", "operation": "Update", "fieldsV1": {"f:spec": {"f:selector": {}}}},
-            ]},
-            "spec": {"replicas": 5, "selector": {"a": "b"}, "containers": [{"name": "old"}, {"name": "web", "image": "i"}]},
-        });
-        let key = ObjectKey::new("apps", "Deployment", Some("web"), "web");
-        let step = |text: &str| Step::Key(text.to_owned());
-        let item = Step::Item { key: "name".to_owned(), value: json!("web") };
-        let managers = |path: Vec<Step>| -> Vec<String> {
-            live(&key, &FieldPath(path), &object).managers.into_iter().map(|holder| holder.manager).collect()
-        };
-        assert_eq!(managers(vec![step("spec"), step("replicas")]), ["fairlead", "scaler"]);
-        assert_eq!(managers(vec![step("spec"), step("containers"), item, step("image")]), ["fairlead"]);
-        assert_eq!(managers(vec![step("spec"), step("selector"), step("a")]), ["atomic"]);
-        assert!(managers(vec![step("spec"), step("containers"), Step::Index(0)]).is_empty());
     }
 }

@@ -51,8 +51,24 @@ pub fn told(fact: &Fact) -> Option<Told> {
             (false, "RolloutStarted", note, false)
         }
         What::Drifted { objects } => {
-            let objects = some(objects.iter().cloned());
+            let objects = some(objects.iter().map(ToString::to_string));
             (true, "Drifted", format!("someone else changed {objects}; it is put back"), false)
+        }
+        What::DriftReported { objects } => {
+            let objects = some(objects.iter().map(ToString::to_string));
+            let note =
+                format!("someone else changed {objects}; it stays so until a commit changes the object");
+            (true, "DriftReported", note, false)
+        }
+        What::Fight(fight) => {
+            let note = format!(
+                "{fight}: from now on it is put back ever more rarely. Take the field out of git, write a rule that \
+                 ignores it, or end who changes it"
+            );
+            (true, "Fight", note, true)
+        }
+        What::FightEnded(fight) => {
+            (false, "FightEnded", format!("nobody changes {} any more", fight.subject()), false)
         }
         What::Unscaled { objects } => {
             let objects = some(objects.iter().map(ToString::to_string));

@@ -267,7 +267,10 @@ fn write_step(out: &mut String, step: &StepReport, handover: Option<&HandoverRep
         _ => paint.yellow("~"),
     };
     let why = match &step.reason {
-        Reason::Drifted { fields } => format!(", changed by someone else: {}", fields.join(", ")),
+        Reason::Drifted { fields } => format!(
+            ", changed by someone else: {}",
+            fields.iter().map(|field| format!(".{field}")).collect::<Vec<_>>().join(", ")
+        ),
         Reason::NeverApplied => ", not yet applied by Fairlead".to_owned(),
         Reason::BeingDeleted => ", after its deletion".to_owned(),
         Reason::Unscaled => ", its autoscaler is gone".to_owned(),

@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod delivery;
 mod drift;
+mod drift_rules;
 mod epoch;
 mod explain;
 mod explain_charts;

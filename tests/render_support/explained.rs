@@ -1,7 +1,8 @@
 //! What set each field: over all the cases, and over random trees, what is told ends where the object does.
 
+use fairlead::object::field_path::FieldPath;
 use fairlead::object::{ChartAnswers, MemoryTree, Problems, TreePath};
-use fairlead::render::{Explained, FieldPath, Limits, Rendered, build, explain};
+use fairlead::render::{Explained, Limits, Rendered, build, explain};
 use serde_json::Value;
 
 use crate::support::{case_folders, memory_tree, random};

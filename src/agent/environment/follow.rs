@@ -17,6 +17,7 @@ use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::source::{MANY_FAILURES, Seen, Subscription};
 use crate::api::{Environment, SourceSpec};
 use crate::delivery::Says;
+use crate::drift::Rules;
 use crate::git::{GitError, Remote};
 use crate::helm::Stop;
 use crate::object::{AppName, Commit, Kinds, Problems, Revision, TreePath, chain};
@@ -253,7 +254,8 @@ impl Follow<'_> {
                 (self.state.trouble, self.state.doubt, self.state.away) = (None, None, false);
                 self.render_again = desire.again.map(|pause| Instant::now() + pause);
                 let Desire { config, apps, warnings, .. } = desire;
-                let says = Says { apps, rollout: config.rollout.clone(), commit: Some(commit) };
+                let drift = Arc::new(Rules::new(&config.drift));
+                let says = Says { apps, rollout: config.rollout.clone(), drift, commit: Some(commit) };
                 self.state.says = Some(Arc::new(Spoken { says, rules: config.rollout.health, warnings }));
             }
             Err(problems) => {

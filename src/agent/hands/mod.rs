@@ -2,6 +2,7 @@
 
 mod find;
 mod hook;
+mod inspect;
 mod look;
 mod prove;
 mod prune;
@@ -63,6 +64,7 @@ impl Hands {
                 let notes = hook::Notes { hands: self, app, hooks, quarantine };
                 hook::work(notes, work, remember, &stop).await
             }
+            Action::Inspect { objects } => until(&stop, inspect::inspect(self, &objects)).await,
             Action::Recall { digest } => match app_of(ticket) {
                 Some(app) => recall::recall(self, app, &digest).await,
                 None => not_of_an_app(),

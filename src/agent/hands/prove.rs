@@ -1,14 +1,15 @@
 //! Has a plan proven by the server, with what is remembered of what ran before.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Hands;
+use super::{Hands, inspect};
 use crate::agent::adopt::say_how;
 use crate::agent::foreign::refuse_foreign;
 use crate::api::Identity;
 use crate::cluster::{CallError, Detail, Session, Terms, prove, prove_hook};
 use crate::delivery::{Event, Failure};
-use crate::object::{AppName, chain};
+use crate::object::{AppName, ObjectKey, chain};
 use crate::plan::{
     Action, Answer, Before, CheckedPlan, Consent, Hook, Lookup, Plan, Reason, Refusal, RefusalKind, Refused,
     check,
@@ -21,17 +22,29 @@ pub(super) async fn prove_app(
     (before, consent): (Arc<Before>, Consent),
     hooks: &[(Arc<Hook>, i64)],
 ) -> Event {
-    match asked(hands, plan, (before, consent), hooks).await {
+    let withheld: BTreeSet<ObjectKey> =
+        plan.steps().filter(|step| !step.withheld.is_empty()).map(|step| step.wanted.key.clone()).collect();
+    let drifting: Vec<_> = plan
+        .steps()
+        .filter_map(|step| match &step.reason {
+            Reason::Drifted { fields } => Some((step.wanted.clone(), fields.clone())),
+            _ => None,
+        })
+        .collect();
+    // What is put back is gone afterwards, so it is looked at before.
+    let (asked, drifted) =
+        tokio::join!(asked(hands, plan, (before, consent), hooks), inspect::look(hands, &drifting));
+    match asked {
         Ok(Ok(plan)) => {
-            // What the server shows to be as wanted is not asked about again.
-            for settled in plan.settled() {
+            // What the server shows to be as wanted is not asked about again; of what was not all sent it shows nothing.
+            for settled in plan.settled().iter().filter(|settled| !withheld.contains(&settled.key)) {
                 if let Some(live) = hands.index.live(&settled.key) {
                     hands.index.note_settled(settled, &live);
                 }
             }
-            Event::Proved(Ok(plan))
+            Event::Proved { result: Ok(plan), drifted }
         }
-        Ok(refused) => Event::Proved(refused),
+        Ok(result) => Event::Proved { result, drifted },
         Err(error) => Event::Failed(Failure::Passing(chain(&error))),
     }
 }

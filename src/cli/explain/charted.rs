@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::agent::charts::Charts;
+use crate::object::field_path::{FieldPath, value_at};
 use crate::object::{
     AppName, ChartRequest, ChartValues, EntryKind, EnvironmentName, InvalidName, Manifest, Place, Problem,
     Problems, RenderContext, Tree, TreePath,
 };
-use crate::render::{self, AppSource, Explained, FieldPath, Setting, value_at};
+use crate::render::{self, AppSource, Explained, Setting};
 use crate::yaml::{self, Dialect};
 
 /// So many values are tried, each by a run of helm.

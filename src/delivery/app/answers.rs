@@ -11,6 +11,7 @@ use crate::delivery::action::{Again, Event, Failure, REFUSED};
 use crate::delivery::fact::What;
 use crate::delivery::ticket::{Owner, Ticket};
 use crate::delivery::world::World;
+use crate::drift::Drifted;
 use crate::health::Status;
 use crate::object::{Digest, ObjectKey, Outcome};
 use crate::plan::{CheckedPlan, RefusalKind, Refused, WaveOutcome};
@@ -51,8 +52,9 @@ impl App {
                     self.break_off();
                 }
             }
-            Event::Proved(Ok(plan)) => self.proved(plan, world, now),
-            Event::Proved(Err(refused)) => self.refused(&digest, &refused, now),
+            Event::Proved { result: Ok(plan), drifted } => self.proved(plan, drifted, world, now),
+            Event::Proved { result: Err(refused), .. } => self.refused(&digest, &refused, now),
+            Event::Inspected(seen) => self.inspected(seen),
             Event::Wrote(outcome) => self.wrote(&digest, outcome, now),
             Event::Failed(failure) => self.failed(&digest, failure, now),
             // Stopped by the hands, as at the end of a process: it is begun again.
@@ -84,8 +86,9 @@ impl App {
         self.refuse(digest, vec![failure.why().to_owned()], may_pass, now);
     }
 
-    fn proved(&mut self, plan: CheckedPlan, world: &dyn World, now: Timestamp) {
+    fn proved(&mut self, plan: CheckedPlan, drifted: Vec<Drifted>, world: &dyn World, now: Timestamp) {
         self.adoption.needed.clear();
+        self.note_settled(&plan, world);
         let Some(target) = self.target().cloned() else { return };
         if plan.waves().is_empty() {
             // All of it is settled, and the next look will see so; only hooks may be left to run.
@@ -98,11 +101,15 @@ impl App {
         }
         let changes: BTreeSet<&ObjectKey> = plan.steps().map(|step| &step.wanted().key).collect();
         let others = target.objects.iter().map(|object| &object.key).filter(|key| !changes.contains(key));
-        if others.clone().any(|key| world.live(key).is_none_or(|live| live.deleting)) {
+        if others
+            .clone()
+            .filter(|key| !self.drift.leaves(key))
+            .any(|key| world.live(key).is_none_or(|live| live.deleting))
+        {
             // It was there when the plan was made, and nobody would make it anew: all is compared again.
             return self.break_off();
         }
-        self.announce(&plan, now);
+        self.announce(&plan, drifted, now);
         // What a rollout does not change and is well now has to be well afterwards too.
         let well = others.filter(|key| world.health(key).status == Status::Healthy).cloned().collect();
         let baseline = self.kept_baseline(&target.digest, &changes, well);

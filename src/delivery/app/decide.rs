@@ -107,7 +107,12 @@ impl App {
             self.refuse(&wanted.digest, messages, true, view.now);
             return rest;
         }
-        let lookup = CachedLookup { world: view.world, in_sync: &self.runs.in_sync };
+        let lookup = CachedLookup {
+            world: view.world,
+            in_sync: &self.runs.in_sync,
+            rules: &self.drift.rules,
+            now: view.now,
+        };
         let mut found = match plan_with(wanted, &lookup, &self.adoption.consent) {
             Ok(plan) => plan,
             Err(problems) => {
@@ -116,8 +121,10 @@ impl App {
                 return rest;
             }
         };
-        self.remember_in_sync(wanted, &found, view.world);
+        self.remember_in_sync(wanted, &found, view.world, view.now);
         self.note_shared(std::mem::take(&mut found.shared));
+        let again = if self.is_where_it_goes(wanted) { self.leave_drift(&mut found, view) } else { None };
+        let rest = Step::Rest { until: again };
         let mut hooks = self.hooks_due(wanted);
         if found.is_empty() {
             self.adoption.needed.clear();
@@ -127,8 +134,9 @@ impl App {
             if hooks.is_empty() {
                 self.doing = Doing::Idle;
                 self.end_rolling(view);
-                if self.runs.effective.as_ref() == Some(&wanted.digest) && self.is_proven(&wanted.digest) {
-                    return self.tidy_hooks(view, wanted).unwrap_or(rest);
+                if self.is_where_it_goes(wanted) {
+                    let looks = self.look_at_reported().or_else(|| self.tidy_hooks(view, wanted));
+                    return looks.unwrap_or(rest);
                 }
                 return self.verify(wanted, view);
             }
@@ -154,7 +162,7 @@ impl App {
 
     /// Whether what runs passed its gates where it goes now: what went back with another app and is what git says now has
     /// not.
-    fn is_proven(&self, digest: &Digest) -> bool {
+    pub(in crate::delivery) fn is_proven(&self, digest: &Digest) -> bool {
         match self.back() {
             Some(back) => back.is_over(),
             None => self.runs.is_good(digest),

@@ -20,6 +20,7 @@ mod answers;
 mod cached_lookup;
 mod course;
 mod decide;
+mod drift;
 mod hooks;
 mod looks;
 mod remembered;
@@ -47,8 +48,8 @@ use crate::object::{AppName, Commit, Digest, Outcome, Problems};
 use crate::plan::WantedApp;
 use crate::state::{AppMemory, Change};
 use adoption::Adoption;
+use drift::DriftState;
 use hooks::HookState;
-use repair::Repair;
 use restore::{Back, Target};
 use rollback_request::Asking;
 use rolling::Rollout;
@@ -70,7 +71,7 @@ pub(super) struct App {
     pub hooks: HookState,
     pub adoption: Adoption,
     pub asking: Asking,
-    pub repair: Repair,
+    pub drift: DriftState,
     pub log: RolloutLog,
 }
 
@@ -174,7 +175,7 @@ impl App {
             hooks: HookState::of(&memory.hooks),
             adoption: Adoption::default(),
             asking: Asking::of(&memory),
-            repair: Repair::default(),
+            drift: DriftState::default(),
             log: RolloutLog::default(),
             runs: Runs::of(memory),
         }
@@ -225,7 +226,7 @@ impl App {
 
     /// Takes that something newer is wanted: what is under way ends as soon as it can.
     fn preempt(&mut self, now: Timestamp) {
-        self.repair = Repair::default();
+        self.drift.repair = Default::default();
         self.stop();
         if let Some(digest) = self.rollout().map(|rollout| rollout.state.digest.clone()) {
             self.tell(What::Preempted { digest: digest.clone() });

@@ -14,7 +14,7 @@ use super::{App, Doing};
 use crate::delivery::action::later;
 use crate::health::Status;
 use crate::object::{Digest, ObjectKey};
-use crate::plan::{Reason, WantedApp, plan_with};
+use crate::plan::{Reason, Step, WantedApp, plan_with};
 use crate::rollout::{Next, Phase};
 
 /// While nothing is missing it is looked this often.
@@ -44,6 +44,7 @@ impl App {
         phase: &Phase,
         next: &Next,
     ) -> bool {
+        let at_rest = self.is_where_it_goes(wanted);
         let Doing::Rolling(rollout) = &mut self.doing else { return false };
         let wave = match (phase, next) {
             (Phase::Gate { wave, .. } | Phase::Settle { wave, .. }, _)
@@ -63,15 +64,27 @@ impl App {
             Next::Halt { .. } | Next::GoBack { .. } | Next::Done => true,
             _ => false,
         };
-        if !judges || view.suspended || self.repair.times >= OFTEN {
+        if !judges || view.suspended || self.drift.repair.times >= OFTEN {
             return false;
         }
         let to_come = to_come(rollout, *wave);
-        let lookup = CachedLookup { world: view.world, in_sync: &self.runs.in_sync };
+        let lookup = CachedLookup {
+            world: view.world,
+            in_sync: &self.runs.in_sync,
+            rules: &self.drift.rules,
+            now: view.now,
+        };
         let Ok(plan) = plan_with(wanted, &lookup, &self.adoption.consent) else { return false };
+        // Where nothing but drift is put back, that has its own pace. A newer commit waits for what it made.
+        let is_theirs = |step: &Step| match (at_rest, &step.reason) {
+            (true, _) => self.drift.is_left(step, view.now),
+            (false, Reason::Drifted { fields }) => self.drift.is_reported(&step.wanted, fields, view.now),
+            (false, _) => false,
+        };
         let changed = plan.steps().filter(|step| {
             matches!(step.reason, Reason::Missing | Reason::Drifted { .. } | Reason::Changed { .. })
                 && !to_come.contains(&step.wanted.key)
+                && !is_theirs(step)
         });
         let keys: BTreeSet<ObjectKey> = changed.map(|step| step.wanted.key.clone()).collect();
         if keys.is_empty() {
@@ -79,7 +92,7 @@ impl App {
         }
         rollout.state.phase = phase.clone();
         let baseline = (rollout.state.digest.clone(), std::mem::take(&mut rollout.baseline));
-        self.repair = Repair { times: self.repair.times + 1, keys, baseline: Some(baseline) };
+        self.drift.repair = Repair { times: self.drift.repair.times + 1, keys, baseline: Some(baseline) };
         self.break_off();
         true
     }
@@ -89,12 +102,12 @@ impl App {
         let rollout = self.rollout()?;
         let looks = matches!(rollout.state.phase, Phase::Gate { .. } | Phase::Settle { .. });
         let last = rollout.looked_for_edits.filter(|last| looks && *last != now)?;
-        (self.repair.times < OFTEN).then(|| later(last, LOOK_EVERY))
+        (self.drift.repair.times < OFTEN).then(|| later(last, LOOK_EVERY))
     }
 
     /// Whether an object of a plan is put back.
     pub(in crate::delivery) fn is_repaired(&self, key: &ObjectKey) -> bool {
-        self.repair.keys.contains(key)
+        self.drift.repair.keys.contains(key)
     }
 
     /// What has to be well in a rollout that changes these: what was when it was broken off, too.
@@ -104,8 +117,8 @@ impl App {
         changes: &BTreeSet<&ObjectKey>,
         mut baseline: Vec<ObjectKey>,
     ) -> Vec<ObjectKey> {
-        self.repair.keys.clear();
-        if let Some((of, before)) = self.repair.baseline.take()
+        self.drift.repair.keys.clear();
+        if let Some((of, before)) = self.drift.repair.baseline.take()
             && of == *digest
         {
             let known: BTreeSet<ObjectKey> = baseline.iter().cloned().collect();

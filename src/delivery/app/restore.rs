@@ -194,7 +194,7 @@ impl App {
     fn start_over(&mut self) {
         self.give_up();
         self.doing = Doing::Idle;
-        self.repair = Default::default();
+        self.drift.repair = Default::default();
         self.forget_broken_off(None);
         self.runs.in_sync.clear();
     }

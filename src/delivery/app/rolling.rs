@@ -14,7 +14,9 @@ use crate::api::AppPhase;
 use crate::delivery::action::Action;
 use crate::delivery::fact::{What, some};
 use crate::delivery::ticket::Ticket;
+use crate::drift::Drifted;
 use crate::health::pods::Thresholds;
+use crate::object::field_path::FieldPath;
 use crate::object::{Commit, ObjectKey, Outcome};
 use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp};
 use crate::rollout::{self, Halt, Next, Observed, Phase, State, Waiting, Wrote};
@@ -296,7 +298,7 @@ impl App {
 
     /// Takes that all gates were passed.
     fn arrived(&mut self, wanted: &Arc<WantedApp>, wrote: usize, view: &View) {
-        self.repair = Default::default();
+        self.drift.repair = Default::default();
         let was_good = self.runs.is_good(&wanted.digest);
         let drift = was_good && self.runs.effective.as_ref() == Some(&wanted.digest);
         let new = self.log.is_begun() || !was_good;
@@ -328,7 +330,12 @@ impl App {
     }
 
     /// Says what a plan that was accepted begins: a rollout, or that something is put back.
-    pub(in crate::delivery) fn announce(&mut self, plan: &CheckedPlan, now: Timestamp) {
+    pub(in crate::delivery) fn announce(
+        &mut self,
+        plan: &CheckedPlan,
+        mut seen: Vec<Drifted>,
+        now: Timestamp,
+    ) {
         let going = self.is_going_back();
         let again = plan.steps().any(|step| self.is_repaired(&step.wanted().key));
         if !again && (going || self.runs.effective.as_ref() != Some(plan.digest())) {
@@ -343,19 +350,36 @@ impl App {
             true => self.is_repaired(&step.wanted().key),
             false => !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. }),
         };
-        let changed = plan.steps().filter(drifted).map(|step| match step.reason() {
-            Reason::Drifted { fields } => format!("{} ({})", step.wanted().key, fields.join(", ")),
-            Reason::Missing => format!("{} (gone)", step.wanted().key),
-            _ => step.wanted().key.to_string(),
-        });
-        let changed: Vec<String> = changed.collect();
+        let changed = plan.steps().filter(drifted);
+        let changed: Vec<Drifted> = changed.map(|step| drift_of(step, &mut seen)).collect();
         let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
         let unscaled: Vec<ObjectKey> = unscaled.map(|step| step.wanted().key.clone()).collect();
         if !changed.is_empty() {
-            self.tell(What::Drifted { objects: changed });
+            let at_rest = self.target().cloned().is_some_and(|wanted| self.is_where_it_goes(&wanted));
+            self.tell_drifted(changed, at_rest, now);
         }
         if !unscaled.is_empty() {
             self.tell(What::Unscaled { objects: unscaled });
+        }
+    }
+}
+
+/// What others changed that a step puts back, with what was seen of it where it was looked at.
+fn drift_of(step: &CheckedStep, seen: &mut Vec<Drifted>) -> Drifted {
+    let key = &step.wanted().key;
+    if let Some(at) = seen.iter().position(|drifted| drifted.key == *key) {
+        return seen.swap_remove(at);
+    }
+    match step.reason() {
+        Reason::Missing | Reason::BeingDeleted => Drifted::gone(key.clone()),
+        reason => {
+            let uid = step.live().map(|live| live.uid.clone());
+            let whole = [FieldPath::of(&["metadata"])];
+            let fields = match reason {
+                Reason::Drifted { fields } => fields.as_slice(),
+                _ => &whole,
+            };
+            Drifted::unseen(key.clone(), uid, fields)
         }
     }
 }

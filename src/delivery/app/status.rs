@@ -97,7 +97,7 @@ impl App {
         match &self.busy {
             Some(busy) if busy.phase != AppPhase::Ready => (busy.phase, None),
             // What is tidied up for one digest says nothing of the next.
-            _ if self.is_ready() => (AppPhase::Ready, None),
+            _ if self.is_ready() => (AppPhase::Ready, self.drift_status()),
             _ => (AppPhase::Pending, None),
         }
     }

@@ -142,7 +142,7 @@ impl Git {
         };
         let apps = head.apps.iter().map(says).collect();
         let commit = Commit::new(revision(self.head), "", "");
-        Some(Says { apps, rollout: rollout(head.terms), commit: Some(commit) })
+        Some(Says { apps, rollout: rollout(head.terms), drift: Default::default(), commit: Some(commit) })
     }
 
     /// When something about it changes by itself.

@@ -17,7 +17,9 @@ use super::server::Server;
 use super::store::Store;
 use super::view::View;
 use crate::delivery::{Action, Event, Failure, Owner, Ticket};
+use crate::drift::Drifted;
 use crate::health::Health;
+use crate::object::field_path::FieldPath;
 use crate::object::{Live, ObjectKey};
 use crate::plan::Wanted;
 use crate::state::Change;
@@ -74,6 +76,16 @@ impl Task {
                 let app = app.expect("a hook is of an app");
                 Box::new(hook::HookHand::new((ticket.clone(), app), work, (hooks, quarantine), remember))
             }
+            Action::Inspect { objects } => Box::new(Read::new(
+                move |_| {
+                    let seen = |(wanted, fields): &(Arc<Wanted>, Vec<FieldPath>)| match fields.is_empty() {
+                        true => Drifted::gone(wanted.key.clone()),
+                        false => Drifted::unseen(wanted.key.clone(), None, fields),
+                    };
+                    Event::Inspected(objects.iter().map(seen).collect())
+                },
+                false,
+            )),
             Action::Recall { digest } => {
                 let app = app.expect("what is recalled is of an app");
                 Box::new(Read::new(move |reach| Event::Recalled(reach.store.good(&app, &digest)), true))

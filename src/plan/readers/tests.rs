@@ -126,6 +126,7 @@ fn step(live: Option<&str>, here: bool, template: bool) -> Step {
         reason: Reason::Drifted { fields: Vec::new() },
         live: live.map(Arc::new),
         replicas: Replicas::Git,
+        withheld: Arc::default(),
     }
 }
 
@@ -146,7 +147,7 @@ fn pods_roll_when_what_they_were_started_with_is_another() {
 fn the_digest_is_put_into_the_template_and_nothing_else_changes() {
     let step = step(Some("0123456789"), true, false);
     let plain: Value = serde_json::from_slice(&step.wanted.body_for("u")).unwrap();
-    let rolled = step.wanted.body_but(false, true, Some("u"), None);
+    let rolled = step.wanted.body_but(&[], true, Some("u"), None);
     let mut rolled: Value = serde_json::from_slice(&rolled).unwrap();
     let annotations = rolled["spec"]["template"]["metadata"].as_object_mut().unwrap().remove("annotations");
     assert_eq!(annotations.unwrap()[CONFIG], *step.wanted.config.as_deref().unwrap());

@@ -42,7 +42,7 @@ impl Work for Prove {
         let before = |key: &ObjectKey| self.before.get(key).cloned().or_else(|| remembered(key));
         let answers =
             plan.steps().map(|step| answer(reach, step, before(&step.wanted.key).as_deref())).collect();
-        Progress::Ended(Event::Proved(check(plan, answers)))
+        Progress::Ended(Event::Proved { result: check(plan, answers), drifted: Vec::new() })
     }
 }
 

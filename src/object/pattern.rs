@@ -1,9 +1,10 @@
-//! Kinds by pattern: `Kind.group`, `Kind` of the core group, `*.group`, `*.*.example.org`, `*`.
+//! Kinds by pattern: `Kind.group`, `Kind` of the core group, `*.group`, `*.*.example.org`, `*`. Names by pattern: a name,
+//! or the beginning of one and `*`.
 
-use crate::object::ObjectKey;
+use super::ObjectKey;
 
 /// Says whether a pattern names the kind of an object.
-pub(super) fn matches(pattern: &str, key: &ObjectKey) -> bool {
+pub fn names_kind(pattern: &str, key: &ObjectKey) -> bool {
     if pattern == "*" {
         return true;
     }
@@ -18,8 +19,16 @@ pub(super) fn matches(pattern: &str, key: &ObjectKey) -> bool {
     same_kind && same_group
 }
 
-/// Says what is wrong with a pattern.
-pub(super) fn problem(pattern: &str) -> Option<String> {
+/// Says whether a pattern is a name, or the beginning of it and `*`.
+pub fn fits_name(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(begin) => name.starts_with(begin),
+        None => name == pattern,
+    }
+}
+
+/// Says what is wrong with a pattern of kinds.
+pub fn kind_problem(pattern: &str) -> Option<String> {
     let (kind, group) = pattern.split_once('.').unwrap_or((pattern, ""));
     let legal_kind = kind == "*"
         || (kind.starts_with(|c: char| c.is_ascii_uppercase())
@@ -39,7 +48,7 @@ mod tests {
     use super::*;
 
     fn names(pattern: &str, group: &str, kind: &str) -> bool {
-        matches(pattern, &ObjectKey::new(group, kind, Some("web"), "a"))
+        names_kind(pattern, &ObjectKey::new(group, kind, Some("web"), "a"))
     }
 
     #[test]
@@ -68,6 +77,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_named_whole_or_by_its_beginning() {
+        for (pattern, name, wanted) in
+            [("web", "web", true), ("web", "web-2", false), ("web-*", "web-2", true), ("*", "any", true)]
+        {
+            assert_eq!(fits_name(pattern, name), wanted, "{pattern} {name}");
+        }
+    }
+
+    #[test]
     fn what_names_nothing_is_told() {
         for good in [
             "*",
@@ -77,7 +95,7 @@ mod tests {
             "*.*.crossplane.io",
             "Secret.*",
         ] {
-            assert_eq!(problem(good), None, "{good}");
+            assert_eq!(kind_problem(good), None, "{good}");
         }
         for bad in [
             "",
@@ -90,7 +108,7 @@ mod tests {
             "Secret.Apps",
             "Sec*",
         ] {
-            assert!(problem(bad).is_some(), "{bad:?}");
+            assert!(kind_problem(bad).is_some(), "{bad:?}");
         }
     }
 }

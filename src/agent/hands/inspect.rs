@@ -1,0 +1,49 @@
+//! Looks at what others changed: the values before and after, and who holds the fields now. It asks for each object as it is,
+//! for the index keeps none; what is secret is taken out at once.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use serde_json::Value;
+
+use super::Hands;
+use crate::cluster::{AT_ONCE, Call};
+use crate::delivery::Event;
+use crate::drift::{Drifted, drifted_fields};
+use crate::object::field_path::FieldPath;
+use crate::plan::{Lookup, Wanted};
+use crate::redact;
+
+pub(super) async fn inspect(hands: &Hands, objects: &[(Arc<Wanted>, Vec<FieldPath>)]) -> Event {
+    Event::Inspected(look(hands, objects).await)
+}
+
+/// What can be seen of each. What cannot be asked for is told by its fields alone.
+pub(super) async fn look(hands: &Hands, objects: &[(Arc<Wanted>, Vec<FieldPath>)]) -> Vec<Drifted> {
+    let looks = stream::iter(0..objects.len()).map(|n| look_at(hands, &objects[n].0, &objects[n].1));
+    looks.buffered(AT_ONCE).collect().await
+}
+
+async fn look_at(hands: &Hands, wanted: &Wanted, fields: &[FieldPath]) -> Drifted {
+    let key = wanted.key.clone();
+    if fields.is_empty() {
+        return Drifted::gone(key);
+    }
+    let Some(path) = hands.session.path(&wanted.gvk, &key) else {
+        return Drifted::unseen(key, None, fields);
+    };
+    let found = hands.session.cluster.send(&Call::get(&path)).await;
+    match found.and_then(|reply| reply.json()) {
+        Ok(live) => {
+            let show = |path: &FieldPath, value: &Value| redact::value(&key, &path.to_string(), value);
+            let fields = drifted_fields(&wanted.value(), &live, fields, &show);
+            Drifted { uid: live["metadata"]["uid"].as_str().map(Into::into), fields, key }
+        }
+        Err(error) if error.is_not_found() => Drifted::gone(key),
+        Err(error) => {
+            tracing::debug!(%key, %error, "what others changed cannot be looked at");
+            let uid = hands.index.live(&key).map(|live| live.uid.clone());
+            Drifted::unseen(key, uid, fields)
+        }
+    }
+}

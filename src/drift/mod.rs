@@ -1,0 +1,17 @@
+//! What others change of what git says: whether it is theirs, who did it, and how soon it is put back.
+//!
+//! 1. `plan` says which fields that we applied are ours no more.
+//! 2. [`Rules`] say of each whether it is put back, told, or theirs.
+//! 3. [`Patience`] says when it may be put back: at once the first time, and ever later where the same comes back, which
+//!    is told once as a [`Fight`].
+//! 4. [`Drifted`] is what is told and kept of it: before and after, and who holds the field now, by the object's own word.
+//!
+//! What happens in the middle of a rollout is not decided here: there all of an object is git's (`delivery::app::repair`).
+
+mod drifted;
+mod patience;
+mod rules;
+
+pub use drifted::{Drifted, DriftedField, drifted_fields};
+pub use patience::{Fight, Patience};
+pub use rules::{Ruled, Rules, Verdict};

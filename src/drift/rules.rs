@@ -1,0 +1,260 @@
+//! The rules of an environment about what others change.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::api::{Drift, DriftPolicy, DriftRule};
+use crate::object::field_path::{FieldPath, PathStep, Word, find_field, plain, words};
+use crate::object::{Live, ObjectKey, pattern};
+use crate::plan::{Lookup, Wanted};
+
+/// What holds for a field, and which rule says so: its number, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub policy: DriftPolicy,
+    pub rule: Option<usize>,
+}
+
+/// What the team says, ready to be asked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rules {
+    policy: DriftPolicy,
+    rules: Arc<[CompiledRule]>,
+    print: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct CompiledRule {
+    rule: DriftRule,
+    ends: Option<Timestamp>,
+    fields: Vec<(String, Vec<Word>)>,
+}
+
+impl Rules {
+    pub fn new(drift: &Drift) -> Self {
+        let compiled = |rule: &DriftRule| CompiledRule {
+            ends: rule.ends(),
+            fields: rule.fields.iter().map(|field| (field.clone(), words(field))).collect(),
+            rule: rule.clone(),
+        };
+        let mut hasher = DefaultHasher::new();
+        format!("{drift:?}").hash(&mut hasher);
+        Self {
+            policy: drift.policy,
+            rules: drift.rules.iter().map(compiled).collect(),
+            print: hasher.finish(),
+        }
+    }
+
+    /// Whether all is put back, whatever it is.
+    pub fn heal_all(&self) -> bool {
+        self.policy == DriftPolicy::Heal
+            && self.rules.iter().all(|rule| rule.rule.policy == DriftPolicy::Heal)
+    }
+
+    /// Whether a rule that holds now may ignore a field of this object.
+    pub fn may_ignore(&self, key: &ObjectKey, now: Timestamp) -> bool {
+        let ignores = |rule: &&CompiledRule| rule.rule.policy == DriftPolicy::Ignore;
+        self.rules.iter().filter(ignores).any(|rule| rule.is_about(key) && rule.holds(now))
+    }
+
+    /// Whether a field is theirs who set it.
+    pub fn ignores(&self, wanted: &Wanted, field: &FieldPath, now: Timestamp) -> bool {
+        self.judge(wanted, Some(field), now).policy == DriftPolicy::Ignore
+    }
+
+    /// What holds for a field of an object; for the object as a whole where no field is given.
+    pub fn judge(&self, wanted: &Wanted, field: Option<&FieldPath>, now: Timestamp) -> Verdict {
+        let found = self.rules.iter().enumerate().find(|(_, rule)| {
+            rule.holds(now) && rule.is_about(&wanted.key) && rule.names_field(wanted, field)
+        });
+        match found {
+            Some((n, rule)) => Verdict { policy: rule.rule.policy, rule: Some(n) },
+            None => Verdict { policy: self.policy, rule: None },
+        }
+    }
+
+    /// Tells these rules, as far as they hold now, from others.
+    pub fn print(&self, now: Timestamp) -> u64 {
+        let holding = self.rules.iter().filter(|rule| rule.holds(now)).count();
+        self.print.wrapping_add(holding as u64)
+    }
+
+    /// The next end of a rule.
+    pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
+        self.rules.iter().filter_map(|rule| rule.ends).filter(|end| *end > now).min()
+    }
+}
+
+/// What is live, under rules: what is theirs is not compared.
+pub struct Ruled<'a> {
+    pub lookup: &'a dyn Lookup,
+    pub rules: &'a Rules,
+    pub now: Timestamp,
+}
+
+impl Lookup for Ruled<'_> {
+    fn live(&self, key: &ObjectKey) -> Option<Arc<Live>> {
+        self.lookup.live(key)
+    }
+
+    fn known_settled(&self, wanted: &Wanted, live: &Live) -> bool {
+        self.lookup.known_settled(wanted, live)
+    }
+
+    fn autoscaled(&self, key: &ObjectKey) -> Option<bool> {
+        self.lookup.autoscaled(key)
+    }
+
+    fn may_ignore(&self, key: &ObjectKey) -> bool {
+        self.rules.may_ignore(key, self.now)
+    }
+
+    fn ignores(&self, wanted: &Wanted, field: &FieldPath) -> bool {
+        self.rules.ignores(wanted, field, self.now)
+    }
+}
+
+impl CompiledRule {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.ends.is_none_or(|end| now < end)
+    }
+
+    fn is_about(&self, key: &ObjectKey) -> bool {
+        let DriftRule { kinds, namespaces, names, .. } = &self.rule;
+        let any = |patterns: &[String], fits: &dyn Fn(&str) -> bool| {
+            patterns.is_empty() || patterns.iter().any(|pattern| fits(pattern))
+        };
+        any(kinds, &|kind| pattern::names_kind(kind, key))
+            && any(names, &|name| pattern::fits_name(name, &key.name))
+            && any(namespaces, &|name| {
+                key.namespace.as_deref().is_some_and(|namespace| pattern::fits_name(name, namespace))
+            })
+    }
+
+    /// Whether it names a field, or something that the field is part of.
+    fn names_field(&self, wanted: &Wanted, field: Option<&FieldPath>) -> bool {
+        if self.fields.is_empty() {
+            return true;
+        }
+        let Some(field) = field else { return false };
+        let mut value = None;
+        self.fields.iter().any(|(text, words)| {
+            covers(words, &field.0) || {
+                // A number in a pointer is a place in the list as git has it.
+                let value = value.get_or_insert_with(|| wanted.value());
+                find_field(value, text).is_some_and(|named| field.0.starts_with(&named.0))
+            }
+        })
+    }
+}
+
+/// Whether words lead to a field, or to something around it.
+fn covers(words: &[Word], path: &[PathStep]) -> bool {
+    let Some(word) = words.first() else { return true };
+    let Some((step, rest)) = path.split_first() else { return false };
+    let goes_on = |words: &[Word]| covers(words, rest);
+    if word.text == "*" {
+        return goes_on(&words[1..]);
+    }
+    match step {
+        PathStep::Key(key) => {
+            // A key may hold dots, which part words where nothing brackets them.
+            let mut joined = String::new();
+            words.iter().enumerate().any(|(n, word)| {
+                if n > 0 {
+                    joined.push('.');
+                }
+                joined.push_str(&word.text);
+                joined == *key && goes_on(&words[n + 1..])
+            })
+        }
+        PathStep::Item { key, value } => {
+            let value = plain(value);
+            let named = word.text.split_once('=').is_some_and(|(name, text)| name == key && text == value);
+            (named || word.text == value) && goes_on(&words[1..])
+        }
+        PathStep::Index(at) => word.text == at.to_string() && goes_on(&words[1..]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::object::{Digest, Gvk, Place, TreePath};
+
+    fn deployment() -> Wanted {
+        let body = json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {"name": "web", "annotations": {"example.org/a": "x"}},
+            "spec": {"replicas": 3, "template": {"spec": {"containers": [
+                {"name": "web", "image": "web:1"}, {"name": "side", "image": "side:1"}]}}},
+        });
+        let key = ObjectKey::new("apps", "Deployment", Some("web"), "web");
+        let gvk = Gvk::from_api_version("apps/v1", "Deployment");
+        let place = Place::file(TreePath::root());
+        Wanted::stored(key, gvk, place, Digest::from("d"), 0, Vec::new(), body).expect("it has metadata")
+    }
+
+    fn rules(rules: Value) -> Rules {
+        Rules::new(&serde_json::from_value(json!({"rules": rules})).expect("rules"))
+    }
+
+    #[test]
+    fn a_rule_names_a_field_by_path_pointer_key_or_wildcard_with_all_below() {
+        use DriftPolicy::{Heal, Ignore};
+        let wanted = deployment();
+        let image = find_field(&wanted.value(), "spec.template.spec.containers[name=side].image").unwrap();
+        let replicas = FieldPath::of(&["spec", "replicas"]);
+        let note = FieldPath::of(&["metadata", "annotations", "example.org/a"]);
+        for (field, of_image, of_replicas, of_note) in [
+            ("spec.replicas", Heal, Ignore, Heal),
+            ("/spec/replicas", Heal, Ignore, Heal),
+            (".spec.replicas", Heal, Ignore, Heal),
+            ("spec", Ignore, Ignore, Heal),
+            ("spec.template.spec.containers[name=side].image", Ignore, Heal, Heal),
+            ("spec.template.spec.containers[side]", Ignore, Heal, Heal),
+            ("/spec/template/spec/containers/1/image", Ignore, Heal, Heal),
+            ("/spec/template/spec/containers/0/image", Heal, Heal, Heal),
+            ("spec.template.spec.containers[*].image", Ignore, Heal, Heal),
+            ("metadata.annotations[example.org/a]", Heal, Heal, Ignore),
+            ("metadata.annotations.example.org/a", Heal, Heal, Ignore),
+            ("/metadata/annotations/example.org~1a", Heal, Heal, Ignore),
+            ("spec.replicas.more", Heal, Heal, Heal),
+            ("spec.repl", Heal, Heal, Heal),
+        ] {
+            let rules = rules(json!([{"policy": "ignore", "fields": [field]}]));
+            let judged = |field| rules.judge(&wanted, Some(field), Timestamp::UNIX_EPOCH).policy;
+            let found = (judged(&image), judged(&replicas), judged(&note));
+            assert_eq!(found, (of_image, of_replicas, of_note), "{field}");
+            assert_eq!(rules.judge(&wanted, None, Timestamp::UNIX_EPOCH).policy, Heal, "{field}");
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_is_about_the_object_and_has_not_ended_counts() {
+        let wanted = deployment();
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        let judge = |list: Value| {
+            let found = rules(list).judge(&wanted, None, now);
+            (found.policy.as_str(), found.rule)
+        };
+        let report = json!({"policy": "report"});
+        for (rule, counts) in [
+            (json!({"policy": "ignore", "kinds": ["Deployment.apps"]}), true),
+            (json!({"policy": "ignore", "kinds": ["Deployment"]}), false),
+            (json!({"policy": "ignore", "names": ["we*"], "namespaces": ["web"]}), true),
+            (json!({"policy": "ignore", "namespaces": ["other"]}), false),
+            (json!({"policy": "ignore", "until": "2026-06-01"}), false),
+            (json!({"policy": "ignore", "until": "2026-06-02"}), true),
+        ] {
+            let expected = if counts { ("ignore", Some(0)) } else { ("report", Some(1)) };
+            assert_eq!(judge(json!([rule, report])), expected, "{rule}");
+        }
+        assert_eq!(judge(json!([])), ("heal", None));
+    }
+}

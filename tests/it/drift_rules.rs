@@ -1,0 +1,168 @@
+//! What a team's rules say of what others change, and how patient the agent is with whom.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::bed::manifests::{configmap, deployment, deployment_of};
+use crate::bed::{Bed, SECOND, SOON, holds_for, wait_until};
+
+fn commit(bed: &Bed, drift: &str, manifests: &str) -> String {
+    let (path, config) = bed.config("{name: web, path: web}", &format!("drift: {drift}"));
+    bed.commit(&[(&path, &config), ("web/all.yaml", manifests)])
+}
+
+fn replicas(bed: &Bed) -> Option<u64> {
+    bed.deployment("web")?["spec"]["replicas"].as_u64()
+}
+
+fn image(bed: &Bed) -> Option<Value> {
+    Some(bed.deployment("web")?["spec"]["template"]["spec"]["containers"][0]["image"].clone())
+}
+
+fn message(bed: &Bed) -> String {
+    bed.app("web")["message"].as_str().unwrap_or_default().to_owned()
+}
+
+fn scale(bed: &Bed, replicas: u32) {
+    bed.kubectl(&["scale", "deployment/web", &format!("--replicas={replicas}")]).ok();
+}
+
+#[test]
+fn who_changes_a_field_again_and_again_is_met_ever_later_and_told_once() {
+    let bed = Bed::new("fight");
+    let _agent = bed.agent();
+    bed.wait_ready(&commit(&bed, "{}", &deployment("web", &[])));
+    let (ends, changes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let path = format!("/apis/apps/v1/namespaces/{}/deployments/web", bed.name);
+            while !ends.load(Ordering::Relaxed) {
+                if replicas(&bed) == Some(1) {
+                    bed.api().merge(&path, &json!({"spec": {"replicas": 3}}));
+                    changes.fetch_add(1, Ordering::Relaxed);
+                }
+                std::thread::sleep(SECOND / 50);
+            }
+        });
+        bed.wait_events("Fight", 1);
+        holds_for(12 * SECOND, "it is told once", || {
+            bed.events().iter().filter(|event| event.starts_with("Fight ")).count() == 1
+        });
+        ends.store(true, Ordering::Relaxed);
+    });
+    // Without pauses it is put back several times a second.
+    let changes = changes.load(Ordering::Relaxed);
+    assert!((4..=12).contains(&changes), "{changes} times");
+    let event = bed.events().into_iter().find(|event| event.starts_with("Fight ")).expect("it was told");
+    assert!(event.contains("(.spec.replicas): \"somebody\" changes it"), "{event}");
+    wait_until(SOON, "it is put back all the same", || replicas(&bed) == Some(1));
+    wait_until(SOON, "the status says so", || message(&bed).contains("again and again"));
+    assert_eq!(bed.condition("Ready")["status"], "True");
+    // Another field is another matter.
+    bed.kubectl(&["set", "image", "deployment/web", "main=registry.example/else:9"]).ok();
+    wait_until(5 * SECOND, "the image is put back", || image(&bed) == Some("registry.example/web:1".into()));
+}
+
+#[test]
+fn what_is_only_reported_stays_and_is_told_until_a_commit_changes_the_object() {
+    let bed = Bed::new("reports");
+    let agent = bed.agent();
+    let manifests = |image: &str| configmap("settings", "1") + &deployment_of("web", 1, image, "", &[]);
+    bed.wait_ready(&commit(&bed, "{policy: report}", &manifests("registry.example/web:1")));
+    scale(&bed, 3);
+    bed.kubectl(&["delete", "configmap/settings"]).ok();
+    let told = |bed: &Bed, what: &str| {
+        let told = |event: &String| event.starts_with("DriftReported") && event.contains(what);
+        bed.events().iter().filter(|event| told(event)).count()
+    };
+    wait_until(SOON, "both are told", || {
+        told(&bed, ".spec.replicas by \"kubectl") > 0 && told(&bed, "settings (gone)") > 0
+    });
+    holds_for(3 * SECOND, "they stay", || replicas(&bed) == Some(3) && bed.configmap("settings").is_none());
+    let app = bed.app("web");
+    assert_eq!(app["phase"], "Ready", "{app}");
+    assert!(message(&bed).contains(".spec.replicas"), "{app}");
+    assert_eq!(told(&bed, ".spec.replicas by"), 1);
+
+    // Who comes after a restart sees the same, and writes nothing.
+    agent.terminate();
+    agent.wait(SOON);
+    drop(agent);
+    let _agent = bed.agent();
+    wait_until(SOON, "it is seen again", || message(&bed).contains(".spec.replicas"));
+    assert_eq!(replicas(&bed), Some(3));
+
+    // A person sees what a commit would overwrite.
+    let plan = bed.fairlead_here(&["plan", "--env", &bed.name]);
+    assert_eq!(plan.code, 3, "{plan:?}");
+    assert!(plan.stdout.contains("changed by someone else: .spec.replicas"), "{plan:?}");
+    bed.wait_ready(&commit(&bed, "{policy: report}", &manifests("registry.example/web:2")));
+    assert_eq!((replicas(&bed), bed.configmap("settings").is_some()), (Some(1), true));
+    wait_until(SOON, "nothing is said any more", || message(&bed).is_empty());
+}
+
+#[test]
+fn what_is_theirs_by_a_rule_is_neither_told_nor_written_until_the_rule_goes() {
+    let bed = Bed::new("theirs");
+    let _agent = bed.agent();
+    let rule = "{rules: [{policy: ignore, kinds: [Deployment.apps], fields: [spec.replicas], reason: scaled by hand}]}";
+    bed.wait_ready(&commit(&bed, rule, &deployment_of("web", 1, "registry.example/web:1", "", &[])));
+    scale(&bed, 3);
+    holds_for(2 * SECOND, "it stays", || replicas(&bed) == Some(3));
+    let plan = bed.fairlead_here(&["plan", "--env", &bed.name]).ok();
+    assert!(
+        plan.stdout.contains(".spec.replicas was changed by others, and is theirs by a rule"),
+        "{plan:?}"
+    );
+    // What is put back, and what a commit brings, leave it alone.
+    bed.kubectl(&["set", "image", "deployment/web", "main=registry.example/else:9"]).ok();
+    wait_until(SOON, "the image is put back", || image(&bed) == Some("registry.example/web:1".into()));
+    assert_eq!(replicas(&bed), Some(3));
+    bed.wait_ready(&commit(&bed, rule, &deployment_of("web", 1, "registry.example/web:2", "", &[])));
+    assert_eq!((replicas(&bed), image(&bed)), (Some(3), Some("registry.example/web:2".into())));
+    let events = bed.events();
+    let told = |event: &&String| event.starts_with("Drift") && event.contains(".spec.replicas");
+    assert_eq!(events.iter().filter(told).count(), 0, "{events:#?}");
+
+    commit(&bed, "{}", &deployment_of("web", 1, "registry.example/web:2", "", &[]));
+    wait_until(SOON, "without the rule it is git's", || replicas(&bed) == Some(1));
+}
+
+#[test]
+fn of_one_object_each_field_goes_its_own_way_and_a_rule_ends_by_itself() {
+    let bed = Bed::new("fields");
+    let _agent = bed.agent();
+    let object = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {ours: a, told: a, theirs: a}\n";
+    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20);
+    let rules = format!(
+        "{{rules: [{{policy: report, fields: [data.told]}}, \
+         {{policy: ignore, fields: [/data/theirs], reason: an incident, until: \"{ends}\"}}]}}"
+    );
+    bed.wait_ready(&commit(&bed, &rules, object));
+    let path = format!("/api/v1/namespaces/{}/configmaps/settings", bed.name);
+    bed.api().merge(&path, &json!({"data": {"ours": "b", "told": "b", "theirs": "b"}}));
+    let data = || bed.configmap("settings").map(|found| found["data"].clone());
+    wait_until(SOON, "what is git's is put back", || data().is_some_and(|data| data["ours"] == "a"));
+    assert_eq!(data(), Some(json!({"ours": "a", "told": "b", "theirs": "b"})));
+    wait_until(SOON, "what is only reported is told", || message(&bed).contains(".data.told"));
+    assert!(!message(&bed).contains("theirs"), "{}", message(&bed));
+    wait_until(SOON, "the rule ends, and with it the exception", || {
+        data() == Some(json!({"ours": "a", "told": "b", "theirs": "a"}))
+    });
+}
+
+#[test]
+fn a_rule_that_cannot_be_meant_is_refused_with_its_line() {
+    let bed = Bed::new("badrules");
+    let _agent = bed.agent();
+    let good = commit(&bed, "{}", &configmap("settings", "1"));
+    bed.wait_ready(&good);
+    commit(&bed, "{rules: [{policy: ignore, fields: [spec.replicas]}]}", &configmap("settings", "2"));
+    wait_until(SOON, "it is told", || {
+        let ready = bed.condition("Ready").to_string();
+        ready.contains("says why") && ready.contains("environment.yaml:5")
+    });
+    assert_eq!(bed.configmap("settings").expect("it is there")["data"]["value"], "1");
+}
