@@ -7,6 +7,7 @@
 mod chain;
 mod chart;
 mod digest;
+mod drift_record;
 pub mod field_path;
 mod holder;
 mod kinds;
@@ -23,6 +24,10 @@ mod tree;
 pub use chain::chain;
 pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
 pub use digest::{Digest, Hash, Hashes};
+pub use drift_record::{
+    DriftAction, DriftClass, DriftOperation, DriftRecord, EventKind, Principal, RecordId, TimelineEvent,
+    day_of,
+};
 pub use holder::{FieldHolder, holders};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{
