@@ -1,3 +1,5 @@
+use jiff::Timestamp;
+
 use crate::drift::{Drifted, Fight};
 use crate::object::{AppName, Digest, ObjectKey, Problems, Record};
 
@@ -44,6 +46,12 @@ pub enum What {
     /// Others changed these objects, which stay as they are, by a rule.
     DriftReported {
         objects: Vec<Drifted>,
+    },
+    /// What others changed is as git says again; each with when that was seen.
+    DriftOver {
+        objects: Vec<Drifted>,
+        since: Timestamp,
+        was_put_back: bool,
     },
     /// Others change again and again what is put back.
     Fight(Fight),

@@ -26,6 +26,8 @@ pub struct DriftedField {
     pub live: Option<Value>,
     /// Who holds it now, the latest first. Who took a field away holds nothing.
     pub by: Vec<FieldHolder>,
+    /// What a rule says of it, where one does.
+    pub rule: Option<String>,
 }
 
 impl Drifted {
@@ -35,9 +37,23 @@ impl Drifted {
 
     /// Fields of which nothing is known but that they are ours no more.
     pub fn unseen(key: ObjectKey, uid: Option<Box<str>>, fields: &[FieldPath]) -> Self {
-        let unseen =
-            |path: &FieldPath| DriftedField { path: path.clone(), desired: None, live: None, by: Vec::new() };
+        let unseen = |path: &FieldPath| DriftedField {
+            path: path.clone(),
+            desired: None,
+            live: None,
+            by: Vec::new(),
+            rule: None,
+        };
         Self { key, uid, fields: fields.iter().map(unseen).collect() }
+    }
+
+    /// The same as one field: the object itself, which is gone.
+    pub fn parts(&self) -> Vec<DriftedField> {
+        if !self.is_gone() {
+            return self.fields.clone();
+        }
+        let gone = Self::unseen(self.key.clone(), None, &[FieldPath::default()]);
+        gone.fields
     }
 
     pub fn is_gone(&self) -> bool {
@@ -61,6 +77,7 @@ pub fn drifted_fields(
             live: value_at(live, path).map(|value| show(path, value)),
             by,
             path: path.clone(),
+            rule: None,
         }
     };
     fields.iter().map(field).collect()

@@ -10,8 +10,10 @@
 
 mod drifted;
 mod patience;
+mod records;
 mod rules;
 
 pub use drifted::{Drifted, DriftedField, drifted_fields};
 pub use patience::{Fight, Patience};
+pub use records::{Observation, records};
 pub use rules::{Ruled, Rules, Verdict};

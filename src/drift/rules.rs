@@ -60,6 +60,18 @@ impl Rules {
         self.rules.iter().filter(ignores).any(|rule| rule.is_about(key) && rule.holds(now))
     }
 
+    /// A rule in words: its policy, and why.
+    pub fn describe(&self, rule: usize) -> Option<String> {
+        let rule = &self.rules.get(rule)?.rule;
+        let mut text = rule.policy.as_str().to_owned();
+        for (word, said) in [("reason", &rule.reason), ("owner", &rule.owner), ("until", &rule.until)] {
+            if let Some(said) = said {
+                text.push_str(&format!(", {word}: {said}"));
+            }
+        }
+        Some(text)
+    }
+
     /// Whether a field is theirs who set it.
     pub fn ignores(&self, wanted: &Wanted, field: &FieldPath, now: Timestamp) -> bool {
         self.judge(wanted, Some(field), now).policy == DriftPolicy::Ignore

@@ -23,6 +23,24 @@ impl FieldPath {
         Self(keys.iter().map(|key| PathStep::Key((*key).to_owned())).collect())
     }
 
+    /// The same as a JSON pointer, but that an item of a list goes by what tells it from its like:
+    /// `/spec/containers/name=web/image`.
+    pub fn pointer(&self) -> String {
+        let mut text = String::new();
+        for step in &self.0 {
+            let part = match step {
+                PathStep::Key(key) => key.replace('~', "~0").replace('/', "~1"),
+                PathStep::Item { key, value } => {
+                    format!("{key}={}", plain(value)).replace('~', "~0").replace('/', "~1")
+                }
+                PathStep::Index(at) => at.to_string(),
+            };
+            text.push('/');
+            text.push_str(&part);
+        }
+        text
+    }
+
     /// Whether it is this path of keys.
     pub fn is(&self, keys: &[&str]) -> bool {
         self.0.len() == keys.len()

@@ -21,7 +21,7 @@ const HALT_SHOWN: usize = 5;
 /// Puts a fact into words. `None` where it is told elsewhere.
 pub fn told(fact: &Fact) -> Option<Told> {
     let (warning, reason, note, is_noticed) = match &fact.what {
-        What::Ended(_) => return None,
+        What::Ended(_) | What::DriftOver { .. } => return None,
         What::Unrendered(problems) => {
             let (first, more) = match problems.as_slice() {
                 [] => (String::new(), 0),

@@ -54,7 +54,7 @@ impl App {
             }
             Event::Proved { result: Ok(plan), drifted } => self.proved(plan, drifted, world, now),
             Event::Proved { result: Err(refused), .. } => self.refused(&digest, &refused, now),
-            Event::Inspected(seen) => self.inspected(seen),
+            Event::Inspected(seen) => self.inspected(seen, now),
             Event::Wrote(outcome) => self.wrote(&digest, outcome, now),
             Event::Failed(failure) => self.failed(&digest, failure, now),
             // Stopped by the hands, as at the end of a process: it is begun again.
@@ -180,6 +180,7 @@ impl App {
             before.insert(written.wanted.key.clone(), written.wanted.clone());
         }
         self.note_adopted(&outcome.written);
+        self.note_put_back(&outcome.written);
     }
 
     fn wrote(&mut self, digest: &Digest, outcome: WaveOutcome, now: Timestamp) {

@@ -19,7 +19,7 @@ use crate::delivery::world::World;
 use crate::drift::{Drifted, Patience, Rules};
 use crate::object::field_path::FieldPath;
 use crate::object::{Digest, ObjectKey, Owned};
-use crate::plan::{CheckedPlan, Plan, Reason, Step as PlanStep, Wanted, WantedApp};
+use crate::plan::{CheckedPlan, CheckedStep, Plan, Reason, Step as PlanStep, Wanted, WantedApp, Written};
 
 /// What is known of what others changed.
 #[derive(Debug, Default)]
@@ -28,6 +28,8 @@ pub(in crate::delivery) struct DriftState {
     /// What was put back on the way of a rollout.
     pub repair: Repair,
     patience: Patience,
+    /// What is being put back, and since when that was known.
+    healing: Vec<(Drifted, Timestamp)>,
     /// What stays as others left it, because the rules say so.
     reported: BTreeMap<ObjectKey, Reported>,
     /// What is put back later, because it came back too often.
@@ -43,6 +45,7 @@ struct Reported {
     fields: Vec<FieldPath>,
     /// Once it was looked at.
     seen: Option<Drifted>,
+    since: Timestamp,
 }
 
 impl DriftState {
@@ -148,9 +151,10 @@ impl App {
                 }
                 if !told.is_empty() {
                     let fields = if step.reason == Reason::Missing { Vec::new() } else { told };
-                    let seen = drift.reported.remove(key).filter(|before| before.fields == fields);
-                    let seen = seen.and_then(|before| before.seen);
-                    reported.insert(key.clone(), Reported { wanted: step.wanted.clone(), fields, seen });
+                    let known = drift.reported.remove(key).filter(|before| before.fields == fields);
+                    let new =
+                        || Reported { wanted: step.wanted.clone(), fields, seen: None, since: view.now };
+                    reported.insert(key.clone(), known.unwrap_or_else(new));
                 }
                 if heal.is_empty() || is_settled {
                     return false;
@@ -165,7 +169,14 @@ impl App {
             });
         }
         plan.waves.retain(|wave| !wave.steps.is_empty());
-        drift.reported = reported;
+        let over = std::mem::replace(&mut drift.reported, reported);
+        for Reported { seen, since, .. } in over.into_values() {
+            let objects: Vec<Drifted> = seen.into_iter().collect();
+            if !objects.is_empty() {
+                self.tell(What::DriftOver { objects, since, was_put_back: false });
+            }
+        }
+        let drift = &self.drift;
         [again, drift.patience.next_quiet()].into_iter().flatten().min()
     }
 
@@ -179,9 +190,10 @@ impl App {
     }
 
     /// Takes what was seen of what is only reported.
-    pub(in crate::delivery) fn inspected(&mut self, seen: Vec<Drifted>) {
+    pub(in crate::delivery) fn inspected(&mut self, seen: Vec<Drifted>, now: Timestamp) {
         let mut news = Vec::new();
-        for drifted in seen {
+        for mut drifted in seen {
+            self.add_rules(&mut drifted, now);
             let Some(reported) = self.drift.reported.get_mut(&drifted.key) else { continue };
             if reported.seen.is_none() {
                 reported.seen = Some(drifted.clone());
@@ -201,6 +213,27 @@ impl App {
         }
     }
 
+    /// Adds what a rule says of each field.
+    fn add_rules(&self, drifted: &mut Drifted, now: Timestamp) {
+        let Some(target) = self.target() else { return };
+        let Some(wanted) = target.objects.iter().find(|object| object.key == drifted.key) else { return };
+        for field in &mut drifted.fields {
+            let rule = self.drift.rules.judge(wanted, Some(&field.path), now).rule;
+            field.rule = rule.and_then(|rule| self.drift.rules.describe(rule));
+        }
+    }
+
+    /// Takes that objects were written, and with them what others had changed.
+    pub(in crate::delivery) fn note_put_back(&mut self, written: &[Written]) {
+        let keys: BTreeSet<&ObjectKey> = written.iter().map(|written| &written.wanted.key).collect();
+        let (back, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.drift.healing).into_iter().partition(|(of, _)| keys.contains(&of.key));
+        self.drift.healing = left;
+        let Some(since) = back.iter().map(|(_, since)| *since).min() else { return };
+        let objects = back.into_iter().map(|(object, _)| object).collect();
+        self.tell(What::DriftOver { objects, since, was_put_back: true });
+    }
+
     /// Says what is put back that others changed, and with whom that is a fight.
     pub(in crate::delivery) fn tell_drifted(&mut self, objects: Vec<Drifted>, at_rest: bool, now: Timestamp) {
         let mut fights = Vec::new();
@@ -214,6 +247,7 @@ impl App {
                 fights.extend(patience.note_healed(&drifted.key, &field.path.to_string(), managers, now));
             }
         }
+        self.drift.healing = objects.iter().map(|object| (object.clone(), now)).collect();
         self.tell(What::Drifted { objects });
         for fight in fights {
             self.tell(What::Fight(fight));
@@ -228,5 +262,25 @@ impl App {
             reported.map(|drifted| format!("someone else changed {drifted}, which is only reported"));
         let told: Vec<String> = fights.chain(reported).collect();
         (!told.is_empty()).then(|| some(told))
+    }
+}
+
+/// What others changed that a step puts back, with what was seen of it where it was looked at.
+pub(in crate::delivery) fn drifted(step: &CheckedStep, seen: &mut Vec<Drifted>) -> Drifted {
+    let key = &step.wanted().key;
+    if let Some(at) = seen.iter().position(|drifted| drifted.key == *key) {
+        return seen.swap_remove(at);
+    }
+    match step.reason() {
+        Reason::Missing | Reason::BeingDeleted => Drifted::gone(key.clone()),
+        reason => {
+            let uid = step.live().map(|live| live.uid.clone());
+            let whole = [FieldPath::of(&["metadata"])];
+            let fields = match reason {
+                Reason::Drifted { fields } => fields.as_slice(),
+                _ => &whole,
+            };
+            Drifted::unseen(key.clone(), uid, fields)
+        }
     }
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::course::Course;
 use super::decide::{Step, View};
+use super::drift::drifted;
 use super::hooks::Placed;
 use super::looks::Looks;
 use super::{App, Doing};
@@ -16,7 +17,6 @@ use crate::delivery::fact::{What, some};
 use crate::delivery::ticket::Ticket;
 use crate::drift::Drifted;
 use crate::health::pods::Thresholds;
-use crate::object::field_path::FieldPath;
 use crate::object::{Commit, ObjectKey, Outcome};
 use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp};
 use crate::rollout::{self, Halt, Next, Observed, Phase, State, Waiting, Wrote};
@@ -346,12 +346,12 @@ impl App {
             return self.tell(What::Started { digest: plan.digest().clone(), objects, waves });
         }
         // Git did not change, so someone else did.
-        let drifted = |step: &&CheckedStep| match again {
+        let is_drift = |step: &&CheckedStep| match again {
             true => self.is_repaired(&step.wanted().key),
             false => !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. }),
         };
-        let changed = plan.steps().filter(drifted);
-        let changed: Vec<Drifted> = changed.map(|step| drift_of(step, &mut seen)).collect();
+        let changed = plan.steps().filter(is_drift);
+        let changed: Vec<Drifted> = changed.map(|step| drifted(step, &mut seen)).collect();
         let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
         let unscaled: Vec<ObjectKey> = unscaled.map(|step| step.wanted().key.clone()).collect();
         if !changed.is_empty() {
@@ -360,26 +360,6 @@ impl App {
         }
         if !unscaled.is_empty() {
             self.tell(What::Unscaled { objects: unscaled });
-        }
-    }
-}
-
-/// What others changed that a step puts back, with what was seen of it where it was looked at.
-fn drift_of(step: &CheckedStep, seen: &mut Vec<Drifted>) -> Drifted {
-    let key = &step.wanted().key;
-    if let Some(at) = seen.iter().position(|drifted| drifted.key == *key) {
-        return seen.swap_remove(at);
-    }
-    match step.reason() {
-        Reason::Missing | Reason::BeingDeleted => Drifted::gone(key.clone()),
-        reason => {
-            let uid = step.live().map(|live| live.uid.clone());
-            let whole = [FieldPath::of(&["metadata"])];
-            let fields = match reason {
-                Reason::Drifted { fields } => fields.as_slice(),
-                _ => &whole,
-            };
-            Drifted::unseen(key.clone(), uid, fields)
         }
     }
 }
