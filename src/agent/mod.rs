@@ -11,6 +11,7 @@ mod credentials;
 mod dead_states;
 mod deliver;
 pub mod desired;
+mod drift_once;
 mod environment;
 mod foreign;
 mod hands;
@@ -36,6 +37,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+pub use drift_once::drift_once;
 pub use once::{Means, Once, OnceError, Progress, plan_once};
 pub use secrets::CheckedSecret;
 

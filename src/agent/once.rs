@@ -95,7 +95,7 @@ impl Once {
     }
 
     /// What the tree says, with the versions of secrets that are live.
-    async fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
+    pub(super) async fn desire(&self, tree: &dyn Tree) -> Result<Desire, OnceError> {
         let (mut memo, kinds) = (Memo::default(), self.session.kinds());
         let charts = Charts::of(&self.means.helm, &self.version, &kinds);
         let limits = &self.means.limits;
@@ -126,7 +126,7 @@ impl Once {
         Ok(check_secrets(&found.sealed, &identity(&self.scope.environment, spec)).await?)
     }
 
-    fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {
+    pub(super) fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {
         if let Some(only) = &self.only {
             desire.apps.retain(|(spec, _)| spec.name == *only);
             if desire.apps.is_empty() {
@@ -175,7 +175,7 @@ impl Once {
     }
 
     /// The hands of a person: nothing is remembered.
-    fn hands(&self) -> Hands {
+    pub(super) fn hands(&self) -> Hands {
         Hands {
             session: self.session.clone(),
             index: Index::new(self.session.clone(), names::ENVIRONMENT_LABEL),

@@ -72,6 +72,11 @@ impl Rules {
         Some(text)
     }
 
+    /// What holds where no rule does.
+    pub fn judge_nothing(&self) -> Verdict {
+        Verdict { policy: self.policy, rule: None }
+    }
+
     /// Whether a field is theirs who set it.
     pub fn ignores(&self, wanted: &Wanted, field: &FieldPath, now: Timestamp) -> bool {
         self.judge(wanted, Some(field), now).policy == DriftPolicy::Ignore
@@ -84,7 +89,7 @@ impl Rules {
         });
         match found {
             Some((n, rule)) => Verdict { policy: rule.rule.policy, rule: Some(n) },
-            None => Verdict { policy: self.policy, rule: None },
+            None => self.judge_nothing(),
         }
     }
 

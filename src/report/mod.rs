@@ -2,6 +2,7 @@
 
 mod conditions;
 mod difference;
+mod drift;
 pub mod explain;
 mod fact;
 mod handover;
@@ -12,6 +13,7 @@ mod prune;
 
 pub use conditions::{Trouble, conditions, secrets_condition, summary};
 pub use difference::{Body, Sketch, whole};
+pub use drift::{DriftedFieldReport, DriftedObject};
 pub use fact::{Told, told};
 pub use handover::{HandoverReport, SharedReport};
 pub use hooks::{HookReport, HookState};

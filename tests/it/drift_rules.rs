@@ -94,6 +94,14 @@ fn what_is_only_reported_stays_and_is_told_until_a_commit_changes_the_object() {
     wait_until(SOON, "it is seen again", || message(&bed).contains(".spec.replicas"));
     assert_eq!(replicas(&bed), Some(3));
 
+    let drift = bed.fairlead_here(&["drift", &bed.name]);
+    assert_eq!(drift.code, 3, "{drift:?}");
+    assert!(drift.stdout.contains(".spec.replicas: 1 in git, 3 live (report)"), "{drift:?}");
+    assert!(drift.stdout.contains("held by kubectl (Update through scale)"), "{drift:?}");
+    assert!(drift.stdout.contains("settings: gone"), "{drift:?}");
+    let json = bed.fairlead_here(&["drift", &bed.name, "-o", "json"]).json();
+    assert!(json.to_string().contains("\"subresource\":\"scale\""), "{json:#}");
+
     // A person sees what a commit would overwrite.
     let plan = bed.fairlead_here(&["plan", "--env", &bed.name]);
     assert_eq!(plan.code, 3, "{plan:?}");
@@ -116,6 +124,10 @@ fn what_is_theirs_by_a_rule_is_neither_told_nor_written_until_the_rule_goes() {
         plan.stdout.contains(".spec.replicas was changed by others, and is theirs by a rule"),
         "{plan:?}"
     );
+    let drift = bed.fairlead_here(&["drift", &bed.name]);
+    assert_eq!((drift.code, &*drift.stdout), (0, ""), "{drift:?}");
+    let all = bed.fairlead_here(&["drift", &bed.name, "--all"]);
+    assert!(all.code == 3 && all.stdout.contains("ignore, reason: scaled by hand"), "{all:?}");
     // What is put back, and what a commit brings, leave it alone.
     bed.kubectl(&["set", "image", "deployment/web", "main=registry.example/else:9"]).ok();
     wait_until(SOON, "the image is put back", || image(&bed) == Some("registry.example/web:1".into()));

@@ -19,7 +19,7 @@ pub(super) async fn inspect(hands: &Hands, objects: &[(Arc<Wanted>, Vec<FieldPat
 }
 
 /// What can be seen of each. What cannot be asked for is told by its fields alone.
-pub(super) async fn look(hands: &Hands, objects: &[(Arc<Wanted>, Vec<FieldPath>)]) -> Vec<Drifted> {
+pub async fn look(hands: &Hands, objects: &[(Arc<Wanted>, Vec<FieldPath>)]) -> Vec<Drifted> {
     let looks = stream::iter(0..objects.len()).map(|n| look_at(hands, &objects[n].0, &objects[n].1));
     looks.buffered(AT_ONCE).collect().await
 }

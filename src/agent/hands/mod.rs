@@ -23,6 +23,7 @@ use crate::cluster::{Environments, Index, Session};
 use crate::delivery::{Action, Event, Failure, Owner, Ticket};
 use crate::object::{AppName, EnvironmentName, chain};
 pub use find::Archive;
+pub use inspect::look;
 pub use prove::refused_hooks;
 
 /// What the actions of an environment work with.
