@@ -137,6 +137,7 @@ impl Delivery {
             self.note_all_well();
             self.note_gone(world);
         }
+        self.note_left(world);
         let Self { saving, apps, tickets, .. } = self;
         let saved = saving.begin(apps, tickets, now);
         let (prunes, prune_again) = self.prune(world, now);
@@ -237,6 +238,16 @@ impl Delivery {
         let gone: BTreeSet<ObjectKey> = gone.cloned().collect();
         if !gone.is_empty() {
             self.saving.push(Change::Gone(gone));
+        }
+    }
+
+    /// Has it forgotten once more what an app was that left git: a write that was under way by then has something of it
+    /// remembered, and nothing that it made would be deleted while that is.
+    fn note_left(&mut self, world: &dyn World) {
+        let Some(memory) = world.memory() else { return };
+        let left = memory.apps.keys().any(|name| self.pruner.names(name) == Some(false));
+        if left && !self.saving.names_apps() {
+            self.saving.push(Change::Apps(self.apps.keys().cloned().collect()));
         }
     }
 

@@ -222,8 +222,9 @@ impl App {
             return Step::Rest { until: None };
         }
         let phase = Phase::Gate { wave, since: view.now, failing_since: None };
-        // What drift changed is put back in one go, and is no step of a rollout.
-        let repairs = !is_back && good.as_ref() == Some(plan.digest());
+        // What drift changed is put back in one go, and is no step of a rollout. What a rollout left behind is, although
+        // git says again what was good before it: a process that begins has to know what is not proven yet.
+        let repairs = !is_back && good.as_ref() == Some(plan.digest()) && self.runs.unproven.is_empty();
         let rolling = (!repairs).then(|| rollout.rolling(phase, commit.as_ref(), &self.runs.unproven));
         let remember = match writes {
             0 => Change::Begin { plan: plan.clone(), quarantine, rolling },

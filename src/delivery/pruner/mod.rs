@@ -176,6 +176,11 @@ impl Pruner {
         self.claims.as_ref().filter(|_| !self.unrendered).map(|claims| claims.wants(key))
     }
 
+    /// Whether git names an app; nobody knows before a configuration was read, or when the environment itself goes.
+    pub fn names(&self, app: &AppName) -> Option<bool> {
+        self.claims.as_ref().filter(|claims| !claims.is_leaving()).map(|claims| claims.names(app))
+    }
+
     /// All that is wanted, where that is known.
     pub fn wanted_keys(&self) -> Option<&WantedKeys> {
         self.claims.as_ref().filter(|_| !self.unrendered).map(Claims::keys)

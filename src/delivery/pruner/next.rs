@@ -119,11 +119,16 @@ impl Pruner {
         (begin, again)
     }
 
+    /// Whether a person has to be asked first, by what was seen last.
+    fn is_halted(&self) -> bool {
+        self.seen.as_ref().is_some_and(|plan| !plan.halts.is_empty())
+    }
+
     /// Whether something is remembered of an app that git does not name.
     fn is_remembered(&self, app: &str, world: &dyn World) -> bool {
-        let Some(claims) = self.claims.as_ref().filter(|claims| !claims.is_leaving()) else { return false };
         let Ok(name) = AppName::new(app) else { return false };
-        !claims.names(&name) && world.memory().is_some_and(|memory| memory.apps.contains_key(&name))
+        self.names(&name) == Some(false)
+            && world.memory().is_some_and(|memory| memory.apps.contains_key(&name))
     }
 
     /// Takes what came of an action. An answer to anything but what is under way is nothing.
@@ -141,6 +146,8 @@ impl Pruner {
                 self.runs.remove(app);
                 match event {
                     _ if stopping => None, // What was asked about may be wanted again.
+                    // What was within the budget when it was asked about may not be any more.
+                    Event::PruneAsked(Ok(_)) if self.is_halted() => None,
                     Event::PruneAsked(Ok(prune)) if prune.waves().is_empty() => {
                         // Somebody deleted it, and the watch does not say so yet: it is no use to ask at once again.
                         self.put_off(app, "what is to be deleted is gone already".to_owned(), attempts, now);

@@ -1,0 +1,75 @@
+//! Stories that the simulator found the room not to hold, told with other words: each with several latencies.
+
+use super::chance::Storm::{self, Held, Lost, Slow};
+use super::content::Content;
+use super::content::Fate::{Fast, Hang};
+use super::git::Edit::{Leaves, Says, Terms as How};
+use super::git::Terms;
+use super::rows::{content, holds, says};
+use super::story::Stimulus::{self, Die, Lurk, Push};
+
+fn storm(storm: Storm, seconds: u64) -> (u64, Stimulus) {
+    (60_000, Stimulus::Storm(storm, seconds))
+}
+
+/// A write that was under way when its app left git has something of the app remembered once more.
+#[test]
+fn what_an_app_wrote_while_it_left_git_is_deleted() {
+    for delay in [0, 100, 1000, 4000, 8000] {
+        holds(vec![
+            (0, Push(vec![How(Terms::default()), Says(1, content(1, Fast))])),
+            (60_000, says(1, Fast)),
+            storm(Slow, 90),
+            (60_000, Lurk("write", 2, delay)),
+            (60_000, Push(vec![Leaves(0)])),
+        ]);
+    }
+}
+
+/// That a rollout was about to be written is remembered, and nobody heard so.
+#[test]
+fn a_rollout_that_git_took_back_before_its_first_write_is_forgotten() {
+    for delay in [0, 50, 100, 200] {
+        holds(vec![
+            (0, says(1, Fast)),
+            storm(Lost, 90),
+            (60_000, says(2, Fast)),
+            (60_000, Lurk("write", 1, delay)),
+            (60_000, says(1, Fast)),
+        ]);
+    }
+}
+
+/// While what was good before is written over what hangs, a process that begins has to know what hangs still.
+#[test]
+fn what_hung_before_git_took_it_back_for_a_moment_is_judged_after_a_restart() {
+    let with = |version, fate| Content { worker: Some((version, fate)), ..content(version, Fast) };
+    let (good, hangs) = (with(1, Fast), with(2, Hang));
+    for delay in [0, 500, 3000, 6000] {
+        holds(vec![
+            (0, Push(vec![Says(0, good)])),
+            (60_000, Push(vec![Says(0, hangs)])),
+            (80_000, Push(vec![Says(0, good)])),
+            (80_000, Lurk("write", 2, delay)),
+            (80_000, Push(vec![Says(0, hangs)])),
+            (80_000, Lurk("prove", 2, 0)),
+            (80_000, Die(2000)),
+        ]);
+    }
+}
+
+/// What is being deleted still counts as there, until it is gone.
+#[test]
+fn what_is_over_the_budget_once_the_server_was_asked_is_not_deleted() {
+    let three = Content { configs: [1, 1, 0], web: Some((1, Fast)), ..Content::default() };
+    let budget = How(Terms { budget: 20, ..Terms::default() });
+    for at in [70_000, 75_000, 80_000, 85_000] {
+        holds(vec![
+            (0, Push(vec![budget.clone(), Says(0, three), Says(1, three)])),
+            storm(Held, 25),
+            (60_000, Push(vec![Says(1, Content { web: None, ..three })])),
+            (at, Stimulus::Storm(Slow, 90)),
+            (at, Push(vec![Leaves(1)])),
+        ]);
+    }
+}
