@@ -164,7 +164,9 @@ impl Agent {
         let heard = match coming {
             Coming::Git => match outside.git.read(now) {
                 Some(says) => {
-                    outside.checks.heard(&says, &self.view.memory, now);
+                    let Delivery { apps, saving, .. } = &self.delivery;
+                    let forgets = |app: &AppName| !apps.contains_key(app) && saving.forgets(app);
+                    outside.checks.heard(&says, &self.view.memory, forgets, now);
                     News::Git(says)
                 }
                 None => News::GitAway,

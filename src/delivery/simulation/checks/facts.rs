@@ -64,9 +64,11 @@ impl Checks {
     fn hooks_are_due(&mut self, name: &AppName, digest: &Digest, view: &View, now: Millis) {
         let app = number_of(name);
         let Some(content) = content_of(app, digest) else { return };
-        let memory = view.memory.apps.get(name);
+        let (memory, former) = (view.memory.apps.get(name), self.former.get(name));
         let is_done = |hook: &crate::plan::Hook| {
-            let known = memory.and_then(|memory| memory.hooks.get(&hook.key.to_string()));
+            let key = hook.key.to_string();
+            let known = memory.and_then(|memory| memory.hooks.get(&key));
+            let known = known.filter(|known| former.and_then(|former| former.get(&key)) != Some(*known));
             known.is_some_and(|known| known.is_done(&hook.identity))
         };
         if wanted(app, content).hooks.iter().all(|hook| is_done(hook)) {

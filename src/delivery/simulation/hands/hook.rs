@@ -164,7 +164,7 @@ impl HookHand {
         let limit = run.limit.unsigned_abs();
         let made = reach.server.create(&hook.job, limit, reach.chance);
         if made.is_some() {
-            reach.checks.job_made(&self.app, hook, reach.chance.now);
+            reach.checks.job_made(&self.ticket, &self.app, hook, reach.chance.now);
         }
         made.or_else(|| Some(reach.server.objects.get(&hook.job.key)?.live.clone()))
     }
