@@ -240,7 +240,7 @@ impl Agent {
                 let event: String = format!("{event:?}").chars().take(200).collect();
                 println!("{now} ended {:?} {event}", task.ticket.of);
             }
-            outside.checks.ended(&task.ticket);
+            outside.checks.ended(&task.ticket, &event);
             let begun = self.delivery.event(&task.ticket, event, &self.view, outside.time());
             self.begin_all(begun, outside);
         }

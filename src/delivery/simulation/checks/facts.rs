@@ -63,7 +63,9 @@ impl Checks {
     /// A rollout without waves is begun for hooks that have not ended well.
     fn hooks_are_due(&mut self, name: &AppName, digest: &Digest, view: &View, now: Millis) {
         let app = number_of(name);
-        let Some(content) = content_of(app, digest) else { return };
+        let Some(content) = content_of(app, digest).filter(|_| !self.begun.doubts.contains(name)) else {
+            return;
+        };
         let (memory, former) = (view.memory.apps.get(name), self.former.get(name));
         let is_done = |hook: &crate::plan::Hook| {
             let key = hook.key.to_string();

@@ -11,7 +11,7 @@ use super::content::{APPS, Ending, ending_of, wanted};
 use super::git::{Git, Word};
 use super::server::Server;
 use super::view::View;
-use crate::delivery::{Delivery, Listing, Owner, Says, Ticket};
+use crate::delivery::{Delivery, Event, Listing, Owner, Says, Ticket};
 use crate::object::{AppName, Digest, ObjectKey};
 use crate::plan::{Doomed, Hook};
 use crate::state::{Hooks, Memory};
@@ -80,6 +80,8 @@ struct Begun {
     lives: BTreeMap<AppName, u32>,
     /// The apps of which the agent that died last had something to be remembered.
     unsaved: BTreeSet<AppName>,
+    /// The apps of which it is not known how a hook ended, since the answer was lost when that was remembered.
+    doubts: BTreeSet<AppName>,
     /// The words to try again that were taken up.
     retried: BTreeSet<String>,
 }
@@ -120,6 +122,7 @@ impl Checks {
         }
         self.heard = Heard::default();
         self.begun.basis.clear();
+        self.begun.doubts.clear();
         self.former.clear();
         let good = |(name, app): (&AppName, &std::sync::Arc<crate::state::AppMemory>)| {
             Some((name.clone(), app.last_good.as_ref()?.digest.clone()))
@@ -238,8 +241,14 @@ impl Checks {
     }
 
     /// An action has ended.
-    pub fn ended(&mut self, ticket: &Ticket) {
+    pub fn ended(&mut self, ticket: &Ticket, event: &Event) {
         self.begun.basis.remove(ticket);
+        if let (Owner::App(app, _), Event::Hooked(done)) = (&ticket.of, event) {
+            match done.failed {
+                Some(_) => self.begun.doubts.insert(app.clone()),
+                None => self.begun.doubts.remove(app),
+            };
+        }
     }
 
     /// A write begins, or the Job of a hook is about to be made.
