@@ -266,10 +266,23 @@ impl Delivery {
         if world.inventory_listed() != Listing::Done {
             return (Vec::new(), None);
         }
-        let Self { apps, pruner, tickets, platform, .. } = self;
+        let Self { apps, pruner, tickets, platform, leaving, .. } = self;
+        let memory = world.memory().filter(|_| !*leaving);
+        let saved = |name: &AppName| match (&memory, apps.get(name)) {
+            (Some(memory), Some(app)) => app.is_remembered(memory),
+            (Some(memory), None) => !memory.apps.contains_key(name),
+            (None, _) => true,
+        };
         let known = |live: &Live| world.knows(live);
         let ready = |name: &AppName| apps.get(name).is_some_and(|app| app.is_ready() && app.busy.is_none());
-        let view = PruneWorld { world, known: &known, ready: &ready, suspended: platform.suspended, now };
+        let view = PruneWorld {
+            world,
+            known: &known,
+            ready: &ready,
+            saved: &saved,
+            suspended: platform.suspended,
+            now,
+        };
         pruner.decide(&view, tickets)
     }
 

@@ -86,6 +86,8 @@ pub struct PruneWorld<'a> {
     pub known: &'a dyn Fn(&Live) -> Known,
     /// Whether an app runs what git says and has nothing under way.
     pub ready: &'a dyn Fn(&AppName) -> bool,
+    /// Whether a process that begins would know what an app runs now, or that git does not name it any more.
+    pub saved: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
     pub now: Timestamp,
 }

@@ -108,8 +108,8 @@ impl Pruner {
                 }
                 Some(_) => continue,
             };
-            if self.is_remembered(due.app(), view.world) {
-                continue; // That git does not name it any more is remembered first: it must not be made anew.
+            if AppName::new(due.app()).is_ok_and(|app| !(view.saved)(&app)) {
+                continue; // What goes must not be made anew by a process that remembers what ran before.
             }
             let ticket = tickets.next(Owner::Prune(due.app().into()));
             let run = Run::Asking { ticket: ticket.clone(), stopping: false, attempts };
@@ -122,13 +122,6 @@ impl Pruner {
     /// Whether a person has to be asked first, by what was seen last.
     fn is_halted(&self) -> bool {
         self.seen.as_ref().is_some_and(|plan| !plan.halts.is_empty())
-    }
-
-    /// Whether something is remembered of an app that git does not name.
-    fn is_remembered(&self, app: &str, world: &dyn World) -> bool {
-        let Ok(name) = AppName::new(app) else { return false };
-        self.names(&name) == Some(false)
-            && world.memory().is_some_and(|memory| memory.apps.contains_key(&name))
     }
 
     /// Takes what came of an action. An answer to anything but what is under way is nothing.

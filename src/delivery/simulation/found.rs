@@ -1,9 +1,9 @@
 //! Stories that the simulator found the room not to hold, told with other words: each with several latencies.
 
-use super::chance::Storm::{self, Held, Lost, Slow};
+use super::chance::Storm::{self, Held, Lost, Slow, Unsaved};
 use super::content::Content;
 use super::content::Fate::{Fast, Hang};
-use super::git::Edit::{Leaves, Says, Terms as How};
+use super::git::Edit::{Breaks, Leaves, Says, Terms as How};
 use super::git::Terms;
 use super::rows::{content, holds, says};
 use super::story::Stimulus::{self, Die, Lurk, Push};
@@ -72,4 +72,20 @@ fn what_is_over_the_budget_once_the_server_was_asked_is_not_deleted() {
             (at, Push(vec![Leaves(1)])),
         ]);
     }
+}
+
+/// What a commit dropped is deleted once it is remembered that its app runs without it: else a process that begins while the
+/// newest commit does not render makes it anew from what is remembered.
+#[test]
+fn what_left_git_stays_away_where_nothing_can_be_remembered() {
+    let (all, less) = (content(1, Fast), Content { worker: None, ..content(1, Fast) });
+    let told = holds(vec![
+        (0, Push(vec![How(Terms::default()), Says(0, all)])),
+        storm(Unsaved, 90),
+        (60_000, Push(vec![Says(0, less)])),
+        (100_000, Push(vec![Breaks(0)])),
+        (110_000, Die(2000)),
+        (200_000, Push(vec![Says(0, less)])),
+    ]);
+    assert!(told.iter().all(|told| told.facts.contains_key("pruned")), "{told:?}");
 }
