@@ -1,8 +1,9 @@
 //! Stories that the simulator found the room not to hold, told with other words: each with several latencies.
 
 use super::chance::Storm::{self, Held, Lost, Slow, Unsaved};
-use super::content::Content;
+use super::content::Ending::Succeeds;
 use super::content::Fate::{Fast, Hang};
+use super::content::{Content, Part};
 use super::git::Edit::{Breaks, Leaves, Says, Terms as How};
 use super::git::Terms;
 use super::rows::{content, holds, says};
@@ -88,4 +89,18 @@ fn what_left_git_stays_away_where_nothing_can_be_remembered() {
         (200_000, Push(vec![Says(0, less)])),
     ]);
     assert!(told.iter().all(|told| told.facts.contains_key("pruned")), "{told:?}");
+}
+
+/// That a Job was made could not be remembered, and then somebody deletes it.
+#[test]
+fn a_job_that_somebody_deletes_is_not_made_again_though_it_is_not_remembered() {
+    for delay in [60, 120, 180, 240] {
+        let told = holds(vec![
+            (0, Push(vec![Says(0, Content { migrate: Some((1, Succeeds)), ..content(1, Fast) })])),
+            (0, Lurk("hook", 1, delay)),
+            (0, Stimulus::Storm(Unsaved, 60)),
+            (20_000, Stimulus::Delete(0, Part::Migrate)),
+        ]);
+        assert!(told.iter().any(|told| told.facts.contains_key("hook failed")), "{told:?}");
+    }
 }

@@ -198,7 +198,10 @@ impl Work for HookHand {
             }
             Stage::End(save) => match save.go_on(reach) {
                 Err(at) => Progress::Until(at),
-                Ok(Err(failure)) => self.fail(failure.why()),
+                Ok(Err(failure)) => {
+                    self.done.hooks = self.done.made.is_some().then(|| self.hooks.clone());
+                    self.fail(failure.why())
+                }
                 Ok(Ok(())) => {
                     self.done.hooks = Some(self.hooks.clone());
                     self.end()
