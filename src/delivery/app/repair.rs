@@ -14,7 +14,7 @@ use super::{App, Doing};
 use crate::delivery::action::later;
 use crate::health::Status;
 use crate::object::{Digest, ObjectKey};
-use crate::plan::{Reason, WantedApp, plan_with};
+use crate::plan::{CheckedPlan, CheckedStep, Reason, WantedApp, plan_with};
 use crate::rollout::{Next, Phase};
 
 /// While nothing is missing it is looked this often.
@@ -30,6 +30,8 @@ pub(in crate::delivery) struct Repair {
     times: u32,
     /// What is being put back now.
     keys: BTreeSet<ObjectKey>,
+    /// What the rollout that was broken off for it writes later anyway.
+    to_come: BTreeSet<ObjectKey>,
     /// What has to be well, of the rollout that was broken off for it.
     baseline: Option<(Digest, Vec<ObjectKey>)>,
 }
@@ -69,17 +71,16 @@ impl App {
         let to_come = to_come(rollout, *wave);
         let lookup = CachedLookup { world: view.world, in_sync: &self.runs.in_sync };
         let Ok(plan) = plan_with(wanted, &lookup, &self.adoption.consent) else { return false };
-        let changed = plan.steps().filter(|step| {
-            matches!(step.reason, Reason::Missing | Reason::Drifted { .. } | Reason::Changed { .. })
-                && !to_come.contains(&step.wanted.key)
-        });
+        let changed =
+            plan.steps().filter(|step| differs(&step.reason) && !to_come.contains(&step.wanted.key));
         let keys: BTreeSet<ObjectKey> = changed.map(|step| step.wanted.key.clone()).collect();
         if keys.is_empty() {
             return false;
         }
+        let to_come = to_come.into_iter().cloned().collect();
         rollout.state.phase = phase.clone();
         let baseline = (rollout.state.digest.clone(), std::mem::take(&mut rollout.baseline));
-        self.repair = Repair { times: self.repair.times + 1, keys, baseline: Some(baseline) };
+        self.repair = Repair { times: self.repair.times + 1, keys, to_come, baseline: Some(baseline) };
         self.break_off();
         true
     }
@@ -92,9 +93,14 @@ impl App {
         (self.repair.times < OFTEN).then(|| later(last, LOOK_EVERY))
     }
 
-    /// Whether an object of a plan is put back.
-    pub(in crate::delivery) fn is_repaired(&self, key: &ObjectKey) -> bool {
-        self.repair.keys.contains(key)
+    /// Whether a plan puts back what a rollout was broken off for.
+    pub(in crate::delivery) fn is_repair(&self, plan: &CheckedPlan) -> bool {
+        plan.steps().any(|step| self.repair.keys.contains(&step.wanted().key))
+    }
+
+    /// Whether a step of such a plan puts something back: what was changed since the rollout was broken off, too.
+    pub(in crate::delivery) fn puts_back(&self, step: &CheckedStep) -> bool {
+        differs(step.reason()) && !self.repair.to_come.contains(&step.wanted().key)
     }
 
     /// What has to be well in a rollout that changes these: what was when it was broken off, too.
@@ -105,6 +111,7 @@ impl App {
         mut baseline: Vec<ObjectKey>,
     ) -> Vec<ObjectKey> {
         self.repair.keys.clear();
+        self.repair.to_come.clear();
         if let Some((of, before)) = self.repair.baseline.take()
             && of == *digest
         {
@@ -113,6 +120,11 @@ impl App {
         }
         baseline
     }
+}
+
+/// Whether an object is not there as git has it.
+fn differs(reason: &Reason) -> bool {
+    matches!(reason, Reason::Missing | Reason::Drifted { .. } | Reason::Changed { .. })
 }
 
 /// What a later wave writes anyway.

@@ -331,7 +331,7 @@ impl App {
     /// Says what a plan that was accepted begins: a rollout, or that something is put back.
     pub(in crate::delivery) fn announce(&mut self, plan: &CheckedPlan, now: Timestamp) {
         let going = self.is_going_back();
-        let again = plan.steps().any(|step| self.is_repaired(&step.wanted().key));
+        let again = self.is_repair(plan);
         if !again && (going || self.runs.effective.as_ref() != Some(plan.digest())) {
             let (objects, waves) = (plan.steps().count(), plan.waves().len());
             if going || !self.runs.is_good(plan.digest()) {
@@ -341,7 +341,7 @@ impl App {
         }
         // Git did not change, so someone else did.
         let drifted = |step: &&CheckedStep| match again {
-            true => self.is_repaired(&step.wanted().key),
+            true => self.puts_back(step),
             false => !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. }),
         };
         let changed = plan.steps().filter(drifted).map(|step| match step.reason() {

@@ -2,7 +2,7 @@
 
 use super::chance::Storm::{self, Held, Lost, Slow, Unsaved};
 use super::content::Ending::Succeeds;
-use super::content::Fate::{Fast, Hang};
+use super::content::Fate::{Fast, Hang, Slow as Late};
 use super::content::{Content, Part};
 use super::git::Edit::{Breaks, Leaves, Says, Terms as How};
 use super::git::Terms;
@@ -102,5 +102,19 @@ fn a_job_that_somebody_deletes_is_not_made_again_though_it_is_not_remembered() {
             (20_000, Stimulus::Delete(0, Part::Migrate)),
         ]);
         assert!(told.iter().any(|told| told.facts.contains_key("hook failed")), "{told:?}");
+    }
+}
+
+/// What somebody deletes while something else is about to be put back is put back with it, and told with it.
+#[test]
+fn all_that_somebody_deletes_while_a_gate_waits_is_told() {
+    for gap in [30, 60, 100, 200, 400] {
+        let told = holds(vec![
+            (0, says(1, Fast)),
+            (60_000, Push(vec![Says(0, Content { web: Some((2, Late)), ..content(1, Fast) })])),
+            (62_500, Stimulus::Delete(0, Part::Config(0))),
+            (62_500 + gap, Stimulus::Delete(0, Part::Config(1))),
+        ]);
+        assert!(told.iter().all(|told| told.facts.get("drifted objects") == Some(&2)), "{gap}: {told:?}");
     }
 }

@@ -15,6 +15,10 @@ impl Checks {
         let name = fact.app.clone().unwrap_or_else(|| app_name(0));
         let app = number_of(&name);
         *self.counted.facts.entry(word(&fact.what)).or_default() += 1;
+        if let What::Drifted { objects } = &fact.what {
+            let count = u64::try_from(objects.len()).unwrap_or(u64::MAX);
+            *self.counted.facts.entry("drifted objects").or_default() += count;
+        }
         match &fact.what {
             What::Panicked { why, .. } => self.fail(|| format!("{now}: {name} panicked: {why}")),
             What::Started { digest, waves: 0, .. } => self.hooks_are_due(&name, digest, view, now),
