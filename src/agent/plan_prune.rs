@@ -51,6 +51,7 @@ pub async fn plan_prune(
         world: &ClusterView::new(hands, &guards, None),
         known: &known,
         ready: &|_| true,
+        saved: &|_| true,
         suspended: false,
         now: Timestamp::now(),
     };

@@ -42,7 +42,7 @@ pub enum TidyUp {
 /// What came of work for a hook.
 #[derive(Debug, Default)]
 pub struct HookDone {
-    /// What is remembered now; `None` where nothing changed.
+    /// What is known now; `None` where nothing changed. It is remembered, but for a Job that was made where `failed` says why.
     pub hooks: Option<Hooks>,
     /// The Job as the server answered.
     pub made: Option<Live>,

@@ -137,6 +137,7 @@ impl Delivery {
             self.note_all_well();
             self.note_gone(world);
         }
+        self.note_left(world);
         let Self { saving, apps, tickets, .. } = self;
         let saved = saving.begin(apps, tickets, now);
         let (prunes, prune_again) = self.prune(world, now);
@@ -240,6 +241,16 @@ impl Delivery {
         }
     }
 
+    /// Has it forgotten once more what an app was that left git: a write that was under way by then has something of it
+    /// remembered, and nothing that it made would be deleted while that is.
+    fn note_left(&mut self, world: &dyn World) {
+        let Some(memory) = world.memory() else { return };
+        let left = memory.apps.keys().any(|name| self.pruner.names(name) == Some(false));
+        if left && !self.saving.names_apps() {
+            self.saving.push(Change::Apps(self.apps.keys().cloned().collect()));
+        }
+    }
+
     /// Notes that every app is well, where all go back together.
     fn note_all_well(&mut self) {
         let new =
@@ -255,10 +266,23 @@ impl Delivery {
         if world.inventory_listed() != Listing::Done {
             return (Vec::new(), None);
         }
-        let Self { apps, pruner, tickets, platform, .. } = self;
+        let Self { apps, pruner, tickets, platform, leaving, .. } = self;
+        let memory = world.memory().filter(|_| !*leaving);
+        let saved = |name: &AppName| match (&memory, apps.get(name)) {
+            (Some(memory), Some(app)) => app.is_remembered(memory),
+            (Some(memory), None) => !memory.apps.contains_key(name),
+            (None, _) => true,
+        };
         let known = |live: &Live| world.knows(live);
         let ready = |name: &AppName| apps.get(name).is_some_and(|app| app.is_ready() && app.busy.is_none());
-        let view = PruneWorld { world, known: &known, ready: &ready, suspended: platform.suspended, now };
+        let view = PruneWorld {
+            world,
+            known: &known,
+            ready: &ready,
+            saved: &saved,
+            suspended: platform.suspended,
+            now,
+        };
         pruner.decide(&view, tickets)
     }
 

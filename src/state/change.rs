@@ -47,6 +47,11 @@ pub enum Change {
 }
 
 impl Change {
+    /// Whether it says that a rollout is under way.
+    pub fn rolls(&self) -> bool {
+        matches!(self, Self::Begin { rolling: Some(_), .. } | Self::Roll { rolling: Some(_), .. })
+    }
+
     /// The apps whose objects have to be stored before this can be applied, each with its commit.
     pub fn to_store(&self) -> Option<(&Arc<WantedApp>, Option<&Revision>)> {
         match self {

@@ -121,11 +121,9 @@ async fn make(notes: &mut Notes<'_>, hook: &Hook, run: HookRun, stop: &Cancellat
             if let Some(run) = notes.of(&name).run_mut(&run.identity) {
                 (run.stage, run.uid, run.replaces) = (HookStage::Made, Some(live.uid.clone()), None);
             }
-            // Should this fail, the Job is found by its name, and is known as ours by what it bears.
-            match notes.save().await {
-                Ok(()) => done.hooks = Some(notes.hooks.clone()),
-                Err(why) => done.failed = Some(why),
-            }
+            // Should this fail, another process finds the Job by its name, and knows it as ours by what it bears.
+            done.failed = notes.save().await.err();
+            done.hooks = Some(notes.hooks.clone());
             done.told.push(What::HookStarted { job: hook.job.key.clone() });
             done.made = Some(live);
         }

@@ -35,7 +35,10 @@ impl App {
         let Some(Busy { ticket, stopping, remembers, .. }) = self.busy.take() else { return };
         let Owner::App(_, digest) = ticket.of else { return };
         match &event {
-            Event::Wrote(outcome) => self.note_written(outcome),
+            Event::Wrote(outcome) => {
+                self.log.may_roll = false;
+                self.note_written(outcome);
+            }
             Event::Found(_) => {}
             Event::Hooked(done) if done.failed.is_none() => {}
             // Whether it was remembered is not known; to do so again does no harm.

@@ -133,8 +133,8 @@ impl App {
             }
             if hooks.is_empty() {
                 self.doing = Doing::Idle;
-                self.end_rolling(view);
                 if self.is_where_it_goes(wanted) {
+                    self.end_rolling(view);
                     let looks = self.look_at_reported().or_else(|| self.tidy_hooks(view, wanted));
                     return looks.unwrap_or(rest);
                 }
@@ -183,15 +183,13 @@ impl App {
         (!messages.is_empty()).then(|| messages.clone())
     }
 
-    /// Has it forgotten that a rollout is under way, where git took it back before anything of it had to be undone.
+    /// Has it forgotten that a rollout is under way, where all is as it was good: git took it back before anything of it had
+    /// to be undone, or it passed its gates while nobody could read git.
     fn end_rolling(&mut self, view: &View) {
         let Some(memory) = view.world.memory() else { return };
-        let rolling = memory.apps.get(self.name()).and_then(|known| known.rolling.as_ref());
-        let is_left = rolling.is_some_and(|rolling| {
-            Some(&rolling.state.digest) != self.target_digest() || rolling.state.purpose != self.purpose()
-        });
-        let known = || self.log.changes.iter().any(|change| matches!(change, Change::Roll { .. }));
-        if is_left && self.target_digest() == self.runs.effective.as_ref() && !known() {
+        let known = memory.apps.get(self.name()).is_some_and(|known| known.rolling.is_some());
+        let waits = self.log.changes.iter().any(|change| matches!(change, Change::Roll { .. }));
+        if std::mem::take(&mut self.log.may_roll) || (known && !waits) {
             self.remember(Change::Roll { app: self.spec.name.clone(), rolling: None });
         }
     }

@@ -308,6 +308,9 @@ impl App {
         for what in done.told {
             self.tell(what);
         }
+        if done.made.is_some() && done.failed.is_some() {
+            self.note_hooks(); // That it was made is known here alone: whoever deletes it now would have it made again.
+        }
         self.hooks.pause = (done.later || done.failed.is_some()).then(|| later(now, AGAIN));
         if let Some(why) = done.failed {
             if self.hooks.told.as_ref() != Some(&why) {

@@ -266,6 +266,7 @@ impl App {
                 | Action::Find { remember, .. } = action
                     && !looks
                 {
+                    self.log.may_roll |= remember.iter().any(Change::rolls);
                     remembers.clone_from(&self.log.changes);
                     remember.splice(0..0, std::mem::take(&mut self.log.changes));
                 }

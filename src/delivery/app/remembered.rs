@@ -3,11 +3,11 @@
 //! Nothing new is rolled out of it and nothing is deleted. What was being put back is put back; what someone changes by
 //! hand is taken back; a rollout that was under way is left where it stands, for what it was to become is in git alone.
 
-use super::StandIn;
+use super::{App, StandIn};
 use crate::delivery::action::Again;
 use crate::object::Digest;
 use crate::rollout::Purpose;
-use crate::state::AppMemory;
+use crate::state::{AppMemory, Memory};
 
 impl StandIn {
     pub(in crate::delivery) fn of(known: &AppMemory) -> Self {
@@ -17,6 +17,15 @@ impl StandIn {
             }
             Err(why) => Self::Nothing(why),
         }
+    }
+}
+
+impl App {
+    /// Whether a process that begins would know that it runs what git says.
+    pub(in crate::delivery) fn is_remembered(&self, memory: &Memory) -> bool {
+        let known = memory.apps.get(self.name()).filter(|known| known.quarantined.is_none());
+        let good = known.and_then(|known| known.last_good.as_ref()).map(|good| &good.digest);
+        good.is_some() && good == self.digest()
     }
 }
 

@@ -14,7 +14,7 @@ use super::{App, Doing};
 use crate::delivery::action::later;
 use crate::health::Status;
 use crate::object::{Digest, ObjectKey};
-use crate::plan::{Reason, Step, WantedApp, plan_with};
+use crate::plan::{CheckedPlan, CheckedStep, Reason, Step, WantedApp, plan_with};
 use crate::rollout::{Next, Phase};
 
 /// While nothing is missing it is looked this often.
@@ -30,6 +30,8 @@ pub(in crate::delivery) struct Repair {
     times: u32,
     /// What is being put back now.
     keys: BTreeSet<ObjectKey>,
+    /// What the rollout that was broken off for it writes later anyway.
+    to_come: BTreeSet<ObjectKey>,
     /// What has to be well, of the rollout that was broken off for it.
     baseline: Option<(Digest, Vec<ObjectKey>)>,
 }
@@ -81,18 +83,18 @@ impl App {
             (false, Reason::Drifted { fields }) => self.drift.is_reported(&step.wanted, fields, view.now),
             (false, _) => false,
         };
-        let changed = plan.steps().filter(|step| {
-            matches!(step.reason, Reason::Missing | Reason::Drifted { .. } | Reason::Changed { .. })
-                && !to_come.contains(&step.wanted.key)
-                && !is_theirs(step)
-        });
+        let changed = plan
+            .steps()
+            .filter(|step| differs(&step.reason) && !to_come.contains(&step.wanted.key) && !is_theirs(step));
         let keys: BTreeSet<ObjectKey> = changed.map(|step| step.wanted.key.clone()).collect();
         if keys.is_empty() {
             return false;
         }
+        let to_come = to_come.into_iter().cloned().collect();
         rollout.state.phase = phase.clone();
         let baseline = (rollout.state.digest.clone(), std::mem::take(&mut rollout.baseline));
-        self.drift.repair = Repair { times: self.drift.repair.times + 1, keys, baseline: Some(baseline) };
+        self.drift.repair =
+            Repair { times: self.drift.repair.times + 1, keys, to_come, baseline: Some(baseline) };
         self.break_off();
         true
     }
@@ -105,9 +107,14 @@ impl App {
         (self.drift.repair.times < OFTEN).then(|| later(last, LOOK_EVERY))
     }
 
-    /// Whether an object of a plan is put back.
-    pub(in crate::delivery) fn is_repaired(&self, key: &ObjectKey) -> bool {
-        self.drift.repair.keys.contains(key)
+    /// Whether a plan puts back what a rollout was broken off for.
+    pub(in crate::delivery) fn is_repair(&self, plan: &CheckedPlan) -> bool {
+        plan.steps().any(|step| self.drift.repair.keys.contains(&step.wanted().key))
+    }
+
+    /// Whether a step of such a plan puts something back: what was changed since the rollout was broken off, too.
+    pub(in crate::delivery) fn puts_back(&self, step: &CheckedStep) -> bool {
+        differs(step.reason()) && !self.drift.repair.to_come.contains(&step.wanted().key)
     }
 
     /// What has to be well in a rollout that changes these: what was when it was broken off, too.
@@ -118,6 +125,7 @@ impl App {
         mut baseline: Vec<ObjectKey>,
     ) -> Vec<ObjectKey> {
         self.drift.repair.keys.clear();
+        self.drift.repair.to_come.clear();
         if let Some((of, before)) = self.drift.repair.baseline.take()
             && of == *digest
         {
@@ -126,6 +134,11 @@ impl App {
         }
         baseline
     }
+}
+
+/// Whether an object is not there as git has it.
+fn differs(reason: &Reason) -> bool {
+    matches!(reason, Reason::Missing | Reason::Drifted { .. } | Reason::Changed { .. })
 }
 
 /// What a later wave writes anyway.

@@ -224,8 +224,9 @@ impl App {
             return Step::Rest { until: None };
         }
         let phase = Phase::Gate { wave, since: view.now, failing_since: None };
-        // What drift changed is put back in one go, and is no step of a rollout.
-        let repairs = !is_back && good.as_ref() == Some(plan.digest());
+        // What drift changed is put back in one go, and is no step of a rollout. What a rollout left behind is, although
+        // git says again what was good before it: a process that begins has to know what is not proven yet.
+        let repairs = !is_back && good.as_ref() == Some(plan.digest()) && self.runs.unproven.is_empty();
         let rolling = (!repairs).then(|| rollout.rolling(phase, commit.as_ref(), &self.runs.unproven));
         let remember = match writes {
             0 => Change::Begin { plan: plan.clone(), quarantine, rolling },
@@ -337,7 +338,7 @@ impl App {
         now: Timestamp,
     ) {
         let going = self.is_going_back();
-        let again = plan.steps().any(|step| self.is_repaired(&step.wanted().key));
+        let again = self.is_repair(plan);
         if !again && (going || self.runs.effective.as_ref() != Some(plan.digest())) {
             let (objects, waves) = (plan.steps().count(), plan.waves().len());
             if going || !self.runs.is_good(plan.digest()) {
@@ -347,7 +348,7 @@ impl App {
         }
         // Git did not change, so someone else did.
         let is_drift = |step: &&CheckedStep| match again {
-            true => self.is_repaired(&step.wanted().key),
+            true => self.puts_back(step),
             false => !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. }),
         };
         let changed = plan.steps().filter(is_drift);

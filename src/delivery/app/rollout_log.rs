@@ -22,6 +22,8 @@ pub(in crate::delivery) struct RolloutLog {
     pub facts: Vec<Fact>,
     /// What is to be remembered, until it is.
     pub changes: Vec<Change>,
+    /// A rollout was about to be written, and whether that is remembered is not known.
+    pub may_roll: bool,
 }
 
 #[derive(Debug)]

@@ -86,6 +86,8 @@ pub struct PruneWorld<'a> {
     pub known: &'a dyn Fn(&Live) -> Known,
     /// Whether an app runs what git says and has nothing under way.
     pub ready: &'a dyn Fn(&AppName) -> bool,
+    /// Whether a process that begins would know what an app runs now, or that git does not name it any more.
+    pub saved: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
     pub now: Timestamp,
 }
@@ -174,6 +176,11 @@ impl Pruner {
     /// Whether any app wants an object; nobody knows before a configuration was read.
     pub fn wants(&self, key: &ObjectKey) -> Option<bool> {
         self.claims.as_ref().filter(|_| !self.unrendered).map(|claims| claims.wants(key))
+    }
+
+    /// Whether git names an app; nobody knows before a configuration was read, or when the environment itself goes.
+    pub fn names(&self, app: &AppName) -> Option<bool> {
+        self.claims.as_ref().filter(|claims| !claims.is_leaving()).map(|claims| claims.names(app))
     }
 
     /// All that is wanted, where that is known.

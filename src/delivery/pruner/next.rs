@@ -108,8 +108,8 @@ impl Pruner {
                 }
                 Some(_) => continue,
             };
-            if self.is_remembered(due.app(), view.world) {
-                continue; // That git does not name it any more is remembered first: it must not be made anew.
+            if AppName::new(due.app()).is_ok_and(|app| !(view.saved)(&app)) {
+                continue; // What goes must not be made anew by a process that remembers what ran before.
             }
             let ticket = tickets.next(Owner::Prune(due.app().into()));
             let run = Run::Asking { ticket: ticket.clone(), stopping: false, attempts };
@@ -119,11 +119,9 @@ impl Pruner {
         (begin, again)
     }
 
-    /// Whether something is remembered of an app that git does not name.
-    fn is_remembered(&self, app: &str, world: &dyn World) -> bool {
-        let Some(claims) = self.claims.as_ref().filter(|claims| !claims.is_leaving()) else { return false };
-        let Ok(name) = AppName::new(app) else { return false };
-        !claims.names(&name) && world.memory().is_some_and(|memory| memory.apps.contains_key(&name))
+    /// Whether a person has to be asked first, by what was seen last.
+    fn is_halted(&self) -> bool {
+        self.seen.as_ref().is_some_and(|plan| !plan.halts.is_empty())
     }
 
     /// Takes what came of an action. An answer to anything but what is under way is nothing.
@@ -141,6 +139,8 @@ impl Pruner {
                 self.runs.remove(app);
                 match event {
                     _ if stopping => None, // What was asked about may be wanted again.
+                    // What was within the budget when it was asked about may not be any more.
+                    Event::PruneAsked(Ok(_)) if self.is_halted() => None,
                     Event::PruneAsked(Ok(prune)) if prune.waves().is_empty() => {
                         // Somebody deleted it, and the watch does not say so yet: it is no use to ask at once again.
                         self.put_off(app, "what is to be deleted is gone already".to_owned(), attempts, now);

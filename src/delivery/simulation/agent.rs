@@ -164,7 +164,9 @@ impl Agent {
         let heard = match coming {
             Coming::Git => match outside.git.read(now) {
                 Some(says) => {
-                    outside.checks.heard(&says, &self.view.memory, now);
+                    let Delivery { apps, saving, .. } = &self.delivery;
+                    let forgets = |app: &AppName| !apps.contains_key(app) && saving.forgets(app);
+                    outside.checks.heard(&says, &self.view.memory, forgets, now);
                     News::Git(says)
                 }
                 None => News::GitAway,
@@ -238,7 +240,7 @@ impl Agent {
                 let event: String = format!("{event:?}").chars().take(200).collect();
                 println!("{now} ended {:?} {event}", task.ticket.of);
             }
-            outside.checks.ended(&task.ticket);
+            outside.checks.ended(&task.ticket, &event);
             let begun = self.delivery.event(&task.ticket, event, &self.view, outside.time());
             self.begin_all(begun, outside);
         }

@@ -29,6 +29,7 @@ mod agent;
 mod chance;
 mod checks;
 mod content;
+mod found;
 mod git;
 mod hands;
 mod invent;

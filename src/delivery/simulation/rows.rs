@@ -11,7 +11,7 @@ use super::story::Stimulus::{self, Away, Die, Lurk, Push, Retry, Unrenderable};
 use super::story::Story;
 
 /// Tells a story with several seeds, each with other latencies; it has to hold with all of them.
-fn holds(stimuli: Vec<(u64, Stimulus)>) -> Vec<Told> {
+pub fn holds(stimuli: Vec<(u64, Stimulus)>) -> Vec<Told> {
     (0..20).map(|seed| holds_with(seed, stimuli.clone())).collect()
 }
 
@@ -21,11 +21,11 @@ fn holds_with(seed: u64, stimuli: Vec<(u64, Stimulus)>) -> Told {
     tell(&story).unwrap_or_else(|why| panic!("{}", story.as_test(&why)))
 }
 
-fn says(version: u8, fate: Fate) -> Stimulus {
+pub fn says(version: u8, fate: Fate) -> Stimulus {
     Push(vec![Says(0, content(version, fate))])
 }
 
-fn content(version: u8, fate: Fate) -> Content {
+pub fn content(version: u8, fate: Fate) -> Content {
     let web = Some((version, fate));
     Content { configs: [version, 1, 0], web, worker: Some((version, Slow)), ..Content::default() }
 }

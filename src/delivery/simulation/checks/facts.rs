@@ -15,6 +15,10 @@ impl Checks {
         let name = fact.app.clone().unwrap_or_else(|| app_name(0));
         let app = number_of(&name);
         *self.counted.facts.entry(word(&fact.what)).or_default() += 1;
+        if let What::Drifted { objects } = &fact.what {
+            let count = u64::try_from(objects.len()).unwrap_or(u64::MAX);
+            *self.counted.facts.entry("drifted objects").or_default() += count;
+        }
         match &fact.what {
             What::Panicked { why, .. } => self.fail(|| format!("{now}: {name} panicked: {why}")),
             What::Started { digest, waves: 0, .. } => self.hooks_are_due(&name, digest, view, now),
@@ -63,10 +67,14 @@ impl Checks {
     /// A rollout without waves is begun for hooks that have not ended well.
     fn hooks_are_due(&mut self, name: &AppName, digest: &Digest, view: &View, now: Millis) {
         let app = number_of(name);
-        let Some(content) = content_of(app, digest) else { return };
-        let memory = view.memory.apps.get(name);
+        let Some(content) = content_of(app, digest).filter(|_| !self.begun.doubts.contains(name)) else {
+            return;
+        };
+        let (memory, former) = (view.memory.apps.get(name), self.former.get(name));
         let is_done = |hook: &crate::plan::Hook| {
-            let known = memory.and_then(|memory| memory.hooks.get(&hook.key.to_string()));
+            let key = hook.key.to_string();
+            let known = memory.and_then(|memory| memory.hooks.get(&key));
+            let known = known.filter(|known| former.and_then(|former| former.get(&key)) != Some(*known));
             known.is_some_and(|known| known.is_done(&hook.identity))
         };
         if wanted(app, content).hooks.iter().all(|hook| is_done(hook)) {

@@ -11,10 +11,10 @@ use super::content::{APPS, Ending, ending_of, wanted};
 use super::git::{Git, Word};
 use super::server::Server;
 use super::view::View;
-use crate::delivery::{Delivery, Listing, Owner, Says, Ticket};
+use crate::delivery::{Delivery, Event, Listing, Owner, Says, Ticket};
 use crate::object::{AppName, Digest, ObjectKey};
 use crate::plan::{Doomed, Hook};
-use crate::state::Memory;
+use crate::state::{Hooks, Memory};
 use blame::Blame;
 
 /// A write of something older may begin so long after something newer was seen.
@@ -42,6 +42,9 @@ pub struct Checks {
     /// Restores that were begun and have not ended.
     pub restoring: BTreeMap<AppName, Digest>,
     blame: Blame,
+    /// The hooks of apps that left git and came back before they were forgotten, as they are remembered of their earlier
+    /// life.
+    former: BTreeMap<AppName, Hooks>,
     /// What passed its gates, by what was told or is remembered.
     proven: BTreeSet<(AppName, Digest)>,
     pub approved: bool,
@@ -77,6 +80,8 @@ struct Begun {
     lives: BTreeMap<AppName, u32>,
     /// The apps of which the agent that died last had something to be remembered.
     unsaved: BTreeSet<AppName>,
+    /// The apps of which it is not known how a hook ended, since the answer was lost when that was remembered.
+    doubts: BTreeSet<AppName>,
     /// The words to try again that were taken up.
     retried: BTreeSet<String>,
 }
@@ -117,6 +122,8 @@ impl Checks {
         }
         self.heard = Heard::default();
         self.begun.basis.clear();
+        self.begun.doubts.clear();
+        self.former.clear();
         let good = |(name, app): (&AppName, &std::sync::Arc<crate::state::AppMemory>)| {
             Some((name.clone(), app.last_good.as_ref()?.digest.clone()))
         };
@@ -144,7 +151,8 @@ impl Checks {
         self.restoring.clear();
     }
 
-    pub fn heard(&mut self, says: &Says, memory: &Memory, now: Millis) {
+    /// Git says something. What of an app is remembered that is being forgotten just now is of its earlier life.
+    pub fn heard(&mut self, says: &Says, memory: &Memory, forgets: impl Fn(&AppName) -> bool, now: Millis) {
         if self.heard.leaving.is_some() {
             return;
         }
@@ -161,6 +169,12 @@ impl Checks {
         self.jobs.retain(|(app, ..), _| named.contains(app));
         self.proven.retain(|(app, _)| named.contains(app));
         self.blame.keep(&named);
+        self.former.retain(|app, _| named.contains(app));
+        for name in named {
+            if let Some(known) = memory.apps.get(name).filter(|_| forgets(name)) {
+                self.former.insert(name.clone(), known.hooks.clone());
+            }
+        }
         self.heard.wanted.clear();
         self.heard.broken.clear();
         self.heard.percent = says.rollout.prune.percent;
@@ -181,7 +195,8 @@ impl Checks {
                 *known = (Some(wanted.digest.clone()), now);
             }
             self.restoring.retain(|name, digest| *name != spec.name || *digest == wanted.digest);
-            let known = memory.apps.get(&spec.name).map(|known| &**known);
+            let known = memory.apps.get(&spec.name).filter(|_| !self.former.contains_key(&spec.name));
+            let known = known.map(|known| &**known);
             // An app that comes back before it was forgotten is known.
             let good = known.and_then(|known| known.last_good.as_ref());
             self.proven.extend(good.map(|good| (spec.name.clone(), good.digest.clone())));
@@ -226,8 +241,14 @@ impl Checks {
     }
 
     /// An action has ended.
-    pub fn ended(&mut self, ticket: &Ticket) {
+    pub fn ended(&mut self, ticket: &Ticket, event: &Event) {
         self.begun.basis.remove(ticket);
+        if let (Owner::App(app, _), Event::Hooked(done)) = (&ticket.of, event) {
+            match done.failed {
+                Some(_) => self.begun.doubts.insert(app.clone()),
+                None => self.begun.doubts.remove(app),
+            };
+        }
     }
 
     /// A write begins, or the Job of a hook is about to be made.
@@ -287,7 +308,11 @@ impl Checks {
         }
     }
 
-    pub fn job_made(&mut self, app: &AppName, hook: &Hook, now: Millis) {
+    pub fn job_made(&mut self, ticket: &Ticket, app: &AppName, hook: &Hook, now: Millis) {
+        let life = self.begun.lives.get(app).copied().unwrap_or(0);
+        if self.begun.basis.get(ticket).is_some_and(|basis| basis.life != life) {
+            return; // Its app left git meanwhile: if it comes back it runs its hooks as any new one does.
+        }
         let known = (app.clone(), hook.key.clone(), hook.identity.clone());
         if self.jobs.insert(known, ending_of(&hook.job)).is_some() {
             self.fail(|| format!("{now}: the Job of {} is made again", hook.key));

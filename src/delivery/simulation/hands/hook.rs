@@ -164,7 +164,7 @@ impl HookHand {
         let limit = run.limit.unsigned_abs();
         let made = reach.server.create(&hook.job, limit, reach.chance);
         if made.is_some() {
-            reach.checks.job_made(&self.app, hook, reach.chance.now);
+            reach.checks.job_made(&self.ticket, &self.app, hook, reach.chance.now);
         }
         made.or_else(|| Some(reach.server.objects.get(&hook.job.key)?.live.clone()))
     }
@@ -198,7 +198,10 @@ impl Work for HookHand {
             }
             Stage::End(save) => match save.go_on(reach) {
                 Err(at) => Progress::Until(at),
-                Ok(Err(failure)) => self.fail(failure.why()),
+                Ok(Err(failure)) => {
+                    self.done.hooks = self.done.made.is_some().then(|| self.hooks.clone());
+                    self.fail(failure.why())
+                }
                 Ok(Ok(())) => {
                     self.done.hooks = Some(self.hooks.clone());
                     self.end()

@@ -57,7 +57,9 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
     };
     let name = app.name();
     let memory = out.store.memory.apps.get(name);
-    let excuse = || is_excused(story, name.as_str());
+    // What is deleted may take longer to go than a gate waits for what is wanted again.
+    let goes = || message.as_ref().is_some_and(|why| why.contains("is terminating")) && lasts(story);
+    let excuse = || is_excused(story, name.as_str()) || goes();
     match phase {
         AppPhase::Ready => {
             let wanted = app.wanted().ok_or("it is ready, and wants nothing")?;
@@ -220,6 +222,11 @@ fn is_excused(story: &Story, name: &str) -> bool {
         Stimulus::Jump(_) | Stimulus::Storm(Storm::Weather, _) => true,
         _ => false,
     })
+}
+
+/// Whether finalizers lasted for a while.
+fn lasts(story: &Story) -> bool {
+    story.stimuli.iter().any(|(_, stimulus)| matches!(stimulus, Stimulus::Storm(Storm::Held, _)))
 }
 
 /// What left git is gone, or it is said why not.
