@@ -181,6 +181,19 @@ check 'it is put back to debug' \
 	eventually 15 is debug kubectl -n "$NAMESPACE" get configmap notejam -o 'jsonpath={.data.LOG_LEVEL}'
 check 'the environment is ready' eventually 30 ready_at 25 "$(head_commit)"
 check 'the plan has no changes left' plan_it
+tell 'A robot sets the replicas again and again.'
+fight() {
+	for _ in {1..60}; do
+		is 2 deployment '{.spec.replicas}' &&
+			kubectl -n "$NAMESPACE" patch deployment notejam --type merge --field-manager robot \
+				--patch '{"spec":{"replicas":4}}' >/dev/null
+		contains robot event Fight && return
+		sleep 0.1
+	done
+	return 1
+}
+check 'it is put back ever more rarely, and the fight is told with the name of the robot' fight
+check 'once the robot is gone it is 2' eventually 30 is 2 deployment '{.spec.replicas}'
 
 act 'A secret'
 tell 'The database password is kept in AWS Secrets Manager (moto stands in for AWS here). Git holds a reference to it:'

@@ -48,7 +48,12 @@ impl fmt::Display for Fight {
         let since = since.round(jiff::Unit::Second).unwrap_or(*since);
         let names: Vec<String> = managers.iter().map(|name| format!("{name:?}")).collect();
         let who = if names.is_empty() { "somebody".to_owned() } else { names.join(" and ") };
-        let does = if field.is_empty() { "deletes" } else { "changes" };
+        let does = match (field.is_empty(), names.len() > 1) {
+            (true, false) => "deletes",
+            (true, true) => "delete",
+            (false, false) => "changes",
+            (false, true) => "change",
+        };
         write!(f, "{}: {who} {does} it again and again; put back {times} times since {since}", self.subject())
     }
 }
@@ -63,15 +68,16 @@ pub struct Patience {
 struct Contested {
     since: Timestamp,
     times: u32,
-    /// When it was put back, within the time that counts.
-    recent: VecDeque<Timestamp>,
-    managers: BTreeSet<String>,
+    /// When it was put back, within the time that counts, and who had changed it, where that is known.
+    recent: VecDeque<(Timestamp, Option<String>)>,
     is_fight: bool,
+    /// Who changed it too often.
+    fighters: BTreeSet<String>,
 }
 
 impl Contested {
     fn last(&self) -> Timestamp {
-        self.recent.back().copied().unwrap_or(self.since)
+        self.recent.back().map_or(self.since, |(at, _)| *at)
     }
 
     /// How long it is left alone.
@@ -84,7 +90,7 @@ impl Contested {
         Fight {
             key: key.clone(),
             field: field.clone(),
-            managers: self.managers.iter().cloned().collect(),
+            managers: self.fighters.iter().cloned().collect(),
             times: self.times,
             since: self.since,
         }
@@ -103,7 +109,7 @@ impl Patience {
         &mut self,
         key: &ObjectKey,
         field: &str,
-        managers: impl IntoIterator<Item = String>,
+        manager: Option<String>,
         now: Timestamp,
     ) -> Option<Fight> {
         let name = (key.clone(), field.to_owned());
@@ -111,17 +117,18 @@ impl Patience {
             since: now,
             times: 0,
             recent: VecDeque::new(),
-            managers: BTreeSet::new(),
             is_fight: false,
+            fighters: BTreeSet::new(),
         });
         contested.times = contested.times.saturating_add(1);
-        contested.managers.extend(managers);
-        contested.recent.push_back(now);
-        while contested.recent.front().is_some_and(|at| later(*at, WITHIN) <= now) {
+        contested.recent.push_back((now, manager.clone()));
+        while contested.recent.front().is_some_and(|(at, _)| later(*at, WITHIN) <= now) {
             contested.recent.pop_front();
         }
-        let begins = contested.recent.len() > OFTEN && !contested.is_fight;
-        contested.is_fight |= begins;
+        let often = contested.recent.iter().filter(|(_, who)| *who == manager).count() > OFTEN;
+        let begins = often && !contested.is_fight;
+        contested.is_fight |= often;
+        contested.fighters.extend(manager.filter(|_| often));
         begins.then(|| contested.fight(&name))
     }
 
@@ -167,7 +174,7 @@ mod tests {
         let (mut now, mut healed, mut told) = (at(0), 0, Vec::new());
         while now < at(seconds * 1000) {
             healed += 1;
-            told.extend(patience.note_healed(&key(), "spec.replicas", ["robot".to_owned()], now));
+            told.extend(patience.note_healed(&key(), "spec.replicas", Some("robot".to_owned()), now));
             now = patience.due(&key(), "spec.replicas", now).unwrap_or(now);
         }
         (healed, told)
@@ -198,10 +205,10 @@ mod tests {
         for n in 0..3 {
             let now = at(n * 60_000);
             assert_eq!(patience.due(&key(), "spec.replicas", now), None);
-            assert_eq!(patience.note_healed(&key(), "spec.replicas", [], now), None);
+            assert_eq!(patience.note_healed(&key(), "spec.replicas", None, now), None);
         }
         assert_eq!(patience.due(&key(), "spec.paused", at(120_000)), None, "another field is another matter");
-        assert!(patience.note_healed(&key(), "spec.replicas", [], at(180_000)).is_some());
+        assert!(patience.note_healed(&key(), "spec.replicas", None, at(180_000)).is_some());
     }
 
     #[test]
@@ -218,12 +225,21 @@ mod tests {
     }
 
     #[test]
+    fn many_who_change_it_once_are_no_fight() {
+        let mut patience = Patience::default();
+        for n in 0..8 {
+            let who = Some(format!("person {}", n % 4));
+            assert_eq!(patience.note_healed(&key(), "spec.replicas", who, at(n * 60_000)), None, "{n}");
+        }
+    }
+
+    #[test]
     fn rare_changes_are_no_fight() {
         let mut patience = Patience::default();
         for n in 0..100 {
             let now = at(n * 200_001);
             patience.forget_quiet(now);
-            assert_eq!(patience.note_healed(&key(), "", [], now), None, "{n}");
+            assert_eq!(patience.note_healed(&key(), "", None, now), None, "{n}");
         }
     }
 }

@@ -240,11 +240,11 @@ impl App {
         for drifted in objects.iter().filter(|_| at_rest) {
             let patience = &mut self.drift.patience;
             if drifted.is_gone() {
-                fights.extend(patience.note_healed(&drifted.key, "", [], now));
+                fights.extend(patience.note_healed(&drifted.key, "", None, now));
             }
             for field in &drifted.fields {
-                let managers = field.by.first().map(|holder| holder.manager.clone());
-                fights.extend(patience.note_healed(&drifted.key, &field.path.to_string(), managers, now));
+                let manager = field.by.first().map(|holder| holder.manager.clone());
+                fights.extend(patience.note_healed(&drifted.key, &field.path.to_string(), manager, now));
             }
         }
         self.drift.healing = objects.iter().map(|object| (object.clone(), now)).collect();
