@@ -7,6 +7,7 @@
 mod chain;
 mod chart;
 mod digest;
+mod drift_record;
 mod kinds;
 mod live;
 mod managers;
@@ -20,6 +21,10 @@ mod tree;
 pub use chain::chain;
 pub use chart::{Again, ChartAnswers, ChartFailure, ChartOutput, ChartRequest, ChartTarget, ChartValues};
 pub use digest::{Digest, Hash, Hashes};
+pub use drift_record::{
+    DriftAction, DriftClass, DriftOperation, DriftRecord, EventKind, Principal, RecordId, TimelineEvent,
+    day_of,
+};
 pub use kinds::{KindInfo, Kinds, Scope};
 pub use live::{
     APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, Owned, PRUNE, REPLACE, REVERSIBLE, WAVE,
