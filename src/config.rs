@@ -27,11 +27,21 @@ pub struct AgentConfig {
     pub helm_memory: u64,
     /// Environments to look after; all where empty.
     pub only: Vec<String>,
-    /// Where the history is kept, as a URL; nowhere where there is none.
-    pub history: Option<String>,
+    pub history: HistoryConfig,
     /// Where notices are posted.
     pub notify: Option<Hidden>,
     pub secrets: SecretsConfig,
+}
+
+/// Where and how long the history is kept.
+#[derive(Clone, Debug)]
+pub struct HistoryConfig {
+    /// A URL, which may hold a password; nowhere where there is none.
+    pub url: Option<Hidden>,
+    pub password_file: Option<PathBuf>,
+    /// The name of the cluster, where several share a database.
+    pub cluster: String,
+    pub kept: Duration,
 }
 
 /// How secrets are looked after.

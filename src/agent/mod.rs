@@ -46,10 +46,10 @@ use crate::cluster::{
     CallError, Cluster, ConnectError, ConnectOptions, Environments, Fence, Index, Leases, Requests as Asked,
     Session, StateSecrets,
 };
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, HistoryConfig};
 use crate::git::{Limits, Remotes};
 use crate::helm::{Bounds, Helm};
-use crate::history::{BadPlace, History, Place};
+use crate::history::{self, BadPlace, History, Place};
 use crate::http::{self, Port};
 use crate::metrics::{Beside, Metrics, Requests};
 use crate::notify::{BadUrl, Notifier, Webhook};
@@ -107,13 +107,28 @@ pub enum AgentError {
 /// Before a panicking environment is begun anew: the first pause and the longest.
 const PANIC_PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+fn place(config: &HistoryConfig) -> Result<Option<Place>, BadPlace> {
+    let Some(url) = &config.url else { return Ok(None) };
+    let place: Place = url.0.parse()?;
+    place.with_password_file(config.password_file.as_deref()).map(Some)
+}
+
+fn settings(config: &AgentConfig) -> history::Settings {
+    let days = config.history.kept.as_secs() / (24 * 60 * 60);
+    history::Settings {
+        cluster: config.history.cluster.clone(),
+        instance: config.instance.clone(),
+        kept_days: i64::try_from(days).unwrap_or(i64::MAX).clamp(1, 36_500),
+    }
+}
+
 /// Runs until `end`, then hands over: what is under way is finished, nothing new begins.
 pub async fn run(
     config: AgentConfig,
     limits: render::Limits,
     end: CancellationToken,
 ) -> Result<(), AgentError> {
-    let place: Option<Place> = config.history.as_deref().map(str::parse).transpose()?;
+    let place = place(&config.history)?;
     let channel = config.notify.as_ref().map(|url| Webhook::new(&url.0)).transpose()?;
     let listener = http::listen(config.listen)
         .await
@@ -130,7 +145,7 @@ pub async fn run(
     let remotes = Remotes::new(&config.cache.join("git"), Limits::default());
     // Whoever needs the folder says what is wrong with it.
     let _ = std::fs::create_dir_all(&config.cache);
-    let history = place.map(|place| Arc::new(History::start(place)));
+    let history = place.map(|place| Arc::new(History::start(place, settings(&config))));
     let notifier = channel.map(|channel| Arc::new(Notifier::start(channel)));
     let bounds = Bounds { time: config.helm_time, memory: config.helm_memory, ..Bounds::default() };
     let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), bounds);

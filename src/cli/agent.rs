@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::target::Global;
 use super::{Exit, Outcome};
 use crate::api::Span;
-use crate::config::{self, AgentConfig, Hidden, SecretsConfig};
+use crate::config::{self, AgentConfig, Hidden, HistoryConfig, SecretsConfig};
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, Args)]
@@ -34,10 +34,26 @@ pub struct Arguments {
     /// Look after these environments only; may be given more than once
     #[arg(long = "env", value_name = "NAME")]
     only: Vec<String>,
-    /// Where the history is kept, such as sqlite:/var/lib/fairlead/history.sqlite; a file in the cache where none is
-    /// given, and nowhere with `off`
+    /// Where the history is kept: sqlite:/var/lib/fairlead/history.sqlite, or postgres://user@host/database for several
+    /// replicas; a file in the cache where none is given, and nowhere with `off`. With a password in it better by the
+    /// environment than here
     #[arg(long, value_name = "URL", env = "FAIRLEAD_HISTORY", hide_env_values = true)]
     history: Option<String>,
+    /// A file with the password of the PostgreSQL that keeps the history; read anew for each connection
+    #[arg(long, value_name = "FILE", env = "FAIRLEAD_HISTORY_PASSWORD_FILE")]
+    history_password_file: Option<PathBuf>,
+    /// How long the history is kept, in whole days
+    #[arg(long, value_name = "TIME", default_value = "400d", env = "FAIRLEAD_HISTORY_KEEP")]
+    history_keep: Span,
+    /// The name of this cluster in the history, where several clusters share a database
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true,
+        env = "FAIRLEAD_CLUSTER"
+    )]
+    cluster: String,
     /// Post what people have to know as JSON to this URL. It may be a secret: better by the environment than here
     #[arg(long, value_name = "URL", env = "FAIRLEAD_NOTIFY_URL", hide_env_values = true)]
     notify_url: Option<String>,
@@ -67,11 +83,16 @@ pub fn run(global: &Global, arguments: Arguments) -> Outcome {
     let cache = arguments.cache.unwrap_or_else(|| config::default_cache().join("agent"));
     let history = match arguments.history.as_deref() {
         Some("off") => None,
-        Some(url) => Some(url.to_owned()),
-        None => Some(format!("sqlite:{}", cache.join("history.sqlite").display())),
+        Some(url) if !url.is_empty() => Some(url.to_owned()),
+        _ => Some(format!("sqlite:{}", cache.join("history.sqlite").display())),
     };
     let config = AgentConfig {
-        history,
+        history: HistoryConfig {
+            url: history.map(Hidden),
+            password_file: arguments.history_password_file.filter(|file| !file.as_os_str().is_empty()),
+            cluster: arguments.cluster,
+            kept: arguments.history_keep.duration(),
+        },
         notify: arguments.notify_url.filter(|url| !url.is_empty()).map(Hidden),
         kubeconfig: global.kubeconfig.clone(),
         context: global.context.clone(),

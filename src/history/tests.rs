@@ -1,5 +1,3 @@
-use jiff::Timestamp;
-
 use super::*;
 use crate::object::{AppName, Commit, Outcome, Revision};
 
@@ -25,7 +23,8 @@ fn record(app: &str, outcome: Outcome, ended: Timestamp) -> Record {
 }
 
 fn query(app: Option<&str>, limit: u32) -> Query {
-    Query { environment: dev(), app: app.map(|app| AppName::new(app).unwrap()), limit }
+    let app = app.map(|app| AppName::new(app).unwrap());
+    Query { environment: Some(dev()), app, limit, ..Query::default() }
 }
 
 fn now() -> Timestamp {
@@ -45,13 +44,63 @@ async fn until(mut holds: impl FnMut() -> bool) {
 #[test]
 fn a_place_is_a_url_or_a_path_and_never_quoted() {
     let place = |text: &str| text.parse::<Place>();
-    assert_eq!(place("sqlite:/a/b.db").unwrap(), Place::file("/a/b.db".as_ref()));
-    assert_eq!(place("sqlite:///a/b.db").unwrap(), Place::file("/a/b.db".as_ref()));
-    assert_eq!(place("a/b.db").unwrap(), Place::file("a/b.db".as_ref()));
-    let error = place("postgres://u:s3cret@db/history").unwrap_err();
-    assert_eq!(error, BadPlace::Scheme);
-    assert!(!error.to_string().contains("s3cret"));
+    for text in ["sqlite:/a/b.db", "sqlite:///a/b.db", "/a/b.db"] {
+        assert_eq!(place(text).unwrap().to_string(), "sqlite:/a/b.db");
+    }
     assert_eq!(place("sqlite:").unwrap_err(), BadPlace::NoPath);
+    assert_eq!(place("mysql://u:s3cret@db/history").unwrap_err(), BadPlace::Scheme);
+    let server = place("postgres://u:s3cret@db.example:5433/history?sslmode=require").unwrap();
+    assert_eq!(server.to_string(), "postgres://u@db.example:5433/history");
+    for shown in [format!("{server:?}"), format!("{server:#?}"), server.to_string()] {
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+    for (text, error) in [
+        // A password with a question mark or a number sign in it, written as it is.
+        ("postgres://u:s3?s3cret=1@db/history", BadPlace::Parameter),
+        ("postgres://u@db/history?passwrod=s3cret", BadPlace::Parameter),
+        ("postgres://u@db/history?s3cret", BadPlace::Url),
+        ("postgres://u:s3cret@db:port/history", BadPlace::Url),
+        ("postgres://u@db/history?sslmode=s3cret", BadPlace::SslMode),
+    ] {
+        let found = place(text).unwrap_err();
+        assert!(!found.to_string().contains("s3cret") && !format!("{found:?}").contains("s3cret"), "{found}");
+        assert_eq!(found, error, "{text}");
+    }
+}
+
+#[test]
+fn without_a_word_a_server_over_a_network_has_to_prove_who_it_is() {
+    let exposed = |text: &str| text.parse::<Place>().unwrap().is_exposed();
+    for text in [
+        "postgres://u@db/history",
+        "postgres://u@db/history?sslmode=verify-full&sslrootcert=/ca.pem",
+        "postgres://u@localhost/history",
+        "postgres://u@127.0.0.1/history",
+        "postgres://u@[::1]/history",
+        "postgres://u@/history?host=/run/postgresql",
+        "sqlite:/a",
+    ] {
+        assert!(!exposed(text), "{text}");
+    }
+    for mode in ["disable", "prefer", "require"] {
+        assert!(exposed(&format!("postgres://u@db/history?sslmode={mode}")), "{mode}");
+    }
+}
+
+#[test]
+fn a_password_may_be_in_a_file_that_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    let place: Place = "postgres://u@localhost/history".parse().unwrap();
+    let place = place.with_password_file(Some(&file)).unwrap();
+    let place::Kind::Server(server) = place.kind() else { panic!("it is a server") };
+    assert!(server.options().is_err(), "there is none yet");
+    for password in ["first", "second"] {
+        std::fs::write(&file, format!("{password}\n")).unwrap();
+        assert!(format!("{:?}", server.options().unwrap()).contains(&format!("{password:?}")));
+        assert!(!format!("{place:?}").contains(password));
+    }
+    assert_eq!(Place::file("/a".as_ref()).with_password_file(Some(&file)).unwrap_err(), BadPlace::NoPassword);
 }
 
 #[tokio::test]
@@ -60,7 +109,7 @@ async fn what_was_told_is_read_again_the_newest_first_and_once() {
     let place = Place::file(&folder.path().join("history.sqlite"));
     let (then, now) = (now() - jiff::SignedDuration::from_hours(1), now());
     for _ in 0..2 {
-        let history = History::start(place.clone());
+        let history = History::start(place.clone(), Settings::default());
         for outcome in Outcome::ALL {
             history.tell(&dev(), record("web", outcome, then));
         }
@@ -68,24 +117,13 @@ async fn what_was_told_is_read_again_the_newest_first_and_once() {
         history.tell(&EnvironmentName::new("production").unwrap(), record("web", Outcome::Done, now));
         history.end().await;
     }
-    let all = read(&place, &query(None, 100)).await.unwrap();
+    let all = read(&place, &query(None, 100)).await.unwrap().entries;
     assert_eq!(all.len(), 9, "what is told twice is written once");
-    assert_eq!(all[0].record, record("other", Outcome::Done, now));
-    assert_eq!(read(&place, &query(Some("web"), 100)).await.unwrap().len(), 8);
-    assert_eq!(read(&place, &query(None, 2)).await.unwrap().len(), 2);
-}
-
-#[tokio::test]
-async fn what_is_too_old_goes() {
-    let folder = tempfile::tempdir().unwrap();
-    let place = Place::file(&folder.path().join("history.sqlite"));
-    let rows = [401, 399].map(|days| {
-        let ended = now() - jiff::SignedDuration::from_hours(24 * days);
-        Row { environment: dev(), record: record("web", Outcome::Done, ended) }
-    });
-    Table::open(&place).await.unwrap().put(&rows).await.unwrap();
-    drop(Table::open(&place).await.unwrap());
-    assert_eq!(read(&place, &query(None, 10)).await.unwrap(), rows[1..]);
+    let other =
+        Row { cluster: String::new(), environment: dev(), record: record("other", Outcome::Done, now) };
+    assert_eq!(all[0], Entry::Rollout(Box::new(other)));
+    assert_eq!(read(&place, &query(Some("web"), 100)).await.unwrap().entries.len(), 8);
+    assert_eq!(read(&place, &query(None, 2)).await.unwrap().entries.len(), 2);
 }
 
 #[tokio::test]
@@ -93,7 +131,7 @@ async fn a_database_that_cannot_be_opened_holds_nobody_up_and_is_tried_again() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("not/there/yet");
     let place = Place::file(&missing.join("history.sqlite"));
-    let history = History::start(place.clone());
+    let history = History::start(place.clone(), Settings::default());
     for n in 0..WAITING + BATCH + 10 {
         let ended = now() + jiff::SignedDuration::from_millis(i64::try_from(n).unwrap());
         history.tell(&dev(), record("web", Outcome::Done, ended));
@@ -103,7 +141,30 @@ async fn a_database_that_cannot_be_opened_holds_nobody_up_and_is_tried_again() {
     std::fs::create_dir_all(&missing).unwrap();
     until(|| history.counts().0 == WAITING as u64).await;
     history.end().await;
-    assert_eq!(read(&place, &query(None, 9999)).await.unwrap().len(), WAITING);
+    assert_eq!(read(&place, &query(None, 99_999)).await.unwrap().entries.len(), WAITING);
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_by_what_it_takes_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::file(&folder.path().join("missing/history.sqlite"));
+    let history = History::start(place, Settings::default());
+    let large = TimelineEvent {
+        id: new_id(),
+        kind: crate::object::EventKind::Hold,
+        cluster: String::new(),
+        environment: dev(),
+        app: None,
+        object: None,
+        who: None,
+        why: None,
+        at: now(),
+        details: serde_json::Value::from("x".repeat(8000)),
+    };
+    for _ in 0..WAITING - 1 {
+        history.tell_event(large.clone());
+    }
+    assert!(history.counts().2 > 5000, "{:?}", history.counts());
 }
 
 #[tokio::test]

@@ -64,6 +64,12 @@ impl Hash {
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
+
+    /// Enough of it to look something up by a number.
+    pub fn first_eight(self) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        [a, b, c, d, e, f, g, h]
+    }
 }
 
 /// Some hashes in their order, and the digest of them all, whatever their order.

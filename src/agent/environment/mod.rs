@@ -13,6 +13,7 @@
 //! status that cannot be written only the status. A panic in one is told, and that one is begun anew.
 
 mod deliver_loop;
+mod drift_records;
 mod events;
 mod follow;
 mod inventory_task;

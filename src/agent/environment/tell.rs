@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::drift_records;
 use super::events::{Event, Events};
 use super::status::StatusWriter;
 use super::{Channels, Shared};
 use crate::api::Environment;
 use crate::delivery::{Fact, What};
 use crate::notify::Notice;
+use crate::object::Revision;
 use crate::report::told;
 
 pub(super) async fn run(shared: Shared, channels: Channels) {
@@ -21,6 +23,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
     loop {
         let environment = platform.borrow_and_update().clone();
         let newest = report.borrow_and_update().clone();
+        let revision = newest.as_ref().and_then(|report| report.revision.as_ref());
         let again = status.write_if_new(&environment, newest.as_ref()).await;
         let sleep = async {
             match again {
@@ -32,10 +35,10 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             biased;
             fact = facts.recv() => match fact {
                 Some(fact) => {
-                    tell(&shared, &events, &environment, fact);
+                    tell(&shared, &events, &environment, fact, revision);
                     // What came with it, so that the status does not wait for each.
                     while let Ok(fact) = facts.try_recv() {
-                        tell(&shared, &events, &environment, fact);
+                        tell(&shared, &events, &environment, fact, revision);
                     }
                 }
                 None => break,
@@ -48,14 +51,20 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
     }
     // What ended at the very end has to be known, too.
     while let Ok(fact) = facts.try_recv() {
-        keep(&shared, &fact);
+        keep(&shared, &fact, None);
     }
     events.end().await;
 }
 
 /// Tells one fact everywhere. Nothing of it is waited for.
-fn tell(shared: &Shared, events: &Events, environment: &Arc<Environment>, fact: Fact) {
-    keep(shared, &fact);
+fn tell(
+    shared: &Shared,
+    events: &Events,
+    environment: &Arc<Environment>,
+    fact: Fact,
+    revision: Option<&Revision>,
+) {
+    keep(shared, &fact, revision);
     let Some(told) = told(&fact) else { return };
     if told.warning {
         tracing::warn!(environment = %shared.name, reason = told.reason, "{}", told.note);
@@ -79,8 +88,10 @@ fn tell(shared: &Shared, events: &Events, environment: &Arc<Environment>, fact: 
 }
 
 /// Hands what ended to the history.
-fn keep(shared: &Shared, fact: &Fact) {
-    if let (What::Ended(record), Some(history)) = (&fact.what, &shared.context.history) {
-        history.tell(&shared.name, (**record).clone());
+fn keep(shared: &Shared, fact: &Fact, revision: Option<&Revision>) {
+    let Some(history) = &shared.context.history else { return };
+    match &fact.what {
+        What::Ended(record) => history.tell(&shared.name, (**record).clone()),
+        _ => drift_records::keep(shared, history, fact, revision),
     }
 }

@@ -1,0 +1,119 @@
+-- The same tables and columns as SQLite has. What grows is partitioned by month; the agent makes the partitions ahead, and
+-- there is no default one, into which rows would fall unseen. Texts are compared byte by byte, as the seals need it.
+-- Times are milliseconds since 1970, days are counted from 1970.
+CREATE TABLE rollouts (
+    id TEXT COLLATE "C" NOT NULL,
+    -- The day in whose seal a record is; `form` says which columns its hash is of.
+    day BIGINT NOT NULL,
+    form BIGINT,
+    hash TEXT,
+    environment TEXT COLLATE "C" NOT NULL,
+    app TEXT COLLATE "C" NOT NULL,
+    digest TEXT NOT NULL,
+    from_digest TEXT,
+    revision TEXT,
+    author TEXT,
+    subject TEXT,
+    outcome TEXT NOT NULL,
+    started BIGINT NOT NULL,
+    ended BIGINT NOT NULL,
+    objects BIGINT NOT NULL,
+    by_whom TEXT,
+    why TEXT,
+    secrets TEXT,
+    cluster TEXT,
+    PRIMARY KEY (day, id)
+) PARTITION BY RANGE (day);
+CREATE INDEX rollouts_by_app ON rollouts (environment, app, ended);
+CREATE INDEX rollouts_by_time ON rollouts (ended);
+
+CREATE TABLE drift (
+    id TEXT COLLATE "C" NOT NULL,
+    day BIGINT NOT NULL,
+    form BIGINT,
+    hash TEXT,
+    -- A number of the field, the object and the manager, by which records are coalesced.
+    field BIGINT NOT NULL,
+    cluster TEXT NOT NULL,
+    environment TEXT COLLATE "C" NOT NULL,
+    app TEXT,
+    revision TEXT,
+    api_group TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    namespace TEXT COLLATE "C",
+    name TEXT COLLATE "C" NOT NULL,
+    uid TEXT NOT NULL,
+    path TEXT NOT NULL,
+    desired TEXT,
+    live TEXT,
+    class TEXT NOT NULL,
+    cause TEXT,
+    manager TEXT NOT NULL,
+    operation TEXT,
+    subresource TEXT,
+    who TEXT,
+    who_groups TEXT,
+    user_agent TEXT,
+    source_address TEXT,
+    first_seen BIGINT NOT NULL,
+    last_seen BIGINT NOT NULL,
+    seen BIGINT NOT NULL,
+    action TEXT NOT NULL,
+    rule TEXT,
+    result TEXT,
+    latency_ms BIGINT,
+    closed BIGINT,
+    PRIMARY KEY (day, id)
+) PARTITION BY RANGE (day);
+CREATE INDEX drift_by_field ON drift (field);
+CREATE INDEX drift_by_object ON drift (name, namespace, first_seen);
+CREATE INDEX drift_by_environment ON drift (environment, first_seen);
+CREATE INDEX drift_by_time ON drift (first_seen);
+
+CREATE TABLE events (
+    id TEXT COLLATE "C" NOT NULL,
+    day BIGINT NOT NULL,
+    form BIGINT,
+    hash TEXT,
+    kind TEXT NOT NULL,
+    cluster TEXT NOT NULL,
+    environment TEXT COLLATE "C" NOT NULL,
+    app TEXT,
+    api_group TEXT,
+    object_kind TEXT,
+    namespace TEXT COLLATE "C",
+    name TEXT COLLATE "C",
+    who TEXT,
+    why TEXT,
+    happened BIGINT NOT NULL,
+    details TEXT,
+    PRIMARY KEY (day, id)
+) PARTITION BY RANGE (day);
+CREATE INDEX events_by_object ON events (name, namespace, happened);
+CREATE INDEX events_by_environment ON events (environment, happened);
+CREATE INDEX events_by_time ON events (happened);
+
+-- The last batch that each process wrote, so that one whose answer was lost is not written twice.
+CREATE TABLE writers (
+    id TEXT NOT NULL PRIMARY KEY,
+    batch BIGINT NOT NULL,
+    written BIGINT NOT NULL
+);
+
+-- A day without a digest is closed, and about to be sealed.
+CREATE TABLE sealed_days (
+    day BIGINT NOT NULL PRIMARY KEY,
+    records BIGINT,
+    digest TEXT,
+    before TEXT,
+    sealed BIGINT,
+    sealed_by TEXT
+);
+
+-- Which records a sealed day has: a line for each, compressed by zstd.
+CREATE TABLE sealed_parts (
+    day BIGINT NOT NULL,
+    part BIGINT NOT NULL,
+    list BYTEA NOT NULL,
+    PRIMARY KEY (day, part)
+);
