@@ -69,7 +69,7 @@ const ROOMS: &[Room] = &[
     room("state",     Pure,   &["object", "plan", "rollout"]),
     room("delivery",  Pure,   &["object", "plan", "policy", "health", "rollout", "state", "api", "drift"]),
     room("render",    Pure,   &["object", "yaml", "schema", "api"]),
-    room("requests",  Pure,   &["object", "api", "delivery"]),
+    room("requests",  Pure,   &["object", "api", "delivery", "drift"]),
     room("drift",     Pure,   &["object", "api", "plan", "policy", "health", "rollout"]),
     room("secrets",   Pure,   &["object", "plan", "policy", "health", "rollout"]),
     room("region",    Pure,   &["object", "plan", "policy", "health", "rollout"]),

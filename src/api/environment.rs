@@ -84,6 +84,9 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub policies: Vec<PolicySpec>,
+    /// How far git and people may go in leaving alone what others change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<DriftLimits>,
     /// Nothing is written while this is true; what would change is still shown.
     #[serde(default)]
     pub suspended: bool,
@@ -91,6 +94,20 @@ pub struct EnvironmentSpec {
     /// first, once `fairlead approve` has let it.
     #[serde(default, skip_serializing_if = "OnDelete::is_keep")]
     pub on_delete: OnDelete,
+}
+
+/// How far git and people may go in leaving alone what others change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct DriftLimits {
+    /// How long a `fairlead hold` may last; 24h where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_hold: Option<Span>,
+}
+
+impl DriftLimits {
+    /// How long a hold may last where nothing else is said.
+    pub const MAX_HOLD: Span = Span::seconds(24 * 3600);
 }
 
 /// What becomes of an Environment's objects when it is deleted.

@@ -25,9 +25,9 @@ pub use config::{
 pub use drift::{Drift, DriftPolicy, DriftRule};
 pub use duration::Span;
 pub use environment::{
-    AdoptionStatus, AppPhase, AppStatus, AwsSpec, Condition, ConditionStatus, Environment, EnvironmentSpec,
-    EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec, WaitingOn,
-    WaveStatus,
+    AdoptionStatus, AppPhase, AppStatus, AwsSpec, Condition, ConditionStatus, DriftLimits, Environment,
+    EnvironmentSpec, EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec,
+    WaitingOn, WaveStatus,
 };
 pub use history::RecordStatus;
 pub use limits::{KindLimits, PolicyMatch, PolicySpec, PruneLimit, Severity};

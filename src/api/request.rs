@@ -26,14 +26,14 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RequestSpec {
-    /// `apply` (look at git now), `retry`, `rollback`, `approve` or `adopt`.
+    /// `apply` (look at git now), `retry`, `rollback`, `approve`, `adopt`, `hold` or `release`.
     #[x_kube(validation = Rule::new("self.matches('^[a-z]+$')").message("a verb is lowercase letters"))]
     #[schemars(length(min = 1, max = 30))]
     pub verb: String,
     /// The name of the Environment.
     #[schemars(length(min = 1, max = 63))]
     pub environment: String,
-    /// The app, for `retry` and `rollback`.
+    /// The app, for `retry` and `rollback`; for `hold` where it is of one app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub app: Option<String>,
@@ -50,6 +50,21 @@ pub struct RequestSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2000), inner(length(max = 64)))]
     pub tokens: Vec<String>,
+    /// For `hold`: one object, as it is shown: `Deployment.apps web/web`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 700))]
+    pub object: Option<String>,
+    /// For `hold`: for how long, as `2h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 30))]
+    pub duration: Option<String>,
+    /// For `hold`: whether commits wait, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deploys: bool,
+    /// For `release`: the name of the request that holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub hold: Option<String>,
     /// Why, in the words of who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 500))]

@@ -58,6 +58,24 @@ impl Asker {
         self.requests.create(&name, &spec).await.map_err(|error| denied(error, "create"))
     }
 
+    /// Waits until somebody took it up, and tells what they say.
+    pub async fn taken_up(&self, asked: &Request, limit: Duration) -> Result<Option<RequestStatus>, Failure> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let found = self.requests.get(&asked.name_any()).await.map_err(|error| denied(error, "get"))?;
+            let status = found.and_then(|found| found.status);
+            if let Some(status) = status.filter(|status| status.state != RequestState::Pending) {
+                let refused = if status.state == RequestState::Refused { "refused: " } else { "" };
+                eprintln!("{refused}{}", status.message.as_deref().unwrap_or_default());
+                return Ok(Some(status));
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Waits until all of them have ended, and tells how it goes; those that have not within the limit have no answer.
     pub async fn until_ended(
         &self,

@@ -14,6 +14,7 @@ mod failure;
 mod follow;
 mod health;
 mod history;
+mod hold;
 mod limits;
 mod output;
 mod plan;
@@ -84,6 +85,10 @@ enum Verb {
     Plan(plan::Arguments),
     /// Show what others changed of what was applied, and who holds it now
     Drift(drift::Arguments),
+    /// Have nothing put back for a while: of an object, an app, or an environment
+    Hold(hold::Arguments),
+    /// End a hold before its time
+    Release(hold::ReleaseArguments),
     /// Roll out an environment; where an agent owns it, ask the agent to do so now
     Apply(apply::Arguments),
     /// Let an environment delete what it halted on: exactly what it shows
@@ -140,6 +145,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Explain(arguments) => block_on(explain::run(&global, &arguments)),
         Verb::Plan(arguments) => block_on(plan::run(&global, &arguments)),
         Verb::Drift(arguments) => block_on(drift::run(&global, &arguments)),
+        Verb::Hold(arguments) => block_on(hold::run(&global, &arguments)),
+        Verb::Release(arguments) => block_on(hold::release(&global, &arguments)),
         Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),

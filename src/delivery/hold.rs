@@ -17,6 +17,8 @@ pub struct Hold {
 pub enum HeldBy {
     /// The platform suspended the environment; so much would change.
     Suspended { objects: usize, hooks: usize },
+    /// A person asked that commits wait: who, until when, and why.
+    Person(String),
     /// Apps that it depends on do not run what git says.
     Dependencies(Vec<AppName>),
     /// A Job of an older commit must not be interrupted.
@@ -50,6 +52,7 @@ impl fmt::Display for HeldBy {
                     count => write!(f, ", and {count} hooks would run"),
                 }
             }
+            Self::Person(words) => write!(f, "commits are held {words}"),
             Self::Dependencies(names) => {
                 let names: Vec<&str> = names.iter().map(AppName::as_str).collect();
                 write!(f, "waits for {}", names.join(", "))

@@ -173,6 +173,7 @@ impl Delivery {
             world,
             ready: &|name| apps.get(name).is_some_and(App::is_ready),
             suspended: self.platform.suspended,
+            holds: &self.platform.holds,
             grants: self.platform.grants.as_ref(),
             remembers: world.memory().is_some(),
             inventory_written: world.inventory_written(self.pruner.wanted()),

@@ -11,6 +11,7 @@ use super::pruner::{PruneTerms, budget_of};
 use super::says::Says;
 use super::{Delivery, World};
 use crate::api::{AppSpec, PruneBudget, RollbackRequest};
+use crate::drift::HandsOff;
 use crate::object::AppName;
 use crate::plan::Budgets;
 use crate::policy::Grants;
@@ -47,6 +48,8 @@ pub struct Platform {
     pub retry: Option<Retry>,
     /// The words of people who want something older back, one for an app.
     pub rollbacks: Vec<RollbackRequest>,
+    /// What people asked to be left alone.
+    pub holds: Vec<HandsOff>,
 }
 
 impl Delivery {

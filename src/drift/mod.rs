@@ -9,11 +9,13 @@
 //! What happens in the middle of a rollout is not decided here: there all of an object is git's (`delivery::app::repair`).
 
 mod drifted;
+mod hands_off;
 mod patience;
 mod records;
 mod rules;
 
 pub use drifted::{Drifted, DriftedField, drifted_fields};
+pub use hands_off::HandsOff;
 pub use patience::{Fight, Patience};
 pub use records::{Observation, records};
 pub use rules::{Ruled, Rules, Verdict};

@@ -35,7 +35,7 @@ pub use live::{
 };
 pub use managers::{AUTOSCALER, Held, LET_GO, MANAGER, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
-pub use name::{AppName, EnvironmentName, Gvk, InvalidName, ObjectKey, Revision};
+pub use name::{AppName, EnvironmentName, Gvk, InvalidKey, InvalidName, ObjectKey, Revision};
 pub use problem::{Place, Problem, Problems};
 pub use record::{Commit, Outcome, Record};
 pub use tree::{Blob, Entry, EntryKind, MemoryTree, Tree, TreeError, TreePath};

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::ops::Deref;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -193,6 +194,30 @@ impl<'de> Deserialize<'de> for ObjectKey {
     }
 }
 
+/// Reads what is displayed: `Deployment.apps web/web`, `Namespace web`.
+impl FromStr for ObjectKey {
+    type Err = InvalidKey;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKey> {
+        let invalid = || InvalidKey(text.to_owned());
+        let (kind, name) = text.trim().split_once(' ').ok_or_else(invalid)?;
+        let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
+        let (namespace, name) = match name.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, name),
+        };
+        let is_bad = |part: &str| part.is_empty() || part.contains(['/', ' ']);
+        if is_bad(kind) || is_bad(name) || namespace.is_some_and(is_bad) {
+            return Err(invalid());
+        }
+        Ok(Self::new(group, kind, namespace, name))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no object: write it as it is shown, \"Deployment.apps web/web\"")]
+pub struct InvalidKey(String);
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.kind)?;
@@ -216,6 +241,28 @@ mod tests {
             assert!(EnvironmentName::new(bad).is_err(), "{bad:?} was taken");
         }
         assert!(EnvironmentName::new("pr-12").is_ok());
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_is_shown() {
+        for text in [
+            "Deployment.apps web/web",
+            "Secret web/db",
+            "Namespace web",
+            "Role.rbac.authorization.k8s.io a/b",
+        ] {
+            assert_eq!(text.parse::<ObjectKey>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "web",
+            "Deployment.apps web/",
+            "Deployment.apps /web",
+            "Deployment.apps a/b/c",
+            "Deployment  web",
+        ] {
+            assert!(text.parse::<ObjectKey>().is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a Request means. Its fields are text that anyone may have written, and are read here once.
 
-use crate::api::{Request, RollbackTo};
-use crate::object::{AppName, Digest};
+use crate::api::{Request, RollbackTo, Span};
+use crate::object::{AppName, Digest, ObjectKey};
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,10 +16,14 @@ pub enum Meaning {
     Approve { digest: Digest },
     /// Take over exactly what these name.
     Adopt { tokens: Vec<Box<str>> },
+    /// Put nothing back for some time.
+    Hold { app: Option<AppName>, object: Option<ObjectKey>, span: Span, deploys: bool },
+    /// End a hold before its time.
+    Release { hold: String },
 }
 
 /// The verbs that a Request may have.
-const VERBS: &str = "apply, retry, rollback, approve and adopt";
+const VERBS: &str = "apply, retry, rollback, approve, adopt, hold and release";
 
 /// Reads a Request, or says why nothing can be made of it.
 pub fn meaning(request: &Request) -> Result<Meaning, String> {
@@ -48,6 +52,16 @@ pub fn meaning(request: &Request) -> Result<Meaning, String> {
             return Err("tokens are missing: what is to change hands".to_owned());
         }
         "adopt" => Meaning::Adopt { tokens: spec.tokens.iter().map(|token| token.trim().into()).collect() },
+        "hold" => Meaning::Hold {
+            app: spec.app.is_some().then(app).transpose()?,
+            object: object(spec.object.as_deref())?,
+            span: span(spec.duration.as_deref())?,
+            deploys: spec.deploys,
+        },
+        "release" => match spec.hold.as_deref().map(str::trim) {
+            Some(name) if !name.is_empty() => Meaning::Release { hold: name.to_owned() },
+            _ => return Err("hold is missing: the name of the request that holds".to_owned()),
+        },
         verb => return Err(format!("nobody knows the verb {verb:?}; there are {VERBS}")),
     };
     Ok(read)
@@ -57,6 +71,16 @@ pub fn meaning(request: &Request) -> Result<Meaning, String> {
 const DIGEST: usize = 64;
 /// Fewer digits name too much.
 const SHORTEST: usize = crate::delivery::SHORTEST;
+
+fn object(text: Option<&str>) -> Result<Option<ObjectKey>, String> {
+    text.map(|text| text.parse::<ObjectKey>().map_err(|error| format!("object: {error}"))).transpose()
+}
+
+fn span(text: Option<&str>) -> Result<Span, String> {
+    let text = text.ok_or("duration is missing: for how long, as 2h")?;
+    let span: Span = text.parse().map_err(|error| format!("duration: {error}"))?;
+    if span.is_zero() { Err("duration is 0: a hold needs some time".to_owned()) } else { Ok(span) }
+}
 
 fn to(text: Option<&str>) -> Result<Option<String>, String> {
     match text {

@@ -10,6 +10,7 @@
 //! remembered and written, and of those that could get into one another's way one after the other is. `delivery` remembers
 //! what it answered under the Request's uid: so each is executed once, and after a restart too.
 
+mod holds;
 mod meaning;
 mod outcome;
 
@@ -20,6 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{AppStatus, Request, RequestState, RequestStatus, RollbackRequest};
 use crate::delivery::{Replies, Retry, Tokens};
+use crate::drift::HandsOff;
 use crate::object::{AppName, Digest};
 pub use meaning::{Meaning, meaning};
 
@@ -46,6 +48,8 @@ pub struct Known<'a> {
     pub replies: Replies,
     /// The requests to look at git that were answered, and that people can see so.
     pub looked: BTreeSet<String>,
+    /// How long a hold may last.
+    pub max_hold: SignedDuration,
     /// When the Environment was made. What was asked before was asked of another one of its name.
     pub since: Option<Timestamp>,
 }
@@ -60,6 +64,8 @@ pub struct Words {
     pub rollbacks: Vec<RollbackRequest>,
     pub approve: Option<Digest>,
     pub agreed: Tokens,
+    /// What people asked to be left alone.
+    pub holds: Vec<HandsOff>,
 }
 
 /// What is to be done about the Requests of an environment.
@@ -111,8 +117,15 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
             _ => None,
         })
         .collect();
+    let released = holds::released(&open);
     for (request, handle, meant) in &open {
         let came_to = match meant {
+            Ok(Meaning::Hold { .. } | Meaning::Release { .. }) => {
+                let held = holds::came_to(request, handle, meant, (&open, &released), known, now);
+                docket.again = [docket.again, held.again].into_iter().flatten().min();
+                docket.words.holds.extend(held.holds);
+                held.came_to
+            }
             Ok(Meaning::Rollback { app, .. }) if newest.get(app) != Some(&handle) => {
                 Some((RequestState::Overtaken, format!("{app}: a newer request to roll back took over")))
             }
@@ -203,7 +216,8 @@ impl Words {
             }
             Meaning::Approve { digest } if self.approve.is_none() => self.approve = Some(digest),
             Meaning::Retry { .. } | Meaning::Approve { .. } => {}
-            Meaning::Adopt { .. } => {} // What is agreed to holds together with all that was before.
+            // What is agreed to holds together with all that was before; holds are told by themselves.
+            Meaning::Adopt { .. } | Meaning::Hold { .. } | Meaning::Release { .. } => {}
         }
     }
 }

@@ -65,6 +65,8 @@ pub(super) fn came_to(
             };
             agreed.then(|| (RequestState::Done, words()))
         }
+        // They come to what they are by themselves (`holds`).
+        Meaning::Hold { .. } | Meaning::Release { .. } => None,
     }
 }
 

@@ -178,3 +178,41 @@ fn a_rule_that_cannot_be_meant_is_refused_with_its_line() {
     });
     assert_eq!(bed.configmap("settings").expect("it is there")["data"]["value"], "1");
 }
+
+#[test]
+fn what_a_person_holds_is_left_alone_until_they_release_it_or_its_time_is_over() {
+    let bed = Bed::new("held");
+    let agent = bed.agent();
+    let manifests = |image: &str| configmap("settings", "1") + &deployment_of("web", 1, image, "", &[]);
+    bed.wait_ready(&commit(&bed, "{}", &manifests("registry.example/web:1")));
+    let long = bed.fairlead(&["hold", &bed.name, "--for", "48h"]);
+    assert!(long.code == 2 && long.stderr.contains("the platform allows"), "{long:?}");
+    let object = format!("Deployment.apps {}/web", bed.name);
+    bed.fairlead(&["hold", &bed.name, "--object", &object, "--for", "1h", "--reason", "an incident"]).ok();
+    scale(&bed, 3);
+    bed.set_by_hand("settings");
+    let setting = || bed.configmap("settings").map(|found| found["data"]["value"].clone());
+    wait_until(SOON, "what nobody holds is put back", || setting() == Some("1".into()));
+    holds_for(2 * SECOND, "what is held stays", || replicas(&bed) == Some(3));
+    wait_until(SOON, "the status says who and why", || {
+        message(&bed).contains("which is held by ") && message(&bed).contains("(an incident)")
+    });
+    // It holds after a restart, too.
+    agent.terminate();
+    agent.wait(SOON);
+    drop(agent);
+    let _agent = bed.agent();
+    wait_until(SOON, "it is known again", || message(&bed).contains("which is held by "));
+    assert_eq!(replicas(&bed), Some(3));
+    let requests = bed.fairlead(&["requests", &bed.name]).ok();
+    assert!(requests.stdout.contains("Going"), "{requests:?}");
+    bed.fairlead(&["release", &bed.name, "--reason", "over"]).ok();
+    wait_until(SOON, "it is put back", || replicas(&bed) == Some(1));
+
+    bed.fairlead(&["hold", &bed.name, "--app", "web", "--for", "15s", "--deploys"]).ok();
+    commit(&bed, "{}", &manifests("registry.example/web:2"));
+    let app = bed.wait_app("web", "Suspended");
+    assert!(app["message"].as_str().is_some_and(|words| words.contains("commits are held by")), "{app}");
+    holds_for(3 * SECOND, "the commit waits", || image(&bed) == Some("registry.example/web:1".into()));
+    wait_until(SOON, "it ends by itself", || image(&bed) == Some("registry.example/web:2".into()));
+}

@@ -276,6 +276,7 @@ impl Loop<'_> {
             prune,
             retry: words.retry,
             rollbacks: words.rollbacks,
+            holds: words.holds,
         };
         self.deliver.hear(News::Platform(Box::new(platform)));
     }

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Channels, Report, Shared};
 use crate::agent::requests::{Book, Scribe, sleep};
-use crate::api::{Environment, Request};
+use crate::api::{DriftLimits, Environment, Request};
 use crate::requests::{Known, decide};
 
 /// Whether people can see that git was looked at stands in the Environment's status, which comes back unannounced.
@@ -54,11 +54,14 @@ fn of(book: &Book, environment: &str) -> Arc<BTreeMap<String, Arc<Request>>> {
 
 fn known<'a>(report: Option<&'a Report>, environment: &Environment) -> Known<'a> {
     let since = environment.metadata.creation_timestamp.as_ref().map(|time| time.0);
-    let Some(report) = report else { return Known { since, ..Known::default() } };
+    let limits = environment.spec.drift.clone().unwrap_or_default();
+    let max_hold = limits.max_hold.unwrap_or(DriftLimits::MAX_HOLD).duration();
+    let max_hold = SignedDuration::try_from(max_hold).unwrap_or(SignedDuration::MAX);
+    let Some(report) = report else { return Known { since, max_hold, ..Known::default() } };
     let shown = environment.status.as_ref().and_then(|status| status.request.as_ref());
     let looked = match shown.is_some() && shown == report.request.as_ref() {
         true => report.looked.clone(),
         false => std::collections::BTreeSet::new(),
     };
-    Known { apps: &report.apps, replies: report.replies.clone(), looked, since }
+    Known { apps: &report.apps, replies: report.replies.clone(), looked, max_hold, since }
 }

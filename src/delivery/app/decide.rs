@@ -9,6 +9,7 @@ use crate::delivery::action::Action;
 use crate::delivery::fact::What;
 use crate::delivery::hold::{self, HeldBy};
 use crate::delivery::world::{Listing, World};
+use crate::drift::HandsOff;
 use crate::object::{AppName, Digest, ObjectKey, Problems};
 use crate::plan::{WantedApp, plan_with};
 use crate::policy::{Grants, refusal};
@@ -20,6 +21,8 @@ pub(in crate::delivery) struct View<'a> {
     /// Whether an app runs what git says.
     pub ready: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
+    /// What people asked to be left alone.
+    pub holds: &'a [HandsOff],
     /// What the platform grants; `None` for a person, whose rights are their own.
     pub grants: Option<&'a Grants>,
     /// Whether anything outlives this process.
@@ -133,7 +136,7 @@ impl App {
             }
             if hooks.is_empty() {
                 self.doing = Doing::Idle;
-                if self.is_where_it_goes(wanted) {
+                if self.runs.effective.is_some() && self.is_where_it_goes(wanted) {
                     self.end_rolling(view);
                     let looks = self.look_at_reported().or_else(|| self.tidy_hooks(view, wanted));
                     return looks.unwrap_or(rest);
@@ -144,6 +147,11 @@ impl App {
         if view.suspended {
             let on = HeldBy::Suspended { objects: found.count(), hooks: hooks.len() };
             return self.hold(vec![on], view.now);
+        }
+        if forward && let Some(hold) = view.holds.iter().find(|hold| hold.stops(self.name(), view.now)) {
+            let until = hold.until;
+            self.hold(vec![HeldBy::Person(hold.to_string())], view.now);
+            return Step::Rest { until: Some(until) };
         }
         if forward {
             let blocking: Vec<AppName> =

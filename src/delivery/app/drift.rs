@@ -32,6 +32,8 @@ pub(in crate::delivery) struct DriftState {
     healing: Vec<(Drifted, Timestamp)>,
     /// What stays as others left it, because the rules say so.
     reported: BTreeMap<ObjectKey, Reported>,
+    /// What is left alone because a person asked for it, and their words.
+    held: BTreeMap<ObjectKey, String>,
     /// What is put back later, because it came back too often.
     waiting: BTreeSet<ObjectKey>,
     /// What the server showed to be as wanted, by what we held of it then.
@@ -51,7 +53,7 @@ struct Reported {
 impl DriftState {
     /// Whether an object is not as git says it, and stays so for now.
     pub fn leaves(&self, key: &ObjectKey) -> bool {
-        self.reported.contains_key(key) || self.waiting.contains(key)
+        self.reported.contains_key(key) || self.waiting.contains(key) || self.held.contains_key(key)
     }
 
     /// Whether nothing of a step is to be put back now.
@@ -110,7 +112,16 @@ impl App {
 
     /// Whether what a plan finds was changed by others: what runs is what git wants, and passed its gates.
     pub(in crate::delivery) fn is_where_it_goes(&self, wanted: &WantedApp) -> bool {
-        self.runs.effective.as_ref() == Some(&wanted.digest) && self.is_proven(&wanted.digest)
+        match &self.runs.effective {
+            Some(effective) => *effective == wanted.digest && self.is_proven(&wanted.digest),
+            // A process that begins knows what was good, and that nothing else was under way.
+            None => {
+                self.back().is_none()
+                    && self.runs.is_good(&wanted.digest)
+                    && self.runs.broken_off.is_none()
+                    && self.runs.unproven.is_empty()
+            }
+        }
     }
 
     /// Takes out of a plan what stays as others left it. Says when to look again.
@@ -118,8 +129,10 @@ impl App {
         for fight in self.drift.patience.forget_quiet(view.now) {
             self.tell(What::FightEnded(fight));
         }
+        let name = self.name().clone();
         let drift = &mut self.drift;
         drift.waiting.clear();
+        drift.held.clear();
         let mut again = drift.rules.next_end(view.now);
         let mut reported = BTreeMap::new();
         for wave in &mut plan.waves {
@@ -131,6 +144,12 @@ impl App {
                     *digest == step.wanted.digest && *owned == held && held.is_some()
                 });
                 let (mut heal, mut left, mut told, mut is_late) = (Vec::new(), Vec::new(), Vec::new(), false);
+                let hold = view.holds.iter().find(|hold| hold.covers(&name, key, view.now));
+                if let Some(hold) = hold {
+                    again = Some(again.map_or(hold.until, |at: Timestamp| at.min(hold.until)));
+                    drift.held.insert(key.clone(), hold.to_string());
+                    return false;
+                }
                 for field in fields {
                     match drift.sort(&step.wanted, &field, view.now) {
                         Sorted::Heal => heal.push(field),
@@ -260,7 +279,9 @@ impl App {
         let reported = self.drift.reported.values().filter_map(|reported| reported.seen.as_ref());
         let reported =
             reported.map(|drifted| format!("someone else changed {drifted}, which is only reported"));
-        let told: Vec<String> = fights.chain(reported).collect();
+        let held = self.drift.held.iter();
+        let held = held.map(|(key, words)| format!("someone else changed {key}, which is held {words}"));
+        let told: Vec<String> = fights.chain(reported).chain(held).collect();
         (!told.is_empty()).then(|| some(told))
     }
 }

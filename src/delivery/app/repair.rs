@@ -78,7 +78,9 @@ impl App {
         };
         let Ok(plan) = plan_with(wanted, &lookup, &self.adoption.consent) else { return false };
         // Where nothing but drift is put back, that has its own pace. A newer commit waits for what it made.
+        let is_held = |key: &ObjectKey| view.holds.iter().any(|hold| hold.covers(&wanted.app, key, view.now));
         let is_theirs = |step: &Step| match (at_rest, &step.reason) {
+            _ if is_held(&step.wanted.key) => true,
             (true, _) => self.drift.is_left(step, view.now),
             (false, Reason::Drifted { fields }) => self.drift.is_reported(&step.wanted, fields, view.now),
             (false, _) => false,

@@ -339,7 +339,8 @@ impl App {
     ) {
         let going = self.is_going_back();
         let again = self.is_repair(plan);
-        if !again && (going || self.runs.effective.as_ref() != Some(plan.digest())) {
+        let at_rest = self.target().cloned().is_some_and(|wanted| self.is_where_it_goes(&wanted));
+        if !again && !at_rest && (going || self.runs.effective.as_ref() != Some(plan.digest())) {
             let (objects, waves) = (plan.steps().count(), plan.waves().len());
             if going || !self.runs.is_good(plan.digest()) {
                 self.note_begun(objects, now);
@@ -356,7 +357,6 @@ impl App {
         let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
         let unscaled: Vec<ObjectKey> = unscaled.map(|step| step.wanted().key.clone()).collect();
         if !changed.is_empty() {
-            let at_rest = self.target().cloned().is_some_and(|wanted| self.is_where_it_goes(&wanted));
             self.tell_drifted(changed, at_rest, now);
         }
         if !unscaled.is_empty() {

@@ -140,7 +140,7 @@ impl App {
 
 fn held(holds: &[Hold]) -> (AppPhase, Option<String>) {
     let phase = match holds.first().map(|hold| &hold.on) {
-        Some(HeldBy::Suspended { .. }) => AppPhase::Suspended,
+        Some(HeldBy::Suspended { .. } | HeldBy::Person(_)) => AppPhase::Suspended,
         Some(HeldBy::Dependencies(_)) => AppPhase::Blocked,
         Some(HeldBy::Hook(_)) => AppPhase::Waiting,
         Some(HeldBy::Unwatched(_)) => AppPhase::Refused,
