@@ -185,12 +185,31 @@ pub fn new_id() -> RecordId {
     RecordId::new(Timestamp::now(), fastrand::u128(..))
 }
 
-/// Reads the time line, the newest first.
+/// A history that is open to be read.
+pub struct Reader(Store);
+
+impl Reader {
+    pub async fn open(place: &Place) -> Result<Self, HistoryError> {
+        Store::open_to_read(place).await.map(Self)
+    }
+
+    /// Reads the time line, the newest first.
+    pub async fn read(&mut self, query: &Query) -> Result<Found, HistoryError> {
+        let found = read::newest(&mut self.0, query).await;
+        found.map_err(|source| HistoryError::Read { place: self.0.place.clone(), source })
+    }
+
+    pub async fn close(self) {
+        self.0.close().await;
+    }
+}
+
+/// Opens a history and reads its time line, the newest first.
 pub async fn read(place: &Place, query: &Query) -> Result<Found, HistoryError> {
-    let mut store = Store::open_to_read(place).await?;
-    let found = read::newest(&mut store, query).await;
-    store.close().await;
-    found.map_err(|source| HistoryError::Read { place: place.clone(), source })
+    let mut reader = Reader::open(place).await?;
+    let found = reader.read(query).await;
+    reader.close().await;
+    found
 }
 
 /// Reads the whole time line in the order of time, as much at once as one page.
