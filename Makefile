@@ -83,7 +83,7 @@ generate: ## write the files that are made from the sources: the chart's CRD
 
 .PHONY: install-tools
 install-tools: ## install what all of these need
-	@make/tools.sh helm moto
+	@make/tools.sh helm moto postgres
 
 .PHONY: clean
 clean: ## remove what was built; tools and the control plane stay

@@ -74,6 +74,22 @@ limits_are_known() {
 	"$fairlead" agent "${limits[@]}" --help >/dev/null
 }
 check 'the agent knows the limits that the chart sets' limits_are_known
+# What the agent is told of a history in a database: the URL from the Secret, the password in a file, neither in the open.
+history_is_told() {
+	local rendered
+	rendered=$(helm template fairlead "$chart" --set history.secretName=history,history.passwordKey=password \
+		--set history.keep=90d,history.cluster=east) || return 1
+	local wanted
+	for wanted in '--history-keep=90d' '--cluster=east' '--history-password-file=/etc/fairlead/history/password' \
+		'name: FAIRLEAD_HISTORY' 'secretKeyRef: {name: history, key: url}' 'secretName: history'; do
+		grep -qF -- "$wanted" <<<"$rendered" || {
+			echo "it does not say $wanted"
+			return 1
+		}
+	done
+	"$fairlead" agent --history-keep=90d --cluster=east --history-password-file=/none --help >/dev/null
+}
+check 'the agent is told of the database of its history' history_is_told
 check 'helm template with the values as they are' helm template fairlead "$chart" --namespace fairlead
 helm template fairlead "$chart" --namespace fairlead --values "$work/values.yaml" --include-crds >"$work/all.yaml"
 

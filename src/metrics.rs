@@ -141,9 +141,9 @@ impl Default for Metrics {
         );
         let beside: [Gauge; 4] = Default::default();
         let words = [
-            ("history_written", "Rollouts that were written into the history since the start"),
+            ("history_written", "Records that were written into the history since the start"),
             ("history_failures", "How often writing the history failed since the start"),
-            ("history_lost", "Rollouts that the history never took"),
+            ("history_lost", "Records that the history never took"),
             ("notifications_lost", "Notices that no channel took"),
         ];
         for ((name, help), gauge) in words.into_iter().zip(&beside) {

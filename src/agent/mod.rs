@@ -119,6 +119,7 @@ fn settings(config: &AgentConfig) -> history::Settings {
         cluster: config.history.cluster.clone(),
         instance: config.instance.clone(),
         kept_days: i64::try_from(days).unwrap_or(i64::MAX).clamp(1, 36_500),
+        ..history::Settings::default()
     }
 }
 

@@ -56,13 +56,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DAY=DIGEST", requires = "verify", value_parser = audit::parse_sealed)]
     sealed: Option<audit::SealedDay>,
     /// With --verify: how long the agents keep records, which older ones may be gone
-    #[arg(
-        long,
-        value_name = "TIME",
-        default_value = "400d",
-        requires = "verify",
-        env = "FAIRLEAD_HISTORY_KEEP"
-    )]
+    #[arg(long, value_name = "TIME", default_value = "400d", env = "FAIRLEAD_HISTORY_KEEP")]
     keep: Span,
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,

@@ -60,29 +60,33 @@ pub struct Settings {
     /// The name of the replica, for people.
     pub instance: String,
     pub kept_days: i64,
+    /// How often somebody looks whether a day is to be sealed, or something is too old; never where there is none.
+    pub upkeep_every: Option<Duration>,
 }
 
+/// At rest this asks, and writes nothing.
+const UPKEEP_EVERY: Duration = Duration::from_secs(3600);
 /// "Over a year" is what an audit asks for.
 pub const KEPT_DAYS: i64 = 400;
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { cluster: String::new(), instance: "fairlead".to_owned(), kept_days: KEPT_DAYS }
+        Self {
+            cluster: String::new(),
+            instance: "fairlead".to_owned(),
+            kept_days: KEPT_DAYS,
+            upkeep_every: Some(UPKEEP_EVERY),
+        }
     }
 }
 
 /// Takes records. Whoever tells it one does not wait.
 pub struct History {
     queue: mpsc::Sender<Entry>,
-    tasks: tokio::sync::Mutex<Option<Tasks>>,
+    writer: tokio::sync::Mutex<Option<tokio::task::JoinHandle<()>>>,
     end: CancellationToken,
     counts: Arc<Counts>,
     cluster: String,
-}
-
-struct Tasks {
-    writer: tokio::task::JoinHandle<()>,
-    upkeep: tokio::task::JoinHandle<()>,
 }
 
 /// Since the start.
@@ -120,9 +124,11 @@ impl History {
         }
         let cluster = settings.cluster.clone();
         let writer = tokio::spawn(write(place.clone(), entries, counts.clone(), end.clone()));
-        let upkeep = tokio::spawn(upkeep::run(place, settings, counts.clone(), end.clone()));
-        let tasks = tokio::sync::Mutex::new(Some(Tasks { writer, upkeep }));
-        Self { queue, tasks, end, counts, cluster }
+        if let Some(every) = settings.upkeep_every {
+            tokio::spawn(upkeep::run(place, settings, every, counts.clone(), end.clone()));
+        }
+        let writer = tokio::sync::Mutex::new(Some(writer));
+        Self { queue, writer, end, counts, cluster }
     }
 
     /// A rollout ended.
@@ -165,10 +171,9 @@ impl History {
     /// Takes no more, and writes what is left.
     pub async fn end(&self) {
         self.end.cancel();
-        if let Some(tasks) = self.tasks.lock().await.take() {
-            tasks.upkeep.abort();
-            let abort = tasks.writer.abort_handle();
-            if tokio::time::timeout(LAST_WORDS, tasks.writer).await.is_err() {
+        if let Some(writer) = self.writer.lock().await.take() {
+            let abort = writer.abort_handle();
+            if tokio::time::timeout(LAST_WORDS, writer).await.is_err() {
                 abort.abort();
             }
         }
@@ -180,12 +185,31 @@ pub fn new_id() -> RecordId {
     RecordId::new(Timestamp::now(), fastrand::u128(..))
 }
 
-/// Reads the time line, the newest first.
+/// A history that is open to be read.
+pub struct Reader(Store);
+
+impl Reader {
+    pub async fn open(place: &Place) -> Result<Self, HistoryError> {
+        Store::open_to_read(place).await.map(Self)
+    }
+
+    /// Reads the time line, the newest first.
+    pub async fn read(&mut self, query: &Query) -> Result<Found, HistoryError> {
+        let found = read::newest(&mut self.0, query).await;
+        found.map_err(|source| HistoryError::Read { place: self.0.place.clone(), source })
+    }
+
+    pub async fn close(self) {
+        self.0.close().await;
+    }
+}
+
+/// Opens a history and reads its time line, the newest first.
 pub async fn read(place: &Place, query: &Query) -> Result<Found, HistoryError> {
-    let mut store = Store::open_to_read(place).await?;
-    let found = read::newest(&mut store, query).await;
-    store.close().await;
-    found.map_err(|source| HistoryError::Read { place: place.clone(), source })
+    let mut reader = Reader::open(place).await?;
+    let found = reader.read(query).await;
+    reader.close().await;
+    found
 }
 
 /// Reads the whole time line in the order of time, as much at once as one page.

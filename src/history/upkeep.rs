@@ -13,8 +13,6 @@ use super::store::{HistoryError, Store};
 use super::{Counts, Place, Settings, partitions, verify};
 use crate::object::{chain, day_of};
 
-/// At rest it asks this often whether something is to be done, and writes nothing.
-const EVERY: Duration = Duration::from_secs(3600);
 const FIRST_RETRY: Duration = Duration::from_secs(10);
 /// Rows that are deleted from a file in one go: whoever writes waits for no more than these.
 const DELETED_AT_ONCE: u64 = 500;
@@ -33,7 +31,13 @@ pub struct Done {
     pub dropped: u64,
 }
 
-pub(super) async fn run(place: Place, settings: Settings, counts: Arc<Counts>, end: CancellationToken) {
+pub(super) async fn run(
+    place: Place,
+    settings: Settings,
+    every: Duration,
+    counts: Arc<Counts>,
+    end: CancellationToken,
+) {
     let mut pause = FIRST_RETRY;
     loop {
         let looked = tokio::select! {
@@ -44,7 +48,7 @@ pub(super) async fn run(place: Place, settings: Settings, counts: Arc<Counts>, e
             Ok(done) => {
                 tell(&place, &done);
                 pause = FIRST_RETRY;
-                EVERY
+                every
             }
             Err(error) => {
                 counts.fail();
@@ -53,7 +57,7 @@ pub(super) async fn run(place: Place, settings: Settings, counts: Arc<Counts>, e
                     tracing::warn!(%place, why, "the history cannot be looked after; it is tried again");
                 }
                 let now = pause;
-                pause = (pause * 2).min(EVERY);
+                pause = (pause * 2).min(every);
                 now
             }
         };

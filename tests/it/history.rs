@@ -92,6 +92,31 @@ fn a_disk_that_takes_no_history_holds_up_nothing() {
 }
 
 #[test]
+fn a_server_that_is_away_holds_up_nothing_and_its_password_is_shown_nowhere() {
+    const PASSWORD: &str = "s3cret-w0rd";
+    let bed = Bed::new("nodatabase");
+    // A port that nobody listens on.
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|taken| taken.local_addr()).unwrap().port();
+    let url = format!("postgres://u:{PASSWORD}@127.0.0.1:{port}/history");
+    let agent = bed.agent_with(&[("FAIRLEAD_HISTORY", &url)]);
+    bed.wait_ready(&commit(&bed, &version("1", &[])));
+    wait_until(SOON, "it is told", || agent.has_logged("the history cannot be written"));
+    assert!(!agent.has_logged(PASSWORD), "the log has the password");
+    assert!(!agent.page("/metrics").1.contains(PASSWORD), "the metrics have the password");
+    for wrong in
+        [format!("{url}?sslmode=never"), format!("{url}?{PASSWORD}=1"), format!("redis://u:{PASSWORD}@h/x")]
+    {
+        let said = bed.fairlead(&["agent", "--history", &wrong]);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(
+            said.stderr.contains("no place for the history") && !format!("{said:?}").contains(PASSWORD),
+            "{said:?}"
+        );
+    }
+}
+
+#[test]
 fn whoever_wants_to_be_told_is_told_what_is_taken_back() {
     let bed = Bed::new("notices");
     let hook = crate::bed::Listener::start();
