@@ -112,7 +112,9 @@ impl Delivery {
                         Event::Failed(failure) => Err(failure),
                         _ => Err(Failure::Passing("it was stopped".to_owned())),
                     };
-                    let of = self.saving.ended(result, &mut self.apps, &mut self.facts, now);
+                    let memory = world.memory();
+                    let of =
+                        self.saving.ended(result, (&mut self.apps, memory.as_deref()), &mut self.facts, now);
                     self.due.extend(of);
                 }
                 Vec::new()
@@ -218,7 +220,9 @@ impl Delivery {
 
     /// Whether every app is well, and everything is remembered.
     fn is_all_saved(&self) -> bool {
-        self.saving.is_empty() && self.apps.values().all(|app| app.is_ready() && !app.has_changes())
+        let is_saved =
+            |app: &App| !app.has_changes() && app.busy.as_ref().is_none_or(|busy| busy.remembers.is_empty());
+        self.saving.is_empty() && self.apps.values().all(|app| app.is_ready() && is_saved(app))
     }
 
     /// Forgets the uids of objects that are no more and that nobody wants, where it is known what there is.

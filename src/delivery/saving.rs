@@ -12,7 +12,7 @@ use super::app::App;
 use super::fact::{Fact, What};
 use super::ticket::{Owner, Ticket, Tickets};
 use crate::object::{AppName, Digest};
-use crate::state::Change;
+use crate::state::{Change, Memory};
 
 #[derive(Debug, Default)]
 pub(super) struct Saving {
@@ -103,7 +103,7 @@ impl Saving {
     pub fn ended(
         &mut self,
         result: Result<(), Failure>,
-        apps: &mut BTreeMap<AppName, App>,
+        (apps, memory): (&mut BTreeMap<AppName, App>, Option<&Memory>),
         facts: &mut Vec<Fact>,
         now: Timestamp,
     ) -> BTreeSet<AppName> {
@@ -113,7 +113,7 @@ impl Saving {
                 (self.again, self.told) = (Again::default(), None);
                 for (_, change) in &changes {
                     if let Change::AllGood(digests) = change {
-                        all_well(apps, digests);
+                        all_well(apps, memory, digests);
                     }
                 }
             }
@@ -145,11 +145,18 @@ impl Saving {
     }
 }
 
-fn all_well(apps: &mut BTreeMap<AppName, App>, digests: &BTreeMap<AppName, Digest>) {
+/// Takes with what every app was well: what is remembered, where anything is. That an app ran something else by the time it
+/// was saved leaves it as it was, and what is not stored cannot be put back.
+fn all_well(apps: &mut BTreeMap<AppName, App>, memory: Option<&Memory>, digests: &BTreeMap<AppName, Digest>) {
     for (name, digest) in digests {
-        if let Some(app) = apps.get_mut(name) {
-            app.runs.with_all = Some(digest.clone());
-        }
+        let Some(app) = apps.get_mut(name) else { continue };
+        app.runs.with_all = match memory {
+            Some(memory) => {
+                let known = memory.apps.get(name).and_then(|known| known.with_all.as_ref());
+                known.map(|good| good.digest.clone())
+            }
+            None => Some(digest.clone()),
+        };
     }
 }
 
