@@ -135,3 +135,17 @@ fn what_was_never_remembered_as_good_is_not_gone_back_to_with_another_app() {
         assert!(told.iter().all(|told| told.facts.contains_key("restored")), "{told:?}");
     }
 }
+
+/// An object that somebody made in the place of ours while a gate waited is not part of what was rolled out.
+#[test]
+fn what_somebody_makes_in_the_place_of_ours_is_not_rolled_out() {
+    for gap in [10, 30, 60, 100] {
+        let told = holds(vec![
+            (0, says(1, Fast)),
+            (60_000, Push(vec![Says(0, Content { web: Some((2, Late)), ..content(1, Fast) })])),
+            (62_500, Stimulus::Delete(0, Part::Config(1))),
+            (62_500 + gap, Stimulus::Claim(0, Part::Config(1))),
+        ]);
+        assert!(told.iter().any(|told| told.facts.contains_key("refused")), "{told:?}");
+    }
+}
