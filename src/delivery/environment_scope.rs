@@ -7,15 +7,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::app::{App, Retry, Way};
+use super::apps::Apps;
 use crate::api::Scope;
 use crate::object::{AppName, Digest};
 use crate::state::Stage;
 
 /// Takes back with an app that failed what changed beside it, and lets go of what went with one that did. Says of which
 /// apps there is something new to be done.
-pub(super) fn go_together(apps: &mut BTreeMap<AppName, App>) -> BTreeSet<AppName> {
-    let joining: Vec<AppName> =
-        apps.iter().filter(|(_, app)| app.is_to_be_joined()).map(|(name, _)| name.clone()).collect();
+pub(super) fn go_together(apps: &mut Apps) -> BTreeSet<AppName> {
+    let aside = apps.aside().clone();
+    let joins = |name: &&AppName| apps.get(*name).is_some_and(App::is_to_be_joined);
+    let joining: Vec<AppName> = aside.iter().filter(joins).cloned().collect();
     for name in &joining {
         let others = apps
             .iter()
@@ -26,15 +28,17 @@ pub(super) fn go_together(apps: &mut BTreeMap<AppName, App>) -> BTreeSet<AppName
             app.join(together);
         }
     }
-    let led: BTreeMap<AppName, (AppName, Digest)> = apps
+    let led: BTreeMap<AppName, (AppName, Digest)> = aside
         .iter()
+        .filter_map(|name| Some((name, apps.get(name)?)))
         .flat_map(|(leader, app)| {
             let together = app.quarantine().and_then(|failed| failed.together.as_ref()).into_iter().flatten();
             together.map(move |(name, digest)| (name.clone(), (leader.clone(), digest.clone())))
         })
         .collect();
     let mut news: BTreeSet<AppName> = joining.into_iter().collect();
-    for (name, app) in apps {
+    for name in aside.iter().chain(led.keys()).collect::<BTreeSet<_>>() {
+        let Some(app) = apps.get_mut(name) else { continue };
         let led = led.get(name).filter(|(_, digest)| app.digest() == Some(digest));
         match (led, app.quarantine().map(|failed| failed.with.clone())) {
             // One that left git and came back has nothing to go back to.

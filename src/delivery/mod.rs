@@ -17,6 +17,7 @@
 
 mod action;
 mod app;
+mod apps;
 mod environment_scope;
 mod fact;
 mod hold;
@@ -35,9 +36,9 @@ mod tests;
 mod ticket;
 mod world;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use jiff::Timestamp;
 
@@ -57,15 +58,16 @@ pub use world::{Listing, World};
 use crate::api::{AppStatus, PruneStatus};
 use crate::object::{AppName, Digest, Live, ObjectKey};
 use crate::plan::{Inventory, WantedApp};
-use crate::state::Change;
+use crate::state::{Change, Memory};
 use app::{App, Step, View};
+use apps::{Apps, Timers};
 use saving::Saving;
 use ticket::Tickets;
 
 /// The apps of one environment.
 #[derive(Default)]
 pub struct Delivery {
-    apps: BTreeMap<AppName, App>,
+    apps: Apps,
     pruner: Pruner,
     saving: Saving,
     tickets: Tickets,
@@ -75,11 +77,19 @@ pub struct Delivery {
     leaving: bool,
     /// The apps that have to be asked now, and when the others want to be.
     due: BTreeSet<AppName>,
-    timers: BTreeMap<AppName, Timestamp>,
+    timers: Timers,
     again: Option<Timestamp>,
-    /// How many objects were remembered when those that are no more were last looked for.
-    swept: usize,
+    swept: Swept,
     facts: Vec<Fact>,
+}
+
+/// What was looked through for what is no more.
+#[derive(Default)]
+struct Swept {
+    /// How many objects were remembered.
+    objects: usize,
+    /// What was remembered, where it named no app that git does not.
+    memory: Weak<Memory>,
 }
 
 impl Delivery {
@@ -112,7 +122,9 @@ impl Delivery {
                         Event::Failed(failure) => Err(failure),
                         _ => Err(Failure::Passing("it was stopped".to_owned())),
                     };
-                    let of = self.saving.ended(result, &mut self.apps, &mut self.facts, now);
+                    let memory = world.memory();
+                    let of =
+                        self.saving.ended(result, (&mut self.apps, memory.as_deref()), &mut self.facts, now);
                     self.due.extend(of);
                 }
                 Vec::new()
@@ -123,9 +135,7 @@ impl Delivery {
     /// Says what is to be begun now. What is under way and not awaited any more ([`Delivery::awaits`]) is to be stopped.
     pub fn decide(&mut self, world: &dyn World, now: Timestamp) -> Vec<(Ticket, Action)> {
         self.hear_people();
-        let due: Vec<AppName> =
-            self.timers.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect();
-        self.due.extend(due);
+        self.due.extend(self.timers.due(now).cloned());
         let mut begin = Vec::new();
         // One app's step may be what others wait for; each is asked once, and what comes up is asked next.
         for name in std::mem::take(&mut self.due) {
@@ -150,7 +160,7 @@ impl Delivery {
             Err(again) => again,
         };
         let at_once = (!self.due.is_empty()).then_some(now);
-        let timers = self.timers.values().min().copied();
+        let timers = self.timers.next();
         self.again = [at_once, timers, save_again, prune_again].into_iter().flatten().min();
         begin
     }
@@ -166,7 +176,7 @@ impl Delivery {
             return None; // It is asked when they are saved.
         }
         // Taken out, so that it may ask about the others.
-        let mut app = self.apps.remove(name)?;
+        let mut app = self.apps.take(name)?;
         let was_ready = app.is_ready();
         let apps = &self.apps;
         let view = View {
@@ -187,12 +197,12 @@ impl Delivery {
         let begun = match step {
             Step::Do { .. } if !withheld.is_empty() => {
                 app.withhold(withheld, now);
-                self.timers.insert(name.clone(), now);
+                self.timers.set(name, now);
                 None
             }
             Step::Rest { until } => {
                 if let Some(until) = until {
-                    self.timers.insert(name.clone(), until);
+                    self.timers.set(name, until);
                 }
                 None
             }
@@ -209,17 +219,16 @@ impl Delivery {
             }
         };
         let is_ready = app.is_ready();
-        self.apps.insert(name.clone(), app);
+        self.apps.put_back(name, app);
         if was_ready != is_ready {
-            let depend = self.apps.values().filter(|app| app.spec.depends_on.contains(name));
-            self.due.extend(depend.map(|app| app.name().clone()));
+            self.due.extend(self.apps.needed_by(name).cloned());
         }
         begun
     }
 
     /// Whether every app is well, and everything is remembered.
-    fn is_all_saved(&self) -> bool {
-        self.saving.is_empty() && self.apps.values().all(|app| app.is_ready() && !app.has_changes())
+    fn is_all_saved(&mut self) -> bool {
+        self.saving.is_empty() && self.apps.are_settled()
     }
 
     /// Forgets the uids of objects that are no more and that nobody wants, where it is known what there is.
@@ -227,13 +236,13 @@ impl Delivery {
         let Some(memory) = world.memory() else { return };
         let wanted = self.pruner.wanted_keys();
         let count = memory.ledger.len();
-        if wanted.is_none_or(|wanted| wanted.len() >= count) || self.swept == count {
+        if wanted.is_none_or(|wanted| wanted.len() >= count) || self.swept.objects == count {
             return;
         }
         if world.inventory_listed() != Listing::Done {
             return;
         }
-        self.swept = count;
+        self.swept.objects = count;
         let gone = memory.ledger.keys();
         let gone = gone.filter(|key| self.pruner.wants(key) == Some(false) && world.live(key).is_none());
         let gone: BTreeSet<ObjectKey> = gone.cloned().collect();
@@ -246,17 +255,20 @@ impl Delivery {
     /// remembered, and nothing that it made would be deleted while that is.
     fn note_left(&mut self, world: &dyn World) {
         let Some(memory) = world.memory() else { return };
-        let left = memory.apps.keys().any(|name| self.pruner.names(name) == Some(false));
-        if left && !self.saving.names_apps() {
+        let known = Arc::downgrade(&memory);
+        if Weak::ptr_eq(&self.swept.memory, &known) {
+            return;
+        }
+        if !memory.apps.keys().any(|name| self.pruner.names(name) == Some(false)) {
+            self.swept.memory = known;
+        } else if !self.saving.names_apps() {
             self.saving.push(Change::Apps(self.apps.keys().cloned().collect()));
         }
     }
 
     /// Notes that every app is well, where all go back together.
     fn note_all_well(&mut self) {
-        let new =
-            self.apps.iter().filter_map(|(name, app)| Some((name.clone(), app.well_with_all()?.clone())));
-        let new: BTreeMap<AppName, Digest> = new.collect();
+        let new = self.apps.unmarked();
         if !new.is_empty() {
             self.saving.push(Change::AllGood(new));
         }
@@ -299,9 +311,7 @@ impl Delivery {
     /// What happened since the last time.
     pub fn take_facts(&mut self) -> Vec<Fact> {
         let mut facts = std::mem::take(&mut self.facts);
-        for app in self.apps.values_mut() {
-            facts.append(&mut app.log.facts);
-        }
+        facts.extend(self.apps.take_facts());
         facts.extend(self.pruner.take_facts());
         facts
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::app::{App, Git, Retry, StandIn, Tokens};
+use super::apps::{Apps, Timers};
 use super::fact::{Fact, What};
 use super::pruner::{PruneTerms, budget_of};
 use super::says::Says;
@@ -80,7 +81,7 @@ impl Delivery {
         self.knows_git = true;
         let memory = world.memory().unwrap_or_default();
         self.hear_budget(&says, &memory);
-        let mut old = std::mem::take(&mut self.apps);
+        let (mut old, mut new) = (std::mem::take(&mut self.apps).into_all(), BTreeMap::new());
         for (spec, wanted) in says.apps {
             let name = spec.name.clone();
             // What is being forgotten just now is known no more, though it is remembered still.
@@ -95,15 +96,16 @@ impl Delivery {
             if forgotten {
                 app.note_quarantine();
             }
-            self.apps.insert(name, app);
+            new.insert(name, app);
         }
+        self.apps = Apps::of(new);
         // An app that left goes with all that it was waiting to have remembered.
         let unknown = memory.apps.keys().any(|name| !self.apps.contains_key(name));
         if unknown || !old.is_empty() || self.saving.names_apps() {
             self.saving.push(Change::Apps(self.apps.keys().cloned().collect()));
         }
         self.facts.extend(old.into_values().flat_map(|app| app.log.facts));
-        self.timers.retain(|name, _| self.apps.contains_key(name));
+        self.timers.retain(|name| self.apps.contains_key(name));
         self.ask_all();
     }
 
@@ -130,11 +132,13 @@ impl Delivery {
         }
         self.knows_git = true;
         let memory = world.memory().unwrap_or_default();
+        let mut apps = BTreeMap::new();
         for (name, known) in &memory.apps {
             let mut app = App::new(spec_of(name, known), Git::Away(StandIn::of(known)), Some(known));
             app.agree(&self.platform.agreed);
-            self.apps.insert(name.clone(), app);
+            apps.insert(name.clone(), app);
         }
+        self.apps = Apps::of(apps);
         self.ask_all();
     }
 
@@ -143,17 +147,17 @@ impl Delivery {
             return;
         }
         if self.platform.agreed != platform.agreed {
-            self.apps.values_mut().for_each(|app| app.agree(&platform.agreed));
+            self.apps.for_each(|app| app.agree(&platform.agreed));
         }
         if let Some(terms) = &platform.prune {
             self.pruner.allow(terms.clone());
         }
         let other_rights = platform.grants != self.platform.grants;
         if other_rights {
-            self.apps.values_mut().for_each(App::hear_rights);
+            self.apps.for_each(App::hear_rights);
         }
         if (platform.suspended && !self.platform.suspended) || other_rights {
-            self.apps.values_mut().for_each(App::stop);
+            self.apps.for_each(App::stop);
             self.pruner.stop();
         }
         self.platform = platform;
@@ -165,9 +169,9 @@ impl Delivery {
         if std::mem::replace(&mut self.leaving, true) {
             return;
         }
-        let facts = std::mem::take(&mut self.apps).into_values().flat_map(|app| app.log.facts);
+        let facts = std::mem::take(&mut self.apps).into_all().into_values().flat_map(|app| app.log.facts);
         self.facts.extend(facts);
-        (self.due, self.timers) = (BTreeSet::new(), BTreeMap::new());
+        (self.due, self.timers) = (BTreeSet::new(), Timers::default());
         let memory: Arc<Memory> = world.memory().unwrap_or_default();
         self.pruner.leave(memory.apps.iter().map(|(name, app)| (name.clone(), app.depends_on.clone())));
     }

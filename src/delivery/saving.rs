@@ -9,10 +9,11 @@ use jiff::Timestamp;
 
 use super::action::{Action, Again, Failure, UNSAVED};
 use super::app::App;
+use super::apps::Apps;
 use super::fact::{Fact, What};
 use super::ticket::{Owner, Ticket, Tickets};
 use crate::object::{AppName, Digest};
-use crate::state::Change;
+use crate::state::{Change, Memory};
 
 #[derive(Debug, Default)]
 pub(super) struct Saving {
@@ -69,11 +70,11 @@ impl Saving {
     /// The next batch, where there is any and none is under way; or when that is tried again.
     pub fn begin(
         &mut self,
-        apps: &mut BTreeMap<AppName, App>,
+        apps: &mut Apps,
         tickets: &mut Tickets,
         now: Timestamp,
     ) -> Result<(Ticket, Action), Option<Timestamp>> {
-        let waits = !self.own.is_empty() || apps.values().any(App::has_changes);
+        let waits = !self.own.is_empty() || !apps.waiting().is_empty();
         if self.under_way.is_some() || !waits {
             return Err(None);
         }
@@ -84,11 +85,11 @@ impl Saving {
             std::mem::take(&mut self.own).into_iter().map(|change| (None, change)).collect();
         let mut of = BTreeSet::new();
         // A write that is under way writes down where its app goes by itself.
-        for (name, app) in apps.iter_mut().filter(|(_, app)| app.has_changes() && app.busy.is_none()) {
-            of.insert(name.clone());
-            changes.extend(
-                std::mem::take(&mut app.log.changes).into_iter().map(|change| (Some(name.clone()), change)),
-            );
+        for name in apps.waiting().clone() {
+            let Some(app) = apps.get_mut(&name).filter(|app| app.busy.is_none()) else { continue };
+            let taken = std::mem::take(&mut app.log.changes);
+            changes.extend(taken.into_iter().map(|change| (Some(name.clone()), change)));
+            of.insert(name);
         }
         if changes.is_empty() {
             return Err(None);
@@ -103,7 +104,7 @@ impl Saving {
     pub fn ended(
         &mut self,
         result: Result<(), Failure>,
-        apps: &mut BTreeMap<AppName, App>,
+        (apps, memory): (&mut Apps, Option<&Memory>),
         facts: &mut Vec<Fact>,
         now: Timestamp,
     ) -> BTreeSet<AppName> {
@@ -113,7 +114,7 @@ impl Saving {
                 (self.again, self.told) = (Again::default(), None);
                 for (_, change) in &changes {
                     if let Change::AllGood(digests) = change {
-                        all_well(apps, digests);
+                        all_well(apps, memory, digests);
                     }
                 }
             }
@@ -130,7 +131,7 @@ impl Saving {
         of
     }
 
-    fn put_back(&mut self, changes: Vec<(Option<AppName>, Change)>, apps: &mut BTreeMap<AppName, App>) {
+    fn put_back(&mut self, changes: Vec<(Option<AppName>, Change)>, apps: &mut Apps) {
         let mut own = Vec::new();
         for (app, change) in changes.into_iter().rev() {
             match app.and_then(|name| apps.get_mut(&name)) {
@@ -145,11 +146,18 @@ impl Saving {
     }
 }
 
-fn all_well(apps: &mut BTreeMap<AppName, App>, digests: &BTreeMap<AppName, Digest>) {
+/// Takes with what every app was well: what is remembered, where anything is. That an app ran something else by the time it
+/// was saved leaves it as it was, and what is not stored cannot be put back.
+fn all_well(apps: &mut Apps, memory: Option<&Memory>, digests: &BTreeMap<AppName, Digest>) {
     for (name, digest) in digests {
-        if let Some(app) = apps.get_mut(name) {
-            app.runs.with_all = Some(digest.clone());
-        }
+        let Some(app) = apps.get_mut(name) else { continue };
+        app.runs.with_all = match memory {
+            Some(memory) => {
+                let known = memory.apps.get(name).and_then(|known| known.with_all.as_ref());
+                known.map(|good| good.digest.clone())
+            }
+            None => Some(digest.clone()),
+        };
     }
 }
 
@@ -159,6 +167,11 @@ const WAITING: usize = 100;
 impl App {
     pub(super) fn has_changes(&self) -> bool {
         !self.log.changes.is_empty()
+    }
+
+    /// Whether all that is to be remembered of it is, and nothing of that is with an action.
+    pub(super) fn is_saved(&self) -> bool {
+        !self.has_changes() && self.busy.as_ref().is_none_or(|busy| busy.remembers.is_empty())
     }
 
     /// Takes back a change that could not be saved, before what came since; unless something newer says it better.

@@ -138,9 +138,9 @@ impl App {
     }
 }
 
-/// Whether an object is not there as git has it.
+/// Whether an object is not there as git has it: gone, edited, or made by somebody else in the place of ours.
 fn differs(reason: &Reason) -> bool {
-    matches!(reason, Reason::Missing | Reason::Drifted { .. } | Reason::Changed { .. })
+    matches!(reason, Reason::Missing | Reason::NeverApplied | Reason::Drifted { .. } | Reason::Changed { .. })
 }
 
 /// What a later wave writes anyway.

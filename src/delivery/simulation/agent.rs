@@ -269,7 +269,7 @@ impl Agent {
             }
         }
         if outside.checks.traced {
-            for (name, app) in &self.delivery.apps {
+            for (name, app) in self.delivery.apps.iter() {
                 let status = app.status();
                 let doing: String = format!("{:?}", app.doing).chars().take(150).collect();
                 println!("  {name}: {:?} {:?} {doing}", status.phase, status.message);

@@ -2,7 +2,7 @@
 
 use super::chance::Storm::{self, Held, Lost, Slow, Unsaved};
 use super::content::Ending::Succeeds;
-use super::content::Fate::{Fast, Hang, Slow as Late};
+use super::content::Fate::{Fail, Fast, Hang, Slow as Late};
 use super::content::{Content, Part};
 use super::git::Edit::{Breaks, Leaves, Says, Terms as How};
 use super::git::Terms;
@@ -116,5 +116,36 @@ fn all_that_somebody_deletes_while_a_gate_waits_is_told() {
             (62_500 + gap, Stimulus::Delete(0, Part::Config(1))),
         ]);
         assert!(told.iter().all(|told| told.facts.get("drifted objects") == Some(&2)), "{gap}: {told:?}");
+    }
+}
+
+/// What was good for a moment, and was not remembered before its app went back, is nothing to go back to later.
+#[test]
+fn what_was_never_remembered_as_good_is_not_gone_back_to_with_another_app() {
+    let together = How(Terms { together: true, ..Terms::default() });
+    let hook = Content { migrate: Some((1, Succeeds)), ..content(1, Fast) };
+    for at in [66_000, 70_000, 75_000] {
+        let told = holds(vec![
+            (0, Push(vec![together.clone(), Says(0, content(1, Fast)), Says(1, hook)])),
+            storm(Unsaved, 60),
+            (60_000, Push(vec![Says(1, Content { configs: [1, 0, 0], ..Content::default() })])),
+            (at, Push(vec![Says(1, hook)])),
+            (100_000, Push(vec![Says(0, content(2, Fail))])),
+        ]);
+        assert!(told.iter().all(|told| told.facts.contains_key("restored")), "{told:?}");
+    }
+}
+
+/// An object that somebody made in the place of ours while a gate waited is not part of what was rolled out.
+#[test]
+fn what_somebody_makes_in_the_place_of_ours_is_not_rolled_out() {
+    for gap in [10, 30, 60, 100] {
+        let told = holds(vec![
+            (0, says(1, Fast)),
+            (60_000, Push(vec![Says(0, Content { web: Some((2, Late)), ..content(1, Fast) })])),
+            (62_500, Stimulus::Delete(0, Part::Config(1))),
+            (62_500 + gap, Stimulus::Claim(0, Part::Config(1))),
+        ]);
+        assert!(told.iter().any(|told| told.facts.contains_key("refused")), "{told:?}");
     }
 }

@@ -13,9 +13,16 @@ pub struct Blame {
     brought: BTreeMap<(AppName, Digest), Vec<Revision>>,
     /// All that ever brought it: a process may remember one of those, and not what was said and taken back since.
     ever: BTreeMap<(AppName, Digest), Vec<Revision>>,
+    /// The commits that people named when they wanted something older back: what is put back for them is of those.
+    named: BTreeSet<(AppName, Revision)>,
 }
 
 impl Blame {
+    /// A person wants what an app was at a commit.
+    pub fn wants(&mut self, app: AppName, revision: Revision) {
+        self.named.insert((app, revision));
+    }
+
     /// Forgets what was said of apps that git does not name any more.
     pub fn keep(&mut self, named: &BTreeSet<&AppName>) {
         self.says.retain(|app, _| named.contains(app));
@@ -51,7 +58,9 @@ impl Blame {
 
     /// Whether a commit may be blamed for a digest.
     pub fn is_of(&self, app: &AppName, digest: &Digest, commit: &Commit) -> bool {
-        self.brought.get(&(app.clone(), digest.clone())).is_some_and(|all| all.contains(&commit.revision))
+        let brought = self.brought.get(&(app.clone(), digest.clone()));
+        brought.is_some_and(|all| all.contains(&commit.revision))
+            || self.named.contains(&(app.clone(), commit.revision.clone()))
     }
 }
 

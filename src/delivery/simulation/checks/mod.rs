@@ -41,7 +41,7 @@ pub struct Checks {
     jobs: BTreeMap<(AppName, ObjectKey, Digest), Ending>,
     /// Restores that were begun and have not ended.
     pub restoring: BTreeMap<AppName, Digest>,
-    blame: Blame,
+    pub blame: Blame,
     /// The hooks of apps that left git and came back before they were forgotten, as they are remembered of their earlier
     /// life.
     former: BTreeMap<AppName, Hooks>,

@@ -274,7 +274,10 @@ impl Run {
                 let Some(Word::Says(content)) = out.git.says(&app_name(*app)) else { return };
                 let from = wanted(*app, content).digest.clone();
                 let to = match stimulus {
-                    Stimulus::RollbackTo(_, number) => Some(revision(*number).as_str().to_owned()),
+                    Stimulus::RollbackTo(_, number) => {
+                        out.checks.blame.wants(app_name(*app), revision(*number));
+                        Some(revision(*number).as_str().to_owned())
+                    }
                     _ => None,
                 };
                 let apps = [(app_name(*app), RollbackTo { from, to })].into();
