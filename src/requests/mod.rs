@@ -13,6 +13,7 @@
 mod holds;
 mod meaning;
 mod outcome;
+mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::delivery::{Replies, Retry, Tokens};
 use crate::drift::HandsOff;
 use crate::object::{AppName, Digest};
 pub use meaning::{Meaning, meaning};
+pub use record::event;
 
 /// What has ended stays for people to read, and is removed after this long.
 pub const KEPT: SignedDuration = SignedDuration::from_hours(24);

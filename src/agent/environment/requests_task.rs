@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Channels, Report, Shared};
 use crate::agent::requests::{Book, Scribe, sleep};
 use crate::api::{DriftLimits, Environment, Request};
-use crate::requests::{Known, decide};
+use crate::requests::{Docket, Known, decide, event};
 
 /// Whether people can see that git was looked at stands in the Environment's status, which comes back unannounced.
 const LOOK: Duration = Duration::from_millis(200);
@@ -33,6 +33,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
         });
         let executed = scribe.execute(&docket, now).await;
         if executed.wrote {
+            keep(&shared, &mine, &docket);
             continue; // What has ended is told no more.
         }
         let mut again = executed.again;
@@ -44,6 +45,17 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             changed = book.changed() => if changed.is_err() { break },
             changed = report.changed() => if changed.is_err() { break },
             () = sleep(again) => {}
+        }
+    }
+}
+
+/// Hands the history what became of requests. What is told again is kept once.
+fn keep(shared: &Shared, requests: &BTreeMap<String, Arc<Request>>, docket: &Docket) {
+    let Some(history) = &shared.context.history else { return };
+    for (handle, state, message) in &docket.write {
+        let request = requests.get(&handle.name);
+        if let Some(event) = request.and_then(|request| event(request, *state, message)) {
+            history.tell_event(event);
         }
     }
 }
