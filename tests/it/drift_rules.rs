@@ -208,6 +208,17 @@ fn what_a_person_holds_is_left_alone_until_they_release_it_or_its_time_is_over()
     assert!(requests.stdout.contains("Going"), "{requests:?}");
     bed.fairlead(&["release", &bed.name, "--reason", "over"]).ok();
     wait_until(SOON, "it is put back", || replicas(&bed) == Some(1));
+    let url = format!("sqlite:{}", bed.cache().join("history.sqlite").display());
+    let history = || bed.fairlead(&["history", "--history", &url, "--kind", "drift,events"]).ok().stdout;
+    let line =
+        |text: &str, words: &[&str]| text.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    wait_until(SOON, "all of it is in the history", || {
+        let text = history();
+        line(&text, &["drift changed", "healed", "kubectl", "/spec/replicas: 1 → 3"])
+            && line(&text, &["drift changed", "healed", "/data/value"])
+            && line(&text, &["hold", "an incident"])
+            && line(&text, &["release"])
+    });
 
     bed.fairlead(&["hold", &bed.name, "--app", "web", "--for", "15s", "--deploys"]).ok();
     commit(&bed, "{}", &manifests("registry.example/web:2"));
