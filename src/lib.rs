@@ -46,6 +46,7 @@ pub mod redact;
 pub mod render;
 pub mod report;
 pub mod requests;
+pub mod review;
 pub mod rollout;
 pub mod schema;
 pub mod secrets;
