@@ -30,8 +30,8 @@ if [[ ${1:-} == style ]]; then
 	conclude 'style: '
 	exit
 fi
-# One of the tools that deployed what an environment takes over; and what stands in for AWS.
-need helm moto
+# One of the tools that deployed what an environment takes over; what stands in for AWS; and what shows comments.
+need helm moto gfm
 # Most tests of the whole agent wait; two threads, the default on two cores, would leave the machine idle.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-6}
 run_and_count 'cargo test' cargo test --locked --no-fail-fast

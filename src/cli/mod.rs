@@ -18,6 +18,7 @@ mod output;
 mod plan;
 mod render;
 mod repo;
+mod report;
 mod requests;
 mod retry;
 mod rollback;
@@ -81,6 +82,8 @@ enum Verb {
     /// Show what would change in the cluster, as its API server sees it
     #[command(visible_alias = "diff")]
     Plan(plan::Arguments),
+    /// Say what a change of the repository does: risks first, then field by field; for reviews and CI
+    Report(report::Arguments),
     /// Roll out an environment; where an agent owns it, ask the agent to do so now
     Apply(apply::Arguments),
     /// Let an environment delete what it halted on: exactly what it shows
@@ -136,6 +139,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Validate(arguments) => validate::run(&global, &arguments),
         Verb::Explain(arguments) => block_on(explain::run(&global, &arguments)),
         Verb::Plan(arguments) => block_on(plan::run(&global, &arguments)),
+        Verb::Report(arguments) => block_on(report::run(&global, &arguments)),
         Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),

@@ -33,6 +33,8 @@ mod quiet;
 mod regress;
 mod removal;
 mod replicas;
+mod report;
+mod report_markdown;
 mod requests;
 mod restore;
 mod rollback;
