@@ -54,8 +54,10 @@ pub fn render_sides(trees: Trees<'_>, target: Target<'_>, pins: &dyn Fn(&AppName
     let mut of = |tree: &dyn Tree| desire(tree, scope, kinds, &mut memo, limits, charts, pins);
     let (base, head) = (of(trees.base), of(trees.head));
     let mut sealed = SealedApps::new();
-    for desire in [&base, &head].into_iter().flatten() {
-        sealed.extend(desire.sealed.iter().map(|(app, of)| (app.clone(), of.clone())));
+    for (app, of) in [&base, &head].into_iter().flatten().flat_map(|desire| &desire.sealed) {
+        let known = sealed.entry(app.clone()).or_default();
+        let more = of.iter().filter(|secret| !known.contains(secret)).cloned().collect::<Vec<_>>();
+        Arc::make_mut(known).extend(more);
     }
     // What was wrong before is no news; the apps that it had are told as new.
     let before = base.map_or_else(|_| Vec::new(), |desire| sides(trees.base, &desire, target, pins));

@@ -28,8 +28,8 @@ pub struct Arguments {
     /// An environment, or more by repeating it; all of the repository where none is given
     #[arg(long, value_name = "NAME")]
     env: Vec<EnvironmentName>,
-    /// What the change is to be merged into (branch, tag, commit). Compared is the commit at which the two parted, so that
-    /// what others merged there since is not told as yours
+    /// What the change is to be merged into (branch, tag, commit). Compared is the commit at which the two parted, so
+    /// that what others merged there since is not told as yours
     #[arg(long, value_name = "REV")]
     against: String,
     #[command(flatten)]

@@ -62,6 +62,7 @@ fn verdict(report: &EnvironmentReport) -> Verdict {
                     | RiskClass::RemovedApi
                     | RiskClass::Immutable
                     | RiskClass::TakesOver
+                    | RiskClass::QuotaExceeded
             )
     };
     if report.risks.iter().any(refuses) {

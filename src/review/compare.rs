@@ -118,8 +118,8 @@ impl<'a> Delta<'a> {
     }
 }
 
-/// Everything that differs, by key. What belongs to an app that is broken on the new side is left alone by the agent, and
-/// so it is here.
+/// Everything that differs, by key. What belongs to an app that is broken on the new side is left alone by the agent,
+/// and so it is here.
 pub fn deltas<'a>(before: &Objects<'a>, after: &Objects<'a>, broken: &[&AppName]) -> Vec<Delta<'a>> {
     let mut found = Vec::new();
     for (&key, &(app, wanted)) in &after.0 {

@@ -1,7 +1,8 @@
 //! Takes values of Secrets out of a report, wherever they stand.
 //!
-//! What a Secret holds is hidden by its kind already (`redact`). But the same text may stand in an object of another kind, in
-//! what the server says about it, or in an annotation: all of that is looked through for the values that git has.
+//! What a Secret holds is hidden by its kind already (`redact`). But the same text may stand in an object of another
+//! kind, in what the server says about it, or in an annotation: all of that is looked through for the values that git
+//! has.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -41,6 +42,7 @@ pub fn hide(report: &mut EnvironmentReport, values: &Scrubber) {
     let text = |text: &mut String| *text = values.scrub(text);
     for risk in &mut report.risks {
         text(&mut risk.message);
+        risk.field.iter_mut().for_each(text);
     }
     for app in &mut report.apps {
         for problem in &mut app.problems {

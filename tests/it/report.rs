@@ -69,7 +69,7 @@ fn the_files_alone_say_what_changes() {
     for words in [
         "<!-- fairlead:report cluster= environments=dev -->",
         "**Error** `scaledToZero` `web`",
-        "**Warning** `deletes` `web`: `ConfigMap default/settings` is deleted (`web/all.yaml:",
+        "**Warning** `deletes` `web`: ConfigMap `default/settings` is deleted (`web/all.yaml:",
         "`imageMajor`",
         "@@ .data.password @@\n- (hidden)\n+ (hidden)",
         "@@ .spec.replicas @@\n- 1\n+ 0",
@@ -138,7 +138,7 @@ fn exit_codes_say_what_ci_asks_for() {
 
     for (arguments, words) in [
         (&["--offline", "--against", "nowhere"][..], "nowhere"),
-        (&["--offline", "--against", "base", "--limit", "10"], "4000"),
+        (&["--offline", "--against", "base", "--limit", "10"], "10000"),
         (&["--offline"], "--against"),
     ] {
         let said = report(&repo, arguments);

@@ -1,17 +1,19 @@
 //! The one way for foreign text into a comment of a forge.
 //!
-//! Names, values and messages come from manifests, files and servers. In a comment they could mention people, link to issues
-//! and commits, close our folds, end our fences, or pose as our marker. So they stand in code, where no forge looks for any of
-//! that: [`code`], [`fenced`], and [`html_code`] within our own HTML. Of sentences ([`text`]) plain words stay as they are, and
-//! all else is code.
+//! Names, values and messages come from manifests, files and servers. In a comment they could mention people, link to
+//! issues and commits, close our folds, end our fences, or pose as our marker. So they stand in code, where no forge
+//! looks for any of that: [`code`], [`fenced`], and [`html_code`] within our own HTML. Of sentences ([`text`]) plain
+//! words stay as they are, and all else is code.
 
 use std::fmt::Write;
 
 /// No name needs more; what is longer is cut.
 const LONGEST: usize = 300;
+/// Names of Kubernetes take no more.
+const SHORT: usize = 63;
 
-/// Characters that nobody sees, or that turn text around: shown as escapes. So is the `!` that would begin a comment of HTML
-/// where text is not HTML, as in code: who looks for our marker may not look at Markdown.
+/// Characters that nobody sees, or that turn text around: shown as escapes. So is the `!` that would begin a comment of
+/// HTML where text is not HTML, as in code: who looks for our marker may not look at Markdown.
 pub fn visible(text: &str, keeps: &[char]) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut previous = ' ';
@@ -32,7 +34,8 @@ pub fn visible(text: &str, keeps: &[char]) -> String {
     shown
 }
 
-/// Formatting characters: of direction, of no width, separators of lines, tags and variations, and what is for private use.
+/// Formatting characters: of direction, of no width, separators of lines, tags and variations, and what is for private
+/// use.
 fn is_unseen(c: char) -> bool {
     matches!(
         u32::from(c),
@@ -58,7 +61,12 @@ fn ticks(text: &str) -> usize {
 
 /// As a span of code, on one line.
 pub fn code(text: &str) -> String {
-    span(&visible(&cut(text, LONGEST), &[]))
+    span(&cut(&visible(text, &[]), LONGEST))
+}
+
+/// The same of a name that stands where there is not much room.
+pub fn short(text: &str) -> String {
+    span(&cut(&visible(text, &[]), SHORT))
 }
 
 fn span(text: &str) -> String {
@@ -75,7 +83,7 @@ fn span(text: &str) -> String {
 /// Within our own HTML.
 pub fn html_code(text: &str) -> String {
     let mut out = String::from("<code>");
-    for c in visible(&cut(text, LONGEST), &[]).chars() {
+    for c in cut(&visible(text, &[]), LONGEST).chars() {
         match c {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
@@ -95,7 +103,7 @@ pub fn html_code(text: &str) -> String {
 
 /// A sentence, cut where it is very long.
 pub fn text(sentence: &str, most: usize) -> String {
-    let sentence = visible(&cut(sentence, most), &[]);
+    let sentence = cut(&visible(sentence, &[]), most);
     let mut out = String::new();
     let mut foreign: Vec<&str> = Vec::new();
     for word in sentence.split(' ').filter(|word| !word.is_empty()) {

@@ -70,8 +70,8 @@ impl Fit {
         let sections = std::mem::take(&mut self.sections);
         // What would be said if nothing fitted: fewer things are never said in more words.
         let all: Vec<Missing> = sections.iter().flat_map(everything).collect();
-        let most = self.limit / 4;
-        let reserve = length(&left_out(&all, most));
+        let most = self.limit / 5;
+        let reserve = reserve(&all, most);
         let mut room = self.limit.saturating_sub(self.used + reserve);
         let whole: usize = sections.iter().map(whole).sum();
         if self.used + whole <= self.limit {
@@ -153,10 +153,10 @@ fn everything(section: &Section) -> Vec<Missing> {
         Section::Lines { lines, .. } => vec![Missing { what: risks(lines.len()), count: lines.len() }],
         Section::Groups { groups, what, .. } => groups
             .iter()
-            .filter(|group| !group.items.is_empty())
-            .map(|group| Missing {
-                what: format!("{} of {}", what(group.items.len()), group.name),
-                count: group.items.len(),
+            .map(|group| {
+                // A fold without items can be left out, too.
+                let count = group.items.len().max(1);
+                Missing { what: format!("{} of {}", what(count), group.name), count }
             })
             .collect(),
     }
@@ -219,24 +219,31 @@ fn fit_groups(heading: &str, groups: &[Group], largest: usize, room: &mut usize)
     }
     for wanted in [Choice::Full, Choice::Brief] {
         for &(_, g, n) in &order {
-            if chosen[g][n] == Choice::Full {
+            if chosen[g][n] != Choice::Nothing {
                 continue;
             }
             let (group, item) = (&groups[g], &groups[g].items[n]);
-            let size = match wanted {
-                Choice::Full => length(&item.full),
-                _ => length(&item.brief),
+            // What is too large to be shown takes its one line while there is room.
+            let (choice, size) = match length(&item.full) {
+                full if wanted == Choice::Full && full <= largest => (Choice::Full, full),
+                _ => (Choice::Brief, length(&item.brief)),
             };
             let fold = if begun[g] { 0 } else { length(&opening(group)) + length(CLOSING) };
             let cost = size + fold + if has_heading { 0 } else { length(heading) };
-            if size <= largest
-                && let Some(left) = room.checked_sub(cost)
-            {
-                (*room, has_heading, begun[g], chosen[g][n]) = (left, true, true, wanted);
+            if let Some(left) = room.checked_sub(cost) {
+                (*room, has_heading, begun[g], chosen[g][n]) = (left, true, true, choice);
             }
         }
     }
     chosen
+}
+
+/// At most so many characters are needed to say that some of these were left out.
+fn reserve(all: &[Missing], most: usize) -> usize {
+    const REST: usize = 80;
+    let whole = length(LEFT_OUT) + all.iter().map(|one| length(&one.what) + 2).sum::<usize>() + length(TAIL);
+    let longest = all.iter().map(|one| length(&one.what)).max().unwrap_or(0);
+    whole.min(most.max(length(LEFT_OUT) + longest) + REST + length(TAIL))
 }
 
 /// Says what was left out, in about so many characters at most.

@@ -6,8 +6,9 @@ use crate::object::Digest;
 
 const BEGIN: &str = "<!-- fairlead:report ";
 const END: &str = " -->";
-/// More names are told by their digest.
-const LONGEST: usize = 1_000;
+/// Longer names, and more of them, are told by their digest.
+const LONGEST: usize = 200;
+const MOST: usize = 600;
 
 /// Which comment this is: of which cluster and environments.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +21,17 @@ pub struct Marker {
 impl Marker {
     pub fn new(cluster: Option<&str>, environments: &[&str]) -> Self {
         let names: Vec<String> = environments.iter().map(|&name| name.to_owned()).collect();
-        let environments = match names.iter().map(String::len).sum::<usize>() > LONGEST {
-            true => vec![format!("sha256:{}", Digest::of_parts(names.iter().map(String::as_str)).as_str())],
+        let digest = |names: &[&str]| format!("sha256:{}", Digest::of_parts(names.iter().copied()).as_str());
+        let length = |name: &str| encoded(name).len() + 1;
+        let environments = match names.iter().map(|name| length(name)).sum::<usize>() > MOST {
+            true => vec![digest(environments)],
             false => names,
         };
-        Self { cluster: cluster.map(str::to_owned), environments }
+        let cluster = cluster.map(|name| match length(name) > LONGEST {
+            true => digest(&[name]),
+            false => name.to_owned(),
+        });
+        Self { cluster, environments }
     }
 
     /// Reads the marker of a comment: its first line, and no other.

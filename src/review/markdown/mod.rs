@@ -1,7 +1,8 @@
 //! The report as a comment of a forge: verdict, counts, risks first, then folded diffs by app, then drift.
 //!
-//! A forge takes comments up to a length. What does not fit is left out by its importance, whole risks and whole objects at a
-//! time, and the end says how many of which apps. The length of that is kept free beforehand, so it always fits.
+//! A forge takes comments up to a length. What does not fit is left out by its importance, whole risks and whole
+//! objects at a time, and the end says how many of which apps. The length of that is kept free beforehand, so it always
+//! fits.
 
 mod diff;
 pub mod escape;
@@ -14,27 +15,30 @@ use super::report::{
     Action, AppReport, AppState, Counts, Drift, DriftCause, EnvironmentReport, ObjectChange, Report, Verdict,
 };
 use super::risk::{Risk, Severity};
-use escape::{code, cut, html_code, text};
+use escape::{code, html_code, short, text};
 use fit::{Fit, Group, Item};
 
 pub use marker::Marker;
 
 /// What GitHub takes is 65,536.
 pub const LIMIT: usize = 60_000;
-/// Less has no room for what is always there.
-pub const LEAST_LIMIT: usize = 4_000;
+/// Less has no room for what is always there, however long the names are.
+pub const LEAST_LIMIT: usize = 10_000;
 
 /// A risk is one line; what a server says can be longer.
 const LONGEST_MESSAGE: usize = 600;
 
-/// Writes the report in at most so many characters (4,000 at least).
+/// Writes the report in at most so many characters (10,000 at least).
 pub fn markdown(report: &Report, limit: usize) -> String {
     let limit = limit.max(LEAST_LIMIT);
     let names: Vec<&str> = report.environments.iter().map(|one| &*one.environment).collect();
     let many = names.len() > 1;
-    let mut head =
-        format!("{}\n", Marker::new(report.cluster.as_deref().map(|name| cut(name, 200)).as_deref(), &names));
-    write_head(&mut head, report, limit / 4);
+    let mut head = format!(
+        "{}
+",
+        Marker::new(report.cluster.as_deref(), &names)
+    );
+    write_head(&mut head, report, limit / 5);
 
     let mut risks: Vec<(&str, &Risk)> = report
         .environments
@@ -81,7 +85,7 @@ fn write_head(head: &mut String, report: &Report, most: usize) {
         let _ = write!(about, "; the change is {}", side(&report.head));
     }
     if let Some(cluster) = &report.cluster {
-        let _ = write!(about, "; the cluster is {}", code(&cut(cluster, 100)));
+        let _ = write!(about, "; the cluster is {}", short(cluster));
     }
     let _ = writeln!(head, "{about}.\n");
     head.push_str("| Environment | Create | Update | Recreate | Delete | Restart | Unchanged | Errors | Warnings | Notes |\n");
@@ -101,8 +105,8 @@ fn write_head(head: &mut String, report: &Report, most: usize) {
         let Some(why) = &environment.unseen else { continue };
         unseen += 1;
         if unseen <= 3 {
-            let name = code(&environment.environment);
-            let _ = writeln!(head, "{name} was compared with git alone: {}\n", text(why, 200));
+            let name = short(&environment.environment);
+            let _ = writeln!(head, "{name} was compared with git alone: {}\n", text(why, 100));
         }
     }
     if unseen > 3 {
@@ -112,9 +116,9 @@ fn write_head(head: &mut String, report: &Report, most: usize) {
 
 fn side(side: &super::report::Side) -> String {
     match &side.revision {
-        Some(revision) if side.what.is_empty() => code(&cut(revision, 40)),
-        Some(revision) => format!("{} ({})", code(&cut(revision, 40)), text(&side.what, 200)),
-        None => text(&side.what, 200),
+        Some(revision) if side.what.is_empty() => short(revision),
+        Some(revision) => format!("{} ({})", short(revision), text(&side.what, 100)),
+        None => text(&side.what, 100),
     }
 }
 
@@ -133,7 +137,7 @@ fn row(environment: &EnvironmentReport) -> String {
         risks(Severity::Note),
     ];
     let cells: Vec<String> = counts.iter().map(ToString::to_string).collect();
-    format!("| {} | {} |\n", code(&environment.environment), cells.join(" | "))
+    format!("| {} | {} |\n", short(&environment.environment), cells.join(" | "))
 }
 
 fn risk_line(environment: &str, risk: &Risk, many: bool) -> String {
@@ -166,7 +170,7 @@ fn title(environment: &str, app: &str, many: bool) -> String {
 }
 
 fn name(environment: &str, app: &str, many: bool) -> String {
-    if many { format!("{} in {}", code(app), code(environment)) } else { code(app) }
+    if many { format!("{} in {}", short(app), short(environment)) } else { short(app) }
 }
 
 fn app_group(environment: &EnvironmentReport, app: &AppReport, many: bool) -> Group {

@@ -109,7 +109,7 @@ impl Found {
 pub fn judge(scene: &Scene<'_>) -> Vec<Risk> {
     let mut found = Found::default();
     for delta in &scene.deltas {
-        removals::judge(delta, &mut found);
+        removals::judge(delta, scene, &mut found);
         rbac::judge(delta, &mut found);
         pods::judge(delta, &mut found);
         images::judge(delta, scene, &mut found);

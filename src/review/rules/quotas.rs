@@ -120,8 +120,7 @@ pub fn judge(scene: &Scene<'_>, found: &mut Found) {
                 let Some((hard, used)) = milli(hard).zip(milli(&quota.used[name]).or(Some(0))) else {
                     continue;
                 };
-                let was_over = used > hard && in_git.is_empty();
-                if added > 0 && used + added > hard && !was_over {
+                if added > 0 && used + added > hard {
                     let message = format!(
                         "the ResourceQuota {}/{} lets {} of {name}: {} are used, and the change asks for {} more",
                         quota.namespace,

@@ -1,12 +1,12 @@
 //! What goes, and what goes with it.
 
-use super::Found;
-use crate::object::PRUNE;
+use super::{Found, Scene};
+use crate::object::{ObjectKey, PRUNE};
 use crate::plan::is_protected;
 use crate::review::compare::Delta;
 use crate::review::risk::{RiskClass, Severity};
 
-pub fn judge(delta: &Delta, found: &mut Found) {
+pub fn judge(delta: &Delta, scene: &Scene<'_>, found: &mut Found) {
     let (Some(before), None) = (&delta.before, &delta.after) else { return };
     if delta.is_hook() {
         return;
@@ -46,10 +46,37 @@ pub fn judge(delta: &Delta, found: &mut Found) {
     match (stays, class) {
         (Some(stays), class) => found.say(delta, (class, Severity::Warning), stays),
         (None, RiskClass::Deletes) => {
+            if let Some(newer) = successor(delta, scene) {
+                let message = format!("{} is deleted, and {newer} is made in its place", delta.key);
+                return found.say(delta, (class, Severity::Note), message);
+            }
             found.say(delta, (class, Severity::Warning), format!("{} is deleted", delta.key));
         }
         (None, class) => {
             found.say(delta, (class, Severity::Error), format!("{} is deleted, {what}", delta.key));
         }
     }
+}
+
+/// What kustomize generates bears digits of its content in its name: the one that comes with other content, where there
+/// is one.
+fn successor<'a>(delta: &Delta, scene: &'a Scene<'_>) -> Option<&'a ObjectKey> {
+    if !delta.is("", "ConfigMap") && !delta.is("", "Secret") {
+        return None;
+    }
+    let begin = without_digits(&delta.key.name)?;
+    let mut comes = scene.deltas.iter().filter(|other| other.before.is_none()).map(|other| other.key);
+    comes.find(|key| {
+        key.kind == delta.key.kind
+            && key.namespace == delta.key.namespace
+            && without_digits(&key.name).is_some_and(|other| other == begin)
+    })
+}
+
+fn without_digits(name: &str) -> Option<&str> {
+    const DIGITS: usize = 10;
+    let (begin, digits) = name.rsplit_once('-')?;
+    let legal =
+        digits.len() == DIGITS && digits.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    legal.then_some(begin)
 }

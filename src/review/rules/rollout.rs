@@ -80,6 +80,8 @@ fn of_plan(plan: &AppPlan, found: &mut Found) {
             RefusalKind::Immutable => RiskClass::Immutable,
             RefusalKind::UnknownKind => RiskClass::RemovedApi,
             _ if refusal.handover.is_some() => RiskClass::TakesOver,
+            // In these words the server says it, and by no reason of its own.
+            RefusalKind::Forbidden if message.contains("exceeded quota") => RiskClass::QuotaExceeded,
             _ => RiskClass::Refused,
         };
         found.push(Risk {

@@ -117,6 +117,8 @@ fn every_class_that_git_alone_shows_has_its_rule() {
     #[rustfmt::skip]
     let cases: Vec<(&str, String, String, Vec<&str>)> = vec![
         ("a delete", plain("v1", "ConfigMap", ""), String::new(), vec!["deletes warning"]),
+        ("a generated name", plain("v1", "ConfigMap", "").replace("name: a", "name: a-0123456789"), plain("v1", "ConfigMap", "").replace("name: a", "name: a-bcdfghkmtt"), vec!["deletes note"]),
+        ("a generated name of another", plain("v1", "ConfigMap", "").replace("name: a", "name: a-0123456789"), plain("v1", "ConfigMap", "").replace("name: a", "name: b-bcdfghkmtt"), vec!["deletes warning"]),
         ("a delete that stays", plain("v1", "ConfigMap", "").replace("{name: a}", "{name: a, annotations: {fairlead.dev/prune: never}}"), String::new(), vec!["deletes warning"]),
         ("a namespace stays", plain("v1", "Namespace", ""), String::new(), vec!["removesNamespace warning"]),
         ("a namespace goes", plain("v1", "Namespace", "").replace("{name: a}", "{name: a, annotations: {fairlead.dev/prune: allowed}}"), String::new(), vec!["removesNamespace error"]),
