@@ -11,12 +11,15 @@
 #   FAIRLEAD_HELM           after `need helm`: what renders the chart
 #   FAIRLEAD_CARGO_DENY     after `need deny`
 #   FAIRLEAD_MOTO           after `need moto`: the Python that has moto, which stands in for AWS in tests
+#   FAIRLEAD_GFM            after `need gfm`: the Python that has GitHub's renderer of Markdown, and a sanitiser
 set -euo pipefail
 
 KUSTOMIZE_VERSION=v5.8.2
 HELM_VERSION=v4.3.1
 CARGO_DENY_VERSION=0.20.2
 MOTO_VERSION=5.2.5
+CMARKGFM_VERSION=2025.10.22
+NH3_VERSION=0.3.8
 # What describes AWS's services, by which requests are judged.
 BOTOCORE_VERSION=1.44.8
 
@@ -201,6 +204,12 @@ need() {
 			python_packages "$cache/moto-$MOTO_VERSION" \
 				"moto[server,secretsmanager,ssm,sts,sqs,events]==$MOTO_VERSION" "botocore==$BOTOCORE_VERSION"
 			export FAIRLEAD_MOTO=$cache/moto-$MOTO_VERSION/bin/python
+			;;
+		gfm)
+			mkdir -p "$cache"
+			python_packages "$cache/gfm-$CMARKGFM_VERSION-$NH3_VERSION" \
+				"cmarkgfm==$CMARKGFM_VERSION" "nh3==$NH3_VERSION"
+			export FAIRLEAD_GFM=$cache/gfm-$CMARKGFM_VERSION-$NH3_VERSION/bin/python
 			;;
 		*)
 			tell "make/tools.sh knows no tool $tool"

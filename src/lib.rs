@@ -47,6 +47,7 @@ pub mod redact;
 pub mod render;
 pub mod report;
 pub mod requests;
+pub mod review;
 pub mod rollout;
 pub mod schema;
 pub mod secrets;

@@ -22,6 +22,7 @@ mod once;
 mod plan_prune;
 pub mod reads;
 mod requests;
+pub mod review;
 mod scope;
 mod secrets;
 mod source;

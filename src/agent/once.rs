@@ -39,9 +39,9 @@ pub struct Means {
 /// A cluster, an environment and a tree.
 pub struct Once {
     pub session: Session,
-    means: Means,
+    pub(super) means: Means,
     /// Of the server.
-    version: String,
+    pub(super) version: String,
     pub environments: Environments,
     pub scope: Scope,
     pub identity: Option<Identity>,
@@ -195,14 +195,26 @@ pub async fn plan_once(
     revision: Option<String>,
 ) -> Result<PlanReport, OnceError> {
     let desire = once.desire(tree).await?;
+    let only = |app: &AppName| once.only.as_ref().is_none_or(|only| only == app);
+    plan_desire(once, desire, revision, &only, true).await
+}
+
+/// The same of what was rendered before, for some of its apps, with what left git or without.
+pub(super) async fn plan_desire(
+    once: &Once,
+    desire: Desire,
+    revision: Option<String>,
+    chosen: &(dyn Fn(&AppName) -> bool + Sync),
+    prunes: bool,
+) -> Result<PlanReport, OnceError> {
     let hands = once.hands();
     let index = &hands.index;
     let prune = match &once.platform {
-        Some(environment) => {
+        Some(environment) if prunes => {
             let what = (&once.scope, once.only.as_ref());
             Some(plan_prune(&hands, what, environment, &desire).await)
         }
-        None => None,
+        _ => None,
     };
     let seconds = i64::try_from(desire.config.rollout.timeout.duration().as_secs()).unwrap_or(i64::MAX);
     let mut apps = Vec::new();
@@ -211,7 +223,8 @@ pub async fn plan_once(
     let tokens = once.agreed.clone();
     let production = desire.config.is_production(&once.scope.environment);
     let rules = Rules::new(&desire.config.drift);
-    for (spec, wanted) in once.narrow(desire)?.apps {
+    let narrowed = once.narrow(desire)?.apps;
+    for (spec, wanted) in narrowed.into_iter().filter(|(spec, _)| chosen(&spec.name)) {
         apps.push(match wanted {
             Ok(wanted) => {
                 let consent = consent(&spec, &tokens);

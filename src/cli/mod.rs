@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod render;
 mod repo;
+mod report;
 mod requests;
 mod retry;
 mod rollback;
@@ -89,6 +90,8 @@ enum Verb {
     Hold(hold::Arguments),
     /// End a hold before its time
     Release(hold::ReleaseArguments),
+    /// Say what a change of the repository does: risks first, then field by field; for reviews and CI
+    Report(report::Arguments),
     /// Roll out an environment; where an agent owns it, ask the agent to do so now
     Apply(apply::Arguments),
     /// Let an environment delete what it halted on: exactly what it shows
@@ -147,6 +150,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Drift(arguments) => block_on(drift::run(&global, &arguments)),
         Verb::Hold(arguments) => block_on(hold::run(&global, &arguments)),
         Verb::Release(arguments) => block_on(hold::release(&global, &arguments)),
+        Verb::Report(arguments) => block_on(report::run(&global, &arguments)),
         Verb::Apply(arguments) => block_on(apply::run(&global, &arguments)),
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),

@@ -80,20 +80,26 @@ impl Repo {
 
     /// The environments that the tree has a file for.
     pub fn environments(&self) -> Result<Vec<EnvironmentName>, Failure> {
-        let folder = TreePath::new("environments")?;
-        if self.tree.entry(&folder)?.is_none() {
-            return Err(Failure::input(format!("{} has no folder environments", self.root.display()))
-                .hint("--repo names the infra repository"));
+        match environments(&*self.tree)? {
+            Some(names) => Ok(names),
+            None => Err(Failure::input(format!("{} has no folder environments", self.root.display()))
+                .hint("--repo names the infra repository")),
         }
-        let mut names = Vec::new();
-        for entry in self.tree.list(&folder)? {
-            let file = folder.child(&entry.name).child(crate::agent::desired::CONFIG_FILE);
-            if self.tree.entry(&file).ok().flatten().is_some() {
-                names.push(
-                    EnvironmentName::new(&entry.name).map_err(|error| Failure::input(error.to_string()))?,
-                );
-            }
-        }
-        Ok(names)
     }
+}
+
+/// The environments that a tree has a file for; `None` where it has no folder for them.
+pub fn environments(tree: &dyn Tree) -> Result<Option<Vec<EnvironmentName>>, Failure> {
+    let folder = TreePath::new("environments")?;
+    if tree.entry(&folder)?.is_none() {
+        return Ok(None);
+    }
+    let mut names = Vec::new();
+    for entry in tree.list(&folder)? {
+        let file = folder.child(&entry.name).child(crate::agent::desired::CONFIG_FILE);
+        if tree.entry(&file).ok().flatten().is_some() {
+            names.push(EnvironmentName::new(&entry.name).map_err(|error| Failure::input(error.to_string()))?);
+        }
+    }
+    Ok(Some(names))
 }

@@ -8,7 +8,7 @@ use super::limits::LimitArguments;
 use crate::agent::Means;
 use crate::agent::desired::Scope;
 use crate::api::{Environment, Identity, Span};
-use crate::cluster::{Cluster, ConnectOptions, Environments};
+use crate::cluster::{Cluster, ConnectError, ConnectOptions, Environments};
 use crate::config;
 use crate::helm::{Bounds, Helm};
 use crate::object::{EnvironmentName, TreePath};
@@ -63,8 +63,12 @@ impl Global {
     }
 
     pub async fn connect(&self) -> Result<Cluster, Failure> {
+        Ok(self.try_connect().await?)
+    }
+
+    pub async fn try_connect(&self) -> Result<Cluster, ConnectError> {
         let options = ConnectOptions { kubeconfig: self.kubeconfig.clone(), context: self.context.clone() };
-        Ok(Cluster::connect(&options).await?)
+        Cluster::connect(&options).await
     }
 
     /// The scope of an environment: what its Environment grants, or the caller's own rights where there is none.

@@ -56,6 +56,8 @@ pub enum GitError {
     NotARepository { folder: PathBuf, source: Cause },
     #[error("{rev:?} names no commit of {}", folder.display())]
     BadRevision { folder: PathBuf, rev: String, source: Cause },
+    #[error("{one} and {other} have no history in common in {}; a shallow clone may lack it", folder.display())]
+    Unrelated { folder: PathBuf, one: String, other: String },
     #[error("cannot fetch from {remote}")]
     Fetch { remote: String, source: Cause },
 }
@@ -84,6 +86,7 @@ impl GitError {
             Self::NotInBranch { .. } => "RevisionUnknown",
             Self::Ambiguous { .. } => "RevisionAmbiguous",
             Self::NotARepository { .. } => "NotARepository",
+            Self::Unrelated { .. } => "Unrelated",
             Self::BadRevision { .. } => "BadRevision",
             Self::Fetch { .. } => "FetchFailed",
         }

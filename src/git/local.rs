@@ -44,6 +44,18 @@ impl Local {
         Ok(Revision::new(id.to_string()))
     }
 
+    /// The commit at which the histories of two others parted: what a change from one to the other began with.
+    pub fn merge_base(&self, one: &str, other: &str) -> Result<Revision, GitError> {
+        let (first, second) = (self.revision(Some(one))?, self.revision(Some(other))?);
+        let find = |repo: &Repository| {
+            let (first, second) = (Oid::from_str(first.as_str())?, Oid::from_str(second.as_str())?);
+            repo.merge_base(first, second)
+        };
+        let (folder, one, other) = (self.root.clone(), one.to_owned(), other.to_owned());
+        let id = self.objects.with(find).map_err(|_| GitError::Unrelated { folder, one, other })?;
+        Ok(Revision::new(id.to_string()))
+    }
+
     /// The files at `rev`.
     pub fn tree(&self, rev: Option<&str>) -> Result<GitTree, GitError> {
         let revision = self.revision(rev)?;

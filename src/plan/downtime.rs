@@ -324,7 +324,8 @@ fn labels(workload: &Value) -> Option<&Map<String, Value>> {
     workload["spec"]["template"]["metadata"]["labels"].as_object()
 }
 
-fn selects(selector: &Value, labels: Option<&Map<String, Value>>) -> bool {
+/// Whether a selector is about pods with these labels.
+pub fn selects(selector: &Value, labels: Option<&Map<String, Value>>) -> bool {
     let (Some(labels), true) = (labels, selector.is_object()) else { return false };
     let wanted = selector["matchLabels"].as_object().into_iter().flatten();
     wanted.into_iter().all(|(name, value)| labels.get(name) == Some(value))

@@ -38,7 +38,7 @@ pub use check::{
     forcible,
 };
 pub use diff::{Change, Reason, compare, compare_owned};
-pub use downtime::{Downtime, DowntimeCause, Touched, downtime};
+pub use downtime::{Downtime, DowntimeCause, Touched, downtime, selects};
 pub use field_sets::Conflict;
 pub use fields::{FieldChange, field_changes};
 pub use foreign::{other_owner, owned_elsewhere};
@@ -47,7 +47,8 @@ pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
 pub use prune::{
     Approval, Bound, Budget, Budgets, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks,
-    PruneAnswer, PruneHalt, PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune, prune,
+    PruneAnswer, PruneHalt, PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune,
+    is_protected, prune,
 };
 pub use repin::repin;
 pub use replace::may_replace;

@@ -446,7 +446,7 @@ fn is_hook(live: &Live) -> bool {
 }
 
 /// Kinds that hold what cannot be made again from git: deleting one deletes that too.
-pub(super) fn is_protected(gvk: &Gvk) -> bool {
+pub fn is_protected(gvk: &Gvk) -> bool {
     matches!(
         (&*gvk.group, &*gvk.kind),
         ("apiextensions.k8s.io", "CustomResourceDefinition")

@@ -7,7 +7,7 @@ use std::fmt;
 
 /// A reference to an image, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Image {
+pub struct Image {
     /// With its port, in lowercase.
     pub registry: String,
     pub path: String,

@@ -20,8 +20,10 @@ mod sources;
 mod workload;
 
 pub use grants::{Grants, Untouchable};
+pub use image::Image;
 pub use judge::{Finding, refusal};
 pub use secrets::{may_read, refused as refused_secrets};
 pub use sources::{Source, SourceKind};
+pub use workload::{Pod, containers, name_of, pods as pods_of};
 
 pub use crate::api::Severity;

@@ -10,13 +10,13 @@ pub(super) const LISTS: [&str; 3] = ["initContainers", "containers", "ephemeralC
 
 /// The description of a pod: where it stands, and what it says.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pod<'a> {
+pub struct Pod<'a> {
     pub metadata: &'a Value,
     pub spec: &'a Value,
 }
 
 /// Finds each description of a pod, with the JSON pointer of its `spec`.
-pub(super) fn pods<'a>(key: &ObjectKey, object: &'a Value) -> Vec<(String, Pod<'a>)> {
+pub fn pods<'a>(key: &ObjectKey, object: &'a Value) -> Vec<(String, Pod<'a>)> {
     // What these hold is text, or the schema of a kind.
     if matches!(
         (&*key.group, &*key.kind),
@@ -62,7 +62,7 @@ fn holds_containers(list: &Value) -> bool {
 }
 
 /// The containers of a pod, each with its JSON pointer below that of the spec.
-pub(super) fn containers<'a>(pod: &Pod<'a>) -> impl Iterator<Item = (String, &'a Value)> + use<'a> {
+pub fn containers<'a>(pod: &Pod<'a>) -> impl Iterator<Item = (String, &'a Value)> + use<'a> {
     let spec = pod.spec;
     LISTS.into_iter().flat_map(move |list| {
         let items = spec.get(list).and_then(Value::as_array).into_iter().flatten();
@@ -71,7 +71,7 @@ pub(super) fn containers<'a>(pod: &Pod<'a>) -> impl Iterator<Item = (String, &'a
 }
 
 /// What a container is called, or where it stands.
-pub(super) fn name_of(container: &Value) -> &str {
+pub fn name_of(container: &Value) -> &str {
     container.get("name").and_then(Value::as_str).unwrap_or("without a name")
 }
 

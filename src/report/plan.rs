@@ -1,11 +1,12 @@
 //! A plan as a person would read it: counts, risks first, then field by field.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::object::{Digest, Place, Problem};
+use crate::object::{Digest, Live, Place, Problem};
 use crate::plan::{Answer, Downtime, FieldChange, Plan, Proof, Reason, Refusal};
 use crate::redact;
 
@@ -39,6 +40,9 @@ pub struct AppPlan {
     /// Objects of the app that tools deploy, too.
     pub shared: Vec<SharedReport>,
     pub risks: Vec<String>,
+    /// Those of them that are about what somebody else holds, each with its object.
+    #[serde(skip)]
+    pub taken: Vec<(String, String)>,
     /// Where nobody would answer for a while, or might not.
     pub downtime: Vec<Downtime>,
     pub warnings: Vec<String>,
@@ -59,6 +63,9 @@ pub struct StepReport {
     pub reason: Reason,
     pub proof: Option<Proof>,
     pub changes: Vec<FieldChange>,
+    /// What is live, for those who look further.
+    #[serde(skip)]
+    pub live: Option<Arc<Live>>,
 }
 
 impl AppPlan {
@@ -76,6 +83,7 @@ impl AppPlan {
             shared: Vec::new(),
             notes: Vec::new(),
             risks: Vec::new(),
+            taken: Vec::new(),
             downtime: Vec::new(),
             warnings: Vec::new(),
             steps: Vec::new(),
@@ -103,20 +111,22 @@ impl AppPlan {
                     continue;
                 }
                 Answer::Asked(asked) => {
+                    let taken = report.taken.len();
                     report.warnings.extend(asked.warnings.iter().map(|text| format!("{key}: {text}")));
                     for conflict in &asked.force {
-                        report.risks.push(format!(
-                            "{key}: takes {} back from {:?}",
-                            conflict.field, conflict.manager
-                        ));
+                        let risk =
+                            format!("{key}: takes {} back from {:?}", conflict.field, conflict.manager);
+                        report.taken.push((key.to_string(), risk));
                     }
                     if let Some(handover) = &asked.adopt {
                         report.handovers.push(HandoverReport::new(key, handover, true));
                     } else if asked.exists {
-                        report.risks.push(format!(
+                        let risk = format!(
                             "{key} exists and was not made by Fairlead; it would become part of the app"
-                        ));
+                        );
+                        report.taken.push((key.to_string(), risk));
                     }
+                    report.risks.extend(report.taken.iter().skip(taken).map(|(_, risk)| risk.clone()));
                     if let Some(why) = &asked.replace {
                         report.risks.push(format!("{key} is deleted and made anew: {why}"));
                     }
@@ -155,9 +165,13 @@ impl AppPlan {
                 reason: step.reason.clone(),
                 proof,
                 changes: redact::changes(key, changes),
+                live: step.live.clone(),
             });
         }
-        report.risks.extend(report.handovers.iter().filter_map(HandoverReport::risk));
+        let handed = report.handovers.iter().filter_map(|one| Some((one.object.clone(), one.risk()?)));
+        let handed: Vec<(String, String)> = handed.collect();
+        report.risks.extend(handed.iter().map(|(_, risk)| risk.clone()));
+        report.taken.extend(handed);
         report
     }
 

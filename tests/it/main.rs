@@ -34,6 +34,8 @@ mod quiet;
 mod regress;
 mod removal;
 mod replicas;
+mod report;
+mod report_markdown;
 mod requests;
 mod restore;
 mod rollback;

@@ -20,6 +20,6 @@ pub use json::keys_of;
 pub use pins::{Pin, Pins, Unpinned, read_versions, versions_of, write_versions};
 pub use plaintext::Plaintext;
 pub use reference::{BadReference, Pick, Provider, Reference, SecretId, find_reference};
-pub use scrub::scrub;
+pub use scrub::{Scrubber, scrub};
 pub use sealed::{FROM, Sealed, VERSIONS};
 pub use wiping::{WipingAllocator, wipe_what_this_thread_frees};

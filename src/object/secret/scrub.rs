@@ -13,18 +13,37 @@ const SHORTEST: usize = 4;
 
 /// The same text without these values, in whatever form they stand there: as they are, and in base64, hex, URLs and JSON.
 pub fn scrub<'a>(text: &str, values: impl IntoIterator<Item = &'a Plaintext>) -> String {
-    let mut needles: Vec<Zeroizing<String>> = values.into_iter().flat_map(forms).collect();
-    // A value may be part of another.
-    needles.sort_by_key(|needle| std::cmp::Reverse(needle.len()));
-    needles.dedup();
-    let mut scrubbed = text.to_owned();
-    for needle in &needles {
-        if scrubbed.contains(&***needle) {
-            let was = Zeroizing::new(scrubbed);
-            scrubbed = was.replace(&***needle, HIDDEN);
-        }
+    Scrubber::new(values).scrub(text)
+}
+
+/// Takes the same values out of many texts.
+pub struct Scrubber {
+    needles: Vec<Zeroizing<String>>,
+}
+
+impl Scrubber {
+    pub fn new<'a>(values: impl IntoIterator<Item = &'a Plaintext>) -> Self {
+        let mut needles: Vec<Zeroizing<String>> = values.into_iter().flat_map(forms).collect();
+        // A value may be part of another.
+        needles.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        needles.dedup();
+        Self { needles }
     }
-    scrubbed
+
+    pub fn is_empty(&self) -> bool {
+        self.needles.is_empty()
+    }
+
+    pub fn scrub(&self, text: &str) -> String {
+        let mut scrubbed = text.to_owned();
+        for needle in &self.needles {
+            if scrubbed.contains(&***needle) {
+                let was = Zeroizing::new(scrubbed);
+                scrubbed = was.replace(&***needle, HIDDEN);
+            }
+        }
+        scrubbed
+    }
 }
 
 fn forms(value: &Plaintext) -> Vec<Zeroizing<String>> {
