@@ -72,7 +72,7 @@ const ROOMS: &[Room] = &[
     room("requests",  Pure,   &["object", "api", "delivery"]),
     room("drift",     Pure,   &["object", "plan", "policy", "health", "rollout"]),
     room("secrets",   Pure,   &["object", "plan", "policy", "health", "rollout"]),
-    room("region",    Pure,   &["object", "plan", "policy", "health", "rollout"]),
+    room("region",    Pure,   &[]),
     room("redact",    Pure,   &["object", "yaml", "schema", "api", "policy", "plan", "health", "rollout", "ownership", "state",
                                 "delivery", "requests", "render", "drift", "secrets", "region", "report"]),
     room("report",    Pure,   &["object", "yaml", "schema", "api", "policy", "plan", "health", "rollout", "ownership", "state",
