@@ -18,6 +18,8 @@ mod record;
 mod report;
 mod run;
 mod settings;
+#[cfg(test)]
+pub(crate) mod simulation;
 mod state;
 mod step;
 mod words;
