@@ -60,7 +60,7 @@ const ROOMS: &[Room] = &[
     room("object",    Pure,   &[]),
     room("yaml",      Pure,   &["object"]),
     room("schema",    Pure,   &["object"]),
-    room("api",       Pure,   &["object", "health"]),
+    room("api",       Pure,   &["object", "health", "region"]),
     room("policy",    Pure,   &["object", "api", "plan", "health"]),
     room("plan",      Pure,   &["object"]),
     room("health",    Pure,   &["object"]),

@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Span;
+use super::region::RegionSpec;
 use super::secret_rule::SecretRule;
 use crate::health::{Rule, Rules};
 use crate::object::{AppName, EnvironmentName, Place, Problem};
@@ -93,16 +94,6 @@ impl Adopt {
             Self::From(names) => names.clone(),
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RegionSpec {
-    pub active: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub standby: Vec<String>,
-    #[serde(default)]
-    pub epoch: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -252,6 +243,7 @@ impl EnvironmentConfig {
         for (n, rule) in self.secrets.iter().enumerate() {
             found.extend(rule.check().map(|(field, problem)| (format!("/spec/secrets/{n}{field}"), problem)));
         }
+        found.extend(self.region.iter().flat_map(RegionSpec::check));
         let names: BTreeSet<&AppName> = self.apps.iter().map(|app| &app.name).collect();
         let mut seen = BTreeSet::new();
         for (n, app) in self.apps.iter().enumerate() {
