@@ -122,7 +122,9 @@ pub enum Writers {
     Stop,
     /// What runs goes on, and what does not is not started.
     Keep,
-    /// They run until then, if no later moment is told them; without an end where there is none.
+    /// They run until then, if no later moment is told them; without an end where there is none. The moment is one of the
+    /// agent's own clock, so what guards writers asks how long is left, and counts from when it asked: a moment that is
+    /// written down means something else after the machine has begun anew.
     Run {
         epoch: Epoch,
         until: Option<Moment>,

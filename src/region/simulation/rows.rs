@@ -5,7 +5,7 @@ use super::rest::tell;
 use super::story::{Stimulus, Story};
 use crate::region::{Mode, Silence};
 use Mode::Ungraceful;
-use Stimulus::{DieAt, Guard, Push, Storm as Begin};
+use Stimulus::{DieAt, Guard, PowerOff, Push, Storm as Begin};
 
 fn holds(story: &Story) {
     if let Err(fault) = tell(story, false) {
@@ -45,6 +45,26 @@ fn nothing_is_promised_that_writers_do_not_know_of() {
             (99440, Guard(1, true)),
             (103452, Begin(Storm::NoPlace, 1, 94648)),
             (104252, Push(4, 2, Ungraceful)),
+        ],
+    });
+}
+
+/// How long writers may run was told as a moment, and arrived when the machine had begun anew.
+#[test]
+fn a_moment_of_before_a_restart_of_the_machine_gives_no_time() {
+    holds(&Story {
+        seed: 1111332375717464237,
+        regions: 3,
+        guarded: [false, true, true],
+        silence: Silence::Stops,
+        lag: 0,
+        stimuli: vec![
+            (8783, Push(4, 1, Ungraceful)),
+            (18755, Begin(Storm::NoGit, 0, 94789)),
+            (79764, Push(5, 2, Ungraceful)),
+            (83007, Begin(Storm::SlowCluster, 1, 60000)),
+            (94108, Begin(Storm::NoPlace, 1, 49208)),
+            (114804, PowerOff(1, 3516)),
         ],
     });
 }

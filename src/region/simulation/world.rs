@@ -26,7 +26,7 @@ enum Event {
     Tick { site: usize, process: u64 },
     AtPlace { site: usize, process: u64, ticket: u64, call: Box<Call> },
     FromPlace { site: usize, process: u64, ticket: u64, answer: Box<Answer> },
-    AtCluster { site: usize, process: u64, command: Command },
+    AtCluster { site: usize, process: u64, booted: Millis, command: Command },
     Confirmed { site: usize, process: u64, generation: u64 },
     StepDone { site: usize, process: u64, epoch: Epoch, step: Step, attempt: u32, outcome: Outcome },
     Start { site: usize },
@@ -140,7 +140,12 @@ impl World {
                     process.fence.answered(ticket, *answer, now);
                 }
             }
-            Event::AtCluster { site, process, command } => self.at_cluster(site, process, command),
+            Event::AtCluster { site, process, booted, command } => {
+                // What was under way when the region went off is gone, and a moment of before says nothing now.
+                if booted == self.sites[site].clock.booted {
+                    self.at_cluster(site, process, command);
+                }
+            }
             Event::Confirmed { site, process, generation } => {
                 let site = &mut self.sites[site];
                 let is_now = site.cluster.generation == generation && site.cluster.wanted.is_none();
@@ -359,7 +364,8 @@ impl World {
         };
         let way = if self.chance.is(Storm::SlowCluster, site, self.now) { 10_000 } else { 100 };
         let when = self.now + self.chance.between(1, way);
-        self.at(when, Event::AtCluster { site, process: number, command });
+        let booted = self.sites[site].clock.booted;
+        self.at(when, Event::AtCluster { site, process: number, booted, command });
     }
 
     fn at_cluster(&mut self, site: usize, process: u64, command: Command) {
