@@ -23,6 +23,7 @@ pub mod reads;
 mod requests;
 mod scope;
 mod secrets;
+pub mod shared_place;
 mod source;
 mod state_store;
 mod supervisor;
