@@ -12,7 +12,7 @@ use fairlead::region::{Answer, Call, PlaceError};
 use serde_json::{Value, json};
 
 use crate::bed::rbac::person;
-use crate::bed::{Class, ControlPlane, Effect, Fault, Proxy, RUNTIME, config, wait_until};
+use crate::bed::{Class, ControlPlane, Effect, Fault, Proxy, RUNTIME, config, fairlead, wait_until};
 use contract::{is_unreachable, keeps_the_contract, lacks, read, record, swap, swapped};
 
 const WITHIN: Duration = Duration::from_secs(5);
@@ -132,4 +132,74 @@ fn a_missing_right_to_the_lease_is_named_and_what_is_no_record_is_not_overwritte
         assert!(matches!(answer, Answer::Failed(PlaceError::Unreadable { .. })), "{answer:?}");
         assert_eq!(swap(&allowed, None, record(0, 1)).await, Answer::Conflict);
     });
+}
+
+/// A repository with one environment that says this of its regions.
+fn repository(region: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("environments/production");
+    std::fs::create_dir_all(&path).expect("a folder");
+    let text = format!(
+        "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\nspec:\n  apps: []\n  # Where we are.\n  region:\n{region}"
+    );
+    std::fs::write(path.join("environment.yaml"), text).expect("it is written");
+    folder
+}
+
+fn run(folder: &tempfile::TempDir, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = fairlead().args(arguments).current_dir(folder.path()).output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_repoint_writes_the_change_and_shows_what_it_begins() {
+    let folder =
+        repository("    active: eu-west-1 # home\n    standby: [eu-central-1]\n    maxDataLoss: 30s\n");
+    let file = folder.path().join("environments/production/environment.yaml");
+    let before = std::fs::read_to_string(&file).expect("a file");
+    let arguments =
+        ["repoint", "production", "--to", "eu-central-1", "--ungraceful", "--reason", "it's on fire"];
+    let (code, shown, _) = run(&folder, &[&arguments[..], &["--dry-run"]].concat());
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), before, "a dry run writes nothing");
+    let (code, shown, errors) = run(&folder, &arguments);
+    assert_eq!(code, Some(0), "{errors}");
+    let wanted = "  # Where we are.\n  region:\n    active: eu-central-1 # home\n    epoch: 2\n    mode: ungraceful\n    \
+                  standby: [eu-west-1]\n    maxDataLoss: 30s\n";
+    let after = std::fs::read_to_string(&file).expect("a file");
+    assert!(after.ends_with(wanted), "{after}");
+    for said in [
+        "+    active: eu-central-1 # home\n",
+        "production moves from eu-west-1 to eu-central-1, ungraceful, as epoch 2",
+        "   3. fence: 3 min at most\n",
+        "Up to 30 s of data may be lost",
+        "git commit -am 'Move production to eu-central-1: it'\\''s on fire'",
+    ] {
+        assert!(shown.contains(said), "{said:?} is not in {shown}");
+    }
+    let (code, _, errors) = run(&folder, &arguments);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("production is active in eu-central-1 already"), "{errors}");
+    let (code, _, errors) = run(&folder, &["repoint", "production", "--to", "us-east-1"]);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("us-east-1 is no standby") && errors.contains("it has eu-west-1"), "{errors}");
+}
+
+#[test]
+fn what_is_wrong_with_regions_is_named_with_its_line() {
+    for (region, says) in [
+        ("    active: a\n    standby: [b, a]\n", "environment.yaml:8: a is the active region"),
+        ("    active: a\n    objectives: {rto: soon}\n", "environment.yaml:8: spec/region/objectives/rto"),
+        ("    active: A\n", "environment.yaml:7: spec/region/active"),
+        (
+            "    active: a\n    steps:\n      fence: {job: x}\n",
+            "environment.yaml:9: fence is done without a Job",
+        ),
+    ] {
+        let folder = repository(region);
+        let (code, shown, errors) = run(&folder, &["validate"]);
+        assert_eq!(code, Some(2), "{shown}{errors}");
+        assert!(format!("{shown}{errors}").contains(says), "{says:?} is not in {shown}{errors}");
+    }
 }
