@@ -44,6 +44,10 @@ faults: ## a fault at every request of a story: an hour (FAIRLEAD_SEED=... or FA
 simulate: ## tell stories to what decides a delivery until Ctrl-C (FAIRLEAD_SEED=...: one of them, aloud)
 	@make/simulate.sh
 
+.PHONY: simulate-regions
+simulate-regions: ## run the regions of an environment against each other until Ctrl-C (FAIRLEAD_SEED=...: one story, aloud)
+	@make/simulate-regions.sh
+
 .PHONY: fuzz
 fuzz: ## throw what a fuzzer makes up at the readers, a minute each (FAIRLEAD_FUZZ=seconds, ONLY=... takes one)
 	@make/fuzz.sh

@@ -18,6 +18,8 @@ mod object;
 mod plan;
 #[path = "../src/policy/mod.rs"]
 mod policy;
+#[path = "../src/region/mod.rs"]
+mod region;
 #[path = "../src/rollout/mod.rs"]
 mod rollout;
 #[path = "../src/state/mod.rs"]

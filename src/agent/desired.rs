@@ -30,7 +30,7 @@ pub fn render_app(
         environment: scope.environment.clone(),
         app: app.name.clone(),
         cluster: None,
-        region: config.region.as_ref().map(|region| region.active.clone()),
+        region: config.region.as_ref().map(|region| region.active.to_string()),
         role: None,
     };
     let source = source_of(tree, scope, config, app)?;
@@ -161,7 +161,7 @@ pub fn desire(
     pins: &dyn Fn(&AppName) -> Pins,
 ) -> Result<Desire, Problems> {
     let config = read_config(tree, scope)?;
-    let region = config.region.as_ref().map(|region| region.active.clone());
+    let region = config.region.as_ref().map(|region| region.active.to_string());
     let mut apps = Vec::with_capacity(config.apps.len());
     let (mut fresh, mut is_late) = (BTreeMap::new(), false);
     let mut sealed = BTreeMap::new();

@@ -25,6 +25,7 @@ mod requests;
 pub mod review;
 mod scope;
 mod secrets;
+pub mod shared_place;
 mod source;
 mod state_store;
 mod supervisor;

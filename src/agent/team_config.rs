@@ -54,10 +54,8 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
         .map(|(pointer, problem)| Problem { place: Some(document.place_of(&pointer)), ..problem })
         .collect();
     if let (Some(region), Some(grants)) = (&config.region, &scope.grants) {
-        let asked = std::iter::once(("/spec/region/active".to_owned(), &region.active)).chain(
-            region.standby.iter().enumerate().map(|(n, name)| (format!("/spec/region/standby/{n}"), name)),
-        );
-        for (pointer, name) in asked.filter(|(_, name)| !grants.regions.contains(name)) {
+        let is_granted = |name: &str| grants.regions.iter().any(|granted| granted == name);
+        for (pointer, name) in region.regions().filter(|(_, name)| !is_granted(name.as_str())) {
             let message = format!("the Environment {} does not grant the region {name}", scope.environment);
             found.push(
                 Problem::at(document.place_of(&pointer), message).hint("spec.regions lists what it may use"),

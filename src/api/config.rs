@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 use super::drift::Drift;
+use super::region::RegionSpec;
 use super::secret_rule::SecretRule;
 use crate::health::{Rule, Rules};
 use crate::object::{AppName, EnvironmentName, Place, Problem};
@@ -94,16 +95,6 @@ impl Adopt {
             Self::From(names) => names.clone(),
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RegionSpec {
-    pub active: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub standby: Vec<String>,
-    #[serde(default)]
-    pub epoch: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -241,6 +232,7 @@ impl EnvironmentConfig {
             found.extend(rule.check().map(|(field, problem)| (format!("/spec/secrets/{n}{field}"), problem)));
         }
         found.extend(self.drift.check().into_iter().map(|(at, what)| (format!("/spec/drift{at}"), what)));
+        found.extend(self.region.iter().flat_map(RegionSpec::check));
         let names: BTreeSet<&AppName> = self.apps.iter().map(|app| &app.name).collect();
         let mut seen = BTreeSet::new();
         for (n, app) in self.apps.iter().enumerate() {

@@ -11,6 +11,7 @@ mod history;
 mod limits;
 pub mod names;
 mod page;
+mod region;
 mod request;
 mod rollback;
 mod secret_rule;
@@ -19,9 +20,7 @@ mod secret_status;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-pub use config::{
-    Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, RegionSpec, Rollout, Scope,
-};
+pub use config::{Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, Rollout, Scope};
 pub use drift::{Drift, DriftPolicy, DriftRule};
 pub use duration::Span;
 pub use environment::{
@@ -32,6 +31,7 @@ pub use environment::{
 pub use history::RecordStatus;
 pub use limits::{KindLimits, PolicyMatch, PolicySpec, PruneLimit, Severity};
 pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
+pub use region::{AutomaticSpec, ObjectivesSpec, RegionSpec, StandbyOf, StandbySpec, StepSpec};
 pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};
 pub use secret_rule::{OnRotationFailure, SecretRule, Strategy, strategy_of};

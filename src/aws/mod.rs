@@ -11,6 +11,8 @@
 //! | DescribeSecret, to look at one | `secretsmanager:DescribeSecret` on the secret; done without | the same |
 //! | GetParameters, ten | `ssm:GetParameters` on the parameter, `kms:Decrypt` on its key | free |
 //! | ReceiveMessage, DeleteMessageBatch | `sqs:ReceiveMessage`, `sqs:DeleteMessage` on the queue | $0.40 for a million, the first free |
+//! | GetItem, PutItem of the shared place | `dynamodb:GetItem`, `dynamodb:PutItem` on the table | $0.63 for a million writes |
+//! | GetObject, PutObject of it | `s3:GetObject`, `s3:PutObject` on the object, `s3:ListBucket` on the bucket | $5 for a million writes |
 //! | AssumeRole | `sts:AssumeRole` and `sts:TagSession` on the role | free |
 //!
 //! The SDK reads the process environment itself, as every program that uses it does: `AWS_REGION`, `AWS_ENDPOINT_URL`,
@@ -31,6 +33,7 @@ mod reader;
 mod reading;
 mod secrets_manager;
 mod session;
+mod shared_place;
 mod thread;
 
 use std::collections::BTreeMap;
@@ -45,6 +48,7 @@ pub use call::Patience;
 pub use identity::{Identity, Role};
 pub use queue::{News, Queue};
 pub use reader::Reader;
+pub use shared_place::{PlaceAddress, SharedPlace};
 
 use crate::secrets::Calls;
 use call::Caller;
@@ -124,6 +128,11 @@ impl Aws {
     /// Gives the queue of this URL, read as the agent's own identity, in the region that the URL names.
     pub fn queue(&self, url: &str) -> Queue {
         Queue::new(self.thread.clone(), Arc::new(self.session(&Identity::default())), url, self.poll)
+    }
+
+    /// Gives a shared place of regions, asked as the agent's own identity; a call may take so long.
+    pub fn shared_place(&self, address: PlaceAddress, within: Duration) -> SharedPlace {
+        SharedPlace::new(self.thread.clone(), &self.session(&Identity::default()), address, within)
     }
 
     /// Tells how many calls of each kind were made, every try counted, and how long ago the first was.

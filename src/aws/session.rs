@@ -72,7 +72,7 @@ impl Session {
         self.region.as_deref()
     }
 
-    fn in_region(&self, region: &str) -> SdkConfig {
+    pub(super) fn in_region(&self, region: &str) -> SdkConfig {
         self.base.to_builder().region(Region::new(region.to_owned())).build()
     }
 

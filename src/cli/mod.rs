@@ -20,6 +20,7 @@ mod output;
 mod plan;
 mod render;
 mod repo;
+mod repoint;
 mod report;
 mod requests;
 mod retry;
@@ -100,6 +101,8 @@ enum Verb {
     Retry(retry::Arguments),
     /// Put back what ran before, until git says something new
     Rollback(rollback::Arguments),
+    /// Move an environment to another region: write the change, and show what it begins
+    Repoint(repoint::Arguments),
     /// List what people asked for, and what came of it
     Requests(requests::Arguments),
     /// Show which secrets apps refer to, in which version each runs, and whether the old one may be revoked
@@ -155,6 +158,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),
         Verb::Rollback(arguments) => block_on(rollback::run(&global, &arguments)),
+        Verb::Repoint(arguments) => repoint::run(&arguments),
         Verb::Requests(arguments) => block_on(requests::run(&global, &arguments)),
         Verb::Secrets(arguments) => block_on(secrets::run(&global, &arguments)),
         Verb::History(arguments) => block_on(history::run(&global, &arguments)),

@@ -9,6 +9,7 @@ mod faults;
 mod judge;
 mod leaks;
 mod news;
+mod places;
 mod proxy;
 mod reading;
 

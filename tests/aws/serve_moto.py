@@ -70,6 +70,9 @@ def serve(context):
 # They are otherwise loaded by the first request, which then takes seconds.
 for service in SERVICES:
     importlib.import_module(f"moto.{service}.responses")
+# The shared places of regions: their requests are not judged, their answers are.
+for service in ("dynamodb", "s3"):
+    importlib.import_module(f"moto.{service}.responses")
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
 with tempfile.TemporaryDirectory(prefix="fairlead-moto-") as name:
     folder = pathlib.Path(name)

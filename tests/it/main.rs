@@ -31,6 +31,7 @@ mod platform_limits;
 mod preempt;
 mod prune;
 mod quiet;
+mod regions;
 mod regress;
 mod removal;
 mod replicas;

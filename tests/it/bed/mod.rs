@@ -30,7 +30,7 @@ use tempfile::TempDir;
 
 pub use agent::Agent;
 pub use api::Api;
-pub use controlplane::ControlPlane;
+pub use controlplane::{ControlPlane, config};
 pub use listener::Listener;
 pub use proxy::{Behind, Class, Effect, End, Fault, Proxy, Record, SAYS};
 pub use repo::{Repo, git_command};
