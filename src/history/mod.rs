@@ -37,7 +37,7 @@ pub use verify::{Check, Fault, Verdict, Wrong, date};
 use crate::object::{DriftRecord, EnvironmentName, Record, RecordId, TimelineEvent, chain};
 
 /// What waits to be written while the database is busy or gone: some hours of a busy day,
-const WAITING: usize = 10_000;
+const WAITING: usize = if cfg!(test) { 2000 } else { 10_000 };
 /// and bytes of it, about.
 const WAITING_BYTES: usize = 16 << 20;
 /// Written in one transaction at most.
