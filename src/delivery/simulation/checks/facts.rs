@@ -1,6 +1,7 @@
 //! What may be told, when, and of what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::super::content::{Fate, app_name, content_of, fate_of, wanted};
 use super::super::git::Git;
@@ -9,6 +10,7 @@ use super::{Checks, Millis, number_of};
 use crate::delivery::{Delivery, Fact, What};
 use crate::health::Status;
 use crate::object::{AppName, Digest, ObjectKey, Outcome, Record};
+use crate::plan::Wanted;
 
 impl Checks {
     pub fn fact(&mut self, fact: &Fact, (delivery, view): (&Delivery, &View), git: &Git, now: Millis) {
@@ -18,6 +20,9 @@ impl Checks {
         if let What::Drifted { objects } = &fact.what {
             let count = u64::try_from(objects.len()).unwrap_or(u64::MAX);
             *self.counted.facts.entry("drifted objects").or_default() += count;
+        }
+        if let What::Started { digest, .. } = &fact.what {
+            self.begun.unwell.insert(name.clone(), unwell(app, digest, view));
         }
         match &fact.what {
             What::Panicked { why, .. } => self.fail(|| format!("{now}: {name} panicked: {why}")),
@@ -88,15 +93,18 @@ impl Checks {
         let good = view.memory.apps.get(&app_name(app)).and_then(|known| known.last_good.as_ref());
         let good = good.and_then(|good| content_of(app, &good.digest));
         let good = good.map_or_else(|| wanted(app, content), |good| wanted(app, good));
-        let good: BTreeSet<&ObjectKey> = good.objects.iter().map(|object| &object.key).collect();
+        let good: BTreeMap<&ObjectKey, &Digest> =
+            good.objects.iter().map(|object| (&object.key, &object.digest)).collect();
+        let unwell = self.begun.unwell.get(&app_name(app)).cloned().unwrap_or_default();
         if content.check.is_some() {
             return; // What is edited while that runs is drift, and put back after.
         }
         for object in &wanted(app, content).objects {
             let seen = view.objects.get(&object.key);
-            // What a rollout does not change and was down just then is no failure of it; nor what was left of a rollout
+            // What a rollout does not change and was down just then, or was seen so, is no failure of it; nor what was left of a rollout
             // before the last good one, and is wanted again.
-            let flaps = fate_of(object) == Fate::Flap || !good.contains(&object.key);
+            let was_down = good.get(&object.key) == Some(&&object.digest) && unwell.contains(&object.key);
+            let flaps = fate_of(object) == Fate::Flap || !good.contains_key(&object.key) || was_down;
             let well = seen.is_some_and(|seen| {
                 (flaps || seen.health.status == Status::Healthy)
                     && seen.live.applied.as_ref() == Some(&object.digest)
@@ -120,6 +128,18 @@ impl Checks {
             }
         }
     }
+}
+
+/// What of a digest is there as it was wanted before, and is not seen to be well when its rollout begins.
+fn unwell(app: usize, digest: &Digest, view: &View) -> BTreeSet<ObjectKey> {
+    let wanted = content_of(app, digest).map(|content| wanted(app, content));
+    let is_unwell = |object: &&Arc<Wanted>| {
+        view.objects.get(&object.key).is_some_and(|seen| {
+            seen.live.applied.as_ref() == Some(&object.digest) && seen.health.status != Status::Healthy
+        })
+    };
+    let objects = wanted.iter().flat_map(|wanted| &wanted.objects);
+    objects.filter(is_unwell).map(|object| object.key.clone()).collect()
 }
 
 fn word(what: &What) -> &'static str {

@@ -82,6 +82,8 @@ struct Begun {
     unsaved: BTreeSet<AppName>,
     /// The apps of which it is not known how a hook ended, since the answer was lost when that was remembered.
     doubts: BTreeSet<AppName>,
+    /// By app, what was as it should be and was not seen to be well when its last rollout began.
+    unwell: BTreeMap<AppName, BTreeSet<ObjectKey>>,
     /// The words to try again that were taken up.
     retried: BTreeSet<String>,
 }
