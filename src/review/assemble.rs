@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::compare::Delta;
 use super::hide::{hide, values};
 use super::input::{AppSide, Change, LiveSide};
@@ -152,8 +154,28 @@ fn object(delta: &Delta, recreated: &BTreeSet<&str>) -> ObjectChange {
         moved_from: moved.map(|(before, _)| before.app.to_string()),
         changes,
         secrets: secrets(delta),
-        made: (action == Action::Create).then(|| redact::value(delta.key, "", delta.after())),
+        made: (action == Action::Create).then(|| made(delta)),
         object,
+    }
+}
+
+/// The whole of what is made. Of a Secret it shows what it is and which keys it has.
+fn made(delta: &Delta) -> Value {
+    let shown = |path: &str, value: &Value| redact::value(delta.key, path, value);
+    match delta.after() {
+        Value::Object(root) if redact::is_secret(delta.key) => {
+            let field = |(name, value): (&String, &Value)| match value {
+                Value::Object(metadata) if name == "metadata" => {
+                    let inner = |(field, value): (&String, &Value)| {
+                        (field.clone(), shown(&format!("metadata.{field}"), value))
+                    };
+                    (name.clone(), Value::Object(metadata.iter().map(inner).collect()))
+                }
+                value => (name.clone(), shown(name, value)),
+            };
+            Value::Object(root.iter().map(field).collect())
+        }
+        whole => shown("", whole),
     }
 }
 

@@ -50,6 +50,8 @@ fn no_value_of_a_secret_is_shown_in_whatever_form() {
     let report = report(&[change(&before, &after)]);
     let secret =
         report.environments[0].apps[0].objects.iter().find(|object| object.object.starts_with("Secret"));
+    let made = markdown(&self::report(&[change("", &before)]), markdown::LIMIT);
+    assert!(made.contains("+ kind: Secret") && made.contains("+   password: \"(hidden)\""), "{made}");
     let paths: Vec<&str> = secret.unwrap().changes.iter().map(|change| &*change.path).collect();
     assert_eq!(paths, [".data.password", ".data.token", ".metadata.annotations.note"], "keys are shown");
 }
