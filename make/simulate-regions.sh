@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs the regions of an environment against each other (src/region/simulation), each story from a seed of its own, on all
-# cores. A story that fails is printed at once, in its shortest form, as a test to paste into src/region/simulation/rows.rs.
+# cores. A story that fails is printed at once, in its shortest form, as a test to paste into
+# src/region/simulation/rows.rs.
 #
 #   make/simulate-regions.sh          until it is stopped; it says every half minute how many there were
 #   make/simulate-regions.sh 100000   so many: some minutes
-#   FAIRLEAD_SEED=7                   one story, with all that happens in it; where a number is given, that many from this seed on
+#   FAIRLEAD_SEED=7                   one story, with all that happens in it; with a number, that many from this seed on
 #
 # Only the room is built for it, optimised.
 set -euo pipefail
