@@ -12,6 +12,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 build=(cargo rustc --locked --quiet --test simulation --profile test --message-format=json-render-diagnostics)
-binary=$("${build[@]}" -- -C opt-level=2 | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | tail -n 1)
+# The binary of fairlead is built for every test, and may come last.
+binary=$("${build[@]}" -- -C opt-level=2 | sed -n '/"name":"simulation"/s/.*"executable":"\([^"]*\)".*/\1/p')
 # shellcheck disable=SC2086 # nothing is no argument
 exec "$binary" ${1:-${FAIRLEAD_STORIES:-}}

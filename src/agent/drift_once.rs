@@ -44,13 +44,16 @@ pub async fn drift_once(once: &Once, tree: &dyn Tree) -> Result<Vec<DriftedObjec
     Ok(found)
 }
 
+/// An object, and the fields of it that others changed.
+type Changed = (Arc<Wanted>, Vec<FieldPath>);
+
 /// The objects that are not as they were applied, each with its fields; none where it is gone.
 fn changed(
     once: &Once,
     app: &AppName,
     wanted: &WantedApp,
     lookup: &dyn Lookup,
-) -> Result<Vec<(Arc<Wanted>, Vec<FieldPath>)>, OnceError> {
+) -> Result<Vec<Changed>, OnceError> {
     let statuses = once.platform.iter().filter_map(|environment| environment.status.as_ref());
     let runs = statuses.flat_map(|status| &status.apps).find(|status| status.name == *app);
     let is_applied = runs.and_then(AppStatus::running) == Some(&wanted.digest);

@@ -17,7 +17,7 @@ pub enum SharedPlace {
     /// An item of a DynamoDB table, or an object of an S3 bucket.
     Aws(aws::SharedPlace),
     /// A Lease in a third cluster.
-    Lease(LeasePlace),
+    Lease(Box<LeasePlace>),
 }
 
 impl SharedPlace {

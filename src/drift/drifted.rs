@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::object::field_path::{FieldPath, value_at};
 use crate::object::{FieldHolder, MANAGER, ObjectKey, holders};
+use crate::plan::{CheckedStep, Reason};
 
 /// An object that others changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,20 @@ pub struct DriftedField {
 }
 
 impl Drifted {
+    /// What others changed that a step puts back, with what was seen of it where it was looked at.
+    pub fn of(step: &CheckedStep, seen: &mut Vec<Self>) -> Self {
+        let key = &step.wanted().key;
+        if let Some(at) = seen.iter().position(|drifted| drifted.key == *key) {
+            return seen.swap_remove(at);
+        }
+        let uid = step.live().map(|live| live.uid.clone());
+        match step.reason() {
+            Reason::Missing | Reason::BeingDeleted => Self::gone(key.clone()),
+            Reason::Drifted { fields } => Self::unseen(key.clone(), uid, fields),
+            _ => Self::unseen(key.clone(), uid, &[FieldPath::of(&["metadata"])]),
+        }
+    }
+
     pub fn gone(key: ObjectKey) -> Self {
         Self { key, uid: None, fields: Vec::new() }
     }

@@ -41,13 +41,16 @@ pub struct DriftedFieldReport {
     pub rule: Option<String>,
 }
 
+/// What is done about something, and the rule that says so.
+type Judged = (DriftPolicy, Option<String>);
+
 impl DriftedObject {
     /// `judge` says what is done about a field, or about the whole object, and by which rule.
     pub fn new(
         environment: &str,
         app: &AppName,
         drifted: &Drifted,
-        judge: &dyn Fn(Option<&FieldPath>) -> (DriftPolicy, Option<String>),
+        judge: &dyn Fn(Option<&FieldPath>) -> Judged,
     ) -> Self {
         let fields = drifted.fields.iter().map(|field| {
             let (policy, rule) = judge(Some(&field.path));

@@ -217,7 +217,7 @@ fn drift(scene: &Scene<'_>, live: &LiveSide) -> Vec<Drift> {
         }
     }
     for gone in live.plan.prune.iter().flat_map(|prune| &prune.objects) {
-        if !deltas.get(&gone.object).is_some_and(|delta| delta.after.is_none()) {
+        if deltas.get(&gone.object).is_none_or(|delta| delta.after.is_some()) {
             found.push(Drift {
                 app: gone.app.clone(),
                 object: gone.object.clone(),

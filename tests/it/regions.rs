@@ -30,7 +30,7 @@ fn place(kubeconfig: &Path, namespace: &str, within: Duration) -> SharedPlace {
     let mut config = config(kubeconfig);
     config.default_retry = false;
     let client = RUNTIME.block_on(async { kube::Client::try_from(config) }).expect("a client");
-    SharedPlace::Lease(LeasePlace::new(client, namespace, "production", within))
+    SharedPlace::Lease(Box::new(LeasePlace::new(client, namespace, "production", within)))
 }
 
 /// The same through a proxy, as one who has the rights that are needed and no others.

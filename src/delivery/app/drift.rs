@@ -19,7 +19,7 @@ use crate::delivery::world::World;
 use crate::drift::{Drifted, Patience, Rules};
 use crate::object::field_path::FieldPath;
 use crate::object::{Digest, ObjectKey, Owned};
-use crate::plan::{CheckedPlan, CheckedStep, Plan, Reason, Step as PlanStep, Wanted, WantedApp, Written};
+use crate::plan::{CheckedPlan, Plan, Reason, Step as PlanStep, Wanted, WantedApp, Written};
 
 /// What is known of what others changed.
 #[derive(Debug, Default)]
@@ -283,25 +283,5 @@ impl App {
         let held = held.map(|(key, words)| format!("someone else changed {key}, which is held {words}"));
         let told: Vec<String> = fights.chain(reported).chain(held).collect();
         (!told.is_empty()).then(|| some(told))
-    }
-}
-
-/// What others changed that a step puts back, with what was seen of it where it was looked at.
-pub(in crate::delivery) fn drifted(step: &CheckedStep, seen: &mut Vec<Drifted>) -> Drifted {
-    let key = &step.wanted().key;
-    if let Some(at) = seen.iter().position(|drifted| drifted.key == *key) {
-        return seen.swap_remove(at);
-    }
-    match step.reason() {
-        Reason::Missing | Reason::BeingDeleted => Drifted::gone(key.clone()),
-        reason => {
-            let uid = step.live().map(|live| live.uid.clone());
-            let whole = [FieldPath::of(&["metadata"])];
-            let fields = match reason {
-                Reason::Drifted { fields } => fields.as_slice(),
-                _ => &whole,
-            };
-            Drifted::unseen(key.clone(), uid, fields)
-        }
     }
 }

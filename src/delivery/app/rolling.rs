@@ -7,7 +7,6 @@ use jiff::Timestamp;
 
 use super::course::Course;
 use super::decide::{Step, View};
-use super::drift::drifted;
 use super::hooks::Placed;
 use super::looks::Looks;
 use super::{App, Doing};
@@ -353,7 +352,7 @@ impl App {
             false => !matches!(step.reason(), Reason::Unscaled | Reason::Shared { .. }),
         };
         let changed = plan.steps().filter(is_drift);
-        let changed: Vec<Drifted> = changed.map(|step| drifted(step, &mut seen)).collect();
+        let changed: Vec<Drifted> = changed.map(|step| Drifted::of(step, &mut seen)).collect();
         let unscaled = plan.steps().filter(|step| *step.reason() == Reason::Unscaled);
         let unscaled: Vec<ObjectKey> = unscaled.map(|step| step.wanted().key.clone()).collect();
         if !changed.is_empty() {

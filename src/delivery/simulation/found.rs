@@ -66,7 +66,7 @@ fn what_is_over_the_budget_once_the_server_was_asked_is_not_deleted() {
     let budget = How(Terms { budget: 20, ..Terms::default() });
     for at in [70_000, 75_000, 80_000, 85_000] {
         holds(vec![
-            (0, Push(vec![budget.clone(), Says(0, three), Says(1, three)])),
+            (0, Push(vec![budget, Says(0, three), Says(1, three)])),
             storm(Held, 25),
             (60_000, Push(vec![Says(1, Content { web: None, ..three })])),
             (at, Stimulus::Storm(Slow, 90)),
@@ -126,7 +126,7 @@ fn what_was_never_remembered_as_good_is_not_gone_back_to_with_another_app() {
     let hook = Content { migrate: Some((1, Succeeds)), ..content(1, Fast) };
     for at in [66_000, 70_000, 75_000] {
         let told = holds(vec![
-            (0, Push(vec![together.clone(), Says(0, content(1, Fast)), Says(1, hook)])),
+            (0, Push(vec![together, Says(0, content(1, Fast)), Says(1, hook)])),
             storm(Unsaved, 60),
             (60_000, Push(vec![Says(1, Content { configs: [1, 0, 0], ..Content::default() })])),
             (at, Push(vec![Says(1, hook)])),

@@ -206,7 +206,7 @@ fn fit_groups(heading: &str, groups: &[Group], largest: usize, room: &mut usize)
     for (g, group) in groups.iter().enumerate() {
         order.extend(group.items.iter().enumerate().map(|(n, item)| (item.priority, g, n)));
     }
-    order.sort_by(|a, b| (std::cmp::Reverse(a.0), a.1, a.2).cmp(&(std::cmp::Reverse(b.0), b.1, b.2)));
+    order.sort_by_key(|a| (std::cmp::Reverse(a.0), a.1, a.2));
     let mut begun = vec![false; groups.len()];
     let mut has_heading = false;
     // A fold without items says what it says by its summary.
