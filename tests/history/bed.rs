@@ -84,14 +84,17 @@ impl Server {
     pub fn run(&mut self) {
         let postgres = as_user(&programs().join("postgres"));
         let program = [postgres.get_program()].into_iter().chain(postgres.get_args());
-        // The shell ends the server by its process id when nobody holds its standard input any more.
-        let watch = "\"$@\" >\"$LOG\" 2>&1 </dev/null & pid=$!; cat >/dev/null; kill -INT $pid 2>/dev/null; wait $pid";
+        // The shell ends the server by its process id when nobody holds its standard input any more, and takes its folder
+        // away but where it is to be started again.
+        let _ = std::fs::remove_file(self.folder.join("keep"));
+        let watch = "\"$@\" >\"$FOLDER/log\" 2>&1 </dev/null & pid=$!; cat >/dev/null; kill -INT $pid 2>/dev/null; \
+                     wait $pid; [ -e \"$FOLDER/keep\" ] || rm -rf \"$FOLDER\"";
         let watcher = Command::new("sh")
             .args(["-c", watch, "watch"])
             .args(program)
             .arg("-D")
             .arg(self.folder.join("data"))
-            .env("LOG", self.folder.join("log"))
+            .env("FOLDER", &self.folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -120,6 +123,7 @@ impl Server {
 
     /// Ends it in the middle of whatever it does, as a crash does.
     pub fn crash(&mut self) {
+        std::fs::write(self.folder.join("keep"), "").expect("it is written");
         let file = self.folder.join("data/postmaster.pid");
         let text = std::fs::read_to_string(&file).expect("it runs");
         let pid = text.lines().next().expect("its process id").to_owned();
@@ -149,7 +153,6 @@ impl Drop for Server {
             drop(watcher.stdin.take());
             let _ = watcher.wait();
         }
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 
