@@ -65,7 +65,7 @@ impl App {
             Next::Halt { .. } | Next::GoBack { .. } | Next::Done => true,
             _ => false,
         };
-        if !judges || view.suspended || self.repair.times >= OFTEN {
+        if !judges || self.repair.times >= OFTEN {
             return false;
         }
         let to_come = to_come(rollout, *wave);
