@@ -66,7 +66,7 @@ impl App {
             Next::Halt { .. } | Next::GoBack { .. } | Next::Done => true,
             _ => false,
         };
-        if !judges || view.suspended || self.drift.repair.times >= OFTEN {
+        if !judges || self.drift.repair.times >= OFTEN {
             return false;
         }
         let to_come = to_come(rollout, *wave);

@@ -149,3 +149,18 @@ fn what_somebody_makes_in_the_place_of_ours_is_not_rolled_out() {
         assert!(told.iter().any(|told| told.facts.contains_key("refused")), "{told:?}");
     }
 }
+
+/// While an environment is suspended nothing is put back, and no verdict stands on what is missing.
+#[test]
+fn what_is_deleted_while_an_environment_is_suspended_decides_nothing() {
+    for at in [62_500, 64_000] {
+        let told = holds(vec![
+            (0, says(1, Fast)),
+            (60_000, Push(vec![Says(0, Content { web: Some((2, Late)), ..content(1, Fast) })])),
+            (62_000, Stimulus::Suspend(true)),
+            (at, Stimulus::Delete(0, Part::Config(1))),
+            (300_000, Stimulus::Suspend(false)),
+        ]);
+        assert!(told.iter().all(|told| told.facts.get("rolled out") == Some(&2)), "{told:?}");
+    }
+}
