@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows what Fairlead does, on a real API server: a first rollout wave by wave, a commit that rolls out, a bad commit that
-# is refused with nothing written, edits by hand that are seen and put back, a secret that is rotated. Each step says what
-# happens and checks that it did.
+# is refused with nothing written, edits by hand that are seen and put back, a fight, a hold, a secret that is rotated. Each
+# step says what happens and checks that it did.
 #
 #   CI=1                 unattended: no pauses, no questions
 #   DEMO_KUBECONFIG=...  a cluster of yours instead of one of our own (make demo KUBECONFIG=...)
@@ -133,6 +133,13 @@ tell 'A developer raises the image to 1.28-alpine and pushes.'
 before=$(applied)
 lines=$(audit_lines)
 sed -i 's/newTag: .*/newTag: 1.28-alpine/' "$work/infra/overlays/dev/notejam/kustomization.yaml"
+tell 'Before that they ask what it will do. This is what a pull request would be told, risks first:'
+tell
+report() {
+	"$fairlead" --kubeconfig "$kubeconfig" report --env "$ENVIRONMENT" --against HEAD --repo "$work/infra" || (($? == 3))
+}
+report | sed 's/^/  /'
+check 'the report names the image that changes' contains 1.28-alpine report
 commit 'Raise the image of notejam in dev'
 check 'the commit is rolled out' eventually 60 ready_at 50 "$(head_commit)"
 check 'the Deployment has the new image' \
@@ -194,6 +201,24 @@ fight() {
 }
 check 'it is put back ever more rarely, and the fight is told with the name of the robot' fight
 check 'once the robot is gone it is 2' eventually 30 is 2 deployment '{.spec.replicas}'
+tell 'An incident: somebody asks for an hour in which nothing of the Deployment is put back.'
+"$fairlead" --kubeconfig "$kubeconfig" hold "$ENVIRONMENT" --object "Deployment.apps $NAMESPACE/notejam" --for 1h \
+	--reason 'an incident'
+kubectl -n "$NAMESPACE" scale deployment notejam --replicas 3 >/dev/null
+what_drifted() { "$fairlead" --kubeconfig "$kubeconfig" drift "$ENVIRONMENT" --repo "$work/infra" || (($? == 3)); }
+check 'it stays, and who asks sees it, and who holds it' eventually 10 contains 'held by kubectl' what_drifted
+what_drifted | sed 's/^/  /'
+held() { "$fairlead" --kubeconfig "$kubeconfig" status "$ENVIRONMENT" | grep -q 'which is held by .*an incident'; }
+check 'the status says who holds it and why' eventually 10 held
+"$fairlead" --kubeconfig "$kubeconfig" release "$ENVIRONMENT"
+check 'released, it is put back to 2' eventually 30 is 2 deployment '{.spec.replicas}'
+timeline() {
+	"$fairlead" history --history "sqlite:$work/cache/history.sqlite" --since 1h --kind drift,events
+}
+tell 'The history has all of it: who, what, when, and what was done about it.'
+check 'with the values, the manager and the hold' \
+	eventually 10 contains 'an incident' timeline
+timeline | sed 's/^/  /'
 
 act 'A secret'
 tell 'The database password is kept in AWS Secrets Manager (moto stands in for AWS here). Git holds a reference to it:'

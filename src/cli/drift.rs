@@ -7,7 +7,7 @@ use super::target::{Global, environments};
 use super::{Exit, Outcome};
 use crate::agent::{Once, drift_once};
 use crate::object::{AppName, EnvironmentName};
-use crate::report::DriftedObject;
+use crate::report::{DriftedObject, common_causes};
 
 #[derive(Debug, Args)]
 #[command(
@@ -59,7 +59,12 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     }
     match arguments.output {
         Format::Text if found.is_empty() => say_none(names.len()),
-        Format::Text => page(&found.iter().map(DriftedObject::text).collect::<Vec<_>>().join("\n")),
+        Format::Text => {
+            let causes = common_causes(&found);
+            let gap = if causes.is_empty() { "" } else { "\n" };
+            let objects = found.iter().map(DriftedObject::text).collect::<Vec<_>>().join("\n");
+            page(&(causes + gap + &objects));
+        }
         format => print_value(&found, format)?,
     }
     Ok(if found.is_empty() { Exit::Done } else { Exit::Changes })

@@ -8,12 +8,14 @@
 //!
 //! What happens in the middle of a rollout is not decided here: there all of an object is git's (`delivery::app::repair`).
 
+mod causes;
 mod drifted;
 mod hands_off;
 mod patience;
 mod records;
 mod rules;
 
+pub use causes::{Cause, Member, causes};
 pub use drifted::{Drifted, DriftedField, drifted_fields};
 pub use hands_off::HandsOff;
 pub use patience::{Fight, Patience};

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api::DriftPolicy;
-use crate::drift::Drifted;
+use crate::drift::{Cause, Drifted, Member, causes};
 use crate::object::field_path::FieldPath;
 use crate::object::{AppName, FieldHolder};
 
@@ -102,6 +102,34 @@ impl DriftedObject {
     }
 }
 
+/// What of this has one cause, where several things do, for people.
+pub fn common_causes(objects: &[DriftedObject]) -> String {
+    let members = objects.iter().flat_map(|object| {
+        object.fields.iter().filter_map(|field| {
+            let holder = field.by.first()?;
+            Some(Member {
+                environment: object.environment.clone(),
+                kind: object.object.split(' ').next().unwrap_or_default().to_owned(),
+                field: field.path.to_string(),
+                manager: holder.manager.clone(),
+                at: holder.time.as_ref()?.parse().ok()?,
+            })
+        })
+    });
+    let members: Vec<Member> = members.collect();
+    let mut text = String::new();
+    for cause in causes(&members).iter().filter(|cause| cause.members.len() > 1) {
+        let Cause { kind, field, manager, first, environments, members } = cause;
+        let places =
+            if *environments > 1 { format!(" in {environments} environments") } else { String::new() };
+        text.push_str(&format!(
+            "{} objects have one cause: {manager:?} changed .{field} of {kind}{places} since {first}\n",
+            members.len()
+        ));
+    }
+    text
+}
+
 /// So many letters of a value are shown.
 const SHOWN: usize = 120;
 
@@ -139,6 +167,26 @@ mod tests {
             uid: Some("u".into()),
             fields: vec![field("replicas", Some(json!(3)), vec![by]), field("paused", None, Vec::new())],
         }
+    }
+
+    #[test]
+    fn what_has_one_cause_is_told_once() {
+        let app = AppName::new("web").unwrap();
+        let object = |environment: &str, name: &str, time: &str| {
+            let mut drifted = scaled();
+            drifted.key = ObjectKey::new("apps", "Deployment", Some("web"), name);
+            drifted.fields[0].by[0].time = Some(time.to_owned());
+            DriftedObject::new(environment, &app, &drifted, &|_| (DriftPolicy::Heal, None))
+        };
+        let one = object("dev", "a", "2026-01-01T12:00:00Z");
+        assert_eq!(common_causes(std::slice::from_ref(&one)), "");
+        let more =
+            [one, object("prod", "b", "2026-01-01T12:30:00Z"), object("prod", "c", "2026-01-01T13:30:00Z")];
+        assert_eq!(
+            common_causes(&more),
+            "2 objects have one cause: \"kubectl\" changed .spec.replicas of Deployment.apps in 2 environments since \
+             2026-01-01T12:00:00Z\n"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod prune;
 
 pub use conditions::{Trouble, conditions, secrets_condition, summary};
 pub use difference::{Body, Sketch, whole};
-pub use drift::{DriftedFieldReport, DriftedObject};
+pub use drift::{DriftedFieldReport, DriftedObject, common_causes};
 pub use fact::{Told, told};
 pub use handover::{HandoverReport, SharedReport};
 pub use hooks::{HookReport, HookState};
