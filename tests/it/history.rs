@@ -50,7 +50,9 @@ fn each_rollout_is_told_by_the_status_and_on_disk() {
     // The same stands on disk, where nothing is written at rest.
     let file = bed.cache().join("history.sqlite");
     let url = format!("sqlite:{}", file.display());
-    let kept = || bed.fairlead(&["history", "--env", &bed.name, "-o", "json", "--history", &url]);
+    // Who asked for the rollback stands on the time line, too.
+    let url = ["--history", &url, "--kind", "rollouts"];
+    let kept = || bed.fairlead(&[&["history", "--env", &bed.name, "-o", "json"][..], &url].concat());
     wait_until(SOON, "all of it is kept", || outcomes(&kept()) == all);
     let journal = file.with_extension("sqlite-wal");
     let written = || std::fs::metadata(&journal).and_then(|found| found.modified()).ok();
