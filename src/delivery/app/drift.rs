@@ -36,8 +36,8 @@ pub(in crate::delivery) struct DriftState {
     held: BTreeMap<ObjectKey, String>,
     /// What is put back later, because it came back too often.
     waiting: BTreeSet<ObjectKey>,
-    /// What the server showed to be as wanted, by what we held of it then.
-    settled: BTreeMap<ObjectKey, (Digest, Option<Owned>)>,
+    /// What the server showed to be as wanted, by what we held of it then, and by the rules under which it was asked.
+    settled: BTreeMap<ObjectKey, (Digest, Option<Owned>, u64)>,
 }
 
 #[derive(Debug)]
@@ -135,13 +135,14 @@ impl App {
         drift.held.clear();
         let mut again = drift.rules.next_end(view.now);
         let mut reported = BTreeMap::new();
+        let rules = drift.rules.print(view.now);
         for wave in &mut plan.waves {
             wave.steps.retain_mut(|step| {
                 let Some(fields) = fields_of(&step.reason) else { return true };
                 let key = &step.wanted.key;
                 let held = step.live.as_ref().and_then(|live| live.owned.clone());
-                let is_settled = drift.settled.get(key).is_some_and(|(digest, owned)| {
-                    *digest == step.wanted.digest && *owned == held && held.is_some()
+                let is_settled = drift.settled.get(key).is_some_and(|(digest, owned, under)| {
+                    *digest == step.wanted.digest && *owned == held && held.is_some() && *under == rules
                 });
                 let (mut heal, mut left, mut told, mut is_late) = (Vec::new(), Vec::new(), Vec::new(), false);
                 let hold = view.holds.iter().find(|hold| hold.covers(&name, key, view.now));
@@ -225,10 +226,16 @@ impl App {
     }
 
     /// Keeps what the server showed to be as wanted, so that it is not asked about again.
-    pub(in crate::delivery) fn note_settled(&mut self, plan: &CheckedPlan, world: &dyn World) {
+    pub(in crate::delivery) fn note_settled(
+        &mut self,
+        plan: &CheckedPlan,
+        world: &dyn World,
+        now: Timestamp,
+    ) {
+        let rules = self.drift.rules.print(now);
         for wanted in plan.settled() {
             let owned = world.live(&wanted.key).and_then(|live| live.owned.clone());
-            self.drift.settled.insert(wanted.key.clone(), (wanted.digest.clone(), owned));
+            self.drift.settled.insert(wanted.key.clone(), (wanted.digest.clone(), owned, rules));
         }
     }
 
