@@ -147,7 +147,7 @@ fn of_one_object_each_field_goes_its_own_way_and_a_rule_ends_by_itself() {
     let bed = Bed::new("fields");
     let _agent = bed.agent();
     let object = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {ours: a, told: a, theirs: a}\n";
-    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20);
+    let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(40);
     let rules = format!(
         "{{rules: [{{policy: report, fields: [data.told]}}, \
          {{policy: ignore, fields: [/data/theirs], reason: an incident, until: \"{ends}\"}}]}}"
@@ -220,7 +220,7 @@ fn what_a_person_holds_is_left_alone_until_they_release_it_or_its_time_is_over()
             && line(&text, &["release"])
     });
 
-    bed.fairlead(&["hold", &bed.name, "--app", "web", "--for", "15s", "--deploys"]).ok();
+    bed.fairlead(&["hold", &bed.name, "--app", "web", "--for", "30s", "--deploys"]).ok();
     commit(&bed, "{}", &manifests("registry.example/web:2"));
     let app = bed.wait_app("web", "Suspended");
     assert!(app["message"].as_str().is_some_and(|words| words.contains("commits are held by")), "{app}");
