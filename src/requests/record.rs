@@ -1,5 +1,6 @@
 //! What the history keeps of a Request: that something is held, that it is not any more, and how every other one ended.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{by, created, reason};
@@ -7,7 +8,7 @@ use crate::api::{Request, RequestState};
 use crate::object::{AppName, Digest, EnvironmentName, EventKind, RecordId, TimelineEvent};
 
 /// The event that a new state of a Request is; the same one each time that it is told.
-pub fn event(request: &Request, state: RequestState, message: &str) -> Option<TimelineEvent> {
+pub fn event(request: &Request, state: RequestState, message: &str, now: Timestamp) -> Option<TimelineEvent> {
     let kind = match (request.spec.verb.as_str(), state) {
         ("hold", RequestState::Going) => EventKind::Hold,
         ("hold", RequestState::Done) => EventKind::Release,
@@ -15,8 +16,6 @@ pub fn event(request: &Request, state: RequestState, message: &str) -> Option<Ti
         _ => return None,
     };
     let uid = request.metadata.uid.as_deref()?;
-    let ended = request.status.as_ref().and_then(|status| status.at.parse().ok());
-    let at = ended.unwrap_or_else(|| created(request)).max(created(request));
     let chance = Digest::of(format!("{uid} {}", state.as_str()).as_bytes());
     let chance = u128::from_str_radix(chance.as_str().get(..32)?, 16).ok()?;
     Some(TimelineEvent {
@@ -28,8 +27,8 @@ pub fn event(request: &Request, state: RequestState, message: &str) -> Option<Ti
         object: request.spec.object.as_deref().and_then(|object| object.parse().ok()),
         who: Some(by(request)),
         why: reason(request),
-        at,
-        details: json!({"verb": request.spec.verb, "state": state.as_str(), "message": message}),
+        at: now,
+        details: json!({"verb": request.spec.verb, "outcome": state.as_str(), "message": message}),
     })
 }
 
@@ -51,13 +50,19 @@ mod tests {
             request.metadata.uid = Some("u".into());
             request
         };
-        let kind = |verb: &str, state| event(&request(verb), state, "").map(|event| event.kind);
+        let kind = |verb: &str, state| {
+            event(&request(verb), state, "", Timestamp::UNIX_EPOCH).map(|event| event.kind)
+        };
         assert_eq!(kind("hold", RequestState::Going), Some(EventKind::Hold));
         assert_eq!(kind("hold", RequestState::Done), Some(EventKind::Release));
         assert_eq!(kind("hold", RequestState::Refused), Some(EventKind::Request));
         assert_eq!(kind("rollback", RequestState::Going), None);
         assert_eq!(kind("rollback", RequestState::Failed), Some(EventKind::Request));
-        let twice = [0, 1].map(|_| event(&request("retry"), RequestState::Done, "").expect("an event").id);
+        let at = |second| {
+            let now = Timestamp::from_second(second).expect("a time");
+            event(&request("retry"), RequestState::Done, "", now).expect("an event").id
+        };
+        let twice = [0, 1].map(at);
         assert_eq!(twice[0], twice[1]);
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
         });
         let executed = scribe.execute(&docket, now).await;
         if executed.wrote {
-            keep(&shared, &mine, &docket);
+            keep(&shared, &mine, &docket, now);
             continue; // What has ended is told no more.
         }
         let mut again = executed.again;
@@ -50,11 +50,11 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
 }
 
 /// Hands the history what became of requests. What is told again is kept once.
-fn keep(shared: &Shared, requests: &BTreeMap<String, Arc<Request>>, docket: &Docket) {
+fn keep(shared: &Shared, requests: &BTreeMap<String, Arc<Request>>, docket: &Docket, now: Timestamp) {
     let Some(history) = &shared.context.history else { return };
     for (handle, state, message) in &docket.write {
         let request = requests.get(&handle.name);
-        if let Some(event) = request.and_then(|request| event(request, *state, message)) {
+        if let Some(event) = request.and_then(|request| event(request, *state, message, now)) {
             history.tell_event(event);
         }
     }

@@ -92,7 +92,9 @@ fn drifted(drift: &DriftRecord) -> Vec<String> {
 
 fn happened(event: &TimelineEvent) -> Vec<String> {
     let object = event.object.as_ref().map(ToString::to_string);
-    let details: Vec<String> = [object, event.why.clone()].into_iter().flatten().collect();
+    let verb = (event.kind == EventKind::Request).then(|| event.details["verb"].as_str()).flatten();
+    let details: Vec<String> =
+        [verb.map(str::to_owned), object, event.why.clone()].into_iter().flatten().collect();
     vec![
         time(event.at),
         event.kind.as_str().to_owned(),
