@@ -174,6 +174,7 @@ mod tests {
         let (mut now, mut healed, mut told) = (at(0), 0, Vec::new());
         while now < at(seconds * 1000) {
             healed += 1;
+            assert!(healed < 1000, "it is put back without a pause");
             told.extend(patience.note_healed(&key(), "spec.replicas", Some("robot".to_owned()), now));
             now = patience.due(&key(), "spec.replicas", now).unwrap_or(now);
         }
