@@ -107,7 +107,7 @@ enum Verb {
     Requests(requests::Arguments),
     /// Show which secrets apps refer to, in which version each runs, and whether the old one may be revoked
     Secrets(secrets::Arguments),
-    /// Show what became of the last rollouts
+    /// Show what happened, the newest first: rollouts, and with --history drift, holds and requests
     History(history::Arguments),
     /// Let an environment take over what kubectl, Helm, Flux or Argo CD deployed: exactly what it shows
     Adopt(adopt::Arguments),

@@ -194,13 +194,14 @@ impl<'de> Deserialize<'de> for ObjectKey {
     }
 }
 
-/// Reads what is displayed: `Deployment.apps web/web`, `Namespace web`.
+/// Reads what is displayed, `Deployment.apps web/web` or `Namespace web`, and the same with a slash for the space.
 impl FromStr for ObjectKey {
     type Err = InvalidKey;
 
     fn from_str(text: &str) -> Result<Self, InvalidKey> {
         let invalid = || InvalidKey(text.to_owned());
-        let (kind, name) = text.trim().split_once(' ').ok_or_else(invalid)?;
+        let text = text.trim();
+        let (kind, name) = text.split_once(' ').or_else(|| text.split_once('/')).ok_or_else(invalid)?;
         let (kind, group) = kind.split_once('.').unwrap_or((kind, ""));
         let (namespace, name) = match name.split_once('/') {
             Some((namespace, name)) => (Some(namespace), name),
@@ -253,6 +254,10 @@ mod tests {
         ] {
             assert_eq!(text.parse::<ObjectKey>().unwrap().to_string(), text);
         }
+        assert_eq!(
+            "Deployment.apps/web/api".parse::<ObjectKey>().unwrap().to_string(),
+            "Deployment.apps web/api"
+        );
         for text in [
             "",
             "web",

@@ -143,6 +143,19 @@ fn what_is_theirs_by_a_rule_is_neither_told_nor_written_until_the_rule_goes() {
 }
 
 #[test]
+fn an_object_that_is_theirs_may_be_gone_while_others_are_put_back() {
+    let bed = Bed::new("gone");
+    let _agent = bed.agent();
+    let rule = "{rules: [{policy: ignore, kinds: [ConfigMap], reason: made by hand}]}";
+    bed.wait_ready(&commit(&bed, rule, &(configmap("settings", "1") + &deployment("web", &[]))));
+    bed.kubectl(&["delete", "configmap/settings"]).ok();
+    scale(&bed, 3);
+    wait_until(SOON, "what is git's is put back", || replicas(&bed) == Some(1));
+    holds_for(2 * SECOND, "what is theirs stays gone", || bed.configmap("settings").is_none());
+    assert_eq!(bed.app("web")["phase"], "Ready");
+}
+
+#[test]
 fn of_one_object_each_field_goes_its_own_way_and_a_rule_ends_by_itself() {
     let bed = Bed::new("fields");
     let _agent = bed.agent();

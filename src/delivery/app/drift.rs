@@ -34,8 +34,8 @@ pub(in crate::delivery) struct DriftState {
     reported: BTreeMap<ObjectKey, Reported>,
     /// What is left alone because a person asked for it, and their words.
     held: BTreeMap<ObjectKey, String>,
-    /// What is put back later, because it came back too often.
-    waiting: BTreeSet<ObjectKey>,
+    /// What is not put back now: it is theirs by a rule, or it came back too often.
+    left: BTreeSet<ObjectKey>,
     /// What the server showed to be as wanted, by what we held of it then, and by the rules under which it was asked.
     settled: BTreeMap<ObjectKey, (Digest, Option<Owned>, u64)>,
 }
@@ -53,7 +53,7 @@ struct Reported {
 impl DriftState {
     /// Whether an object is not as git says it, and stays so for now.
     pub fn leaves(&self, key: &ObjectKey) -> bool {
-        self.reported.contains_key(key) || self.waiting.contains(key) || self.held.contains_key(key)
+        self.reported.contains_key(key) || self.left.contains(key) || self.held.contains_key(key)
     }
 
     /// Whether nothing of a step is to be put back now.
@@ -131,7 +131,7 @@ impl App {
         }
         let name = self.name().clone();
         let drift = &mut self.drift;
-        drift.waiting.clear();
+        drift.left.clear();
         drift.held.clear();
         let mut again = drift.rules.next_end(view.now);
         let mut reported = BTreeMap::new();
@@ -144,7 +144,7 @@ impl App {
                 let is_settled = drift.settled.get(key).is_some_and(|(digest, owned, under)| {
                     *digest == step.wanted.digest && *owned == held && held.is_some() && *under == rules
                 });
-                let (mut heal, mut left, mut told, mut is_late) = (Vec::new(), Vec::new(), Vec::new(), false);
+                let (mut heal, mut left, mut told) = (Vec::new(), Vec::new(), Vec::new());
                 let hold = view.holds.iter().find(|hold| hold.covers(&name, key, view.now));
                 if let Some(hold) = hold {
                     again = Some(again.map_or(hold.until, |at: Timestamp| at.min(hold.until)));
@@ -156,7 +156,6 @@ impl App {
                         Sorted::Heal => heal.push(field),
                         Sorted::Later(due) => {
                             again = Some(again.map_or(due, |at: Timestamp| at.min(due)));
-                            is_late = true;
                             left.push(field);
                         }
                         Sorted::Report => {
@@ -166,8 +165,8 @@ impl App {
                         Sorted::Ignore => left.push(field),
                     }
                 }
-                if is_late {
-                    drift.waiting.insert(key.clone());
+                if heal.is_empty() {
+                    drift.left.insert(key.clone());
                 }
                 if !told.is_empty() {
                     let fields = if step.reason == Reason::Missing { Vec::new() } else { told };
