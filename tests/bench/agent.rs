@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::control_plane::ControlPlane;
 use crate::process::{Usage, usage};
+use crate::subject::kubectl_apply;
 
 pub struct Agent {
     child: Child,
@@ -17,6 +18,10 @@ pub struct Agent {
 impl Agent {
     /// Its Leases and what its environments remember are in `namespace`.
     pub fn start(plane: &ControlPlane, namespace: &str, cache: &Path, instance: &str) -> Self {
+        kubectl_apply(
+            plane,
+            &[json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})],
+        );
         let mut child = Command::new(env!("CARGO_BIN_EXE_fairlead"))
             .args(["agent", "--listen", "127.0.0.1:0", "--poll-interval", "100ms", "--log-format", "json"])
             .args(["--namespace", namespace, "--state-namespace", namespace, "--instance", instance])

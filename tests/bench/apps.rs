@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::bare;
 use crate::control_plane::ControlPlane;
-use crate::subject::{NAMESPACE, git, kubectl_apply, platform, remote, user};
+use crate::subject::{HOME, NAMESPACE, git, kubectl_apply, platform, remote, user};
 
 pub const NAME: &str = "apps";
 const SIZES: [(usize, usize); 6] = [(100, 1), (100, 10), (300, 1), (300, 10), (1_000, 1), (1_000, 10)];
@@ -73,7 +73,7 @@ async fn one(apps: usize, environments: usize) -> Row {
     kubectl_apply(&plane, &platform(&origin, &names));
     warm(&client).await;
     commit(&work, &names, 0, |_| 0);
-    let agent = Agent::start(&plane, NAMESPACE, &folder.path().join("cache"), "bench");
+    let agent = Agent::start(&plane, HOME, &folder.path().join("cache"), "bench");
     until_ready(&client, &names, &git(&work, &["rev-parse", "HEAD"])).await;
 
     let (before, cpu) = (asked(&agent).await, plane.usage().cpu_seconds);

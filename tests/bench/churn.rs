@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::agent::Agent;
 use crate::control_plane::ControlPlane;
-use crate::subject::{Measured, NAMESPACE, git, kubectl_apply, platform, remote};
+use crate::subject::{HOME, Measured, NAMESPACE, git, kubectl_apply, platform, remote};
 
 pub const NAME: &str = "churn";
 /// In each of two rounds. What the first leaves behind may be room that is kept for the second; what both do is a leak.
@@ -38,7 +38,7 @@ pub async fn measure(plane: &ControlPlane) -> Vec<Measured> {
     let (first, others) = names.split_first().expect("there is one");
     kubectl_apply(plane, &platform(&origin, std::slice::from_ref(first)));
     let revision = commit(&work, &names, "0");
-    let agent = Agent::start(plane, NAMESPACE, &folder.path().join("cache"), "bench");
+    let agent = Agent::start(plane, HOME, &folder.path().join("cache"), "bench");
     let mut churn = Churn { plane, client: plane.client().await, agent, results: Vec::new() };
     churn.until("the first runs", async |churn| churn.runs(&revision).await == 1).await;
     churn.tell("before, after a rest", 0.0, 0).await;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::control_plane::ControlPlane;
 use crate::process::Usage;
-use crate::subject::{Measured, NAMESPACE, git, kubectl_apply, platform, remote};
+use crate::subject::{HOME, Measured, NAMESPACE, git, kubectl_apply, platform, remote};
 
 pub const NAME: &str = "environments-200";
 const COUNT: usize = 200;
@@ -48,7 +48,7 @@ pub async fn measure(plane: &ControlPlane) -> Vec<Measured> {
     };
 
     let (began, server) = (Instant::now(), plane.usage().cpu_seconds);
-    let mut agents = REPLICAS.map(|name| Agent::start(plane, NAMESPACE, &fleet.cache(name), name));
+    let mut agents = REPLICAS.map(|name| Agent::start(plane, HOME, &fleet.cache(name), name));
     fleet.until("all run", async || fleet.all_run(&first).await).await;
     let (asked, used) = sum(&agents).await;
     tell(
@@ -149,8 +149,7 @@ impl Fleet {
 
     /// How many environments each replica has.
     async fn shares(&self) -> [usize; 3] {
-        let path =
-            format!("/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/fairlead-environments");
+        let path = format!("/apis/coordination.k8s.io/v1/namespaces/{HOME}/leases/fairlead-environments");
         let record = self.get(&path).await;
         REPLICAS.map(|replica| {
             let heartbeat = format!("fairlead-{replica}-");

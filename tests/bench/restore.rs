@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::agent::Agent;
 use crate::control_plane::ControlPlane;
 use crate::process::Usage;
-use crate::subject::{Measured, NAMESPACE, git, kubectl_apply, platform, remote};
+use crate::subject::{HOME, Measured, NAMESPACE, git, kubectl_apply, platform, remote};
 
 pub const NAME: &str = "restore-100";
 /// Half of them Deployments of one pod, half ConfigMaps.
@@ -24,7 +24,7 @@ pub async fn measure(plane: &ControlPlane) -> Vec<Measured> {
     plane.namespace(NAMESPACE).await;
     kubectl_apply(plane, &platform(&origin, &["bench".to_owned()]));
     let first = commit(&work, "1", false);
-    let agent = Agent::start(plane, NAMESPACE, &folder.path().join("cache"), "bench");
+    let agent = Agent::start(plane, HOME, &folder.path().join("cache"), "bench");
     let mut results = Vec::new();
     let mut tell = |phase: &str, seconds: f64, used: Usage| {
         eprintln!("   {:<14} {phase:<40} {seconds:>7.2} s", "fairlead");

@@ -230,7 +230,10 @@ pub struct Fairlead {
     folder: tempfile::TempDir,
 }
 
+/// What it writes into.
 pub const NAMESPACE: &str = "fairlead-bench";
+/// The agent's own, which is granted to no environment.
+pub const HOME: &str = "fairlead";
 
 impl Fairlead {
     pub async fn new(plane: &ControlPlane, _: &Workload) -> Self {
@@ -243,7 +246,7 @@ impl Fairlead {
             .expect("writing");
         plane.namespace(NAMESPACE).await;
         kubectl_apply(plane, &platform(&remote, &["bench".to_owned()]));
-        let agent = Agent::start(plane, NAMESPACE, &folder.path().join("cache"), "bench");
+        let agent = Agent::start(plane, HOME, &folder.path().join("cache"), "bench");
         Self { agent, folder }
     }
 
@@ -383,7 +386,9 @@ impl Subject for Fairlead {
 /// When the Environment says that it has this commit.
 async fn seen(plane: &ControlPlane, head: &str) -> Instant {
     let client = plane.client().await;
+    let began = Instant::now();
     loop {
+        assert!(began.elapsed() < Duration::from_secs(600), "{head} is not told as running");
         let request = http::Request::get("/apis/fairlead.dev/v1alpha1/environments/bench")
             .body(Vec::new())
             .expect("a request");
