@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::charts::Charts;
 use super::named_sources::named_sources;
 use super::reads::{Difference, ReadSet, Recording};
-pub use super::scope::Scope;
+pub use super::scope::DesiredScope;
 pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
 use crate::api::{AppSpec, EnvironmentConfig};
 use crate::object::secret::Pins;
@@ -19,13 +19,13 @@ use crate::render;
 /// Renders one app, as the agent does.
 pub fn render_app(
     tree: &dyn Tree,
-    scope: &Scope,
+    scope: &DesiredScope,
     config: &EnvironmentConfig,
     app: &AppSpec,
     limits: &render::Limits,
     cache: &render::Cache,
     charts: &Charts<'_>,
-) -> Result<(Desired, render::Kept), Problems> {
+) -> Result<(Desired, render::KeptRender), Problems> {
     let context = RenderContext {
         environment: scope.environment.clone(),
         app: app.name.clone(),
@@ -40,7 +40,7 @@ pub fn render_app(
 /// Makes what an app rendered to what will be sent, if its environment may have all of it.
 pub fn want(
     desired: Desired,
-    scope: &Scope,
+    scope: &DesiredScope,
     app: &AppSpec,
     kinds: &Kinds,
     pins: &Pins,
@@ -53,7 +53,7 @@ pub fn want(
 /// The same, for a caller who looks at each finding.
 pub fn want_unchecked(
     desired: Desired,
-    scope: &Scope,
+    scope: &DesiredScope,
     app: &AppSpec,
     kinds: &Kinds,
     pins: &Pins,
@@ -65,7 +65,7 @@ pub fn want_unchecked(
 /// Renders one app of an older revision, as its environment is limited today.
 pub fn render_past(
     tree: &dyn Tree,
-    scope: &Scope,
+    scope: &DesiredScope,
     config: &EnvironmentConfig,
     app: &AppSpec,
     (kinds, pins): (&Kinds, &Pins),
@@ -113,13 +113,13 @@ pub struct Memo {
 struct Remembered {
     spec: AppSpec,
     region: Option<String>,
-    scope: Scope,
+    scope: DesiredScope,
     kinds: Arc<Kinds>,
     /// The versions of its secrets.
     pins: Pins,
     sealed: Option<Arc<Vec<SealedSecret>>>,
     reads: ReadSet,
-    kept: render::Kept,
+    kept: render::KeptRender,
     basis: Basis,
     wanted: Arc<WantedApp>,
 }
@@ -153,7 +153,7 @@ const LATE_AGAIN: std::time::Duration = std::time::Duration::from_mins(5);
 /// Everything a revision says for an environment. An app whose files are wrong harms only itself.
 pub fn desire(
     tree: &dyn Tree,
-    scope: &Scope,
+    scope: &DesiredScope,
     kinds: &Arc<Kinds>,
     memo: &mut Memo,
     limits: &render::Limits,
@@ -223,7 +223,7 @@ pub fn desire(
 }
 
 /// The Secrets of an app that refer to secrets, where its environment may read all of them.
-fn readable(desired: &Desired, scope: &Scope) -> Option<Vec<SealedSecret>> {
+fn readable(desired: &Desired, scope: &DesiredScope) -> Option<Vec<SealedSecret>> {
     let sealed = sealed_secrets(&desired.objects);
     let patterns = scope.grants.as_ref().map(|grants| &grants.secrets);
     let mut all = sealed.iter().flat_map(|secret| secret.sealed.secrets());
@@ -272,7 +272,7 @@ mod tests {
         fn render(&mut self) -> Vec<Arc<WantedApp>> {
             let tree = MemoryTree::new(self.files.iter().map(|(path, text)| (*path, text))).unwrap();
             let name = EnvironmentName::new("dev").unwrap();
-            let scope = Scope::unbound(name, Some("default".to_owned())).unwrap();
+            let scope = DesiredScope::unbound(name, Some("default".to_owned())).unwrap();
             let limits = render::Limits::default();
             let helm = Helm::new(None, std::path::Path::new(""), Bounds::default());
             let charts = Charts::offline(&helm, None);

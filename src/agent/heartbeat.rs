@@ -9,13 +9,13 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Beat, Fence, Leases, uptime};
-use crate::ownership::{ReplicaId, Scope};
+use crate::ownership::{ReplicaId, Share};
 
 /// After a beat that failed, and at least this long between two.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Returns when the heartbeat is lost, or at the end. The fence is down then.
-pub async fn keep(leases: Leases, id: ReplicaId, scope: Scope, fence: Fence, end: CancellationToken) {
+pub async fn keep(leases: Leases, id: ReplicaId, scope: Share, fence: Fence, end: CancellationToken) {
     let mut joined = false;
     loop {
         // Read before the request is sent: what others see of it, they see later.

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::adopt::{consent, say_how};
 use super::charts::Charts;
 use super::deliver::Deliver;
-use super::desired::{Desire, Memo, Scope, desire};
+use super::desired::{Desire, DesiredScope, Memo, desire};
 use super::foreign::refuse_foreign;
 use super::hands::{Hands, refused_hooks};
 use super::plan_prune::plan_prune;
@@ -43,7 +43,7 @@ pub struct Once {
     /// Of the server.
     pub(super) version: String,
     pub environments: Environments,
-    pub scope: Scope,
+    pub scope: DesiredScope,
     pub identity: Option<Identity>,
     pub only: Option<AppName>,
     /// The Environment of the cluster, where it has one.
@@ -75,7 +75,7 @@ pub struct Progress {
 impl Once {
     pub async fn open(
         cluster: Cluster,
-        scope: Scope,
+        scope: DesiredScope,
         identity: Option<Identity>,
         means: Means,
     ) -> Result<Self, CallError> {

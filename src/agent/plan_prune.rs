@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use super::cluster_view::{ClusterView, Guards};
-use super::desired::{Desire, Scope};
+use super::desired::{Desire, DesiredScope};
 use super::hands::Hands;
 use super::inventory;
 use crate::api::Environment;
@@ -17,7 +17,7 @@ use crate::report::PruneReport;
 /// `desire` is of all apps: what one drops another may want.
 pub async fn plan_prune(
     hands: &Hands,
-    (scope, only): (&Scope, Option<&AppName>),
+    (scope, only): (&DesiredScope, Option<&AppName>),
     environment: &Environment,
     desire: &Desire,
 ) -> PruneReport {

@@ -16,11 +16,11 @@ pub struct ReadSet(BTreeMap<TreePath, Reads>);
 struct Reads {
     /// The folder's own id. One that is what it was answers for all that lies in it.
     id: Option<Digest>,
-    seen: BTreeMap<TreePath, Seen>,
+    seen: BTreeMap<TreePath, Looked>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Seen {
+enum Looked {
     /// Only whether there was something, and what kind of thing.
     Kind(Option<EntryKind>),
     Content(Option<Digest>),
@@ -40,7 +40,7 @@ impl ReadSet {
     /// The files and folders whose content was looked at.
     pub fn contents(&self) -> impl Iterator<Item = &TreePath> {
         let seen = self.0.values().flat_map(|reads| &reads.seen);
-        seen.filter(|(_, seen)| matches!(seen, Seen::Content(Some(_)))).map(|(path, _)| path)
+        seen.filter(|(_, seen)| matches!(seen, Looked::Content(Some(_)))).map(|(path, _)| path)
     }
 
     pub fn compare(&self, tree: &dyn Tree) -> Difference {
@@ -58,7 +58,7 @@ impl ReadSet {
     pub fn move_to(&mut self, tree: &dyn Tree, changed: &BTreeSet<TreePath>) -> Result<(), TreeError> {
         for path in changed {
             let id = tree.entry(path)?.map(|entry| entry.id);
-            self.insert(path, Seen::Content(id));
+            self.insert(path, Looked::Content(id));
         }
         self.look_at_folders(tree);
         Ok(())
@@ -70,11 +70,11 @@ impl ReadSet {
         }
     }
 
-    fn insert(&mut self, path: &TreePath, seen: Seen) {
+    fn insert(&mut self, path: &TreePath, seen: Looked) {
         let reads = self.0.entry(path.parent().unwrap_or_default()).or_default();
         match reads.seen.get_mut(path) {
             // Who knows the content knows the kind.
-            Some(Seen::Content(_)) if matches!(seen, Seen::Kind(_)) => {}
+            Some(Looked::Content(_)) if matches!(seen, Looked::Kind(_)) => {}
             Some(known) => *known = seen,
             None => {
                 reads.seen.insert(path.clone(), seen);
@@ -115,7 +115,7 @@ impl Reads {
     }
 }
 
-impl Seen {
+impl Looked {
     fn compare(
         &self,
         path: &TreePath,
@@ -156,13 +156,13 @@ impl<'a> Recording<'a> {
         reads
     }
 
-    fn note(&self, path: &TreePath, seen: Seen) {
+    fn note(&self, path: &TreePath, seen: Looked) {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner).insert(path, seen);
     }
 
     fn note_content(&self, path: &TreePath) -> Result<(), TreeError> {
         let id = self.tree.entry(path)?.map(|entry| entry.id);
-        self.note(path, Seen::Content(id));
+        self.note(path, Looked::Content(id));
         Ok(())
     }
 }
@@ -170,13 +170,13 @@ impl<'a> Recording<'a> {
 impl Tree for Recording<'_> {
     fn entry(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
         let entry = self.tree.entry(path)?;
-        self.note(path, Seen::Content(entry.as_ref().map(|entry| entry.id.clone())));
+        self.note(path, Looked::Content(entry.as_ref().map(|entry| entry.id.clone())));
         Ok(entry)
     }
 
     fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
         let kind = self.tree.kind(path)?;
-        self.note(path, Seen::Kind(kind));
+        self.note(path, Looked::Kind(kind));
         Ok(kind)
     }
 

@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use super::charts::Charts;
-use super::desired::{AppDesire, Desire, Memo, Scope, desire, render_app, want_unchecked};
+use super::desired::{AppDesire, Desire, DesiredScope, Memo, desire, render_app, want_unchecked};
 use super::once::{Once, OnceError, plan_desire};
 use super::secrets::{SealedApps, live_pins};
 use crate::api::{AppPhase, AppSpec, AppStatus, Environment, EnvironmentConfig};
@@ -29,7 +29,7 @@ pub struct Trees<'a> {
 /// What renders, and for whom.
 #[derive(Clone, Copy)]
 pub struct Target<'a> {
-    pub scope: &'a Scope,
+    pub scope: &'a DesiredScope,
     pub kinds: &'a Arc<Kinds>,
     pub limits: &'a render::Limits,
     pub charts: &'a Charts<'a>,

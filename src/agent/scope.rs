@@ -8,7 +8,7 @@ use crate::policy::{Finding, Grants, Severity, Source, refusal, refused_secrets}
 
 /// For whom is rendered, and what the platform grants them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scope {
+pub struct DesiredScope {
     pub environment: EnvironmentName,
     /// The folder that holds `environment.yaml`.
     pub path: TreePath,
@@ -18,7 +18,7 @@ pub struct Scope {
     pub default_namespace: Option<String>,
 }
 
-impl Scope {
+impl DesiredScope {
     /// An environment as it is found in a repository, with no cluster to say what it is granted.
     pub fn unbound(
         environment: EnvironmentName,

@@ -16,7 +16,7 @@ const FETCH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// What is known of a branch.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Seen {
+pub struct BranchState {
     pub revision: Option<Revision>,
     /// Why the last look failed, and how many in a row did.
     pub error: Option<GitError>,
@@ -39,13 +39,13 @@ struct Follower {
 }
 
 struct Branch {
-    say: watch::Sender<Seen>,
+    say: watch::Sender<BranchState>,
     interval: Duration,
 }
 
 /// A branch that is followed for as long as this is held.
 pub struct Subscription {
-    seen: watch::Receiver<Seen>,
+    seen: watch::Receiver<BranchState>,
     answered: watch::Receiver<u64>,
     /// The first look that was begun after this subscription.
     first: u64,
@@ -58,10 +58,10 @@ pub struct Subscription {
 impl Subscription {
     /// What is known now. What was known before we asked does not count: while another replica looked after this
     /// environment it may have gone on to a newer commit, and that must not be undone.
-    pub fn look(&mut self) -> Seen {
+    pub fn look(&mut self) -> BranchState {
         self.fresh = *self.answered.borrow() >= self.first;
         let seen = self.seen.borrow_and_update().clone();
-        if self.fresh { seen } else { Seen { revision: None, ..seen } }
+        if self.fresh { seen } else { BranchState { revision: None, ..seen } }
     }
 
     /// Until there is news. It is told once, whether anybody looks or not: who has no use for it must not be woken for
@@ -136,7 +136,7 @@ impl Sources {
         };
         drop(followers);
         let mut branches = follower.branches.lock().expect("no one panics while holding this lock");
-        let new = || Branch { say: watch::channel(Seen::default()).0, interval };
+        let new = || Branch { say: watch::channel(BranchState::default()).0, interval };
         let known = branches.entry(branch.to_owned()).or_insert_with(new);
         known.interval = known.interval.min(interval);
         let seen = known.say.subscribe();
@@ -231,7 +231,7 @@ fn tell(follower: &Follower, branch: &str, found: Result<Revision, GitError>) {
     branch.say.send_if_modified(|seen| {
         let before = seen.clone();
         match found {
-            Ok(revision) => *seen = Seen { revision: Some(revision), error: None, failures: 0 },
+            Ok(revision) => *seen = BranchState { revision: Some(revision), error: None, failures: 0 },
             Err(error) => {
                 seen.error = Some(error);
                 // Counted up to where it no longer changes anything, so that a lasting outage wakes nobody.

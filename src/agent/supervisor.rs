@@ -27,7 +27,7 @@ use crate::cluster::{EnvironmentEvent, Fence, LeaseEvent, Leases, uptime};
 use crate::config::AgentConfig;
 use crate::http::Port;
 use crate::object::EnvironmentName;
-use crate::ownership::{Epoch, Member, Moment, ReplicaId, Scope, Situation, Written};
+use crate::ownership::{Epoch, Member, Moment, ReplicaId, Share, Situation, Written};
 
 /// Between two sessions, so that one who is always taken for dead does not keep the others busy.
 const JOIN_PAUSE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ pub struct Supervisor {
     leases: Leases,
     fence: Fence,
     member: Member,
-    session: Option<Session>,
+    session: Option<Life>,
     join_at: Moment,
     /// All that there are, once they were read.
     environments: Option<BTreeMap<EnvironmentName, Environment>>,
@@ -53,7 +53,7 @@ pub struct Supervisor {
 /// What this process is among the replicas.
 struct Replica {
     instance: String,
-    scope: Scope,
+    scope: Share,
     footprint: Footprint,
     /// Dead for certain: the process before us.
     predecessor: Option<ReplicaId>,
@@ -70,7 +70,7 @@ struct UnderWay {
 }
 
 /// One life of this replica: from a heartbeat's first beat to its loss.
-struct Session {
+struct Life {
     id: ReplicaId,
     began: Moment,
     end: CancellationToken,
@@ -96,7 +96,7 @@ impl Supervisor {
             context,
             replica: Replica {
                 instance: config.instance.clone(),
-                scope: if only.is_empty() { Scope::All } else { Scope::Only(only) },
+                scope: if only.is_empty() { Share::All } else { Share::Only(only) },
                 footprint,
                 predecessor,
             },
@@ -223,7 +223,7 @@ impl Supervisor {
             self.fence.clone(),
             end.clone(),
         ));
-        self.session = Some(Session { id, began: uptime(), end, task });
+        self.session = Some(Life { id, began: uptime(), end, task });
     }
 
     /// Our own beats are confirmed, and we do not see them: then we do not see what others do, either.
@@ -289,8 +289,8 @@ impl Supervisor {
         let scope = self.replica.scope.clone();
         let is_ours = move |name: &str| {
             let in_scope = match &scope {
-                Scope::All => true,
-                Scope::Only(names) => names.contains(name),
+                Share::All => true,
+                Share::Only(names) => names.contains(name),
             };
             in_scope && !there.contains(name) && of.as_deref().is_none_or(|of| of == name)
         };
@@ -369,7 +369,7 @@ impl Supervisor {
 }
 
 /// Until the heartbeat of this session is lost.
-async fn lost(session: Option<&mut Session>) {
+async fn lost(session: Option<&mut Life>) {
     match session {
         Some(session) => drop(Pin::new(&mut session.task).await),
         None => std::future::pending().await,

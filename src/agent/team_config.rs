@@ -1,6 +1,6 @@
 //! The team's own word: `environment.yaml`, and what each app of it is rendered from. Every problem names the line.
 
-use super::scope::Scope;
+use super::scope::DesiredScope;
 use crate::api::{Adopt, AppPlaces, AppSpec, EnvironmentConfig};
 use crate::object::{ChartRequest, ChartValues, Place, Problem, Problems, Tool, Tree, TreeError, TreePath};
 use crate::render::AppSource;
@@ -11,7 +11,7 @@ pub const CONFIG_FILE: &str = "environment.yaml";
 const CONFIG_LIMIT: u64 = 1 << 20;
 
 /// Reads the team's word. Every problem names the line.
-pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, Problems> {
+pub fn read_config(tree: &dyn Tree, scope: &DesiredScope) -> Result<EnvironmentConfig, Problems> {
     let path = scope.path.child(CONFIG_FILE);
     let blob = tree.read(&path, CONFIG_LIMIT).map_err(|error| match error {
         TreeError::Missing { .. } => Problem::new(format!("there is no {path}")).hint(
@@ -79,7 +79,7 @@ pub fn read_config(tree: &dyn Tree, scope: &Scope) -> Result<EnvironmentConfig, 
 }
 
 /// From whom each app may take over, by name. What the platform does not grant is a problem, with where it is asked for.
-fn resolve_adoption(config: &mut EnvironmentConfig, scope: &Scope) -> Vec<(String, Problem)> {
+fn resolve_adoption(config: &mut EnvironmentConfig, scope: &DesiredScope) -> Vec<(String, Problem)> {
     let mut found = Vec::new();
     for (n, app) in config.apps.iter_mut().enumerate() {
         let Some(adopt) = &app.adopt else { continue };
@@ -121,7 +121,7 @@ pub fn pointer(path: &serde_path_to_error::Path) -> String {
 /// What an app is rendered from, as its environment's configuration says.
 pub fn source_of(
     tree: &dyn Tree,
-    scope: &Scope,
+    scope: &DesiredScope,
     config: &EnvironmentConfig,
     app: &AppSpec,
 ) -> Result<AppSource, Problems> {

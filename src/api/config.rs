@@ -112,7 +112,7 @@ pub struct Rollout {
     #[serde(default)]
     pub on_failure: OnFailure,
     #[serde(default)]
-    pub scope: Scope,
+    pub scope: RolloutScope,
     #[serde(default)]
     pub prune: PruneBudget,
     /// What health means for kinds that the team knows better: docs/health.md.
@@ -141,7 +141,7 @@ impl Default for Rollout {
             settle: no_time(),
             restarts: default_restarts(),
             on_failure: OnFailure::default(),
-            scope: Scope::default(),
+            scope: RolloutScope::default(),
             prune: PruneBudget::default(),
             health: Vec::new(),
         }
@@ -158,7 +158,7 @@ pub enum OnFailure {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Scope {
+pub enum RolloutScope {
     #[default]
     App,
     Environment,

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::object::{Digest, Outcome, Record, Revision};
+use crate::object::{Digest, Outcome, Revision, RolloutRecord};
 
 /// What became of one rollout of an app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -43,8 +43,8 @@ pub struct RecordStatus {
     pub secrets: BTreeMap<String, String>,
 }
 
-impl From<&Record> for RecordStatus {
-    fn from(record: &Record) -> Self {
+impl From<&RolloutRecord> for RecordStatus {
+    fn from(record: &RolloutRecord) -> Self {
         let time = |at: jiff::Timestamp| at.round(jiff::Unit::Second).unwrap_or(at).to_string();
         let commit = record.commit.as_ref();
         let said = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());

@@ -20,7 +20,9 @@ mod secret_status;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
-pub use config::{Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, Rollout, Scope};
+pub use config::{
+    Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, Rollout, RolloutScope,
+};
 pub use drift::{Drift, DriftPolicy, DriftRule};
 pub use duration::Span;
 pub use environment::{

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Span;
 use crate::object::Problem;
 use crate::region::{
-    Automatic, Epoch, Mode, Objectives, PostRecovery, RegionName, Settings, Silence, Step, StepSettings,
-    Warmth,
+    Automatic, Epoch, Mode, Objectives, PostRecovery, RegionName, RegionStep, Settings, Silence,
+    StepSettings, Warmth,
 };
 
 /// In which region the environment is active, and how it moves: docs/environment.md.
@@ -30,7 +30,7 @@ pub struct RegionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_data_loss: Option<Span>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub steps: BTreeMap<Step, StepSpec>,
+    pub steps: BTreeMap<RegionStep, StepSpec>,
     #[serde(default)]
     pub post_recovery: PostRecovery,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,8 +138,11 @@ impl RegionSpec {
                 say(&format!("/steps/{step}/timeout"), Problem::new(message));
             }
             if spec.job.is_some() && !step.takes_job() {
-                let takes: Vec<&str> =
-                    Step::ALL.iter().filter(|step| step.takes_job()).map(|step| step.as_str()).collect();
+                let takes: Vec<&str> = RegionStep::ALL
+                    .iter()
+                    .filter(|step| step.takes_job())
+                    .map(|step| step.as_str())
+                    .collect();
                 let problem = Problem::new(format!("{step} is done without a Job"));
                 say(
                     &format!("/steps/{step}/job"),

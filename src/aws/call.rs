@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::failure::Failure;
-use crate::secrets::{Call, Calls, Outcome, Service};
+use crate::secrets::{Call, CallOutcome, Calls, Service};
 
 /// How long is waited for AWS, and how often it is asked.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +80,7 @@ impl Caller {
         (tally.calls.clone(), tally.first.map(|first| first.elapsed()).unwrap_or_default())
     }
 
-    fn count(&self, service: Service, operation: &'static str, outcome: Outcome) {
+    fn count(&self, service: Service, operation: &'static str, outcome: CallOutcome) {
         let mut tally = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         tally.first.get_or_insert_with(Instant::now);
         tally.calls.add(Call { service, operation, outcome });
@@ -133,7 +133,7 @@ impl Caller {
         for tried in 1.. {
             let failure = match attempt(deadline, permits, &mut send).await {
                 Ok(answer) => {
-                    self.count(service, operation, Outcome::Ok);
+                    self.count(service, operation, CallOutcome::Ok);
                     return Ok(answer);
                 }
                 Err(failure) => failure,

@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
-use crate::secrets::{Cause, Outcome};
+use crate::secrets::{CallOutcome, Cause};
 
 /// Why a call failed. Which right is missing depends on what was asked, and is added where that is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,12 +127,12 @@ impl Failure {
         }
     }
 
-    pub(super) fn outcome(&self) -> Outcome {
+    pub(super) fn outcome(&self) -> CallOutcome {
         match self {
-            Self::Denied | Self::Because(Cause::KmsDenied | Cause::Credentials { .. }) => Outcome::Denied,
-            Self::Because(Cause::Throttled) => Outcome::Throttled,
-            Self::Because(Cause::Unreachable { .. }) => Outcome::Unreachable,
-            Self::Because(_) => Outcome::Failed,
+            Self::Denied | Self::Because(Cause::KmsDenied | Cause::Credentials { .. }) => CallOutcome::Denied,
+            Self::Because(Cause::Throttled) => CallOutcome::Throttled,
+            Self::Because(Cause::Unreachable { .. }) => CallOutcome::Unreachable,
+            Self::Because(_) => CallOutcome::Failed,
         }
     }
 }

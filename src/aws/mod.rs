@@ -52,7 +52,7 @@ pub use shared_place::{PlaceAddress, SharedPlace};
 
 use crate::secrets::Calls;
 use call::Caller;
-use session::Session;
+use session::AwsSession;
 use thread::Thread;
 
 /// A connection that is idle for so long is closed, and its buffers are freed: long enough for the calls of one reading, and
@@ -140,7 +140,7 @@ impl Aws {
         self.caller.calls()
     }
 
-    fn session(&self, identity: &Identity) -> Session {
-        Session::new(&self.base, identity, self.caller.clone())
+    fn session(&self, identity: &Identity) -> AwsSession {
+        AwsSession::new(&self.base, identity, self.caller.clone())
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_ssm::types::Parameter;
 use super::answer::{Answer, Wanted, no_value, timestamp};
 use super::failure::Failure;
 use super::place::is_it;
-use super::session::Session;
+use super::session::AwsSession;
 use crate::object::secret::{Pick, Plaintext, SecretId};
 use crate::secrets::{Cause, Read, Service, Trouble, Version};
 
@@ -36,7 +36,7 @@ pub(super) fn calls(parameters: Vec<SecretId>) -> Vec<Vec<SecretId>> {
 
 /// Reads up to ten parameters of one region.
 pub(super) async fn read<T: Wanted>(
-    session: &Session,
+    session: &AwsSession,
     region: &str,
     parameters: Vec<SecretId>,
     with_values: bool,
@@ -61,7 +61,7 @@ pub(super) async fn read<T: Wanted>(
 
 /// Reads each by itself after all together were refused.
 async fn apart<T: Wanted>(
-    session: &Session,
+    session: &AwsSession,
     region: &str,
     parameters: Vec<SecretId>,
     with_values: bool,
@@ -85,7 +85,7 @@ async fn apart<T: Wanted>(
 }
 
 async fn read_alone(
-    session: &Session,
+    session: &AwsSession,
     region: &str,
     parameter: &SecretId,
     with_values: bool,
@@ -99,7 +99,7 @@ async fn read_alone(
 }
 
 async fn get(
-    session: &Session,
+    session: &AwsSession,
     region: &str,
     names: Vec<String>,
     with_values: bool,
@@ -112,7 +112,7 @@ async fn get(
 }
 
 /// Tells whether a parameter is missing, or only the version of it: the answer says the same of both.
-async fn missing(session: &Session, region: &str, parameter: &SecretId) -> Failure {
+async fn missing(session: &AwsSession, region: &str, parameter: &SecretId) -> Failure {
     let name = parameter.name.to_string();
     match get(session, region, vec![name], false).await {
         Ok(found) if found.is_empty() => Failure::Because(Cause::NotFound),

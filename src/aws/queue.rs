@@ -7,7 +7,7 @@ use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 
 use super::failure::Failure;
 use super::place::{queue_pattern, queue_region};
-use super::session::Session;
+use super::session::AwsSession;
 use super::thread::Thread;
 use crate::secrets::{Cause, Poke, Right, Service, Trouble};
 
@@ -34,7 +34,7 @@ pub struct Queue {
 }
 
 struct Inner {
-    session: Arc<Session>,
+    session: Arc<AwsSession>,
     url: Box<str>,
     region: Box<str>,
     client: Option<aws_sdk_sqs::Client>,
@@ -42,7 +42,12 @@ struct Inner {
 }
 
 impl Queue {
-    pub(super) fn new(thread: Arc<Thread>, session: Arc<Session>, url: &str, poll: Option<Duration>) -> Self {
+    pub(super) fn new(
+        thread: Arc<Thread>,
+        session: Arc<AwsSession>,
+        url: &str,
+        poll: Option<Duration>,
+    ) -> Self {
         let region = queue_region(url).or(session.own_region()).unwrap_or_default();
         let poll = poll.unwrap_or(POLL).min(POLL);
         let client = (!region.is_empty()).then(|| session.queue(region, poll));

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::failure::Failure;
 use super::reading;
-use super::session::Session;
+use super::session::AwsSession;
 use super::thread::Thread;
 use crate::object::secret::{Plaintext, SecretId};
 use crate::secrets::{Cause, Read, Trouble, Version};
@@ -29,7 +29,7 @@ pub struct Reader {
 
 struct Shared {
     thread: Arc<Thread>,
-    session: Arc<Session>,
+    session: Arc<AwsSession>,
     state: Mutex<State>,
 }
 
@@ -52,7 +52,7 @@ struct Lately {
 }
 
 impl Reader {
-    pub(super) fn new(thread: Arc<Thread>, session: Arc<Session>) -> Self {
+    pub(super) fn new(thread: Arc<Thread>, session: Arc<AwsSession>) -> Self {
         Self { shared: Arc::new(Shared { thread, session, state: Mutex::default() }) }
     }
 

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::answer::{Answer, Wanted, is_pending};
 use super::failure::Failure;
-use super::session::Session;
+use super::session::AwsSession;
 use super::{parameter_store, secrets_manager};
 use crate::object::secret::{Pick, Provider, SecretId};
 use crate::secrets::{Cause, Read, Version};
@@ -19,8 +19,12 @@ const CONCURRENT: usize = 8;
 type Job<T> = BoxFuture<'static, Vec<Answer<T>>>;
 
 /// Reads each secret once, and tells of each as soon as it is answered.
-pub(super) async fn read(session: Arc<Session>, secrets: BTreeSet<SecretId>, tell: impl FnMut(Answer<Read>)) {
-    let by_one: fn(Arc<Session>, Box<str>, SecretId) -> Job<Read> = |session, region, secret| {
+pub(super) async fn read(
+    session: Arc<AwsSession>,
+    secrets: BTreeSet<SecretId>,
+    tell: impl FnMut(Answer<Read>),
+) {
+    let by_one: fn(Arc<AwsSession>, Box<str>, SecretId) -> Job<Read> = |session, region, secret| {
         Box::pin(async move {
             let answer = secrets_manager::read_one(&session, &region, &secret).await;
             vec![(secret, answer)]
@@ -31,7 +35,7 @@ pub(super) async fn read(session: Arc<Session>, secrets: BTreeSet<SecretId>, tel
 
 /// Looks which version each secret has. A version that is named is what it is, and costs no call.
 pub(super) async fn look(
-    session: Arc<Session>,
+    session: Arc<AwsSession>,
     secrets: BTreeSet<SecretId>,
     mut tell: impl FnMut(Answer<Version>),
 ) {
@@ -53,7 +57,7 @@ pub(super) async fn look(
             }
         }
     }
-    let by_one: fn(Arc<Session>, Box<str>, SecretId) -> Job<Version> = |session, region, secret| {
+    let by_one: fn(Arc<AwsSession>, Box<str>, SecretId) -> Job<Version> = |session, region, secret| {
         Box::pin(async move {
             let answer = secrets_manager::look_at_one(&session, &region, &secret).await;
             vec![(secret, answer)]
@@ -63,9 +67,9 @@ pub(super) async fn look(
 }
 
 async fn run<T: Wanted>(
-    session: Arc<Session>,
+    session: Arc<AwsSession>,
     secrets: BTreeSet<SecretId>,
-    by_one: fn(Arc<Session>, Box<str>, SecretId) -> Job<T>,
+    by_one: fn(Arc<AwsSession>, Box<str>, SecretId) -> Job<T>,
     with_values: bool,
     mut tell: impl FnMut(Answer<T>),
 ) {
@@ -93,10 +97,10 @@ async fn run<T: Wanted>(
 }
 
 fn of_secrets_manager<T: Wanted>(
-    session: &Arc<Session>,
+    session: &Arc<AwsSession>,
     region: &str,
     secrets: Vec<SecretId>,
-    by_one: fn(Arc<Session>, Box<str>, SecretId) -> Job<T>,
+    by_one: fn(Arc<AwsSession>, Box<str>, SecretId) -> Job<T>,
 ) -> Vec<Job<T>> {
     let is_current =
         |secret: &SecretId| secret.pick == Pick::Current && secrets_manager::reads_batches(session);
@@ -111,7 +115,7 @@ fn of_secrets_manager<T: Wanted>(
 }
 
 fn of_parameter_store<T: Wanted>(
-    session: &Arc<Session>,
+    session: &Arc<AwsSession>,
     region: &str,
     parameters: Vec<SecretId>,
     with_values: bool,

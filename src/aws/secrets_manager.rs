@@ -11,7 +11,7 @@ use aws_sdk_secretsmanager::types::SecretValueEntry;
 use super::answer::{Answer, Wanted, check_stages, no_value, stages, timestamp};
 use super::failure::Failure;
 use super::place::is_it;
-use super::session::Session;
+use super::session::AwsSession;
 use crate::object::secret::{Pick, Plaintext, SecretId};
 use crate::secrets::{Cause, Read, Service, Trouble, Version};
 
@@ -25,13 +25,13 @@ const GET_RIGHT: &str = "secretsmanager:GetSecretValue";
 const DESCRIBE_RIGHT: &str = "secretsmanager:DescribeSecret";
 
 /// Tells whether this identity may read batches, as far as is known.
-pub(super) fn reads_batches(session: &Session) -> bool {
+pub(super) fn reads_batches(session: &AwsSession) -> bool {
     !session.lacks(BATCH_GET)
 }
 
 /// Reads the current versions of up to twenty secrets of one region in one call.
 pub(super) async fn read_batch<T: Wanted>(
-    session: &Session,
+    session: &AwsSession,
     region: &str,
     secrets: Vec<SecretId>,
 ) -> Vec<Answer<T>> {
@@ -69,7 +69,7 @@ fn singles_help(failure: &Failure) -> bool {
 
 /// Moves what was answered from `left` to `answers`.
 async fn read_pages<T: Wanted>(
-    session: &Session,
+    session: &AwsSession,
     region: &str,
     left: &mut Vec<SecretId>,
     answers: &mut Vec<Answer<T>>,
@@ -153,7 +153,7 @@ fn checked(version: Version, value: Option<Plaintext>) -> Result<Read, Failure> 
 
 /// Reads one version of one secret.
 pub(super) async fn read_one<T: Wanted>(
-    session: &Session,
+    session: &AwsSession,
     region: &str,
     secret: &SecretId,
 ) -> Result<T, Trouble> {
@@ -188,7 +188,7 @@ pub(super) async fn read_one<T: Wanted>(
 
 /// Looks which version a secret has, without its value where that can be.
 pub(super) async fn look_at_one(
-    session: &Session,
+    session: &AwsSession,
     region: &str,
     secret: &SecretId,
 ) -> Result<Version, Trouble> {

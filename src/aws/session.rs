@@ -22,7 +22,7 @@ const REMEMBERED: Duration = Duration::from_secs(3600);
 /// A connection takes no longer than this, or none is made.
 const CONNECTS_WITHIN: Duration = Duration::from_secs(4);
 
-pub(super) struct Session {
+pub(super) struct AwsSession {
     pub(super) caller: Arc<Caller>,
     base: SdkConfig,
     shown: Box<str>,
@@ -33,7 +33,7 @@ pub(super) struct Session {
     lacking: Mutex<BTreeMap<&'static str, Instant>>,
 }
 
-impl Session {
+impl AwsSession {
     pub(super) fn new(base: &SdkConfig, identity: &Identity, caller: Arc<Caller>) -> Self {
         let region = identity.region.clone().or_else(|| base.region().map(|region| region.as_ref().into()));
         let timeouts = TimeoutConfig::builder()

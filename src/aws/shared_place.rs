@@ -16,9 +16,9 @@ use aws_sdk_secretsmanager::config::http::HttpResponse;
 use aws_sdk_secretsmanager::error::{ProvideErrorMetadata, SdkError};
 
 use super::failure::Failure;
-use super::session::Session;
+use super::session::AwsSession;
 use super::thread::Thread;
-use crate::region::{Answer, Call, PlaceError, Record, Stored, Version};
+use crate::region::{Answer, Call, PlaceError, RegionRecord, Stored, Version};
 use crate::secrets::Cause;
 
 /// Where the record of an environment is.
@@ -66,7 +66,7 @@ impl SharedPlace {
     /// `within` is how long a call may take: what the fence allows for one.
     pub(super) fn new(
         thread: Arc<Thread>,
-        session: &Session,
+        session: &AwsSession,
         address: PlaceAddress,
         within: Duration,
     ) -> Self {
@@ -148,7 +148,7 @@ impl Inner {
             let why = format!("it has no strings {VERSION} and {RECORD}");
             return Err(PlaceError::Unreadable { place: self.name(), why: why.into() });
         };
-        let record = Record::from_json(&self.name(), record)?;
+        let record = RegionRecord::from_json(&self.name(), record)?;
         Ok(Answer::Read(Some(Stored { record, version: Version::new(version) })))
     }
 
@@ -157,7 +157,7 @@ impl Inner {
         client: &aws_sdk_dynamodb::Client,
         (table, environment): (&str, &str),
         from: Option<Version>,
-        record: &Record,
+        record: &RegionRecord,
     ) -> Result<Answer, PlaceError> {
         let version = version_of(record);
         let request = client
@@ -214,7 +214,7 @@ impl Inner {
         let unreadable = |why: &str| PlaceError::Unreadable { place: self.name(), why: why.into() };
         let version = version.ok_or_else(|| unreadable("it has no ETag"))?;
         let text = String::from_utf8(bytes).map_err(|_| unreadable("it is no text"))?;
-        let record = Record::from_json(&self.name(), &text)?;
+        let record = RegionRecord::from_json(&self.name(), &text)?;
         Ok(Answer::Read(Some(Stored { record, version })))
     }
 
@@ -224,7 +224,7 @@ impl Inner {
         bucket: &str,
         key: &str,
         from: Option<Version>,
-        record: &Record,
+        record: &RegionRecord,
     ) -> Result<Answer, PlaceError> {
         const RIGHT: &str = "s3:PutObject";
         let is_first = from.is_none();
@@ -341,7 +341,7 @@ fn is_named(code: Option<&str>) -> bool {
 }
 
 /// No other write has the same, so that a table that was emptied and filled again is not taken for what it was.
-fn version_of(record: &Record) -> Version {
+fn version_of(record: &RegionRecord) -> Version {
     let stamp = &record.written;
     Version::new(&format!("{}-{}-{:x}-{}", record.serial, stamp.region, stamp.run, stamp.write))
 }

@@ -9,7 +9,7 @@ use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::repo::RepoArguments;
 use super::target::{self, Global, parse_identity};
-use super::{Exit, Outcome, apply};
+use super::{CliResult, Exit, apply};
 use crate::agent::{Once, plan_once};
 use crate::api::{AppPhase, AppStatus, HandoverStatus, Identity, RequestSpec, Span};
 use crate::cluster::Cluster;
@@ -48,7 +48,7 @@ const LOOK: Duration = Duration::from_millis(300);
 
 /// Agrees that an environment takes over what others deployed: what its apps wait for and what tools deploy beside them,
 /// exactly as it shows it.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, &arguments.env).await?;
     if environment.is_some() {
@@ -78,7 +78,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
 }
 
 /// Where an agent owns the environment, the word is left for it: it looks at the same objects and compares.
-async fn ask_the_agent(cluster: &Cluster, arguments: &Arguments) -> Outcome {
+async fn ask_the_agent(cluster: &Cluster, arguments: &Arguments) -> CliResult {
     let environments = &target::environments(cluster);
     let asker = Asker::new(cluster, &arguments.env, &arguments.reason).await?;
     let mut asked = Vec::new();

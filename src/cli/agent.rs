@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::target::Global;
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::api::Span;
 use crate::config::{self, AgentConfig, Hidden, HistoryConfig, SecretsConfig};
 use crate::telemetry::{self, LogFormat};
@@ -76,7 +76,7 @@ pub struct Arguments {
     log_format: LogFormat,
 }
 
-pub fn run(global: &Global, arguments: Arguments) -> Outcome {
+pub fn run(global: &Global, arguments: Arguments) -> CliResult {
     telemetry::start(&arguments.log, arguments.log_format);
     let namespace =
         global.namespace.clone().or_else(config::own_namespace).unwrap_or_else(|| "fairlead".to_owned());

@@ -9,7 +9,7 @@ use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::repo::RepoArguments;
 use super::target::{self, Global, parse_identity};
-use super::{Exit, Outcome, wait};
+use super::{CliResult, Exit, wait};
 use crate::agent::{Once, Progress};
 use crate::api::{AppPhase, AppStatus, Identity, RequestSpec, Span};
 use crate::cluster::Cluster;
@@ -38,7 +38,7 @@ pub struct Arguments {
     reason: Reason,
 }
 
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, &arguments.env).await?;
     if environment.is_some() {
@@ -51,7 +51,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
 }
 
 /// Rolls out what a tree says, as the caller, and tells how it goes.
-pub async fn roll_out(once: &Once, tree: &dyn Tree) -> Outcome {
+pub async fn roll_out(once: &Once, tree: &dyn Tree) -> CliResult {
     let mut shown = Shown::new();
     let apps = once
         .apply(tree, |progress| {
@@ -75,7 +75,7 @@ pub async fn roll_out(once: &Once, tree: &dyn Tree) -> Outcome {
 }
 
 /// Where an agent owns the environment, a request is left for it: two writers are one too many.
-async fn ask_the_agent(cluster: &Cluster, arguments: &Arguments) -> Outcome {
+async fn ask_the_agent(cluster: &Cluster, arguments: &Arguments) -> CliResult {
     if arguments.repo.rev.is_some() || arguments.identity.is_some() || arguments.app.is_some() {
         return Err(Failure::input(format!(
             "an agent owns {}: it applies what its branch says",

@@ -5,7 +5,7 @@ use clap::Args;
 use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::target::{self, Global, environment};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::api::RequestSpec;
 use crate::object::EnvironmentName;
 
@@ -28,7 +28,7 @@ pub struct Arguments {
 const ANSWERED: Duration = Duration::from_secs(10);
 
 /// Lets go of what an environment halted on: exactly the objects that it names, and no others.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let cluster = global.connect().await?;
     let environments = target::environments(&cluster);
     let found = environment(&environments, &arguments.env).await?;

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::output::{Format, print, print_value};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::{api, yaml};
 
 #[derive(Debug, Args)]
@@ -15,7 +15,7 @@ pub struct Arguments {
     output: Format,
 }
 
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments) -> CliResult {
     let mut crds = api::crds();
     if let Some(unknown) =
         arguments.plurals.iter().find(|name| crds.iter().all(|crd| crd.spec.names.plural != **name))

@@ -4,7 +4,7 @@ use super::failure::Failure;
 use super::output::{Format, page, print_value};
 use super::repo::RepoArguments;
 use super::target::{Global, environments};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::agent::{Once, drift_once};
 use crate::object::{AppName, EnvironmentName};
 use crate::report::{DriftedObject, common_causes};
@@ -30,7 +30,7 @@ pub struct Arguments {
 }
 
 /// Shows what others changed of what was applied. Exits with 3 where there is something.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let repo = arguments.repo.open()?;
     let cluster = global.connect().await?;
     let names = match &arguments.environment {

@@ -6,7 +6,7 @@ use clap::Args;
 use kube::ResourceExt;
 
 use super::failure::Failure;
-use crate::agent::desired::{Scope, pointer};
+use crate::agent::desired::{DesiredScope, pointer};
 use crate::api::Environment;
 use crate::object::{EnvironmentName, Problem, TreePath};
 use crate::policy::Grants;
@@ -35,7 +35,7 @@ impl EnvironmentFile {
 
 impl Platform {
     /// Puts what the Environment of this name grants into a scope, where there is one.
-    pub fn bind(&self, scope: Scope) -> Result<Scope, Failure> {
+    pub fn bind(&self, scope: DesiredScope) -> Result<DesiredScope, Failure> {
         let same = |environment: &&Environment| environment.name_any() == scope.environment.as_str();
         match self.environments.iter().find(same) {
             Some(environment) => bound(scope, environment),
@@ -44,12 +44,12 @@ impl Platform {
     }
 
     /// Puts the grants of the only Environment of the file into a scope that has another name.
-    pub fn bind_only(&self, scope: Scope) -> Result<Scope, Failure> {
+    pub fn bind_only(&self, scope: DesiredScope) -> Result<DesiredScope, Failure> {
         match self.environments.as_slice() {
             [] => Ok(scope),
             [environment] => {
                 let path = scope.path.clone();
-                Ok(Scope { path, ..bound(scope, environment)? })
+                Ok(DesiredScope { path, ..bound(scope, environment)? })
             }
             _ => Err(Failure::input(format!(
                 "{} has several Environments, and folders are of none",
@@ -71,13 +71,13 @@ impl Platform {
     }
 }
 
-fn bound(scope: Scope, environment: &Environment) -> Result<Scope, Failure> {
+fn bound(scope: DesiredScope, environment: &Environment) -> Result<DesiredScope, Failure> {
     let path = match &environment.spec.source.path {
         Some(path) => TreePath::new(path)?,
         None => scope.path.clone(),
     };
     let grants = Grants::of(&environment.name_any(), &environment.spec, &[]);
-    Ok(Scope { path, grants: Some(grants), ..scope })
+    Ok(DesiredScope { path, grants: Some(grants), ..scope })
 }
 
 fn read(file: &Path) -> Result<Platform, Failure> {

@@ -12,14 +12,12 @@ use super::failure::Failure;
 use super::output::{Format, page, print_value};
 use super::repo::{Repo, RepoArguments, open_around};
 use super::target::Global;
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::agent::charts::Charts;
-use crate::agent::desired::{Scope, read_config, source_of};
+use crate::agent::desired::{DesiredScope, read_config, source_of};
 use crate::cluster::{Call, Cluster, ConnectOptions, Session};
 use crate::object::field_path::{FieldPath, find_field};
-use crate::object::{
-    AppName, EnvironmentName, Kinds, ObjectKey, Problem, Scope as KindScope, TreePath, chain,
-};
+use crate::object::{AppName, EnvironmentName, KindScope, Kinds, ObjectKey, Problem, TreePath, chain};
 use crate::render::{self, AppSource, Explained};
 use crate::report::explain::{Explanation, Field, SetBy, Spot};
 use asked::Asked;
@@ -63,7 +61,7 @@ struct Place {
 /// A cluster that says nothing for so long is not there; the answer from git is.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let (repo, places, mut broken) = places(arguments)?;
     let limits = global.limits();
     let blame = Blame::of(&repo, arguments.repo.rev.as_deref());
@@ -172,7 +170,7 @@ fn places(arguments: &Arguments) -> Result<(Repo, Vec<Place>, Vec<Problem>), Fai
     };
     let (mut places, mut broken) = (Vec::new(), Vec::new());
     for environment in environments {
-        let scope = Scope::unbound(environment.clone(), None)?;
+        let scope = DesiredScope::unbound(environment.clone(), None)?;
         let config = read_config(&*repo.tree, &scope)?;
         let count = places.len() + broken.len();
         for app in &config.apps {
@@ -241,7 +239,7 @@ async fn ask(
     global: &Global,
     place: &Place,
     object: &Explained,
-    session: &mut Option<(Session, Option<Scope>)>,
+    session: &mut Option<(Session, Option<DesiredScope>)>,
 ) -> Result<(ObjectKey, Value), String> {
     let failed = |error: &dyn std::error::Error| format!("could not be asked: {}", chain(error));
     let (opened, known) = match session {

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::failure::Failure;
 use super::output::{Format, print, print_value, table};
 use super::repo::RepoArguments;
-use super::{Exit, Outcome};
-use crate::agent::desired::{Scope, pointer, read_config};
+use super::{CliResult, Exit};
+use crate::agent::desired::{DesiredScope, pointer, read_config};
 use crate::health::{Rule, Rules, report_with};
 use crate::object::{EnvironmentName, Problem, Problems, TreePath};
 use crate::yaml;
@@ -30,7 +30,7 @@ pub struct Arguments {
     output: Format,
 }
 
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments) -> CliResult {
     let rules = rules(arguments)?;
     let mut objects = Vec::new();
     for file in &arguments.file {
@@ -60,7 +60,7 @@ pub fn run(arguments: &Arguments) -> Outcome {
 fn rules(arguments: &Arguments) -> Result<Rules, Failure> {
     if let Some(name) = &arguments.env {
         let repo = arguments.repo.open()?;
-        let scope = Scope::unbound(name.clone(), Some("default".to_owned()))?;
+        let scope = DesiredScope::unbound(name.clone(), Some("default".to_owned()))?;
         let config = read_config(&*repo.tree, &scope)?;
         // They were checked with the rest of the file.
         return Ok(Rules::compile(&config.rollout.health).unwrap_or_default());

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::output::{Format, page, print_value};
 use super::target::{self, Global, environment};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::api::{RecordStatus, Span};
 use crate::history::{self, Entry, EntryKind, ObjectQuery, Place, Query};
 use crate::object::{AppName, DriftRecord, EnvironmentName, TimelineEvent};
@@ -102,7 +102,7 @@ impl From<Entry> for Shown {
     }
 }
 
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let place = place(arguments)?;
     let Some(place) = place else {
         return show(ask(global, arguments).await?, arguments, 0);
@@ -119,7 +119,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
     show(found.entries.into_iter().map(Into::into).collect(), arguments, found.unreadable)
 }
 
-fn show(shown: Vec<Shown>, arguments: &Arguments, unreadable: u64) -> Outcome {
+fn show(shown: Vec<Shown>, arguments: &Arguments, unreadable: u64) -> CliResult {
     match arguments.output {
         Format::Text if shown.is_empty() => eprintln!("nothing is known of that"),
         Format::Text => page(&lines::table_of(&shown)),

@@ -5,7 +5,7 @@ use clap::Args;
 use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::target::{self, Global, environment};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::api::{RequestSpec, RequestState, Span};
 use crate::cluster::Requests;
 use crate::object::{AppName, EnvironmentName, ObjectKey};
@@ -50,7 +50,7 @@ pub struct ReleaseArguments {
 const ANSWERED: Duration = Duration::from_secs(10);
 
 /// Asks the agent to leave something alone for a while.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let cluster = global.connect().await?;
     environment(&target::environments(&cluster), &arguments.environment).await?;
     let asker = Asker::new(&cluster, &arguments.environment, &arguments.reason).await?;
@@ -75,7 +75,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
 }
 
 /// Ends holds before their time.
-pub async fn release(global: &Global, arguments: &ReleaseArguments) -> Outcome {
+pub async fn release(global: &Global, arguments: &ReleaseArguments) -> CliResult {
     let cluster = global.connect().await?;
     let asker = Asker::new(&cluster, &arguments.environment, &arguments.reason).await?;
     let names: Vec<String> = match &arguments.request {

@@ -57,7 +57,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-type Outcome = Result<Exit, Failure>;
+type CliResult = Result<Exit, Failure>;
 
 /// Keeps a Kubernetes cluster true to an infra repository.
 #[derive(Debug, Parser)]
@@ -142,7 +142,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> Outcome {
+fn dispatch(cli: Cli) -> CliResult {
     let global = cli.global;
     match cli.verb {
         Verb::Agent(arguments) => agent::run(&global, arguments),
@@ -172,14 +172,14 @@ fn dispatch(cli: Cli) -> Outcome {
 }
 
 /// The same, of what handles secrets: whatever its threads free is wiped.
-fn block_on_and_wipe(work: impl Future<Output = Outcome>) -> Outcome {
+fn block_on_and_wipe(work: impl Future<Output = CliResult>) -> CliResult {
     wipe_what_this_thread_frees();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(2).enable_all().on_thread_start(wipe_what_this_thread_frees).build();
     runtime.map_err(|error| Failure::error("starting threads failed", &error))?.block_on(work)
 }
 
-fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+fn block_on(work: impl Future<Output = CliResult>) -> CliResult {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.map_err(|error| Failure::error("starting threads failed", &error))?.block_on(work)
 }

@@ -3,7 +3,7 @@ use clap::Args;
 use super::output::{Format, colour, page, print_value};
 use super::repo::RepoArguments;
 use super::target::{Global, parse_identity};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::agent::{Once, plan_once};
 use crate::api::Identity;
 use crate::cluster::Requests;
@@ -28,7 +28,7 @@ pub struct Arguments {
 }
 
 /// Exits with 3 where there are changes, and with 2 where something would be refused.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let repo = arguments.repo.open()?;
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, &arguments.env).await?;

@@ -6,9 +6,9 @@ use super::failure::Failure;
 use super::output::{Format, print, print_value};
 use super::repo::{RepoArguments, open_around};
 use super::target::Global;
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::agent::charts::Charts;
-use crate::agent::desired::{Scope, read_config, render_app};
+use crate::agent::desired::{DesiredScope, read_config, render_app};
 use crate::object::{AppName, EnvironmentName, Manifest, Note, Problem, Problems};
 use crate::{render, yaml};
 
@@ -35,7 +35,7 @@ pub struct Arguments {
 /// Objects that are written at once.
 const PIECE: usize = 256;
 
-pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let limits = global.limits();
     let helm = global.helm();
     let charts = Charts::offline(&helm, arguments.kube_version.as_deref());
@@ -81,7 +81,7 @@ fn of_environment(
     charts: &Charts<'_>,
 ) -> Result<(Vec<Manifest>, Vec<Note>), Failure> {
     let repo = arguments.repo.open()?;
-    let scope = Scope::unbound(environment.clone(), global.namespace.clone())?;
+    let scope = DesiredScope::unbound(environment.clone(), global.namespace.clone())?;
     let config = read_config(&*repo.tree, &scope)?;
     let cache = render::Cache::new();
     let (mut objects, mut notes, mut problems) = (Vec::new(), Vec::new(), Vec::<Problem>::new());

@@ -10,10 +10,10 @@ use similar::TextDiff;
 use super::failure::Failure;
 use super::output::print;
 use super::repo::RepoArguments;
-use super::{Exit, Outcome};
-use crate::agent::desired::{CONFIG_FILE, Scope, read_config};
+use super::{CliResult, Exit};
+use crate::agent::desired::{CONFIG_FILE, DesiredScope, read_config};
 use crate::object::EnvironmentName;
-use crate::region::{Epoch, Mode, RegionName, Role, Settings, Step};
+use crate::region::{Epoch, Mode, RegionName, RegionStep, Role, Settings};
 use edit::{Change, by_hand, edit};
 
 #[derive(Debug, Args)]
@@ -41,9 +41,9 @@ pub struct Arguments {
 /// A file of a team is short.
 const FILE_LIMIT: u64 = 1 << 20;
 
-pub fn run(arguments: &Arguments) -> Outcome {
+pub fn run(arguments: &Arguments) -> CliResult {
     let repo = RepoArguments { repo: arguments.repo.clone(), rev: None }.open()?;
-    let scope = Scope::unbound(arguments.env.clone(), Some("default".to_owned()))?;
+    let scope = DesiredScope::unbound(arguments.env.clone(), Some("default".to_owned()))?;
     let config = read_config(&*repo.tree, &scope)?;
     let path = scope.path.child(CONFIG_FILE);
     let Some(spec) = &config.region else {
@@ -98,12 +98,12 @@ fn check(settings: &Settings, arguments: &Arguments) -> Result<(), Failure> {
 fn told(arguments: &Arguments, settings: &Settings, epoch: Epoch, mode: Mode) -> String {
     let (env, to, from) = (&arguments.env, &arguments.to, &settings.active);
     let mut text = format!("{env} moves from {from} to {to}, {}, as epoch {epoch}:\n\n", mode.as_str());
-    for (n, step) in Step::ALL.into_iter().enumerate() {
+    for (n, step) in RegionStep::ALL.into_iter().enumerate() {
         let minutes = settings.timeout(step).as_secs().div_ceil(60);
         let job = settings.steps.get(&step).and_then(|step| step.job.as_deref());
         let by = job.map(|job| format!(", by {job}")).unwrap_or_default();
         let waits = match (mode, step) {
-            (Mode::Ungraceful, Step::Freeze | Step::Drain) => " (not waited for)",
+            (Mode::Ungraceful, RegionStep::Freeze | RegionStep::Drain) => " (not waited for)",
             _ => "",
         };
         let _ = writeln!(text, "{:>4}. {step}{by}: {minutes} min at most{waits}", n + 1);

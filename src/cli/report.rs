@@ -7,10 +7,10 @@ use super::failure::Failure;
 use super::output::{print, print_value};
 use super::repo::{Repo, RepoArguments, environments};
 use super::target::{Global, parse_identity};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::agent::Once;
 use crate::agent::charts::Charts;
-use crate::agent::desired::Scope;
+use crate::agent::desired::DesiredScope;
 use crate::agent::review::{Sides, Target, Trees, render_sides};
 use crate::api::Identity;
 use crate::cluster::{Cluster, ConnectError, Requests};
@@ -113,7 +113,7 @@ struct Both {
 }
 
 /// Exits with 3 where something changes, with 2 where something would not be applied, with 4 where `--fail-on` says so.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let both = open(arguments)?;
     let names = names(arguments, &both)?;
     let cluster = connect(global, arguments).await?;
@@ -215,14 +215,14 @@ fn without_cluster(failure: Failure) -> Failure {
 }
 
 /// What was found of an environment.
-struct Seen {
+struct Sighted {
     name: EnvironmentName,
     sides: Sides,
     kinds: Option<Arc<Kinds>>,
     live: Option<LiveSide>,
 }
 
-impl Seen {
+impl Sighted {
     fn change(&mut self, builtin: &'static Builtin, unseen: Option<&String>) -> Change<'_> {
         let before = std::mem::take(&mut self.sides.before);
         let after = std::mem::replace(&mut self.sides.after, Ok(Vec::new()));
@@ -246,15 +246,15 @@ fn read(
     name: EnvironmentName,
     builtin: &Builtin,
     trees: Trees<'_>,
-) -> Result<Seen, Failure> {
+) -> Result<Sighted, Failure> {
     let namespace = global.namespace.clone().or_else(|| Some("default".to_owned()));
-    let scope = platform.bind(Scope::unbound(name.clone(), namespace)?)?;
+    let scope = platform.bind(DesiredScope::unbound(name.clone(), namespace)?)?;
     let helm = global.helm();
     let (kinds, limits) = (Arc::new(builtin.kinds().clone()), global.limits());
     let charts = Charts::offline(&helm, Some(builtin.release()));
     let target = Target { scope: &scope, kinds: &kinds, limits: &limits, charts: &charts };
     let sides = render_sides(trees, target, &|_| Pins::offline());
-    Ok(Seen { name, sides, kinds: None, live: None })
+    Ok(Sighted { name, sides, kinds: None, live: None })
 }
 
 /// With the cluster.
@@ -264,7 +264,7 @@ async fn look(
     cluster: &Cluster,
     name: EnvironmentName,
     trees: Trees<'_>,
-) -> Result<Seen, Failure> {
+) -> Result<Sighted, Failure> {
     let (scope, environment) = global.scope(cluster, &name).await?;
     if environment.is_none() {
         eprintln!("note: this cluster has no Environment {name}: nothing says what it is granted");
@@ -289,5 +289,5 @@ async fn look(
             live.unreadable.extend(apps.map(|app| (app.clone(), format!("{}: {trouble}", secret.name))));
         }
     }
-    Ok(Seen { name, sides, kinds: Some(once.session.kinds()), live: Some(live) })
+    Ok(Sighted { name, sides, kinds: Some(once.session.kinds()), live: Some(live) })
 }

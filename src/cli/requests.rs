@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use super::failure::Failure;
 use super::output::{Format, page, print_value, table};
 use super::target::Global;
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::api::{Request, RequestState};
 use crate::cluster::Requests;
 use crate::object::EnvironmentName;
@@ -19,7 +19,7 @@ pub struct Arguments {
 }
 
 /// Lists what people asked for, and what came of it.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let cluster = global.connect().await?;
     let mut all: Vec<Request> = Requests::new(&cluster).list().await.map_err(Failure::from)?;
     all.retain(|request| {

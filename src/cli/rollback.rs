@@ -3,7 +3,7 @@ use clap::Args;
 use super::ask::{Asker, Reason};
 use super::failure::Failure;
 use super::target::{self, Global, environment};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::api::{AppStatus, RequestSpec, Span};
 use crate::object::{AppName, EnvironmentName};
 
@@ -46,7 +46,7 @@ fn parse_revision(text: &str) -> Result<String, String> {
 }
 
 /// Asks the agent to put back what apps ran before, and waits until it runs.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let cluster = global.connect().await?;
     let environments = target::environments(&cluster);
     let found = environment(&environments, &arguments.env).await?;

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::output::{Format, page, print_value, table};
 use super::repo::RepoArguments;
 use super::target::{Global, environments};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::agent::{CheckedSecret, Once};
 use crate::api::{Environment, SecretStatus, SecretUse, SecretUseState, Strategy};
 use crate::object::EnvironmentName;
@@ -41,7 +41,7 @@ struct Shown {
 }
 
 /// Shows where secrets stand. Exits with 2 where one cannot be used.
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     if let (true, Some(name)) = (arguments.check, &arguments.environment) {
         return check(global, arguments, name).await;
     }
@@ -152,7 +152,7 @@ fn state(secret: &SecretStatus) -> &'static str {
     [Paused, Unread, Rolling, Pending].into_iter().find(|state| has(*state)).unwrap_or(Current).as_str()
 }
 
-async fn check(global: &Global, arguments: &Arguments, name: &EnvironmentName) -> Outcome {
+async fn check(global: &Global, arguments: &Arguments, name: &EnvironmentName) -> CliResult {
     let repo = arguments.repo.open()?;
     let cluster = global.connect().await?;
     let (scope, environment) = global.scope(&cluster, name).await?;

@@ -3,7 +3,7 @@ use kube::ResourceExt;
 
 use super::output::{Format, colour, print, print_value, table};
 use super::target::{self, Global, environment};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::api::{AppPhase, AppStatus, Environment, PruneStatus, names};
 use crate::object::EnvironmentName;
 
@@ -19,7 +19,7 @@ pub struct Arguments {
     output: Format,
 }
 
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let cluster = global.connect().await?;
     let environments = target::environments(&cluster);
     match arguments.name.as_ref().or(arguments.env.as_ref()) {

@@ -6,7 +6,7 @@ use kube::ResourceExt;
 use super::failure::Failure;
 use super::limits::LimitArguments;
 use crate::agent::Means;
-use crate::agent::desired::Scope;
+use crate::agent::desired::DesiredScope;
 use crate::api::{Environment, Identity, Span};
 use crate::cluster::{Cluster, ConnectError, ConnectOptions, Environments};
 use crate::config;
@@ -76,11 +76,11 @@ impl Global {
         &self,
         cluster: &Cluster,
         name: &EnvironmentName,
-    ) -> Result<(Scope, Option<Environment>), Failure> {
+    ) -> Result<(DesiredScope, Option<Environment>), Failure> {
         // A cluster without our definitions has no Environments, either.
         let found = environments(cluster).get_whole(name.as_str()).await?;
         let default = self.namespace.clone().or_else(|| Some(cluster.default_namespace().to_owned()));
-        let mut scope = Scope::unbound(name.clone(), default)?;
+        let mut scope = DesiredScope::unbound(name.clone(), default)?;
         if let Some(environment) = &found {
             let spec = &environment.spec;
             if let Some(path) = &spec.source.path {

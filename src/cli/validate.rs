@@ -11,9 +11,9 @@ use super::environment_file::EnvironmentFile;
 use super::failure::Failure;
 use super::repo::{Repo, RepoArguments, open_around};
 use super::target::Global;
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::agent::charts::Charts;
-use crate::agent::desired::{Scope, read_config, render_app, want_unchecked};
+use crate::agent::desired::{DesiredScope, read_config, render_app, want_unchecked};
 use crate::agent::named_sources::named_sources;
 use crate::agent::reads::Recording;
 use crate::api::AppSpec;
@@ -76,7 +76,7 @@ struct Findings {
 
 /// An environment's apps, rendered. Folders that were named stand for apps of none.
 struct Rendered {
-    scope: Scope,
+    scope: DesiredScope,
     is_environment: bool,
     apps: Vec<App>,
     found: Vec<Problem>,
@@ -87,7 +87,7 @@ struct App {
     desired: Result<Desired, Problems>,
 }
 
-pub fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let builtin = match &arguments.kube_version {
         Some(asked) => schema::release(asked).map_err(|error| {
             Failure::input(error.to_string())
@@ -157,7 +157,7 @@ fn of_environments(
     let mut all = Vec::new();
     for name in names {
         // Where nobody says what the environment is granted, a placeholder stands for the one namespace it has.
-        let scope = platform.bind(Scope::unbound(name, Some("default".to_owned()))?)?;
+        let scope = platform.bind(DesiredScope::unbound(name, Some("default".to_owned()))?)?;
         let mut one = Rendered { scope, is_environment: true, apps: Vec::new(), found: Vec::new() };
         match read_config(&*repo.tree, &one.scope) {
             Err(problems) => one.found = problems.into_vec(),
@@ -197,7 +197,7 @@ fn of_folders(
         // An app and an environment of no name, for there is none.
         let name = |word: &str| format!("{word}-{}", nth + 1);
         let failed = |error: crate::object::InvalidName| Failure::input(error.to_string());
-        let scope = Scope::unbound(
+        let scope = DesiredScope::unbound(
             EnvironmentName::new(&name("folder")).map_err(failed)?,
             Some("default".to_owned()),
         )?;

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 
 use super::follow::follow;
 use super::target::{self, Global, environment};
-use super::{Exit, Outcome};
+use super::{CliResult, Exit};
 use crate::api::{ConditionStatus, Environment, Span, names};
 use crate::cluster::Environments;
 use crate::object::EnvironmentName;
@@ -22,7 +22,7 @@ pub struct Arguments {
     timeout: Span,
 }
 
-pub async fn run(global: &Global, arguments: &Arguments) -> Outcome {
+pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
     let cluster = global.connect().await?;
     let environments = target::environments(&cluster);
     until_ready(&environments, &arguments.env, arguments.revision.as_deref(), arguments.timeout.duration())
@@ -35,7 +35,7 @@ pub async fn until_ready(
     name: &EnvironmentName,
     wanted: Option<&str>,
     limit: Duration,
-) -> Outcome {
+) -> CliResult {
     environment(environments, name).await?;
     let mut last = String::new();
     let waited = follow(environments, name, limit, |found, spinner| {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::call::{Call, CallError, Cluster, JSON};
 use super::filling::Filling;
-use crate::object::{Gvk, KindInfo, Kinds, ObjectKey, Scope};
+use crate::object::{Gvk, KindInfo, KindScope, Kinds, ObjectKey};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -84,7 +84,7 @@ pub fn collection(gvk: &Gvk, info: &KindInfo, namespace: Option<&str>) -> String
         group => format!("/apis/{group}/{}", gvk.version),
     };
     match (info.scope, namespace) {
-        (Scope::Namespaced, Some(namespace)) => {
+        (KindScope::Namespaced, Some(namespace)) => {
             format!("{root}/namespaces/{}/{}", escape(namespace), info.plural)
         }
         _ => format!("{root}/{}", info.plural),
@@ -118,7 +118,8 @@ fn read_groups(list: &Value, kinds: &mut Kinds) {
                 if !can("patch") {
                     continue; // TokenReviews and their like are questions, not objects.
                 }
-                let scope = if resource["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
+                let scope =
+                    if resource["scope"] == "Cluster" { KindScope::Cluster } else { KindScope::Namespaced };
                 let mut versions =
                     kinds.get(name, kind).map(|info| info.versions.clone()).unwrap_or_default();
                 versions.push(version_name.to_owned());

@@ -18,7 +18,9 @@ use super::call::Cluster;
 use super::watching;
 use crate::api::names;
 use crate::object::{MANAGER, chain};
-use crate::ownership::{Claim, Epoch, Record, ReplicaId, Scope, Seen, Timing, Version, Written};
+use crate::ownership::{
+    Claim, Epoch, OwnershipRecord, ReplicaId, SeenLease, Share, Timing, Version, Written,
+};
 
 /// The one Lease that says who has which environment.
 const RECORD: &str = "fairlead-environments";
@@ -37,8 +39,8 @@ pub struct Leases {
 #[derive(Debug)]
 pub enum LeaseEvent {
     /// Everything there is; what is not in it is gone.
-    All(Vec<Seen>),
-    Changed(Seen),
+    All(Vec<SeenLease>),
+    Changed(SeenLease),
     Gone(ReplicaId),
     RecordGone,
     Failed(String),
@@ -99,10 +101,10 @@ impl Leases {
     }
 
     /// The first heartbeat.
-    pub async fn join(&self, id: &ReplicaId, scope: &Scope) -> Beat {
+    pub async fn join(&self, id: &ReplicaId, scope: &Share) -> Beat {
         let only = match scope {
-            Scope::All => None,
-            Scope::Only(names) => Some(names.iter().cloned().collect::<Vec<_>>().join(",")),
+            Share::All => None,
+            Share::Only(names) => Some(names.iter().cloned().collect::<Vec<_>>().join(",")),
         };
         let lease = Lease {
             metadata: ObjectMeta {
@@ -160,7 +162,7 @@ impl Leases {
     }
 
     /// Puts a record in the place of the version that we saw.
-    pub async fn write(&self, record: &Record, base: Option<&Version>) -> Written {
+    pub async fn write(&self, record: &OwnershipRecord, base: Option<&Version>) -> Written {
         let claims = record.claims.iter().map(|(environment, claim)| {
             let annotation = format!("{}{environment}", names::OWNER_ANNOTATIONS);
             (annotation, format!("{} {}", claim.owner, claim.epoch))
@@ -183,7 +185,7 @@ impl Leases {
         };
         match answer {
             Ok(lease) => match read(&lease) {
-                Some(Seen::Record { record, version }) => Written::Done { record, version },
+                Some(SeenLease::Record { record, version }) => Written::Done { record, version },
                 _ => Written::Unknown,
             },
             Err(Failure::Refused(404 | 409, _)) => Written::Conflict,
@@ -230,14 +232,14 @@ fn metadata(name: &str, kind: &str) -> ObjectMeta {
     }
 }
 
-fn read(lease: &Lease) -> Option<Seen> {
+fn read(lease: &Lease) -> Option<SeenLease> {
     let version = Version::new(lease.metadata.resource_version.as_deref()?);
     match lease.labels().get(names::LEASE_LABEL)?.as_str() {
         HEARTBEAT => {
             let only = lease.annotations().get(names::ONLY_ANNOTATION);
             let scope =
-                only.map_or(Scope::All, |only| Scope::Only(only.split(',').map(str::to_owned).collect()));
-            Some(Seen::Heartbeat { id: ReplicaId::new(lease.name_any()), version, scope })
+                only.map_or(Share::All, |only| Share::Only(only.split(',').map(str::to_owned).collect()));
+            Some(SeenLease::Heartbeat { id: ReplicaId::new(lease.name_any()), version, scope })
         }
         ENVIRONMENTS if lease.name_any() == RECORD => {
             let claims = lease.annotations().iter().filter_map(|(annotation, value)| {
@@ -247,9 +249,11 @@ fn read(lease: &Lease) -> Option<Seen> {
                 Some((environment.to_owned(), claim))
             });
             let epoch = lease.spec.as_ref().and_then(|spec| spec.lease_transitions).unwrap_or_default();
-            let record =
-                Record { epoch: Epoch(u64::try_from(epoch).unwrap_or_default()), claims: claims.collect() };
-            Some(Seen::Record { record, version })
+            let record = OwnershipRecord {
+                epoch: Epoch(u64::try_from(epoch).unwrap_or_default()),
+                claims: claims.collect(),
+            };
+            Some(SeenLease::Record { record, version })
         }
         _ => None,
     }
@@ -273,6 +277,6 @@ mod tests {
         lease.metadata = metadata("x", HEARTBEAT);
         assert_eq!(read(&lease), None, "without a version it was never stored");
         lease.metadata.resource_version = Some("7".to_owned());
-        assert!(matches!(read(&lease), Some(Seen::Heartbeat { scope: Scope::All, .. })));
+        assert!(matches!(read(&lease), Some(SeenLease::Heartbeat { scope: Share::All, .. })));
     }
 }

@@ -12,7 +12,7 @@ use kube::ResourceExt;
 use kube::api::{Api, Patch, PatchParams, PostParams};
 
 use crate::object::{MANAGER, chain};
-use crate::region::{Answer, Call, PlaceError, Record, Stored, Version};
+use crate::region::{Answer, Call, PlaceError, RegionRecord, Stored, Version};
 
 /// On the Lease: the record, as JSON.
 const RECORD: &str = "fairlead.dev/region-record";
@@ -58,7 +58,7 @@ impl LeasePlace {
         }
     }
 
-    async fn swap(&self, from: Option<Version>, record: &Record) -> Result<Answer, PlaceError> {
+    async fn swap(&self, from: Option<Version>, record: &RegionRecord) -> Result<Answer, PlaceError> {
         let lease = Lease {
             metadata: ObjectMeta {
                 name: Some(self.name.to_string()),
@@ -121,7 +121,7 @@ impl LeasePlace {
         let text = lease.annotations().get(RECORD);
         let text = text.ok_or_else(|| self.unreadable("it has no annotation fairlead.dev/region-record"))?;
         let version = lease.resource_version().ok_or_else(|| self.unreadable("it has no resourceVersion"))?;
-        Ok(Stored { record: Record::from_json(&self.place(), text)?, version: Version::new(&version) })
+        Ok(Stored { record: RegionRecord::from_json(&self.place(), text)?, version: Version::new(&version) })
     }
 
     fn unreadable(&self, why: &str) -> PlaceError {

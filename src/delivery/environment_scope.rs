@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::app::{App, Retry, Way};
 use super::apps::Apps;
-use crate::api::Scope;
+use crate::api::RolloutScope;
 use crate::object::{AppName, Digest};
 use crate::state::Stage;
 
@@ -79,7 +79,7 @@ pub(super) fn addressed(apps: &BTreeMap<AppName, App>, word: &Retry) -> Retry {
 impl App {
     /// Whether it failed by itself, and it is not decided yet which others go back with it.
     fn is_to_be_joined(&self) -> bool {
-        self.terms.scope == Scope::Environment
+        self.terms.scope == RolloutScope::Environment
             && self.quarantine().is_some_and(|failed| {
                 failed.stage == Stage::Going
                     && failed.with.is_none()
@@ -100,7 +100,7 @@ impl App {
     /// What it runs, where that is to be remembered as what it ran when all were well.
     pub(super) fn well_with_all(&self) -> Option<&Digest> {
         self.digest().filter(|digest| {
-            self.terms.scope == Scope::Environment && self.runs.with_all.as_ref() != Some(digest)
+            self.terms.scope == RolloutScope::Environment && self.runs.with_all.as_ref() != Some(digest)
         })
     }
 }

@@ -1,7 +1,7 @@
 use jiff::Timestamp;
 
 use crate::drift::{Drifted, Fight};
-use crate::object::{AppName, Digest, ObjectKey, Problems, Record};
+use crate::object::{AppName, Digest, ObjectKey, Problems, RolloutRecord};
 
 /// Something that happened. An event, a line of the log, a metric, a notice and a record of the history are made of it,
 /// each in one place (`report::fact`).
@@ -165,7 +165,7 @@ pub enum What {
         why: String,
     },
     /// A rollout ended.
-    Ended(Box<Record>),
+    Ended(Box<RolloutRecord>),
 }
 
 /// So many things are named in a message; an app of ten thousand must not make it unreadable.

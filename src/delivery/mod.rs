@@ -59,7 +59,7 @@ use crate::api::{AppStatus, PruneStatus};
 use crate::object::{AppName, Digest, Live, ObjectKey};
 use crate::plan::{Inventory, WantedApp};
 use crate::state::{Change, Memory};
-use app::{App, Step, View};
+use app::{App, AppStep, View};
 use apps::{Apps, Timers};
 use saving::Saving;
 use ticket::Tickets;
@@ -189,24 +189,24 @@ impl Delivery {
             inventory_written: world.inventory_written(self.pruner.wanted()),
             now,
         };
-        let step = guard(&mut app, |app| app.decide(&view)).unwrap_or(Step::Rest { until: None });
+        let step = guard(&mut app, |app| app.decide(&view)).unwrap_or(AppStep::Rest { until: None });
         let withheld = match &step {
-            Step::Do { action, .. } => rights::withheld(action, self.platform.grants.as_ref()),
-            Step::Rest { .. } => Vec::new(),
+            AppStep::Do { action, .. } => rights::withheld(action, self.platform.grants.as_ref()),
+            AppStep::Rest { .. } => Vec::new(),
         };
         let begun = match step {
-            Step::Do { .. } if !withheld.is_empty() => {
+            AppStep::Do { .. } if !withheld.is_empty() => {
                 app.withhold(withheld, now);
                 self.timers.set(name, now);
                 None
             }
-            Step::Rest { until } => {
+            AppStep::Rest { until } => {
                 if let Some(until) = until {
                     self.timers.set(name, until);
                 }
                 None
             }
-            Step::Do { phase, mut action } => {
+            AppStep::Do { phase, mut action } => {
                 // What is read may be what tells where the app goes.
                 let digest = match &action {
                     Action::Recall { digest } => Some(digest),

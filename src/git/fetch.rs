@@ -8,12 +8,12 @@ use git2::{AutotagOption, Config, Direction, Error, ErrorCode, FetchOptions, Oid
 
 use super::copy::copy;
 use super::objects;
-use super::session::Session;
+use super::session::RemoteConnection;
 use super::{Cause, GitError, Remote};
 
 /// What a look at a remote found.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(super) struct RemoteHeads {
     /// The wanted branches; `None` where the remote does not have it.
     pub heads: BTreeMap<String, Option<Oid>>,
     /// Whether anything was fetched.
@@ -27,16 +27,16 @@ pub(super) fn sync(
     wanted: &BTreeSet<String>,
     deadline: Instant,
     limit: u64,
-) -> Result<Seen, GitError> {
+) -> Result<RemoteHeads, GitError> {
     if let Some(path) = remote.url().file_path() {
-        return sync_folder(repo, remote, path, wanted, &Session::new(remote, deadline, limit));
+        return sync_folder(repo, remote, path, wanted, &RemoteConnection::new(remote, deadline, limit));
     }
-    let session = Session::new(remote, deadline, limit);
+    let session = RemoteConnection::new(remote, deadline, limit);
     match sync_smart(repo, remote, wanted, &session, 1) {
         Ok(seen) => Ok(seen),
         // Servers that predate shallow fetches, and those that switch them off.
         Err(error) if error.message().contains("support shallow") => {
-            let session = Session::new(remote, deadline, limit);
+            let session = RemoteConnection::new(remote, deadline, limit);
             sync_smart(repo, remote, wanted, &session, 0)
                 .map_err(|error| session.explain(&error, repo.path()))
         }
@@ -52,7 +52,7 @@ pub(super) fn sync_whole(
     deadline: Instant,
     limit: u64,
 ) -> Result<(), GitError> {
-    let session = Session::new(remote, deadline, limit);
+    let session = RemoteConnection::new(remote, deadline, limit);
     let wanted = BTreeSet::from([branch.to_owned()]);
     sync_smart(repo, remote, &wanted, &session, 0)
         .map(drop)
@@ -63,9 +63,9 @@ fn sync_smart(
     repo: &Repository,
     remote: &Remote,
     wanted: &BTreeSet<String>,
-    session: &Session<'_>,
+    session: &RemoteConnection<'_>,
     depth: i32,
-) -> Result<Seen, Error> {
+) -> Result<RemoteHeads, Error> {
     let mut handle = repo.remote_anonymous(&remote.url().for_libgit2())?;
     let mut connection = handle.connect_auth(Direction::Fetch, Some(session.callbacks()), None)?;
     session.go_on(0)?;
@@ -97,7 +97,7 @@ fn sync_smart(
     // A server may keep the connection open for as long as it likes; nothing more is asked of it.
     drop(connection);
     keep(repo, &moved, &gone)?;
-    Ok(Seen { heads, moved: !moved.is_empty() })
+    Ok(RemoteHeads { heads, moved: !moved.is_empty() })
 }
 
 /// A remote on this machine's disk. Only the refs that are wanted are read, however many there are.
@@ -106,8 +106,8 @@ fn sync_folder(
     remote: &Remote,
     path: &Path,
     wanted: &BTreeSet<String>,
-    session: &Session<'_>,
-) -> Result<Seen, GitError> {
+    session: &RemoteConnection<'_>,
+) -> Result<RemoteHeads, GitError> {
     let shown = || remote.url().to_string();
     let transfer = |error: Error| match session.explain(&error, repo.path()) {
         // The other database is as likely the one that cannot be read, and a cache is only given up on its own fault.
@@ -143,7 +143,7 @@ fn sync_folder(
     }
     copy(&source, repo, &tips, &|bytes| session.go_on(bytes)).map_err(transfer)?;
     keep(repo, &moved, &gone).map_err(|error| session.explain(&error, repo.path()))?;
-    Ok(Seen { heads, moved: !moved.is_empty() })
+    Ok(RemoteHeads { heads, moved: !moved.is_empty() })
 }
 
 /// Every object is too large to look at. libgit2 reads that limit under the name of another (`packbuilder_config`).

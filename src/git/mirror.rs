@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::fetch::{Seen, sync};
+use super::fetch::{RemoteHeads, sync};
 use super::objects::{Objects, lock};
 use super::store::{Store, Usage};
 use super::{Cause, CommitInfo, GitError, GitTree, Remote};
@@ -86,10 +86,10 @@ struct Generation {
 struct Batch {
     wanted: BTreeSet<String>,
     deadline: Instant,
-    outcome: Outcome,
+    outcome: SharedLook,
 }
 
-type Outcome = Arc<OnceLock<Result<Seen, GitError>>>;
+type SharedLook = Arc<OnceLock<Result<RemoteHeads, GitError>>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Worker {
@@ -189,12 +189,12 @@ impl Mirror {
     }
 
     /// Adds a request to the batch that starts next, and sees to it that somebody works.
-    fn join(self: &Arc<Self>, branches: &[&str], deadline: Instant) -> Result<Outcome, GitError> {
+    fn join(self: &Arc<Self>, branches: &[&str], deadline: Instant) -> Result<SharedLook, GitError> {
         let mut state = lock(&self.state);
         let batch = state.next.get_or_insert_with(|| Batch {
             wanted: BTreeSet::new(),
             deadline,
-            outcome: Outcome::default(),
+            outcome: SharedLook::default(),
         });
         batch.wanted.extend(branches.iter().map(|branch| (*branch).to_owned()));
         batch.deadline = batch.deadline.max(deadline);
@@ -253,7 +253,7 @@ impl Mirror {
         }
     }
 
-    fn run(&self, batch: &Batch, id: u64) -> Result<Seen, GitError> {
+    fn run(&self, batch: &Batch, id: u64) -> Result<RemoteHeads, GitError> {
         let Some(current) = self.usable() else {
             return self.rebuild(batch, id);
         };
@@ -289,7 +289,7 @@ impl Mirror {
         None
     }
 
-    fn sync(&self, objects: &Objects, batch: &Batch) -> Result<Seen, GitError> {
+    fn sync(&self, objects: &Objects, batch: &Batch) -> Result<RemoteHeads, GitError> {
         let mut result = None;
         let opened = objects.with(|repo| {
             result = Some(sync(repo, &self.remote, &batch.wanted, batch.deadline, self.limits.fetch_bytes));
@@ -304,7 +304,7 @@ impl Mirror {
     }
 
     /// Fetches all that is wanted into a new generation. The old one stays until that has worked.
-    fn rebuild(&self, batch: &Batch, id: u64) -> Result<Seen, GitError> {
+    fn rebuild(&self, batch: &Batch, id: u64) -> Result<RemoteHeads, GitError> {
         let objects = self.store.create(self.next_number())?;
         let seen = self.sync(&objects, batch)?;
         self.store.complete(&objects)?;

@@ -25,7 +25,7 @@ enum Refusal {
     Redirected,
 }
 
-pub(super) struct Session<'a> {
+pub(super) struct RemoteConnection<'a> {
     remote: &'a Remote,
     deadline: Instant,
     limit: u64,
@@ -33,7 +33,7 @@ pub(super) struct Session<'a> {
     refusal: RefCell<Option<Refusal>>,
 }
 
-impl<'a> Session<'a> {
+impl<'a> RemoteConnection<'a> {
     pub fn new(remote: &'a Remote, deadline: Instant, limit: u64) -> Self {
         Self { remote, deadline, limit, offered: Cell::new(false), refusal: RefCell::new(None) }
     }

@@ -16,7 +16,7 @@ pub const RESPITE: Duration = Duration::from_secs(600);
 type Answer = Result<Arc<ChartOutput>, ChartFailure>;
 
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct KeptCharts {
     all: HashMap<Digest, (u64, Answer)>,
     exhausted: HashMap<Digest, Instant>,
     bytes: usize,
@@ -34,7 +34,7 @@ fn size(answer: &Answer) -> usize {
     }
 }
 
-impl Kept {
+impl KeptCharts {
     pub fn get(&mut self, key: &Digest, now: Instant) -> Option<Answer> {
         self.exhausted.retain(|_, until| now < *until);
         self.time += 1;
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_was_not_asked_for_longest_goes_first() {
-        let (mut kept, now) = (Kept::default(), Instant::now());
+        let (mut kept, now) = (KeptCharts::default(), Instant::now());
         kept.put(key("a"), output(BYTES / 3), now);
         kept.put(key("b"), output(BYTES / 3), now);
         kept.put(key("a"), output(BYTES / 3), now);
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_took_too_much_has_a_respite() {
-        let (mut kept, now) = (Kept::default(), Instant::now());
+        let (mut kept, now) = (KeptCharts::default(), Instant::now());
         kept.put(key("a"), Err(ChartFailure::Exhausted(Problem::new("too long"))), now);
         kept.put(key("b"), Err(ChartFailure::Refused("no".to_owned())), now);
         assert!(kept.get(&key("a"), now + RESPITE / 2).is_some());

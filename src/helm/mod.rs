@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::object::{Again, ChartFailure, ChartOutput, ChartRequest, ChartTarget, Digest, Problem, Tree};
 use files::Files;
-use kept::Kept;
+use kept::KeptCharts;
 use process::{Ended, Run};
 
 pub use kept::RESPITE;
@@ -40,7 +40,7 @@ pub struct Helm {
     program: Option<PathBuf>,
     scratch: PathBuf,
     bounds: Bounds,
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptCharts>,
     turns: Mutex<usize>,
     turn_ended: Condvar,
     /// Which helm it is, once it was asked.

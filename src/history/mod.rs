@@ -34,7 +34,7 @@ use store::Store;
 pub use upkeep::Done;
 pub use verify::{Check, Fault, Verdict, Wrong, date};
 
-use crate::object::{DriftRecord, EnvironmentName, Record, RecordId, TimelineEvent, chain};
+use crate::object::{DriftRecord, EnvironmentName, RecordId, RolloutRecord, TimelineEvent, chain};
 
 /// What waits to be written while the database is busy or gone: some hours of a busy day,
 const WAITING: usize = if cfg!(test) { 2000 } else { 10_000 };
@@ -132,7 +132,7 @@ impl History {
     }
 
     /// A rollout ended.
-    pub fn tell(&self, environment: &EnvironmentName, record: Record) {
+    pub fn tell(&self, environment: &EnvironmentName, record: RolloutRecord) {
         let row = Row { cluster: self.cluster.clone(), environment: environment.clone(), record };
         self.put(Entry::Rollout(Box::new(row)));
     }

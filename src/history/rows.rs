@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::connection::{Cell, Kind};
 use crate::object::{
     AppName, Commit, Digest, DriftAction, DriftClass, DriftOperation, DriftRecord, EnvironmentName,
-    EventKind, Hash, ObjectKey, Outcome, Principal, Record, RecordId, Revision, TimelineEvent, day_of,
+    EventKind, Hash, ObjectKey, Outcome, Principal, RecordId, Revision, RolloutRecord, TimelineEvent, day_of,
 };
 
 /// Which columns the hash of a row is of. A version that adds one to the hash raises this; older ones leave such rows be.
@@ -152,7 +152,7 @@ pub struct Row {
     pub cluster: String,
     pub environment: EnvironmentName,
     #[serde(flatten)]
-    pub record: Record,
+    pub record: RolloutRecord,
 }
 
 /// Whatever stands on the time line.
@@ -235,7 +235,7 @@ pub(super) fn field(drift: &DriftRecord) -> i64 {
 }
 
 fn rollout_cells(row: &Row) -> Vec<Cell> {
-    let Record { app, digest, from, commit, outcome, started, ended, objects, by, why, secrets } =
+    let RolloutRecord { app, digest, from, commit, outcome, started, ended, objects, by, why, secrets } =
         &row.record;
     let (began, at) = (started.as_millisecond(), ended.as_millisecond());
     let (began_text, at_text) = (began.to_string(), at.to_string());
@@ -286,7 +286,7 @@ fn rollout(mut cells: Cells) -> Result<Row, Unknown> {
     });
     let outcome = cells.text()?;
     let known = Outcome::ALL.into_iter().find(|known| known.as_str() == outcome);
-    let record = Record {
+    let record = RolloutRecord {
         app,
         digest: Digest::from(digest.as_str()),
         from: from.map(|digest| Digest::from(digest.as_str())),

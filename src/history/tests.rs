@@ -5,8 +5,8 @@ fn dev() -> EnvironmentName {
     EnvironmentName::new("dev").unwrap()
 }
 
-fn record(app: &str, outcome: Outcome, ended: Timestamp) -> Record {
-    Record {
+fn record(app: &str, outcome: Outcome, ended: Timestamp) -> RolloutRecord {
+    RolloutRecord {
         app: AppName::new(app).unwrap(),
         digest: "b".into(),
         from: Some("a".into()),

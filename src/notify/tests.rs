@@ -19,16 +19,16 @@ fn notice(n: usize) -> Notice {
 }
 
 /// Answers with these codes, then with 200, and writes down what it was told.
-type Seen = Arc<(Mutex<VecDeque<u16>>, Mutex<Vec<serde_json::Value>>)>;
+type Received = Arc<(Mutex<VecDeque<u16>>, Mutex<Vec<serde_json::Value>>)>;
 
-async fn receive(State(seen): State<Seen>, body: String) -> StatusCode {
+async fn receive(State(seen): State<Received>, body: String) -> StatusCode {
     let code = seen.0.lock().unwrap().pop_front().unwrap_or(200);
     seen.1.lock().unwrap().push(serde_json::from_str(&body).unwrap());
     StatusCode::from_u16(code).unwrap()
 }
 
-async fn listener(codes: &[u16]) -> (String, Seen) {
-    let seen: Seen = Arc::new((Mutex::new(codes.iter().copied().collect()), Mutex::default()));
+async fn listener(codes: &[u16]) -> (String, Received) {
+    let seen: Received = Arc::new((Mutex::new(codes.iter().copied().collect()), Mutex::default()));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let routes = Router::new().route("/hook/s3cret", post(receive)).with_state(seen.clone());

@@ -3,7 +3,7 @@ use std::collections::HashMap;
 use super::Gvk;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
+pub enum KindScope {
     Cluster,
     Namespaced,
 }
@@ -12,7 +12,7 @@ pub enum Scope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KindInfo {
     pub plural: String,
-    pub scope: Scope,
+    pub scope: KindScope,
     /// The versions that are served, the preferred one first.
     pub versions: Vec<String>,
 }

@@ -29,7 +29,7 @@ pub use drift_record::{
     day_of,
 };
 pub use holder::{FieldHolder, holders};
-pub use kinds::{KindInfo, Kinds, Scope};
+pub use kinds::{KindInfo, KindScope, Kinds};
 pub use live::{
     APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, Owned, PRUNE, REPLACE, REVERSIBLE, WAVE,
 };
@@ -37,5 +37,5 @@ pub use managers::{AUTOSCALER, Held, LET_GO, MANAGER, ManagedEntry, TOKEN_LENGTH
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidKey, InvalidName, ObjectKey, Revision};
 pub use problem::{Place, Problem, Problems};
-pub use record::{Commit, Outcome, Record};
+pub use record::{Commit, Outcome, RolloutRecord};
 pub use tree::{Blob, Entry, EntryKind, MemoryTree, Tree, TreeError, TreePath};

@@ -12,7 +12,7 @@ const SUBJECT_LIMIT: usize = 100;
 /// What became of one rollout of an app. It holds words that were told already, and never a value of a Secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Record {
+pub struct RolloutRecord {
     pub app: AppName,
     /// What was to run,
     pub digest: Digest,
@@ -53,7 +53,7 @@ impl Commit {
     }
 }
 
-impl Record {
+impl RolloutRecord {
     /// With a reason, as long as a line may be.
     #[must_use]
     pub fn because(mut self, why: &str) -> Self {

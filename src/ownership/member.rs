@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Epoch, Moment, Record, ReplicaId, Seat, Timing, Version, View, spread};
+use super::{Epoch, Moment, OwnershipRecord, ReplicaId, Seat, Timing, Version, View, spread};
 
 /// After a write of the record that failed, the next is tried this much later.
 const WRITE_PAUSE: Duration = Duration::from_secs(1);
@@ -24,7 +24,7 @@ pub struct Decision {
     /// The environments to run, each with the epoch in which we have it.
     pub run: BTreeMap<String, Epoch>,
     /// The record to write in place of the version that we saw.
-    pub write: Option<(Record, Option<Version>)>,
+    pub write: Option<(OwnershipRecord, Option<Version>)>,
     /// Heartbeats to delete if they are still of that version: their replicas are dead.
     pub bury: Vec<(ReplicaId, Version)>,
     /// When to decide again if nothing happens before.
@@ -35,7 +35,7 @@ pub struct Decision {
 #[derive(Clone, Debug)]
 pub enum Written {
     Done {
-        record: Record,
+        record: OwnershipRecord,
         version: Version,
     },
     /// Somebody was faster; what they wrote will be seen.
@@ -65,7 +65,7 @@ impl Member {
         if !held || !self.view.is_complete() || !self.view.peers().contains_key(me) {
             return decision;
         }
-        let nothing = Record::default();
+        let nothing = OwnershipRecord::default();
         let record = self.view.record().unwrap_or(&nothing);
         let version = self.view.record_version().cloned();
         if self.doubt.as_ref().is_some_and(|base| *base != version) {
@@ -146,7 +146,7 @@ impl Member {
         match written {
             Written::Done { record, version } => {
                 self.doubt = None;
-                self.view.changed(super::Seen::Record { record, version }, now);
+                self.view.changed(super::SeenLease::Record { record, version }, now);
             }
             Written::Conflict => self.stale = Some(base),
             Written::Unknown => {

@@ -25,9 +25,9 @@ use std::fmt;
 use std::time::Duration;
 
 pub use member::{Decision, Member, Situation, Written};
-pub use record::{Claim, Record};
+pub use record::{Claim, OwnershipRecord};
 pub use spread::{Seat, spread};
-pub use view::{Peer, Scope, Seen, Version, View};
+pub use view::{Peer, SeenLease, Share, Version, View};
 
 /// How long this machine has run. It passes while the machine sleeps, and nobody can set it.
 pub type Moment = Duration;

@@ -11,12 +11,12 @@ pub struct Claim {
 
 /// Who has which environment. The epoch counts the changes, and outlives the environments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct OwnershipRecord {
     pub epoch: Epoch,
     pub claims: BTreeMap<String, Claim>,
 }
 
-impl Record {
+impl OwnershipRecord {
     pub fn owner(&self, environment: &str) -> Option<&ReplicaId> {
         self.claims.get(environment).map(|claim| &claim.owner)
     }

@@ -17,7 +17,7 @@ fn millis(n: u64) -> Duration {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Changed(Seen),
+    Changed(SeenLease),
     Gone(ReplicaId),
 }
 
@@ -25,7 +25,7 @@ enum Event {
 enum Request {
     Create(ReplicaId),
     Renew { id: ReplicaId, begun: Moment },
-    Write { record: Record, base: Option<Version> },
+    Write { record: OwnershipRecord, base: Option<Version> },
     Bury { id: ReplicaId, version: Version },
 }
 
@@ -41,7 +41,7 @@ enum Answer {
 struct Server {
     version: u64,
     heartbeats: BTreeMap<ReplicaId, u64>,
-    record: Option<(Record, u64)>,
+    record: Option<(OwnershipRecord, u64)>,
     log: Vec<Event>,
 }
 
@@ -50,7 +50,7 @@ impl Server {
         self.version += 1;
         self.heartbeats.insert(id.clone(), self.version);
         let version = Version::new(self.version.to_string());
-        self.log.push(Event::Changed(Seen::Heartbeat { id: id.clone(), version, scope: Scope::All }));
+        self.log.push(Event::Changed(SeenLease::Heartbeat { id: id.clone(), version, scope: Share::All }));
     }
 
     fn handle(&mut self, request: &Request) -> Answer {
@@ -74,8 +74,10 @@ impl Server {
                 self.version += 1;
                 self.record = Some((record.clone(), self.version));
                 let version = Version::new(self.version.to_string());
-                self.log
-                    .push(Event::Changed(Seen::Record { record: record.clone(), version: version.clone() }));
+                self.log.push(Event::Changed(SeenLease::Record {
+                    record: record.clone(),
+                    version: version.clone(),
+                }));
                 Answer::Wrote(Written::Done { record: record.clone(), version })
             }
             Request::Bury { id, version } => {
@@ -247,17 +249,17 @@ impl World {
         }
         if replica.cursor == self.server.log.len() && !replica.member.view.is_complete() {
             let known = replica.member.view.clone();
-            let mut all: Vec<Seen> = known
+            let mut all: Vec<SeenLease> = known
                 .peers()
                 .iter()
-                .map(|(id, peer)| Seen::Heartbeat {
+                .map(|(id, peer)| SeenLease::Heartbeat {
                     id: id.clone(),
                     version: peer.version.clone(),
-                    scope: Scope::All,
+                    scope: Share::All,
                 })
                 .collect();
             if let (Some(record), Some(version)) = (known.record(), known.record_version()) {
-                all.push(Seen::Record { record: record.clone(), version: version.clone() });
+                all.push(SeenLease::Record { record: record.clone(), version: version.clone() });
             }
             replica.member.view.all(all, clock);
         }

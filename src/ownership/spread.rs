@@ -1,12 +1,12 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Record, ReplicaId, Scope};
+use super::{OwnershipRecord, ReplicaId, Share};
 
 /// A living replica, as far as sharing the work goes.
 #[derive(Clone, Debug)]
 pub struct Seat {
-    pub scope: Scope,
+    pub scope: Share,
     /// It has lived long enough to be given what another living one has.
     pub settled: bool,
 }
@@ -21,7 +21,7 @@ pub struct Seat {
 /// environment that no replica may look after is missing from the answer.
 pub fn spread(
     environments: &BTreeSet<String>,
-    record: &Record,
+    record: &OwnershipRecord,
     replicas: &BTreeMap<ReplicaId, Seat>,
 ) -> BTreeMap<String, ReplicaId> {
     let mut load: BTreeMap<&ReplicaId, usize> = replicas.keys().map(|id| (id, 0)).collect();
@@ -104,7 +104,7 @@ mod tests {
 
     fn seats(ids: &[usize]) -> BTreeMap<ReplicaId, Seat> {
         ids.iter()
-            .map(|n| (ReplicaId::new(format!("r-{n}")), Seat { scope: Scope::All, settled: true }))
+            .map(|n| (ReplicaId::new(format!("r-{n}")), Seat { scope: Share::All, settled: true }))
             .collect()
     }
 
@@ -112,8 +112,9 @@ mod tests {
         (0..count).map(|n| format!("env-{n}")).collect()
     }
 
-    fn record_of(answer: &BTreeMap<String, ReplicaId>) -> Record {
-        Record::default().with(answer.iter().map(|(name, id)| (name.clone(), Some(id.clone()))).collect())
+    fn record_of(answer: &BTreeMap<String, ReplicaId>) -> OwnershipRecord {
+        OwnershipRecord::default()
+            .with(answer.iter().map(|(name, id)| (name.clone(), Some(id.clone()))).collect())
     }
 
     fn loads(answer: &BTreeMap<String, ReplicaId>) -> Vec<usize> {
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_death_moves_only_what_the_dead_one_had() {
-        let before = spread(&names(30), &Record::default(), &seats(&[1, 2, 3]));
+        let before = spread(&names(30), &OwnershipRecord::default(), &seats(&[1, 2, 3]));
         assert_eq!(loads(&before), [10, 10, 10]);
         let after = spread(&names(30), &record_of(&before), &seats(&[1, 3]));
         assert_eq!(loads(&after), [15, 15]);
@@ -134,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_newcomer_gets_its_share_and_nothing_else_moves() {
-        let before = spread(&names(30), &Record::default(), &seats(&[1, 2]));
+        let before = spread(&names(30), &OwnershipRecord::default(), &seats(&[1, 2]));
         let after = spread(&names(30), &record_of(&before), &seats(&[1, 2, 3]));
         assert_eq!(loads(&after), [10, 10, 10]);
         assert!(before.iter().all(|(name, id)| after[name] == *id || after[name].as_str() == "r-3"));
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn one_that_has_only_just_come_gets_nothing_from_the_living() {
-        let before = spread(&names(30), &Record::default(), &seats(&[1, 2]));
+        let before = spread(&names(30), &OwnershipRecord::default(), &seats(&[1, 2]));
         let mut replicas = seats(&[1, 2, 3]);
         replicas.get_mut(&ReplicaId::new("r-3")).unwrap().settled = false;
         assert_eq!(spread(&names(30), &record_of(&before), &replicas), before);
@@ -151,9 +152,9 @@ mod tests {
     #[test]
     fn a_replica_gets_only_what_it_was_told_to_look_after() {
         let mut replicas = seats(&[1, 2]);
-        let only = Scope::Only(["env-1".to_owned()].into());
+        let only = Share::Only(["env-1".to_owned()].into());
         replicas.get_mut(&ReplicaId::new("r-2")).unwrap().scope = only.clone();
-        let answer = spread(&names(4), &Record::default(), &replicas);
+        let answer = spread(&names(4), &OwnershipRecord::default(), &replicas);
         assert_eq!(loads(&answer), [3, 1]);
         replicas.remove(&ReplicaId::new("r-1"));
         let answer = spread(&names(4), &record_of(&answer), &replicas);

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Moment, Record, ReplicaId};
+use super::{Moment, OwnershipRecord, ReplicaId};
 
 /// The resourceVersion of a Lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +26,13 @@ impl Version {
 
 /// The environments that a replica was told to look after.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
+pub enum Share {
     #[default]
     All,
     Only(BTreeSet<String>),
 }
 
-impl Scope {
+impl Share {
     pub fn has(&self, environment: &str) -> bool {
         match self {
             Self::All => true,
@@ -43,16 +43,16 @@ impl Scope {
 
 /// A Lease, as it is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    Heartbeat { id: ReplicaId, version: Version, scope: Scope },
-    Record { record: Record, version: Version },
+pub enum SeenLease {
+    Heartbeat { id: ReplicaId, version: Version, scope: Share },
+    Record { record: OwnershipRecord, version: Version },
 }
 
 /// A heartbeat, and when it was seen by one's own clock.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub version: Version,
-    pub scope: Scope,
+    pub scope: Share,
     pub first: Moment,
     pub changed: Moment,
 }
@@ -63,21 +63,21 @@ pub struct Peer {
 pub struct View {
     complete: bool,
     peers: BTreeMap<ReplicaId, Peer>,
-    record: Option<(Record, Version)>,
+    record: Option<(OwnershipRecord, Version)>,
 }
 
 impl View {
     /// All that there is at one moment.
-    pub fn all(&mut self, seen: Vec<Seen>, now: Moment) {
+    pub fn all(&mut self, seen: Vec<SeenLease>, now: Moment) {
         let ids: BTreeSet<ReplicaId> = seen
             .iter()
             .filter_map(|seen| match seen {
-                Seen::Heartbeat { id, .. } => Some(id.clone()),
-                Seen::Record { .. } => None,
+                SeenLease::Heartbeat { id, .. } => Some(id.clone()),
+                SeenLease::Record { .. } => None,
             })
             .collect();
         self.peers.retain(|id, _| ids.contains(id));
-        if !seen.iter().any(|seen| matches!(seen, Seen::Record { .. })) {
+        if !seen.iter().any(|seen| matches!(seen, SeenLease::Record { .. })) {
             self.record = None;
         }
         for seen in seen {
@@ -86,9 +86,9 @@ impl View {
         self.complete = true;
     }
 
-    pub fn changed(&mut self, seen: Seen, now: Moment) {
+    pub fn changed(&mut self, seen: SeenLease, now: Moment) {
         match seen {
-            Seen::Heartbeat { id, version, scope } => {
+            SeenLease::Heartbeat { id, version, scope } => {
                 let peer = self.peers.entry(id).or_insert_with(|| Peer {
                     version: version.clone(),
                     scope: scope.clone(),
@@ -99,7 +99,7 @@ impl View {
                     (peer.version, peer.scope, peer.changed) = (version, scope, now);
                 }
             }
-            Seen::Record { record, version } => {
+            SeenLease::Record { record, version } => {
                 // One that we wrote ourselves is known before it is seen.
                 if self.record.as_ref().is_none_or(|(_, known)| version.is_after(known)) {
                     self.record = Some((record, version));
@@ -125,7 +125,7 @@ impl View {
         &self.peers
     }
 
-    pub fn record(&self) -> Option<&Record> {
+    pub fn record(&self) -> Option<&OwnershipRecord> {
         self.record.as_ref().map(|(record, _)| record)
     }
 

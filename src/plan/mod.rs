@@ -46,7 +46,7 @@ pub use hooks::{Hook, Moment, repeated};
 pub use inventory::{Inventory, InventoryError, InventoryMarks};
 pub use order::{Stage, WaveOrder, order};
 pub use prune::{
-    Approval, Bound, Budget, Budgets, CheckedPrune, Claim, Claims, Doomed, Due, Kept, Known, Marks,
+    Approval, Bound, Budget, Budgets, CheckedPrune, Claim, Claims, Doomed, Due, KeptObject, Known, Marks,
     PruneAnswer, PruneHalt, PrunePlan, PruneRefusal, PruneView, PruneWait, SkipReason, check_prune,
     is_protected, prune,
 };

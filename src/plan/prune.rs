@@ -145,7 +145,7 @@ impl fmt::Display for SkipReason {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Kept {
+pub struct KeptObject {
     pub key: ObjectKey,
     pub why: SkipReason,
 }
@@ -264,7 +264,7 @@ impl Due {
 pub struct PrunePlan {
     /// Everything that would go, in the order in which it would.
     pub doomed: Vec<Doomed>,
-    pub kept: Vec<Kept>,
+    pub kept: Vec<KeptObject>,
     /// How many objects the environment has.
     pub total: usize,
     /// Names the set of `doomed`, for whoever approves it.
@@ -336,7 +336,7 @@ pub fn prune(view: &PruneView, live: &[Arc<Live>]) -> PrunePlan {
             continue; // The app looks after the Jobs of its hooks itself.
         }
         match skip(view, object) {
-            Some(why) => plan.kept.push(Kept { key: object.key.clone(), why }),
+            Some(why) => plan.kept.push(KeptObject { key: object.key.clone(), why }),
             None => plan.doomed.push(Doomed {
                 app: object.labels.get(view.marks.app_label).map_or("", String::as_str).into(),
                 order: order_of(&object.gvk, object.wave),

@@ -14,8 +14,8 @@ use super::sealing::{mixed, pinned, refuse_misplaced, seal, secrets_of};
 use super::wanted::{Body, GitReplicas, Wanted, write_body};
 use crate::object::secret::{Pins, SecretId};
 use crate::object::{
-    APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hashes, Kinds, Manifest, ObjectKey,
-    Place, Problem, Problems, Scope,
+    APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hashes, KindScope, Kinds, Manifest,
+    ObjectKey, Place, Problem, Problems,
 };
 
 /// All that an app wants, with its digest.
@@ -51,7 +51,7 @@ pub struct Basis {
 #[derive(Debug, Default)]
 struct Around {
     scaled: BTreeSet<(String, String, String)>,
-    own_scopes: BTreeMap<(Box<str>, Box<str>), Scope>,
+    own_scopes: BTreeMap<(Box<str>, Box<str>), KindScope>,
     configs: Configs,
 }
 
@@ -225,7 +225,7 @@ fn stamp_one(
         metadata.remove(servers_own);
     }
     match scope {
-        Some(Scope::Namespaced) if manifest.namespace().is_none() => {
+        Some(KindScope::Namespaced) if manifest.namespace().is_none() => {
             match stamp.default_namespace {
                 Some(namespace) => {
                     metadata.insert("namespace".into(), namespace.into());
@@ -236,7 +236,7 @@ fn stamp_one(
                 }
             }
         }
-        Some(Scope::Cluster) => {
+        Some(KindScope::Cluster) => {
             metadata.remove("namespace");
         }
         _ => {}
@@ -341,14 +341,14 @@ fn scaled_by_autoscalers(objects: &[Manifest]) -> BTreeSet<(String, String, Stri
 }
 
 /// A kind whose CRD comes in the same change is not served yet, but its scope is written there.
-fn scopes_of_own_crds(objects: &[Manifest]) -> BTreeMap<(Box<str>, Box<str>), Scope> {
+fn scopes_of_own_crds(objects: &[Manifest]) -> BTreeMap<(Box<str>, Box<str>), KindScope> {
     objects
         .iter()
         .filter(|object| defines(object))
         .filter_map(|object| {
             let value = object.value();
             let spec = &value["spec"];
-            let scope = if spec["scope"] == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
+            let scope = if spec["scope"] == "Cluster" { KindScope::Cluster } else { KindScope::Namespaced };
             Some(((spec["group"].as_str()?.into(), spec["names"]["kind"].as_str()?.into()), scope))
         })
         .collect()

@@ -8,7 +8,7 @@ use super::image::Image;
 use super::sources::{self, Source, SourceKind};
 use super::workload;
 use crate::api::Severity;
-use crate::object::{Kinds, ObjectKey, Place, Problem, Problems, Scope};
+use crate::object::{KindScope, Kinds, ObjectKey, Place, Problem, Problems};
 use crate::plan::{Wanted, WantedApp};
 
 /// Something that the platform does not let, or would rather not see.
@@ -48,7 +48,7 @@ impl Grants {
         let defined = defined_here(app, kinds);
         let is_cluster_scoped = |key: &ObjectKey| {
             let known = kinds.get(&key.group, &key.kind).map(|info| info.scope);
-            known == Some(Scope::Cluster)
+            known == Some(KindScope::Cluster)
                 || defined.iter().any(|(group, kind)| **group == *key.group && **kind == *key.kind)
         };
         self.judge_by(app, &is_cluster_scoped)

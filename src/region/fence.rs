@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::name::{Epoch, Moment, RegionName};
 use super::record::{
-    Answer, Attestation, Call, Claim, Hold, PlaceError, Proof, Record, Silence, Stamp, Stored,
+    Answer, Attestation, Call, Claim, Hold, PlaceError, Proof, RegionRecord, Silence, Stamp, Stored,
 };
 
 /// The times of the fence.
@@ -130,7 +130,7 @@ struct Known {
 struct Sent {
     ticket: u64,
     begun: Moment,
-    record: Option<Record>,
+    record: Option<RegionRecord>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +162,7 @@ impl Fence {
     }
 
     /// What stands in the shared place, as far as is known; `None` where there is none, or nothing was read yet.
-    pub fn record(&self) -> Option<&Record> {
+    pub fn record(&self) -> Option<&RegionRecord> {
         self.known.as_ref()?.stored.as_ref().map(|stored| &stored.record)
     }
 
@@ -234,7 +234,7 @@ impl Fence {
         };
         if let Some(record) = self.change(wish, now) {
             let from = known.stored.as_ref().map(|stored| stored.version.clone());
-            let record = Record {
+            let record = RegionRecord {
                 serial: self.record().map_or(0, |record| record.serial) + 1,
                 written: Stamp { region: self.me.clone(), run: self.run, write: self.tickets + 1 },
                 ..record
@@ -333,7 +333,7 @@ impl Fence {
     }
 
     /// Takes that this process wrote what stands there, by what it sent at that moment.
-    fn take_hold(&mut self, record: &Record, begun: Moment) {
+    fn take_hold(&mut self, record: &RegionRecord, begun: Moment) {
         self.holding = match record.hold {
             Hold::Held(silence) if record.holder == self.me => Some(Holding {
                 epoch: record.epoch,
@@ -356,7 +356,8 @@ impl Fence {
     /// Notes since when somebody waits for this region to stop.
     fn note_claims(&mut self, wish: &Wish, now: Moment) {
         let wanted = wish.aim.holds().unwrap_or_default();
-        let claim = self.record().filter(|record| record.is_held_by(&self.me)).and_then(Record::open_claim);
+        let claim =
+            self.record().filter(|record| record.is_held_by(&self.me)).and_then(RegionRecord::open_claim);
         let is_claimed =
             claim.is_some_and(|claim| claim.ready && claim.region != self.me && claim.epoch > wanted);
         match (is_claimed, self.yields) {
@@ -367,7 +368,7 @@ impl Fence {
     }
 
     /// What should stand there in place of what does, if anything should. Its serial and stamp are set when it is sent.
-    fn change(&self, wish: &Wish, now: Moment) -> Option<Record> {
+    fn change(&self, wish: &Wish, now: Moment) -> Option<RegionRecord> {
         let Some(record) = self.record() else { return self.first(wish) };
         match record.hold {
             Hold::Held(_) if record.holder == self.me => self.as_holder(record, wish, now),
@@ -379,7 +380,7 @@ impl Fence {
     }
 
     /// An empty place proves something for the first epoch alone: later it has lost what stood there, or is another one.
-    fn first(&self, wish: &Wish) -> Option<Record> {
+    fn first(&self, wish: &Wish) -> Option<RegionRecord> {
         let epoch = wish.aim.holds()?;
         let proof = match &wish.attested {
             _ if epoch.is_first() => Proof::First,
@@ -388,7 +389,7 @@ impl Fence {
             }
             _ => return None,
         };
-        Some(Record {
+        Some(RegionRecord {
             serial: 0,
             written: Stamp { region: self.me.clone(), run: self.run, write: 0 },
             epoch,
@@ -402,10 +403,10 @@ impl Fence {
         })
     }
 
-    fn as_holder(&self, record: &Record, wish: &Wish, now: Moment) -> Option<Record> {
+    fn as_holder(&self, record: &RegionRecord, wish: &Wish, now: Moment) -> Option<RegionRecord> {
         let gives_up = self.yields.is_some() || wish.aim.holds().is_none();
         if gives_up && wish.writers_stopped {
-            return Some(Record {
+            return Some(RegionRecord {
                 hold: Hold::Released,
                 counter: record.counter + 1,
                 acknowledged: record.acknowledged.max(wish.acknowledged),
@@ -417,7 +418,7 @@ impl Fence {
             return None;
         }
         let epoch = wish.aim.holds().map_or(record.epoch, |epoch| epoch.max(record.epoch));
-        let next = Record {
+        let next = RegionRecord {
             epoch,
             hold: Hold::Held(wish.silence),
             counter: record.counter + 1,
@@ -433,7 +434,7 @@ impl Fence {
         (is_due || is_new).then_some(next)
     }
 
-    fn take_released(&self, record: &Record, wish: &Wish) -> Option<Record> {
+    fn take_released(&self, record: &RegionRecord, wish: &Wish) -> Option<RegionRecord> {
         let epoch = wish.aim.holds()?;
         let is_ours = record.holder == self.me;
         let may = match wish.aim {
@@ -443,7 +444,13 @@ impl Fence {
         (may && self.overtaken(epoch).is_none()).then(|| self.taken(record, wish, epoch, Proof::Released))
     }
 
-    fn take_from(&self, record: &Record, silence: Silence, wish: &Wish, now: Moment) -> Option<Record> {
+    fn take_from(
+        &self,
+        record: &RegionRecord,
+        silence: Silence,
+        wish: &Wish,
+        now: Moment,
+    ) -> Option<RegionRecord> {
         let Aim::Take { epoch, by_silence } = wish.aim else { return None };
         let silent_for = self.silent_for(now);
         // A holder that is connected, whatever is said of it, has renewed within this time.
@@ -459,9 +466,9 @@ impl Fence {
         Some(self.taken(record, wish, epoch, proof))
     }
 
-    fn taken(&self, record: &Record, wish: &Wish, epoch: Epoch, proof: Proof) -> Record {
+    fn taken(&self, record: &RegionRecord, wish: &Wish, epoch: Epoch, proof: Proof) -> RegionRecord {
         let before = record.holder.clone();
-        Record {
+        RegionRecord {
             epoch,
             holder: self.me.clone(),
             hold: Hold::Held(wish.silence),
@@ -475,7 +482,7 @@ impl Fence {
     }
 
     /// What a region has to say that does not hold: that it comes, that it does not come after all, that it has drained.
-    fn beside(&self, record: &Record, wish: &Wish) -> Option<Record> {
+    fn beside(&self, record: &RegionRecord, wish: &Wish) -> Option<RegionRecord> {
         let own = record.claim.as_ref().filter(|claim| claim.region == self.me);
         let wanted = match wish.aim {
             Aim::Take { epoch, .. } => Some((epoch, true)),
@@ -490,7 +497,7 @@ impl Fence {
             };
         let drains = record.drains.clone().filter(|region| !(wish.drained && *region == self.me));
         let is_new = claim != record.claim || drains != record.drains;
-        is_new.then(|| Record { claim, drains, ..record.clone() })
+        is_new.then(|| RegionRecord { claim, drains, ..record.clone() })
     }
 }
 

@@ -27,14 +27,14 @@ mod words;
 pub use fence::{Aim, Asked, Fence, TIMING, Timing, Wish};
 pub use name::{Epoch, Moment, NotARegion, RegionName};
 pub use record::{
-    Answer, Attestation, Call, Claim, Hold, PlaceError, Proof, Record, Silence, Stamp, Stored, Version,
+    Answer, Attestation, Call, Claim, Hold, PlaceError, Proof, RegionRecord, Silence, Stamp, Stored, Version,
 };
 pub use report::{Report, StepReport};
 pub use run::{
-    Ask, Cause, Choice, End, Next, Outcome, Preflight, Progress, Refusal, Request, Run, Said, StepResult,
+    Ask, Cause, Choice, End, Next, Preflight, Progress, Refusal, Request, Run, Said, StepOutcome, StepResult,
     Waits,
 };
 pub use settings::{Automatic, Objectives, PostRecovery, Role, Settings, StepSettings, Warmth};
 pub use state::{Decision, Duties, Facts, Here, News, Refused, RegionAsk, State, Writers};
-pub use step::{Mode, Step};
+pub use step::{Mode, RegionStep};
 pub use words::{Source, Word, WordFault, Words};

@@ -13,7 +13,7 @@ use super::name::{Epoch, RegionName};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Record {
+pub struct RegionRecord {
     /// Raised with every write: a lower one than was seen before is stale.
     pub serial: u64,
     /// Who wrote it. It is never the same twice, so that who lost an answer finds out whether it was done.
@@ -103,7 +103,7 @@ pub struct Attestation {
 
 impl Attestation {
     /// Whether it is about what stands there.
-    pub fn is_about(&self, record: Option<&Record>) -> bool {
+    pub fn is_about(&self, record: Option<&RegionRecord>) -> bool {
         match (record, &self.holder) {
             (None, None) => true,
             (Some(record), Some((region, epoch))) => {
@@ -130,7 +130,7 @@ impl Version {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    pub record: Record,
+    pub record: RegionRecord,
     pub version: Version,
 }
 
@@ -141,7 +141,7 @@ pub enum Call {
     /// Put this in the place of that version; of nothing where there is none.
     Swap {
         from: Option<Version>,
-        record: Record,
+        record: RegionRecord,
     },
 }
 
@@ -182,7 +182,7 @@ impl PlaceError {
     }
 }
 
-impl Record {
+impl RegionRecord {
     pub fn is_held_by(&self, region: &RegionName) -> bool {
         self.holder == *region && matches!(self.hold, Hold::Held(_))
     }
@@ -220,9 +220,9 @@ impl fmt::Display for Proof {
 }
 
 #[cfg(test)]
-pub fn record(holder: &str, epoch: u64, hold: Hold) -> Record {
+pub fn record(holder: &str, epoch: u64, hold: Hold) -> RegionRecord {
     let holder = RegionName::new(holder).unwrap();
-    Record {
+    RegionRecord {
         serial: 1,
         written: Stamp { region: holder.clone(), run: 1, write: 1 },
         epoch: Epoch(epoch),
@@ -250,13 +250,13 @@ mod tests {
                 ready: true,
             });
             record.proof = Proof::Attested { person: "ann".into(), reason: "the region burns".into() };
-            assert_eq!(Record::from_json("x", &record.to_json()).unwrap(), record);
+            assert_eq!(RegionRecord::from_json("x", &record.to_json()).unwrap(), record);
         }
     }
 
     #[test]
     fn what_is_no_record_is_named_with_its_place() {
-        let error = Record::from_json("s3://b/k", "{}").unwrap_err();
+        let error = RegionRecord::from_json("s3://b/k", "{}").unwrap_err();
         assert!(error.to_string().starts_with("what stands in s3://b/k is no record of Fairlead"), "{error}");
         assert!(!error.may_pass());
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::name::{Epoch, RegionName};
 use super::run::{Ask, End, Run, Said, StepResult, passed};
 use super::settings::Objectives;
-use super::step::{Mode, Step};
+use super::step::{Mode, RegionStep};
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,7 +44,7 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepReport {
-    pub step: Step,
+    pub step: RegionStep,
     pub outcome: String,
     pub attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,7 +201,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::region::run::{Facts, Next, Outcome, Preflight, Request};
+    use crate::region::run::{Facts, Next, Preflight, Request, StepOutcome};
     use crate::region::settings::settings;
     use crate::region::words::{Source, Word};
 
@@ -223,7 +223,7 @@ mod tests {
         run.hear(&request, time(0)).unwrap();
         let preflights: BTreeMap<_, _> = Preflight::ALL.into_iter().map(|one| (one, Ok(()))).collect();
         let settings = settings("b", &["a"], 4);
-        let mut outcome: Option<(Step, u32, Outcome)> = None;
+        let mut outcome: Option<(RegionStep, u32, StepOutcome)> = None;
         for second in (0..).step_by(5) {
             let facts = Facts {
                 preflights: &preflights,
@@ -236,7 +236,7 @@ mod tests {
                 outcome: outcome.as_ref(),
             };
             match run.next(&facts, &settings, time(second)) {
-                Next::Do { step, attempt } => outcome = Some((step, attempt, Outcome::Done)),
+                Next::Do { step, attempt } => outcome = Some((step, attempt, StepOutcome::Done)),
                 _ => break,
             }
         }
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!((report.recovery_seconds, report.rto_met), (Some(40), Some(true)));
         assert_eq!((report.data_loss_seconds, report.rpo_met), (Some(7), Some(true)));
         assert_eq!(report.overridden, ["capacity"]);
-        assert_eq!(report.steps.len(), Step::ALL.len());
+        assert_eq!(report.steps.len(), RegionStep::ALL.len());
         let total: u64 = report.steps.iter().filter_map(|step| step.seconds).sum();
         assert_eq!(total, 50, "each step that is done takes one turn");
         let tight = Some(Duration::from_secs(5));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{Epoch, RegionName};
 use super::record::Silence;
-use super::step::{Mode, Step};
+use super::step::{Mode, RegionStep};
 
 /// How much of a standby runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct Settings {
     pub objectives: Objectives,
     /// The most that may be lost without a person's word.
     pub max_data_loss: Duration,
-    pub steps: BTreeMap<Step, StepSettings>,
+    pub steps: BTreeMap<RegionStep, StepSettings>,
     pub post_recovery: PostRecovery,
     pub automatic: Option<Automatic>,
     /// What the active region does that cannot renew its hold.
@@ -100,7 +100,7 @@ impl Settings {
         }
     }
 
-    pub fn timeout(&self, step: Step) -> Duration {
+    pub fn timeout(&self, step: RegionStep) -> Duration {
         self.steps.get(&step).and_then(|step| step.timeout).unwrap_or_else(|| step.usual_timeout())
     }
 

@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::fence::{Aim, Fence, Wish};
 use super::name::{Epoch, Moment, RegionName};
-use super::record::{Attestation, Hold, Record, Silence};
+use super::record::{Attestation, Hold, RegionRecord, Silence};
 use super::run::{
-    Ask, Cause, Choice, End, Facts as RunFacts, Next, Outcome, Preflight, Refusal, Request, Run,
+    Ask, Cause, Choice, End, Facts as RunFacts, Next, Preflight, Refusal, Request, Run, StepOutcome,
 };
 use super::settings::{Role, Settings};
-use super::step::{Mode, Step};
+use super::step::{Mode, RegionStep};
 use super::words::{Source, Word, WordFault, Words};
 
 /// Requests are heard once. So many are remembered: older ones are gone from the cluster by then.
@@ -56,7 +56,7 @@ pub struct Facts {
     pub preflights: BTreeMap<Preflight, Result<(), String>>,
     pub lag: Option<Duration>,
     /// What came of the step that was begun last.
-    pub outcome: Option<(Step, u32, Outcome)>,
+    pub outcome: Option<(RegionStep, u32, StepOutcome)>,
     /// Writers can be told when to end, and then do so by themselves.
     pub writers_are_guarded: bool,
     /// Each writer that runs has been told when to end, by a write that no earlier one can undo. Before that, nothing is
@@ -384,7 +384,7 @@ impl State {
     fn go_on(&mut self, facts: &Facts, fence: &Fence, here: Here<'_>) -> Option<Next> {
         let run = self.run.as_mut()?;
         let record = fence.record();
-        let is_ours = |record: &Record| record.holder == *here.me || record.hold == Hold::Released;
+        let is_ours = |record: &RegionRecord| record.holder == *here.me || record.hold == Hold::Released;
         let next = run.next(
             &RunFacts {
                 preflights: &facts.preflights,
@@ -399,14 +399,15 @@ impl State {
             here.settings,
             here.time,
         );
-        if !run.is_ended() && run.has_begun(Step::Writers) {
+        if !run.is_ended() && run.has_begun(RegionStep::Writers) {
             self.serving = Some(run.epoch);
         }
         (next != Next::Ended).then_some(next)
     }
 
     fn wish(&self, facts: &Facts, fence: &Fence, here: Here<'_>) -> Wish {
-        let announced = fence.record().and_then(Record::open_claim).map_or(Epoch(0), |claim| claim.epoch);
+        let announced =
+            fence.record().and_then(RegionRecord::open_claim).map_or(Epoch(0), |claim| claim.epoch);
         let wanted = self.words.wanted().map_or(Epoch(0), |word| word.epoch);
         let acknowledged = if facts.frozen { announced.max(wanted) } else { Epoch(0) };
         Wish {
@@ -430,7 +431,7 @@ impl State {
         if let Some(run) = self.run.as_ref().filter(|run| !run.is_drill() && !run.is_ended()) {
             let holds = fence.holds() == Some(run.epoch);
             // What was halted at the fence still waits for it; what is paused tells the old region to go on meanwhile.
-            let is_waiting = run.step() >= Step::Fence && !run.is_paused();
+            let is_waiting = run.step() >= RegionStep::Fence && !run.is_paused();
             return if holds || is_waiting {
                 Aim::Take { epoch: run.epoch, by_silence: run.mode == Mode::Ungraceful }
             } else if run.is_announced() {
@@ -451,7 +452,10 @@ impl State {
         let moves_away =
             self.serving.is_some() && self.words.wanted().is_some_and(|word| word.active != *here.me);
         let is_claimed = self.serving.is_some()
-            && fence.record().and_then(Record::open_claim).is_some_and(|claim| claim.region != *here.me);
+            && fence
+                .record()
+                .and_then(RegionRecord::open_claim)
+                .is_some_and(|claim| claim.region != *here.me);
         let moves_here = self.run.as_ref().is_some_and(|run| !run.is_drill() && !run.is_ended());
         moves_away || is_claimed || moves_here
     }

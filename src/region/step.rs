@@ -30,7 +30,7 @@ impl Mode {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Step {
+pub enum RegionStep {
     /// Nothing is deployed nor deleted, here and in the old region.
     Freeze,
     /// Workloads that do not write get the replicas of an active region.
@@ -55,7 +55,7 @@ pub enum Step {
     PostRecovery,
 }
 
-impl Step {
+impl RegionStep {
     pub const ALL: [Self; 13] = [
         Self::Freeze,
         Self::ScaleTarget,
@@ -138,7 +138,7 @@ impl Step {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for RegionStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -150,23 +150,30 @@ mod tests {
 
     #[test]
     fn every_step_is_found_by_the_name_that_is_written() {
-        for step in Step::ALL {
-            assert_eq!(Step::named(step.as_str()), Some(step));
+        for step in RegionStep::ALL {
+            assert_eq!(RegionStep::named(step.as_str()), Some(step));
             assert_eq!(serde_json::to_value(step).unwrap(), step.as_str());
         }
-        assert!(Step::ALL.is_sorted(), "the order of the steps is that of the enum");
-        assert_eq!(Step::named("Freeze"), None);
+        assert!(RegionStep::ALL.is_sorted(), "the order of the steps is that of the enum");
+        assert_eq!(RegionStep::named("Freeze"), None);
     }
 
     #[test]
     fn nothing_that_only_the_active_region_may_touch_comes_before_the_fence() {
-        let before: Vec<Step> = Step::ALL.into_iter().take_while(|step| *step != Step::Fence).collect();
-        assert_eq!(before, [Step::Freeze, Step::ScaleTarget]);
+        let before: Vec<RegionStep> =
+            RegionStep::ALL.into_iter().take_while(|step| *step != RegionStep::Fence).collect();
+        assert_eq!(before, [RegionStep::Freeze, RegionStep::ScaleTarget]);
         assert!(before.iter().all(|step| !step.needs_the_fence()));
         assert!(
-            [Step::Data, Step::VerifyWritable, Step::Writers, Step::CronAndConsumers, Step::Traffic]
-                .iter()
-                .all(|step| step.needs_the_fence())
+            [
+                RegionStep::Data,
+                RegionStep::VerifyWritable,
+                RegionStep::Writers,
+                RegionStep::CronAndConsumers,
+                RegionStep::Traffic
+            ]
+            .iter()
+            .all(|step| step.needs_the_fence())
         );
     }
 }

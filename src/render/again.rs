@@ -25,7 +25,7 @@ pub(crate) type Source = (u32, u32);
 
 /// What a render leaves for the next one of the same folder.
 #[derive(Debug, Default)]
-pub struct Kept(Option<Way>);
+pub struct KeptRender(Option<Way>);
 
 #[derive(Debug)]
 enum Way {
@@ -70,7 +70,7 @@ pub(crate) struct Trail<'a> {
     anew: Vec<u32>,
 }
 
-pub(crate) enum Step {
+pub(crate) enum ReadAgain {
     /// A file of objects: the number that it gets.
     Read(u32),
     /// A file whose objects are what they were.
@@ -103,19 +103,19 @@ impl<'a> Trail<'a> {
     }
 
     /// On the short way: what comes next, if it is this file of a folder.
-    pub fn next(&mut self, folder: &TreePath, path: &str) -> Step {
-        let Some((overlay, changed)) = self.only else { return Step::Unknown };
+    pub fn next(&mut self, folder: &TreePath, path: &str) -> ReadAgain {
+        let Some((overlay, changed)) = self.only else { return ReadAgain::Unknown };
         let number = self.passed;
         let known = usize::try_from(number).ok().and_then(|at| overlay.files.get(at));
         let Some(known) = known.filter(|known| is_at(known, folder, path)) else {
-            return Step::Unknown;
+            return ReadAgain::Unknown;
         };
         self.passed += 1;
         if !changed.contains(known) {
-            return Step::Skip;
+            return ReadAgain::Skip;
         }
         self.anew.push(number);
-        Step::Read(number)
+        ReadAgain::Read(number)
     }
 
     pub fn read(&mut self, file: &TreePath) -> u32 {
@@ -147,7 +147,7 @@ fn is_at(file: &TreePath, folder: &TreePath, path: &str) -> bool {
         || folder.join(path).is_ok_and(|asked| asked == *file)
 }
 
-impl Kept {
+impl KeptRender {
     pub(crate) fn plain(folder: &TreePath, files: Vec<(TreePath, usize)>) -> Self {
         Self(Some(Way::Plain { folder: folder.clone(), files }))
     }
@@ -180,7 +180,7 @@ impl Kept {
 /// manifests that changed, each with its place in the order; `None` where only a whole render can tell.
 pub fn again(
     tree: &dyn Tree,
-    kept: &Kept,
+    kept: &KeptRender,
     changed: &BTreeSet<TreePath>,
     limits: &Limits,
 ) -> Option<Vec<(usize, Manifest)>> {

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 
-use super::again::{self, Kept, Source};
+use super::again::{self, KeptRender, Source};
 use super::id::effective_namespace;
 use super::layer::{Build, Layer};
 use super::load::Files;
@@ -72,7 +72,7 @@ pub(crate) fn again(
     (placed.len() == expected).then_some(placed)
 }
 
-fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept), Problems> {
+fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, KeptRender), Problems> {
     let layer = build.layer(folder, &Place::file(folder.clone()), None);
     let Some(mut layer) = layer else {
         return Err(problems(std::mem::take(&mut build.found)));
@@ -103,7 +103,7 @@ fn once(build: &mut Build<'_>, folder: &TreePath) -> Result<(Vec<Manifest>, Kept
     // What stays is copied now that what it lay among is gone, or a few names would hold most of that memory.
     let referents = Referents::clone(&referents);
     match build.found.is_empty() {
-        true => Ok((manifests, Kept::overlay(folder, build, referents, objects))),
+        true => Ok((manifests, KeptRender::overlay(folder, build, referents, objects))),
         false => Err(problems(std::mem::take(&mut build.found))),
     }
 }

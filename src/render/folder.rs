@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Built;
-use super::again::Kept;
+use super::again::KeptRender;
 use super::finish::manifest;
 use super::load::{Files, KUSTOMIZATION_NAMES, at};
 use super::many;
@@ -57,7 +57,7 @@ pub(crate) fn plain(files: &Files<'_>, folder: &TreePath) -> Result<Built, Probl
         }
     }
     Problems::check(found)?;
-    Ok((manifests, Vec::new(), Kept::plain(folder, counts)))
+    Ok((manifests, Vec::new(), KeptRender::plain(folder, counts)))
 }
 
 /// The manifests of changed files, where the folder holds the files that it held.

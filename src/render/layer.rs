@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::again::{Step, Trail};
+use super::again::{ReadAgain, Trail};
 use super::build_metadata::join;
 use super::fields::Fields;
 use super::id::Id;
@@ -260,9 +260,9 @@ impl<'a> Build<'a> {
             let (found, read) = ahead.pop_front().unzip();
             let read = read.flatten();
             let (target, number) = match self.trail.next(folder, &path.it) {
-                Step::Skip => continue,
-                Step::Read(number) => (folder.join(&path.it).ok().map(Target::File), number),
-                Step::Unknown => {
+                ReadAgain::Skip => continue,
+                ReadAgain::Read(number) => (folder.join(&path.it).ok().map(Target::File), number),
+                ReadAgain::Unknown => {
                     let target = found.unwrap_or_else(|| self.files.resolve(folder, &path.it, &path.place));
                     let target = self.keep(target);
                     let number = match &target {

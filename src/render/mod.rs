@@ -50,7 +50,7 @@ mod trace;
 mod vars;
 mod wildcard;
 
-pub use again::{Kept, again};
+pub use again::{KeptRender, again};
 pub use cache::Cache;
 pub use explain::{Explained, NoSuchField, Setting, explain};
 pub use many::map as on_all_cores;
@@ -81,7 +81,7 @@ pub enum Rendered<T> {
 }
 
 /// What a folder is built to: its objects, and what a build after a small change can use.
-pub type Built = (Vec<Manifest>, Vec<Note>, Kept);
+pub type Built = (Vec<Manifest>, Vec<Note>, KeptRender);
 
 /// What a render may cost.
 #[derive(Clone, Debug)]
@@ -121,7 +121,7 @@ pub fn render(
     limits: &Limits,
     cache: &Cache,
     charts: &ChartAnswers,
-) -> Result<Rendered<(Desired, Kept)>, Problems> {
+) -> Result<Rendered<(Desired, KeptRender)>, Problems> {
     let built = match source {
         AppSource::Folder(folder) => build_with(tree, folder, limits, cache, charts)?,
         AppSource::Chart(request) => match charts.get(request) {
@@ -159,7 +159,7 @@ fn chart(
     }
     Problems::check(found)?;
     sizes(&objects, limits)?;
-    Ok((objects, notes, Kept::default()))
+    Ok((objects, notes, KeptRender::default()))
 }
 
 fn problems(found: Vec<Problem>) -> Problems {

@@ -7,29 +7,29 @@ use super::fields::field_name;
 use crate::yaml::{Map, Node, Text};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Step {
+pub(crate) enum PathPart {
     Key(String),
     Index(usize),
 }
 
 /// A place in an object, from its root.
-pub(crate) type Path = Vec<Step>;
+pub(crate) type Path = Vec<PathPart>;
 
 /// Groups of places that hold one node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shared(Vec<Vec<Path>>);
 
-pub(crate) fn get<'a>(node: &'a Node, path: &[Step]) -> Option<&'a Node> {
+pub(crate) fn get<'a>(node: &'a Node, path: &[PathPart]) -> Option<&'a Node> {
     path.iter().try_fold(node, |node, step| match step {
-        Step::Key(key) => node.get(key),
-        Step::Index(at) => node.as_list()?.get(*at),
+        PathPart::Key(key) => node.get(key),
+        PathPart::Index(at) => node.as_list()?.get(*at),
     })
 }
 
-pub(crate) fn get_mut<'a>(node: &'a mut Node, path: &[Step]) -> Option<&'a mut Node> {
+pub(crate) fn get_mut<'a>(node: &'a mut Node, path: &[PathPart]) -> Option<&'a mut Node> {
     path.iter().try_fold(node, |node, step| match (step, node) {
-        (Step::Key(key), Node::Map(map)) => map.get_mut(key),
-        (Step::Index(at), Node::List(items)) => items.get_mut(*at),
+        (PathPart::Key(key), Node::Map(map)) => map.get_mut(key),
+        (PathPart::Index(at), Node::List(items)) => items.get_mut(*at),
         _ => None,
     })
 }
@@ -44,7 +44,10 @@ impl Shared {
     pub fn part(&mut self, place: &[&str]) {
         let is_below = |path: &Path| {
             path.len() > place.len()
-                && path.iter().zip(place).all(|(step, key)| matches!(step, Step::Key(have) if have == key))
+                && path
+                    .iter()
+                    .zip(place)
+                    .all(|(step, key)| matches!(step, PathPart::Key(have) if have == key))
         };
         for group in &mut self.0 {
             group.retain(|path| !is_below(path));
@@ -59,7 +62,7 @@ impl Shared {
                 continue;
             };
             let mut path = map.clone();
-            path.push(Step::Key(key.to_owned()));
+            path.push(PathPart::Key(key.to_owned()));
             match entries.get(key) {
                 Some(old) => {
                     let value = Node::Text(Text::new(value, old.is_quoted()));
@@ -148,7 +151,7 @@ pub(crate) fn locate(
         node if node.is_null() => Ok(()),
         Node::List(items) => {
             for (at, item) in items.iter_mut().enumerate() {
-                here.push(Step::Index(at));
+                here.push(PathPart::Index(at));
                 locate(item, path, create, here, found)?;
                 here.pop();
             }
@@ -163,7 +166,7 @@ pub(crate) fn locate(
                 Some(field) if !field.is_null() => field,
                 _ => return Ok(()),
             };
-            here.push(Step::Key(key.to_owned()));
+            here.push(PathPart::Key(key.to_owned()));
             locate(field, rest, create, here, found)?;
             here.pop();
             Ok(())

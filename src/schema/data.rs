@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::types::{Field, Items, Patch, Shape, Type};
 use super::{Builtin, Removed};
-use crate::object::{Gvk, KindInfo, Kinds, Scope};
+use crate::object::{Gvk, KindInfo, KindScope, Kinds};
 
 /// Served versions with their types, the preferred one first.
 type Versions = Vec<(String, u32)>;
@@ -27,7 +27,7 @@ pub(super) fn parse(text: &str) -> Builtin {
         for (version, at) in &versions {
             roots.insert(Gvk::new(&group, version, &kind), *at);
         }
-        let scope = if namespaced { Scope::Namespaced } else { Scope::Cluster };
+        let scope = if namespaced { KindScope::Namespaced } else { KindScope::Cluster };
         let versions = versions.into_iter().map(|(version, _)| version).collect();
         kinds.insert(&group, &kind, KindInfo { plural, scope, versions });
     }

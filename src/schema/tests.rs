@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::object::Scope;
+use crate::object::KindScope;
 
 fn found(object: &Value) -> Vec<String> {
     let gvk = Gvk::from_api_version(object["apiVersion"].as_str().unwrap(), object["kind"].as_str().unwrap());
@@ -12,11 +12,14 @@ fn found(object: &Value) -> Vec<String> {
 fn built_in_kinds_have_scope_plural_and_versions() {
     let kind = |api: &str, kind: &str| builtin().kind(&Gvk::from_api_version(api, kind));
     let deployment = kind("apps/v1", "Deployment").unwrap();
-    assert_eq!((deployment.plural.as_str(), deployment.scope), ("deployments", Scope::Namespaced));
-    assert_eq!(kind("v1", "Namespace").unwrap().scope, Scope::Cluster);
-    assert_eq!(kind("rbac.authorization.k8s.io/v1", "ClusterRole").unwrap().scope, Scope::Cluster);
+    assert_eq!((deployment.plural.as_str(), deployment.scope), ("deployments", KindScope::Namespaced));
+    assert_eq!(kind("v1", "Namespace").unwrap().scope, KindScope::Cluster);
+    assert_eq!(kind("rbac.authorization.k8s.io/v1", "ClusterRole").unwrap().scope, KindScope::Cluster);
     assert_eq!(kind("autoscaling/v1", "HorizontalPodAutoscaler").unwrap().versions, ["v2", "v1"]);
-    assert_eq!(kind("apiextensions.k8s.io/v1", "CustomResourceDefinition").unwrap().scope, Scope::Cluster);
+    assert_eq!(
+        kind("apiextensions.k8s.io/v1", "CustomResourceDefinition").unwrap().scope,
+        KindScope::Cluster
+    );
     assert!(kind("apps/v1beta1", "Deployment").is_none());
     assert!(kind("example.com/v1", "Deployment").is_none());
     assert!(

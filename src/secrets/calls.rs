@@ -38,7 +38,7 @@ impl Service {
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
+pub enum CallOutcome {
     Ok,
     Denied,
     Throttled,
@@ -46,7 +46,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl CallOutcome {
     /// The word for it in metrics.
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Outcome {
 pub struct Call {
     pub service: Service,
     pub operation: &'static str,
-    pub outcome: Outcome,
+    pub outcome: CallOutcome,
 }
 
 /// How often each kind of call was made, every try counted.
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     fn calls(service: Service, count: u64) -> Calls {
-        let call = Call { service, operation: "Any", outcome: Outcome::Ok };
+        let call = Call { service, operation: "Any", outcome: CallOutcome::Ok };
         Calls { counts: BTreeMap::from([(call, count)]) }
     }
 

@@ -14,7 +14,7 @@ mod usable;
 mod version;
 
 pub use book::{Book, Known};
-pub use calls::{Call, Calls, Outcome, Service};
+pub use calls::{Call, CallOutcome, Calls, Service};
 pub use poke::{Poke, Unreadable};
 pub use rotation::{Limits, Member, Rotation, Verdict, Versions};
 pub use trouble::{Cause, Right, Subject, Trouble};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Good, Hooks, Memory, Pieces, Quarantine, Rolling, WithSecrets};
-use crate::object::{AppName, Digest, ObjectKey, Record, Revision};
+use crate::object::{AppName, Digest, ObjectKey, Revision, RolloutRecord};
 use crate::plan::{Action, Budgets, CheckedPlan, Known, WantedApp};
 
 /// What is to be remembered.
@@ -39,7 +39,7 @@ pub enum Change {
     /// What became of an app's hooks, and where the app goes.
     Hooks { app: AppName, hooks: Hooks, quarantine: Option<Quarantine> },
     /// A rollout ended.
-    Ended(Record),
+    Ended(RolloutRecord),
     /// What git says may be deleted without a person's word, and what of that counts.
     Budgets(Budgets),
     /// Git names these apps and no others: what an app was that git does not name is forgotten.

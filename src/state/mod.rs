@@ -38,7 +38,7 @@ pub use pace::Pace;
 pub use pack::{Damage, PIECE_LIMIT, Piece, Pieces, unpack};
 
 use crate::object::secret::{Reference, SecretId};
-use crate::object::{AppName, Commit, Digest, ObjectKey, Record, Revision};
+use crate::object::{AppName, Commit, Digest, ObjectKey, Revision, RolloutRecord};
 use crate::plan::{Budgets, WantedApp};
 use crate::rollout;
 
@@ -87,7 +87,7 @@ pub struct AppMemory {
     pub retried: Option<String>,
     /// What became of its last rollouts, the newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub recent: Vec<Record>,
+    pub recent: Vec<RolloutRecord>,
 }
 
 /// So many records are kept of one app,
@@ -235,7 +235,7 @@ impl Memory {
     }
 
     /// Notes what became of a rollout. Of many apps fewer are kept of each, and one at least.
-    pub fn note_record(&mut self, record: Record) {
+    pub fn note_record(&mut self, record: RolloutRecord) {
         let limit = (ALL_RECORDS / self.apps.len().max(1)).clamp(1, RECORDS);
         if self.apps.get(&record.app).is_some_and(|known| known.recent.contains(&record)) {
             return; // It was saved, and the answer was lost.

@@ -252,7 +252,7 @@ fn what_is_wanted_back_is_dropped_when_something_else_takes_over() {
 
 #[test]
 fn of_many_apps_fewer_records_are_kept_and_of_each_the_newest() {
-    let record = |app: &str, n: i64| Record {
+    let record = |app: &str, n: i64| RolloutRecord {
         app: AppName::new(app).unwrap(),
         digest: Digest::from(format!("{n}").as_str()),
         from: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fairlead::aws::{Aws, Identity, Role};
 use fairlead::object::secret::SecretId;
-use fairlead::secrets::{Cause, Outcome, Trouble};
+use fairlead::secrets::{CallOutcome, Cause, Trouble};
 use serde_json::{Value, json};
 
 use crate::bed::{Bed, bed, hasty, id};
@@ -98,8 +98,11 @@ async fn what_passes_is_waited_for() {
         assert_eq!(read(&aws, &bed.secret("db")).await.as_deref(), Ok("value"), "fault {n}");
         assert_eq!(bed.proxy.count(BATCH), 2, "fault {n}");
         let (calls, _) = aws.calls();
-        let failed =
-            calls.iter().filter(|(call, _)| call.outcome != Outcome::Ok).map(|(_, count)| count).sum::<u64>();
+        let failed = calls
+            .iter()
+            .filter(|(call, _)| call.outcome != CallOutcome::Ok)
+            .map(|(_, count)| count)
+            .sum::<u64>();
         assert_eq!(failed, 1, "fault {n}: every try is counted: {calls:?}");
     }
 }

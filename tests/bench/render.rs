@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fairlead::agent::charts::Charts;
-use fairlead::agent::desired::{Memo, Scope, desire};
+use fairlead::agent::desired::{DesiredScope, Memo, desire};
 use fairlead::git::Local;
 use fairlead::helm::{Bounds, Helm};
 use fairlead::object::secret::Pins;
@@ -118,7 +118,7 @@ fn again(repository: &'static str, apps: &[&str], objects: usize) -> Again {
     git(scratch.path(), &["gc", "--quiet"]);
     let local = Local::open(scratch.path()).expect("a repository");
     let name = EnvironmentName::new("bench").expect("a name");
-    let scope = Scope::unbound(name, Some("bench".to_owned())).expect("a scope");
+    let scope = DesiredScope::unbound(name, Some("bench".to_owned())).expect("a scope");
     let kinds = Arc::new(schema::builtin().kinds().clone());
     let (mut memo, limits) = (Memo::default(), Limits::default());
     let helm = Helm::new(None, Path::new(""), Bounds::default());

@@ -11,7 +11,7 @@ pub use fairlead::history::Entry;
 use fairlead::history::{self, History, Place, Query, Settings};
 use fairlead::object::{
     AppName, Commit, DriftAction, DriftClass, DriftOperation, DriftRecord, EnvironmentName, EventKind,
-    ObjectKey, Outcome, Record, RecordId, Revision, TimelineEvent,
+    ObjectKey, Outcome, RecordId, Revision, RolloutRecord, TimelineEvent,
 };
 use jiff::{SignedDuration, Timestamp};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _, SqliteConnection};
@@ -309,7 +309,7 @@ pub fn days_ago(days: i64) -> Timestamp {
 }
 
 pub fn rollout(app: &str, ended: Timestamp) -> Entry {
-    let record = Record {
+    let record = RolloutRecord {
         app: AppName::new(app).expect("a name"),
         digest: "b".into(),
         from: Some("a".into()),

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use fairlead::object::{Gvk, Scope};
+use fairlead::object::{Gvk, KindScope};
 use fairlead::schema::{builtin, check};
 use serde_json::{Value, json};
 
@@ -84,7 +84,8 @@ fn the_built_in_schema_is_that_of_the_server() {
             }
             kinds += 1;
             let gvk = Gvk::from_api_version(&api, resource["kind"].as_str().unwrap());
-            let scope = if resource["namespaced"] == true { Scope::Namespaced } else { Scope::Cluster };
+            let scope =
+                if resource["namespaced"] == true { KindScope::Namespaced } else { KindScope::Cluster };
             let known = builtin().kind(&gvk);
             if known.is_none_or(|known| known.plural != name || known.scope != scope) {
                 wrong.push(format!("{gvk}: the server says {name} {scope:?}, we {known:?}"));

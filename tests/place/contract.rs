@@ -2,7 +2,8 @@
 
 use fairlead::agent::shared_place::SharedPlace;
 use fairlead::region::{
-    Answer, Call, Claim, Epoch, Hold, PlaceError, Proof, Record, RegionName, Silence, Stamp, Stored, Version,
+    Answer, Call, Claim, Epoch, Hold, PlaceError, Proof, RegionName, RegionRecord, Silence, Stamp, Stored,
+    Version,
 };
 use futures::future::join_all;
 
@@ -15,9 +16,9 @@ pub fn region(name: &str) -> RegionName {
 }
 
 /// A record that this racer would write after so many writes.
-pub fn record(racer: u64, serial: u64) -> Record {
+pub fn record(racer: u64, serial: u64) -> RegionRecord {
     let holder = region(&format!("region-{racer}"));
-    Record {
+    RegionRecord {
         serial,
         written: Stamp { region: holder.clone(), run: u64::MAX - racer, write: serial },
         epoch: Epoch(7),
@@ -38,7 +39,7 @@ pub async fn read(place: &SharedPlace) -> Option<Stored> {
     }
 }
 
-pub async fn swap(place: &SharedPlace, from: Option<&Version>, record: Record) -> Answer {
+pub async fn swap(place: &SharedPlace, from: Option<&Version>, record: RegionRecord) -> Answer {
     place.ask(Call::Swap { from: from.cloned(), record }).await
 }
 

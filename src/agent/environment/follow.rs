@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use super::{Channels, GitState, Shared, Spoken, grants, trouble};
 use crate::agent::charts::Charts;
 use crate::agent::credentials::credentials;
-use crate::agent::desired::{Desire, Memo, Scope, desire};
+use crate::agent::desired::{Desire, DesiredScope, Memo, desire};
 use crate::agent::hands::Archive;
 use crate::agent::secrets::EnvironmentSecrets;
-use crate::agent::source::{MANY_FAILURES, Seen, Subscription};
+use crate::agent::source::{BranchState, MANY_FAILURES, Subscription};
 use crate::api::{Environment, SourceSpec};
 use crate::delivery::Says;
 use crate::drift::Rules;
@@ -40,7 +40,7 @@ struct Follow<'a> {
     state: GitState,
     source: Option<(SourceSpec, Subscription)>,
     /// What was rendered last.
-    told: Option<(Revision, Scope, Arc<Kinds>)>,
+    told: Option<(Revision, DesiredScope, Arc<Kinds>)>,
     /// When the credentials were read last: they are read again when the remote refuses them.
     credentials_read: Option<Instant>,
     memo: Memo,
@@ -125,7 +125,7 @@ impl Follow<'_> {
         let kinds = self.shared.context.session.kinds();
         let (spec, source) = self.source.as_mut()?;
         self.state.archive = Some(archive(self.shared, source, &spec.branch, &scope, &kinds, &self.secrets));
-        let Seen { revision, error, failures } = source.look();
+        let BranchState { revision, error, failures } = source.look();
         let stale = |at: Instant| at.elapsed() > CREDENTIALS_LAST;
         if matches!(error, Some(GitError::Auth { .. })) && self.credentials_read.is_none_or(stale) {
             // A rotated password: the Secret may hold the new one by now.
@@ -236,7 +236,7 @@ impl Follow<'_> {
     }
 
     /// Renders a revision; false where it was overtaken, by a newer one or by the end.
-    async fn render(&mut self, wanted: &(Revision, Scope, Arc<Kinds>)) -> Result<bool, Trouble> {
+    async fn render(&mut self, wanted: &(Revision, DesiredScope, Arc<Kinds>)) -> Result<bool, Trouble> {
         let Some(mut rendered) = self.desire(wanted).await? else { return Ok(false) };
         if let Ok((desire, _)) = &rendered
             && self.is_behind(desire).await
@@ -294,7 +294,7 @@ impl Follow<'_> {
     /// Renders on a thread of its own. `None` where it was overtaken.
     async fn desire(
         &mut self,
-        wanted: &(Revision, Scope, Arc<Kinds>),
+        wanted: &(Revision, DesiredScope, Arc<Kinds>),
     ) -> Result<Option<Result<(Desire, Commit), Problems>>, Trouble> {
         let Some((_, source)) = &mut self.source else {
             return Err(trouble("NoSource", "no remote is followed", true));
@@ -350,10 +350,10 @@ impl Follow<'_> {
     }
 }
 
-fn scope(shared: &Shared, environment: &Environment) -> Result<Scope, Trouble> {
+fn scope(shared: &Shared, environment: &Environment) -> Result<DesiredScope, Trouble> {
     let name = &shared.name;
     let path = environment.spec.source.path.clone().unwrap_or_else(|| format!("environments/{name}"));
-    Ok(Scope {
+    Ok(DesiredScope {
         environment: name.clone(),
         path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
         grants: Some(grants(&shared.context, environment)),
@@ -366,7 +366,7 @@ fn archive(
     shared: &Shared,
     source: &Subscription,
     branch: &str,
-    scope: &Scope,
+    scope: &DesiredScope,
     kinds: &Arc<Kinds>,
     secrets: &Arc<EnvironmentSecrets>,
 ) -> Archive {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::Hands;
 use super::recall::as_wanted;
 use crate::agent::charts::Charts;
-use crate::agent::desired::{Scope, read_config, render_past};
+use crate::agent::desired::{DesiredScope, read_config, render_past};
 use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::state_store::{StateError, StateStore};
 use crate::cluster::Session;
@@ -26,7 +26,7 @@ const FETCHED_WITHIN: Duration = Duration::from_secs(300);
 pub struct Archive {
     pub mirror: Arc<Mirror>,
     pub branch: String,
-    pub scope: Scope,
+    pub scope: DesiredScope,
     pub kinds: Arc<Kinds>,
     pub helm: Arc<Helm>,
     pub limits: render::Limits,

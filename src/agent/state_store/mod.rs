@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{Notify, oneshot};
 
 use crate::cluster::{Environments, StateSecrets};
-use crate::object::{AppName, Digest, Live, Record};
+use crate::object::{AppName, Digest, Live, RolloutRecord};
 use crate::plan::Known;
 use crate::state::{Change, Good, Log, Memory, Packed, Prepared, Stored};
 
@@ -96,7 +96,7 @@ impl StateStore {
     }
 
     /// Returns what became of the last rollouts of an app, the newest first, with those that wait to be saved.
-    pub fn recent(&self, app: &AppName) -> Vec<Record> {
+    pub fn recent(&self, app: &AppName) -> Vec<RolloutRecord> {
         let mut recent = lock(&self.shared.notes).records(app);
         let log = self.shared.log();
         let saved = log.memory().apps.get(app);

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use crate::object::{AppName, Live, Record};
+use crate::object::{AppName, Live, RolloutRecord};
 use crate::plan::Known;
 use crate::state::{Change, Ledger};
 
@@ -51,7 +51,7 @@ impl Notes {
     }
 
     /// Returns the waiting records of an app, the newest first.
-    pub fn records(&self, app: &AppName) -> Vec<Record> {
+    pub fn records(&self, app: &AppName) -> Vec<RolloutRecord> {
         let ended = self.changes.iter().rev().filter_map(|(_, change)| match change {
             Change::Ended(record) if record.app == *app => Some(record.clone()),
             _ => None,

@@ -20,7 +20,7 @@ const MOVES: usize = 3;
 #[derive(Default)]
 pub(super) struct PieceReader {
     /// Held while one is read, so that a hundred apps that ask for the same one do not all read it.
-    kept: tokio::sync::Mutex<Kept>,
+    kept: tokio::sync::Mutex<RecentPieces>,
     /// Pieces that are not what they should be; they are written again when it is known what they held.
     damaged: Mutex<BTreeSet<Digest>>,
     news: Mutex<Vec<String>>,
@@ -28,12 +28,12 @@ pub(super) struct PieceReader {
 
 /// The pieces that were read last, the newest first.
 #[derive(Default)]
-struct Kept {
+struct RecentPieces {
     pieces: VecDeque<Piece>,
     bytes: usize,
 }
 
-impl Kept {
+impl RecentPieces {
     fn get(&mut self, name: &Digest) -> Option<Piece> {
         let at = self.pieces.iter().position(|piece| piece.name == *name)?;
         let piece = self.pieces.remove(at)?;

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Arguments, Shown, tell_unreadable};
 use crate::cli::failure::Failure;
 use crate::cli::output::{Format, print, print_value};
-use crate::cli::{Exit, Outcome};
+use crate::cli::{CliResult, Exit};
 use crate::history::{self, Check, Place, Query, Verdict, date};
 use crate::object::{Digest, day_of};
 
@@ -27,7 +27,7 @@ pub(super) fn parse_sealed(text: &str) -> Result<SealedDay, String> {
 }
 
 /// Prints everything, as much at once as a page.
-pub(super) async fn export(place: &Place, query: Query) -> Outcome {
+pub(super) async fn export(place: &Place, query: Query) -> CliResult {
     let failed = |error| Failure::error("the history cannot be exported", &error);
     let mut export = history::export(place, query).await.map_err(failed)?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -46,14 +46,14 @@ pub(super) async fn export(place: &Place, query: Query) -> Outcome {
 }
 
 /// A reader that went away early, as `head` does, is no error; a full disk is one: half an export looks like a whole one.
-fn cut_short(error: &std::io::Error) -> Outcome {
+fn cut_short(error: &std::io::Error) -> CliResult {
     match error.kind() {
         std::io::ErrorKind::BrokenPipe => Ok(Exit::Done),
         _ => Err(Failure::error("the export cannot be written", error)),
     }
 }
 
-pub(super) async fn verify(place: &Place, arguments: &Arguments) -> Outcome {
+pub(super) async fn verify(place: &Place, arguments: &Arguments) -> CliResult {
     let now = Timestamp::now();
     let kept = arguments.keep.duration().as_secs() / (24 * 60 * 60);
     let check = Check {

@@ -42,7 +42,7 @@ impl View<'_> {
 /// What comes next for an app.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one is alive at a time")]
-pub(in crate::delivery) enum Step {
+pub(in crate::delivery) enum AppStep {
     /// Nothing until something changes, or until then.
     Rest {
         until: Option<Timestamp>,
@@ -54,28 +54,28 @@ pub(in crate::delivery) enum Step {
 }
 
 impl App {
-    pub(in crate::delivery) fn decide(&mut self, view: &View) -> Step {
+    pub(in crate::delivery) fn decide(&mut self, view: &View) -> AppStep {
         match self.next(view) {
-            Step::Rest { until } => Step::Rest { until: self.hooks_again(until, view.now) },
-            step @ Step::Do { .. } => step,
+            AppStep::Rest { until } => AppStep::Rest { until: self.hooks_again(until, view.now) },
+            step @ AppStep::Do { .. } => step,
         }
     }
 
-    fn next(&mut self, view: &View) -> Step {
-        let rest = Step::Rest { until: None };
+    fn next(&mut self, view: &View) -> AppStep {
+        let rest = AppStep::Rest { until: None };
         if self.busy.is_some() || matches!(self.doing, Doing::Panicked { .. }) {
             return rest;
         }
         if let Some(want) = self.wants_back(view.suspended) {
             let action = Action::Find { want: Box::new(want), remember: Vec::new() };
-            return Step::Do { phase: AppPhase::RollingBack, action };
+            return AppStep::Do { phase: AppPhase::RollingBack, action };
         }
         match self.unread(view.now) {
             Some(Ok(digest)) => {
                 let phase = if self.is_going_back() { AppPhase::Restoring } else { AppPhase::Pending };
-                return Step::Do { phase, action: Action::Recall { digest } };
+                return AppStep::Do { phase, action: Action::Recall { digest } };
             }
-            Some(Err(until)) => return Step::Rest { until: Some(until) },
+            Some(Err(until)) => return AppStep::Rest { until: Some(until) },
             None => {}
         }
         let Some(wanted) = self.target().cloned() else { return rest };
@@ -94,7 +94,7 @@ impl App {
             && refusal.digest == wanted.digest
             && refusal.again.is_none_or(|again| !again.is_due(view.now))
         {
-            return Step::Rest { until: refusal.again.and_then(|again| again.at) };
+            return AppStep::Rest { until: refusal.again.and_then(|again| again.at) };
         }
         let forward = self.back().is_none() && self.runs.effective.as_ref() != Some(&wanted.digest);
         if forward && let Some(on) = self.held_by_hook(view, &wanted) {
@@ -104,8 +104,8 @@ impl App {
     }
 
     /// Compares what is wanted with what is live, and goes on from there.
-    fn compare(&mut self, view: &View, wanted: &std::sync::Arc<WantedApp>, forward: bool) -> Step {
-        let rest = Step::Rest { until: None };
+    fn compare(&mut self, view: &View, wanted: &std::sync::Arc<WantedApp>, forward: bool) -> AppStep {
+        let rest = AppStep::Rest { until: None };
         if let Some(messages) = self.not_granted(view, wanted) {
             self.refuse(&wanted.digest, messages, true, view.now);
             return rest;
@@ -127,7 +127,7 @@ impl App {
         self.remember_in_sync(wanted, &found, view.world, view.now);
         self.note_shared(std::mem::take(&mut found.shared));
         let again = if self.is_where_it_goes(wanted) { self.leave_drift(&mut found, view) } else { None };
-        let rest = Step::Rest { until: again };
+        let rest = AppStep::Rest { until: again };
         let mut hooks = self.hooks_due(wanted);
         if found.is_empty() {
             self.adoption.needed.clear();
@@ -151,7 +151,7 @@ impl App {
         if forward && let Some(hold) = view.holds.iter().find(|hold| hold.stops(self.name(), view.now)) {
             let until = hold.until;
             self.hold(vec![HeldBy::Person(hold.to_string())], view.now);
-            return Step::Rest { until: Some(until) };
+            return AppStep::Rest { until: Some(until) };
         }
         if forward {
             let blocking: Vec<AppName> =
@@ -165,7 +165,10 @@ impl App {
         }
         let (before, consent) = (self.runs.before.clone(), self.adoption.consent.clone());
         let hooks = hooks.into_iter().map(|hook| (hook.clone(), self.hook_seconds(&hook))).collect();
-        Step::Do { phase: AppPhase::Proving, action: Action::Prove { plan: found, before, consent, hooks } }
+        AppStep::Do {
+            phase: AppPhase::Proving,
+            action: Action::Prove { plan: found, before, consent, hooks },
+        }
     }
 
     /// Whether what runs passed its gates where it goes now: what went back with another app and is what git says now has
@@ -203,7 +206,7 @@ impl App {
     }
 
     /// Notes what holds it up. A rollout that is under way is not: it waits at its gate.
-    fn hold(&mut self, on: Vec<HeldBy>, now: Timestamp) -> Step {
+    fn hold(&mut self, on: Vec<HeldBy>, now: Timestamp) -> AppStep {
         if !matches!(self.doing, Doing::Rolling(_)) {
             let before = match &self.doing {
                 Doing::Held(holds) => holds.as_slice(),
@@ -211,11 +214,11 @@ impl App {
             };
             self.doing = Doing::Held(hold::since(before, &on, now));
         }
-        Step::Rest { until: None }
+        AppStep::Rest { until: None }
     }
 
     /// Notes that a kind that it wants cannot be watched: nothing is known of it, and nothing is done.
-    fn hold_unwatched(&mut self, why: String, now: Timestamp) -> Step {
+    fn hold_unwatched(&mut self, why: String, now: Timestamp) -> AppStep {
         if self.log.unwatched.as_ref() != Some(&why) {
             self.tell(What::Unwatched { why: why.clone() });
             self.log.unwatched = Some(why.clone());

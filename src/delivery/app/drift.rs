@@ -13,7 +13,7 @@ use super::decide::View;
 use super::repair::Repair;
 use crate::api::{AppPhase, DriftPolicy};
 use crate::delivery::action::Action;
-use crate::delivery::app::decide::Step;
+use crate::delivery::app::decide::AppStep;
 use crate::delivery::fact::{What, some};
 use crate::delivery::world::World;
 use crate::drift::{Drifted, Patience, Rules};
@@ -200,12 +200,12 @@ impl App {
     }
 
     /// Has what is only reported looked at, once for each change.
-    pub(in crate::delivery) fn look_at_reported(&self) -> Option<Step> {
+    pub(in crate::delivery) fn look_at_reported(&self) -> Option<AppStep> {
         let unseen = self.drift.reported.values().filter(|reported| reported.seen.is_none());
         let objects: Vec<_> =
             unseen.map(|reported| (reported.wanted.clone(), reported.fields.clone())).collect();
         let phase = if self.is_ready() { AppPhase::Ready } else { AppPhase::Pending };
-        (!objects.is_empty()).then_some(Step::Do { phase, action: Action::Inspect { objects } })
+        (!objects.is_empty()).then_some(AppStep::Do { phase, action: Action::Inspect { objects } })
     }
 
     /// Takes what was seen of what is only reported.

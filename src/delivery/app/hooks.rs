@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::decide::{Step, View};
+use super::decide::{AppStep, View};
 use super::{App, LONGEST};
 use crate::api::AppPhase;
 use crate::delivery::action::{Action, later};
@@ -167,13 +167,13 @@ impl App {
     }
 
     /// Makes the Job of a hook of this rollout.
-    pub(in crate::delivery) fn make_hook(&mut self, n: usize, view: &View) -> Step {
+    pub(in crate::delivery) fn make_hook(&mut self, n: usize, view: &View) -> AppStep {
         if let Some(pause) = self.hooks.pause.filter(|pause| view.now < *pause) {
-            return Step::Rest { until: Some(pause) };
+            return AppStep::Rest { until: Some(pause) };
         }
         let placed = self.rollout().and_then(|rollout| rollout.hooks.get(n));
         let Some(hook) = placed.map(|placed| placed.hook.clone()) else {
-            return Step::Rest { until: None };
+            return AppStep::Rest { until: None };
         };
         let memory = self.hooks.memory.get(&hook.key.to_string());
         let old = memory.and_then(|memory| memory.run(&hook.identity));
@@ -192,13 +192,13 @@ impl App {
         self.do_hook(AppPhase::Applying, HookWork::Make { hook, run })
     }
 
-    fn do_hook(&self, phase: AppPhase, work: HookWork) -> Step {
+    fn do_hook(&self, phase: AppPhase, work: HookWork) -> AppStep {
         let (hooks, quarantine) = (self.hooks.memory.clone(), self.quarantine().cloned());
-        Step::Do { phase, action: Action::Hook { work, hooks, quarantine, remember: Vec::new() } }
+        AppStep::Do { phase, action: Action::Hook { work, hooks, quarantine, remember: Vec::new() } }
     }
 
     /// What has to be remembered of hooks that ended, whatever is rolled out by now.
-    pub(in crate::delivery) fn end_hooks(&mut self, view: &View) -> Option<Step> {
+    pub(in crate::delivery) fn end_hooks(&mut self, view: &View) -> Option<AppStep> {
         if self.hooks.pause.is_some_and(|pause| view.now < pause) {
             return None;
         }
@@ -236,7 +236,7 @@ impl App {
 
     /// What is left to do with Jobs that ended, once all is well: those of older commits go, and the others as they say.
     /// What stands for git knows no hooks, so nobody knows which are older.
-    pub(in crate::delivery) fn tidy_hooks(&mut self, view: &View, wanted: &WantedApp) -> Option<Step> {
+    pub(in crate::delivery) fn tidy_hooks(&mut self, view: &View, wanted: &WantedApp) -> Option<AppStep> {
         if self.back().is_some()
             || !self.is_from_git()
             || self.hooks.pause.is_some_and(|pause| view.now < pause)

@@ -43,7 +43,7 @@ use super::fact::{Fact, What};
 use super::hold::Hold;
 use super::hook_work::HookWork;
 use super::ticket::Ticket;
-use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, Scope, Span};
+use crate::api::{AppPhase, AppSpec, OnFailure, Rollout as RolloutSpec, RolloutScope, Span};
 use crate::object::{AppName, Commit, Digest, Outcome, Problems};
 use crate::plan::WantedApp;
 use crate::state::{AppMemory, Change};
@@ -57,7 +57,7 @@ use rollout_log::RolloutLog;
 use runs::Runs;
 
 pub use adoption::{Tokens, word};
-pub(super) use decide::{Step, View};
+pub(super) use decide::{AppStep, View};
 pub use retry::Retry;
 
 pub(super) struct App {
@@ -82,7 +82,7 @@ pub(super) struct Terms {
     pub settle: SignedDuration,
     /// After so many restarts of a pod a gate waits no longer; 0 is never.
     pub restarts: i64,
-    pub scope: Scope,
+    pub scope: RolloutScope,
     /// Whether a rollout that fails is taken back.
     pub restores: bool,
 }

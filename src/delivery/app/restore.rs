@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{App, Doing, Git, StandIn, Way};
-use crate::api::{Scope, names};
+use crate::api::{RolloutScope, names};
 use crate::delivery::action::{Again, Failure, UNREAD};
 use crate::delivery::fact::What;
 use crate::object::{AppName, Digest, ObjectKey, Outcome};
@@ -95,7 +95,7 @@ impl App {
 
     /// What it goes back to.
     fn good(&self) -> Option<&Digest> {
-        let with_all = self.runs.with_all.as_ref().filter(|_| self.terms.scope == Scope::Environment);
+        let with_all = self.runs.with_all.as_ref().filter(|_| self.terms.scope == RolloutScope::Environment);
         with_all.or(self.runs.good())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::course::Course;
-use super::decide::{Step, View};
+use super::decide::{AppStep, View};
 use super::hooks::Placed;
 use super::looks::Looks;
 use super::{App, Doing};
@@ -113,13 +113,13 @@ impl Rollout {
 
 impl App {
     /// Takes that all is as it should be, and that it is not known whether it is healthy: it was written before we started.
-    pub(in crate::delivery) fn verify(&mut self, wanted: &Arc<WantedApp>, view: &View) -> Step {
+    pub(in crate::delivery) fn verify(&mut self, wanted: &Arc<WantedApp>, view: &View) -> AppStep {
         let broken_off = self.take_broken_off(&wanted.digest);
         let known = self.runs.is_good(&wanted.digest) && self.runs.unproven.is_empty();
         if self.back().is_none() && broken_off.is_none() && known {
             // It passed its gates before, and nothing was written since: what broke meanwhile is no rollout's.
             self.arrived(wanted, 0, view);
-            return Step::Rest { until: Some(view.now) };
+            return AppStep::Rest { until: Some(view.now) };
         }
         let state = State::verify(wanted.digest.clone(), self.purpose(), 0, view.now);
         let (course, baseline) = self.written(wanted, broken_off, state, view.now);
@@ -152,11 +152,11 @@ impl App {
     }
 
     /// Goes one step on in the rollout.
-    pub(in crate::delivery) fn advance(&mut self, view: &View, wanted: &Arc<WantedApp>) -> Step {
+    pub(in crate::delivery) fn advance(&mut self, view: &View, wanted: &Arc<WantedApp>) -> AppStep {
         let may_go_back = self.may_go_back();
         let hooks = self.seen_hooks(view);
         let terms = self.terms;
-        let Doing::Rolling(rollout) = &mut self.doing else { return Step::Rest { until: None } };
+        let Doing::Rolling(rollout) = &mut self.doing else { return AppStep::Rest { until: None } };
         let looks = &rollout.looks;
         let settling = matches!(rollout.state.phase, Phase::Settle { .. });
         let health = |key: &ObjectKey| looks.health(key, view.world.health(key), settling);
@@ -174,12 +174,12 @@ impl App {
         let before = std::mem::replace(&mut rollout.state, state).phase;
         rollout.waiting = None;
         if self.repairs(view, wanted, &before, &next) {
-            return Step::Rest { until: Some(view.now) };
+            return AppStep::Rest { until: Some(view.now) };
         }
         if view.suspended && matches!(next, Next::Apply { .. } | Next::RunHook { .. }) {
             // It goes on from here when the environment does.
             self.break_off();
-            return Step::Rest { until: Some(view.now) };
+            return AppStep::Rest { until: Some(view.now) };
         }
         match next {
             Next::Apply { wave } => self.write(wave, view),
@@ -194,7 +194,7 @@ impl App {
             Next::GoBack { why } => match self.told_halt() {
                 Some(told) => {
                     self.go_back(told, None);
-                    Step::Rest { until: Some(view.now) }
+                    AppStep::Rest { until: Some(view.now) }
                 }
                 None => self.halt(why, wanted),
             },
@@ -202,25 +202,25 @@ impl App {
                 let plan = self.rollout().and_then(|rollout| rollout.plan.clone());
                 self.doing = Doing::Idle;
                 self.arrived(wanted, plan.map_or(0, |plan| plan.steps().count()), view);
-                Step::Rest { until: Some(view.now) }
+                AppStep::Rest { until: Some(view.now) }
             }
         }
     }
 
-    fn write(&mut self, wave: usize, view: &View) -> Step {
+    fn write(&mut self, wave: usize, view: &View) -> AppStep {
         let quarantine = self.quarantine().cloned();
         let (commit, good) = (self.log.commit().cloned(), self.runs.good().cloned());
         let is_back = self.back().is_some();
-        let Doing::Rolling(rollout) = &mut self.doing else { return Step::Rest { until: None } };
+        let Doing::Rolling(rollout) = &mut self.doing else { return AppStep::Rest { until: None } };
         rollout.halted = None;
         let writes = rollout.writes.get(wave).copied().flatten();
         let Some((plan, writes)) = rollout.plan.clone().zip(writes) else {
             rollout.wrote = Some(Wrote::All); // All of it was written before.
-            return Step::Rest { until: Some(view.now) };
+            return AppStep::Rest { until: Some(view.now) };
         };
         if !view.inventory_written {
             // Where its objects are stands on the Environment before the first of them is made.
-            return Step::Rest { until: None };
+            return AppStep::Rest { until: None };
         }
         let phase = Phase::Gate { wave, since: view.now, failing_since: None };
         // What drift changed is put back in one go, and is no step of a rollout. What a rollout left behind is, although
@@ -232,31 +232,31 @@ impl App {
             _ => Change::Roll { app: self.spec.name.clone(), rolling },
         };
         let action = Action::Write { plan, wave: writes, remember: vec![remember] };
-        Step::Do { phase: AppPhase::Applying, action }
+        AppStep::Do { phase: AppPhase::Applying, action }
     }
 
-    fn wait(&mut self, wanted: &Arc<WantedApp>, waiting: GateWait, view: &View) -> Step {
+    fn wait(&mut self, wanted: &Arc<WantedApp>, waiting: GateWait, view: &View) -> AppStep {
         let GateWait { since, until, .. } = waiting;
         let look = self.look(wanted, &waiting.on, since, view.now);
         let restarts = self.terms.restarts;
         let edits = self.next_look_for_edits(view.now);
-        let Some(rollout) = self.rollout_mut() else { return Step::Rest { until: None } };
+        let Some(rollout) = self.rollout_mut() else { return AppStep::Rest { until: None } };
         rollout.waiting = Some(waiting);
         match look {
             Ok(wanted) => {
                 let even_if_up = matches!(rollout.state.phase, Phase::Settle { .. });
                 let limits = Thresholds { restarts, since: Some(since), even_if_up };
-                Step::Do { phase: AppPhase::Waiting, action: Action::Look { wanted, limits } }
+                AppStep::Do { phase: AppPhase::Waiting, action: Action::Look { wanted, limits } }
             }
-            Err(due) => Step::Rest { until: [Some(until), due, edits].into_iter().flatten().min() },
+            Err(due) => AppStep::Rest { until: [Some(until), due, edits].into_iter().flatten().min() },
         }
     }
 
     /// Notes why it does not go on, and has the pods asked for their reasons.
-    fn halt(&mut self, why: Halt, wanted: &Arc<WantedApp>) -> Step {
-        let Some(rollout) = self.rollout_mut() else { return Step::Rest { until: None } };
+    fn halt(&mut self, why: Halt, wanted: &Arc<WantedApp>) -> AppStep {
+        let Some(rollout) = self.rollout_mut() else { return AppStep::Rest { until: None } };
         if rollout.halted.is_some() {
-            return Step::Rest { until: None };
+            return AppStep::Rest { until: None };
         }
         let on = match &why {
             Halt::TimedOut { on } | Halt::Failed { on } => on.clone(),
@@ -270,7 +270,7 @@ impl App {
             own.or_else(|| self.hook_job(&waiting.key))
         };
         let action = Action::Reasons { wanted: on.iter().filter_map(find).collect() };
-        Step::Do { phase: AppPhase::Waiting, action }
+        AppStep::Do { phase: AppPhase::Waiting, action }
     }
 
     /// Takes what the pods say about a halt.

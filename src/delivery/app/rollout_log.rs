@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::App;
 use crate::delivery::fact::{Fact, What};
-use crate::object::{Commit, Digest, Outcome, Record};
+use crate::object::{Commit, Digest, Outcome, RolloutRecord};
 use crate::state::{Change, Quarantine, WithSecrets};
 
 #[derive(Debug, Default)]
@@ -76,19 +76,19 @@ impl App {
             (Some(why), Some(asked)) => Some(format!("{asked}; {why}")),
             (why, asked) => why.map(str::to_owned).or(asked),
         };
-        self.end(Record { from, commit, by: self.log.by.clone(), ..record }, why.as_deref());
+        self.end(RolloutRecord { from, commit, by: self.log.by.clone(), ..record }, why.as_deref());
     }
 
     /// Notes how a way back ended.
     pub fn note_back(&mut self, aside: &Quarantine, outcome: Outcome, now: Timestamp) {
         let record = match &aside.asked {
-            Some(asked) => Record {
+            Some(asked) => RolloutRecord {
                 from: Some(aside.digest.clone()),
                 commit: asked.revision.clone().map(|revision| Commit::new(revision, "", "")),
                 by: Some(asked.by.clone()),
                 ..self.record(aside.good.clone(), outcome, now)
             },
-            None => Record {
+            None => RolloutRecord {
                 from: Some(aside.good.clone()),
                 commit: self.log.commit().cloned(),
                 by: self.log.by.clone(),
@@ -98,13 +98,13 @@ impl App {
         self.end(record, Some(&aside.why));
     }
 
-    fn record(&mut self, digest: Digest, outcome: Outcome, now: Timestamp) -> Record {
+    fn record(&mut self, digest: Digest, outcome: Outcome, now: Timestamp) -> RolloutRecord {
         let begun = self.log.begun.take();
         let (started, objects) = begun.map_or((now, 0), |begun| (begun.at, begun.objects));
         let of = [self.target(), self.wanted(), self.runs.last_good.as_ref()];
         let of = of.into_iter().flatten().find(|wanted| wanted.digest == digest);
         let secrets = of.and_then(|wanted| WithSecrets::of(wanted)).map(|secrets| secrets.versions);
-        Record {
+        RolloutRecord {
             app: self.spec.name.clone(),
             digest,
             from: None,
@@ -119,7 +119,7 @@ impl App {
         }
     }
 
-    fn end(&mut self, record: Record, why: Option<&str>) {
+    fn end(&mut self, record: RolloutRecord, why: Option<&str>) {
         let record = why.map_or(record.clone(), |why| record.because(why));
         self.remember(Change::Ended(record.clone()));
         self.tell(What::Ended(Box::new(record)));

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use crate::api::names;
 use crate::object::{
-    AUTOSCALER, AppName, Desired, Digest, EnvironmentName, HOOK, KindInfo, Kinds, Live, MANAGER, Manifest,
-    ObjectKey, Origin, Owned, Place, Scope, TreePath, WAVE,
+    AUTOSCALER, AppName, Desired, Digest, EnvironmentName, HOOK, KindInfo, KindScope, Kinds, Live, MANAGER,
+    Manifest, ObjectKey, Origin, Owned, Place, TreePath, WAVE,
 };
 use crate::plan::{Stamp, Wanted, WantedApp, compare_owned, stamp};
 
@@ -271,7 +271,7 @@ fn kinds() -> Kinds {
     for (group, kind) in [("", "ConfigMap"), ("apps", "Deployment"), ("batch", "Job")] {
         let info = KindInfo {
             plural: kind.to_lowercase() + "s",
-            scope: Scope::Namespaced,
+            scope: KindScope::Namespaced,
             versions: vec!["v1".into()],
         };
         kinds.insert(group, kind, info);

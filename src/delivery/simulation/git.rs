@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::chance::Millis;
 use super::content::{Content, app_name, wanted};
-use crate::api::{AppSpec, OnFailure, PruneBudget, Rollout, Scope, Span};
+use crate::api::{AppSpec, OnFailure, PruneBudget, Rollout, RolloutScope, Span};
 use crate::delivery::Says;
 use crate::object::{AppName, Commit, Digest, Problem, Problems, Revision};
 use crate::plan::WantedApp;
@@ -172,7 +172,7 @@ fn rollout(terms: Terms) -> Rollout {
         timeout: Span::seconds(terms.timeout),
         settle: Span::seconds(terms.settle),
         on_failure: if terms.halts { OnFailure::Halt } else { OnFailure::Restore },
-        scope: if terms.together { Scope::Environment } else { Scope::App },
+        scope: if terms.together { RolloutScope::Environment } else { RolloutScope::App },
         prune: PruneBudget { max: 10, percent: terms.budget },
         ..Rollout::default()
     }

@@ -5,14 +5,14 @@ use crate::object::{KindInfo, Origin, TreePath};
 pub fn kinds() -> Kinds {
     let mut kinds = Kinds::default();
     for (group, kind, scope) in [
-        ("", "ConfigMap", Scope::Namespaced),
-        ("", "Secret", Scope::Namespaced),
-        ("", "Namespace", Scope::Cluster),
-        ("", "Service", Scope::Namespaced),
-        ("", "Pod", Scope::Namespaced),
-        ("apps", "Deployment", Scope::Namespaced),
-        ("batch", "Job", Scope::Namespaced),
-        ("autoscaling", "HorizontalPodAutoscaler", Scope::Namespaced),
+        ("", "ConfigMap", KindScope::Namespaced),
+        ("", "Secret", KindScope::Namespaced),
+        ("", "Namespace", KindScope::Cluster),
+        ("", "Service", KindScope::Namespaced),
+        ("", "Pod", KindScope::Namespaced),
+        ("apps", "Deployment", KindScope::Namespaced),
+        ("batch", "Job", KindScope::Namespaced),
+        ("autoscaling", "HorizontalPodAutoscaler", KindScope::Namespaced),
     ] {
         let info = KindInfo { plural: kind.to_lowercase() + "s", scope, versions: vec!["v1".into()] };
         kinds.insert(group, kind, info);

@@ -8,12 +8,12 @@ use crate::plan::{Stamp, stamp};
 fn kinds() -> Kinds {
     let mut kinds = Kinds::default();
     for (group, kind, scope) in [
-        ("", "ConfigMap", Scope::Namespaced),
-        ("", "Namespace", Scope::Cluster),
-        ("apps", "Deployment", Scope::Namespaced),
-        ("argoproj.io", "Application", Scope::Namespaced),
-        ("rbac.authorization.k8s.io", "ClusterRole", Scope::Cluster),
-        ("apiextensions.k8s.io", "CustomResourceDefinition", Scope::Cluster),
+        ("", "ConfigMap", KindScope::Namespaced),
+        ("", "Namespace", KindScope::Cluster),
+        ("apps", "Deployment", KindScope::Namespaced),
+        ("argoproj.io", "Application", KindScope::Namespaced),
+        ("rbac.authorization.k8s.io", "ClusterRole", KindScope::Cluster),
+        ("apiextensions.k8s.io", "CustomResourceDefinition", KindScope::Cluster),
     ] {
         let info = KindInfo { plural: kind.to_lowercase() + "s", scope, versions: vec!["v1".into()] };
         kinds.insert(group, kind, info);

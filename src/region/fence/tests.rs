@@ -27,11 +27,11 @@ fn wish(aim: Aim) -> Wish {
 /// A place that answers at once, unless it is told otherwise.
 struct Bed {
     fence: Fence,
-    stands: Option<Record>,
+    stands: Option<RegionRecord>,
 }
 
 impl Bed {
-    fn new(stands: Option<Record>) -> Self {
+    fn new(stands: Option<RegionRecord>) -> Self {
         Self { fence: Fence::new(region("me"), 7, TIMING), stands }
     }
 
@@ -44,14 +44,14 @@ impl Bed {
     }
 
     /// Asks what the fence wants to ask, and gives the answer so much later. Says what was written.
-    fn ask(&mut self, wish: &Wish, now: Moment, later: Duration) -> Option<Record> {
+    fn ask(&mut self, wish: &Wish, now: Moment, later: Duration) -> Option<RegionRecord> {
         let (ticket, call) = self.fence.next(wish, now)?;
         let (written, answer) = self.serve(call);
         self.fence.answered(ticket, answer, now + later);
         written
     }
 
-    fn serve(&mut self, call: Call) -> (Option<Record>, Answer) {
+    fn serve(&mut self, call: Call) -> (Option<RegionRecord>, Answer) {
         match call {
             Call::Read => (None, Answer::Read(self.stored())),
             Call::Swap { from, .. } if from != self.version() => (None, Answer::Conflict),
@@ -64,13 +64,13 @@ impl Bed {
     }
 
     /// Reads, and then does what follows from it.
-    fn settle(&mut self, wish: &Wish, now: Moment) -> Option<Record> {
+    fn settle(&mut self, wish: &Wish, now: Moment) -> Option<RegionRecord> {
         self.ask(wish, now, Duration::ZERO);
         self.ask(wish, now, Duration::ZERO)
     }
 }
 
-fn held(silence: Silence) -> Record {
+fn held(silence: Silence) -> RegionRecord {
     record("other", 3, Hold::Held(silence))
 }
 
@@ -253,10 +253,10 @@ fn who_ends_a_promise_keeps_it_until_that_is_confirmed() {
 
 #[test]
 fn an_older_state_is_refused_and_named() {
-    let mut bed = Bed::new(Some(Record { serial: 9, ..held(Silence::Stops) }));
+    let mut bed = Bed::new(Some(RegionRecord { serial: 9, ..held(Silence::Stops) }));
     let look = wish(Aim::Watch);
     bed.ask(&look, at(0), Duration::ZERO);
-    bed.stands = Some(Record { serial: 8, hold: Hold::Released, ..held(Silence::Stops) });
+    bed.stands = Some(RegionRecord { serial: 8, hold: Hold::Released, ..held(Silence::Stops) });
     bed.ask(&look, at(30), Duration::ZERO);
     assert_eq!(bed.fence.record().unwrap().hold, Hold::Held(Silence::Stops));
     let trouble = bed.fence.trouble().unwrap().to_string();

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{End, Preflight, Run, RunState, Said, StepResult};
 use crate::region::record::Attestation;
-use crate::region::step::{Mode, Step};
+use crate::region::step::{Mode, RegionStep};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "ask")]
@@ -17,7 +17,7 @@ pub enum Ask {
     Retry,
     /// The step that was shown, so that no other is meant.
     Skip {
-        step: Step,
+        step: RegionStep,
     },
     Ungraceful,
     Override {
@@ -55,7 +55,7 @@ pub enum Refusal {
     #[error("it is not paused")]
     NotPaused,
     #[error("it is at {at}, not at {said}")]
-    OtherStep { at: Step, said: Step },
+    OtherStep { at: RegionStep, said: RegionStep },
     #[error(
         "the fence cannot be skipped: wait for the old region, go on ungracefully, or attest by name that it is off"
     )]
@@ -100,7 +100,7 @@ impl Run {
                 if *step != self.at {
                     return Err(Refusal::OtherStep { at: self.at, said: *step });
                 }
-                if *step == Step::Fence {
+                if *step == RegionStep::Fence {
                     return Err(Refusal::FenceStays);
                 }
                 self.pass(StepResult::Skipped { person, reason }, now);
@@ -115,7 +115,7 @@ impl Run {
                 self.overridden.insert(*preflight);
                 self.go_on(now);
             }
-            Ask::TakeLoss { .. } if self.at > Step::Data => return Err(Refusal::PastData),
+            Ask::TakeLoss { .. } if self.at > RegionStep::Data => return Err(Refusal::PastData),
             Ask::TakeLoss { most } => {
                 self.loss_taken = Some(*most);
                 self.go_on(now);

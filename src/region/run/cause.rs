@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Preflight;
 use crate::region::name::{Epoch, RegionName};
-use crate::region::step::Step;
+use crate::region::step::RegionStep;
 
 /// Why a run stopped, with what a person needs to judge it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -15,9 +15,9 @@ pub enum Cause {
     #[error("this region is not ready: {}", red.iter().map(|red| red.as_str()).collect::<Vec<_>>().join(", "))]
     Preflights { red: Vec<Preflight> },
     #[error("{step} took longer than {} s", after.as_secs())]
-    TimedOut { step: Step, after: Duration },
+    TimedOut { step: RegionStep, after: Duration },
     #[error("{step} failed: {why}")]
-    Failed { step: Step, why: String },
+    Failed { step: RegionStep, why: String },
     #[error(
         "{}, and at most {} s may be lost",
         lag.map_or_else(

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Cause, Preflight, Run};
-use crate::region::step::{Mode, Step};
+use crate::region::step::{Mode, RegionStep};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Choice {
@@ -48,12 +48,12 @@ impl Run {
             Cause::TimedOut { .. } | Cause::Failed { .. } | Cause::FenceLost => vec![Choice::Retry],
         };
         let is_step = matches!(cause, Cause::TimedOut { .. } | Cause::Failed { .. } | Cause::DataLag { .. });
-        if is_step && self.at == Step::Fence {
+        if is_step && self.at == RegionStep::Fence {
             choices.push(Choice::Attest);
         } else if is_step {
             choices.push(Choice::Skip);
         }
-        if self.mode == Mode::Graceful && self.at <= Step::Data {
+        if self.mode == Mode::Graceful && self.at <= RegionStep::Data {
             choices.push(Choice::Ungraceful);
         }
         if self.is_drill() {
@@ -69,6 +69,6 @@ impl Run {
 
     /// Until writers are started here, the run can be given up; afterwards a move back is a move of its own.
     pub(super) fn may_abort(&self) -> bool {
-        !self.has_begun(Step::Writers)
+        !self.has_begun(RegionStep::Writers)
     }
 }

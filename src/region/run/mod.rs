@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 pub use ask::{Ask, Refusal, Request};
 pub use cause::Cause;
 pub use choices::Choice;
-pub use next::{Facts, Next, Outcome, Waits, passed};
+pub use next::{Facts, Next, StepOutcome, Waits, passed};
 
 use super::name::{Epoch, RegionName};
-use super::step::{Mode, Step};
+use super::step::{Mode, RegionStep};
 use super::words::Word;
 
 /// What has to be so in the target before anything is begun. Each is proven all the time, and can be overridden by itself.
@@ -87,8 +87,8 @@ pub struct Run {
     pub by: String,
     /// When this region first knew of it.
     pub began: Timestamp,
-    steps: BTreeMap<Step, Progress>,
-    at: Step,
+    steps: BTreeMap<RegionStep, Progress>,
+    at: RegionStep,
     state: RunState,
     /// What people said, in order.
     pub said: Vec<Said>,
@@ -184,7 +184,7 @@ pub struct Said {
     pub reason: String,
     pub ask: Ask,
     /// At which step.
-    pub step: Step,
+    pub step: RegionStep,
 }
 
 impl Run {
@@ -208,8 +208,8 @@ impl Run {
         by: String,
         now: Timestamp,
     ) -> Self {
-        let mut steps: BTreeMap<Step, Progress> =
-            Step::ALL.into_iter().map(|step| (step, Progress::default())).collect();
+        let mut steps: BTreeMap<RegionStep, Progress> =
+            RegionStep::ALL.into_iter().map(|step| (step, Progress::default())).collect();
         if mode == Mode::Drill {
             for (_, progress) in steps.iter_mut().filter(|(step, _)| !step.is_drilled()) {
                 progress.result = StepResult::NotDrilled;
@@ -223,7 +223,7 @@ impl Run {
             by,
             began: now,
             steps,
-            at: Step::Freeze,
+            at: RegionStep::Freeze,
             state: RunState::Going,
             said: Vec::new(),
             overridden: BTreeSet::new(),
@@ -260,11 +260,11 @@ impl Run {
         self.state == RunState::Stands
     }
 
-    pub fn step(&self) -> Step {
+    pub fn step(&self) -> RegionStep {
         self.at
     }
 
-    pub fn steps(&self) -> impl Iterator<Item = (Step, &Progress)> {
+    pub fn steps(&self) -> impl Iterator<Item = (RegionStep, &Progress)> {
         self.steps.iter().map(|(step, progress)| (*step, progress))
     }
 
@@ -294,7 +294,7 @@ impl Run {
     }
 
     /// Whether writers are to run here.
-    pub fn has_begun(&self, step: Step) -> bool {
+    pub fn has_begun(&self, step: RegionStep) -> bool {
         let begun = |progress: &Progress| match progress.result {
             StepResult::Open => progress.since.is_some(),
             _ => true,

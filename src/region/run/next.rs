@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Cause, Choice, End, Preflight, Progress, Run, RunState, StepResult};
 use crate::region::name::{Epoch, RegionName};
 use crate::region::settings::Settings;
-use crate::region::step::{Mode, Step};
+use crate::region::step::{Mode, RegionStep};
 
 /// What is known of the world at this moment.
 #[derive(Clone, Debug)]
@@ -28,12 +28,12 @@ pub struct Facts<'a> {
     /// How far the data here are behind; nothing where that cannot be told.
     pub lag: Option<Duration>,
     /// What is known of the step that was begun.
-    pub outcome: Option<&'a (Step, u32, Outcome)>,
+    pub outcome: Option<&'a (RegionStep, u32, StepOutcome)>,
 }
 
 /// What came of a step that was begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum StepOutcome {
     Done,
     Failed(String),
 }
@@ -59,7 +59,7 @@ pub enum Waits {
 pub enum Next {
     /// Do this step, unless this attempt of it was begun already.
     Do {
-        step: Step,
+        step: RegionStep,
         attempt: u32,
     },
     Wait {
@@ -127,7 +127,7 @@ impl Run {
             Cause::Preflights { .. } => self.red(facts).is_empty(),
             Cause::FenceLost => facts.held == Some(self.epoch),
             Cause::PlaceEmpty => !facts.place_is_empty || facts.held == Some(self.epoch),
-            Cause::TimedOut { step: Step::Fence, .. } => facts.held == Some(self.epoch),
+            Cause::TimedOut { step: RegionStep::Fence, .. } => facts.held == Some(self.epoch),
             _ => false,
         }
     }
@@ -144,7 +144,7 @@ impl Run {
         let step = self.at;
         if self.begin(now) {
             // Before anything is begun, and only then: an emergency does not wait for what was green a moment ago.
-            let is_first = step == Step::Freeze || (self.is_drill() && step == Step::ScaleTarget);
+            let is_first = step == RegionStep::Freeze || (self.is_drill() && step == RegionStep::ScaleTarget);
             let red = if is_first { self.red(facts) } else { Vec::new() };
             if !red.is_empty() {
                 self.unbegin();
@@ -158,22 +158,22 @@ impl Run {
         let timed_out = Cause::TimedOut { step, after: settings.timeout(step) };
         if step.is_watched() {
             let is_so = match step {
-                Step::Freeze => facts.other_froze || self.from.is_none(),
-                Step::Drain => facts.other_drained || self.from.is_none(),
+                RegionStep::Freeze => facts.other_froze || self.from.is_none(),
+                RegionStep::Drain => facts.other_drained || self.from.is_none(),
                 _ => facts.held == Some(self.epoch),
             };
             if is_so {
                 return Judgement::Passed(StepResult::Done);
             }
-            if self.mode == Mode::Ungraceful && step != Step::Fence {
+            if self.mode == Mode::Ungraceful && step != RegionStep::Fence {
                 return Judgement::Passed(StepResult::NotWaitedFor);
             }
-            if step == Step::Fence && facts.place_is_empty && !self.epoch.is_first() {
+            if step == RegionStep::Fence && facts.place_is_empty && !self.epoch.is_first() {
                 return Judgement::Halt(Cause::PlaceEmpty);
             }
             return self.wait(Waits::OldRegion, timed_out, settings, now);
         }
-        if step == Step::Data && !is_drill {
+        if step == RegionStep::Data && !is_drill {
             match self.loses_too_much(facts, settings) {
                 // The old region's writers have stopped: what the replica lacks is on its way.
                 Some(cause) if self.mode == Mode::Graceful => {
@@ -185,10 +185,10 @@ impl Run {
         }
         let attempt = self.progress().attempt;
         match facts.outcome {
-            Some((done, of, Outcome::Done)) if (*done, *of) == (step, attempt) => {
+            Some((done, of, StepOutcome::Done)) if (*done, *of) == (step, attempt) => {
                 Judgement::Passed(StepResult::Done)
             }
-            Some((failed, of, Outcome::Failed(why))) if (*failed, *of) == (step, attempt) => {
+            Some((failed, of, StepOutcome::Failed(why))) if (*failed, *of) == (step, attempt) => {
                 Judgement::Halt(Cause::Failed { step, why: why.clone() })
             }
             _ if self.is_late(settings, now) => Judgement::Halt(timed_out),
@@ -252,7 +252,7 @@ impl Run {
     }
 
     pub(super) fn pass(&mut self, result: StepResult, now: Timestamp) {
-        let is_healthy = self.at == Step::Healthy && result == StepResult::Done;
+        let is_healthy = self.at == RegionStep::Healthy && result == StepResult::Done;
         let progress = self.steps.entry(self.at).or_default();
         progress.result = result;
         progress.ended = Some(now);
@@ -262,7 +262,7 @@ impl Run {
     }
 
     fn advance(&mut self, now: Timestamp) {
-        match Step::ALL.into_iter().find(|step| *step > self.at) {
+        match RegionStep::ALL.into_iter().find(|step| *step > self.at) {
             Some(step) => self.at = step,
             None if self.is_drill() => self.state = RunState::Stands,
             None => self.end(End::Done, now),

@@ -64,12 +64,12 @@ impl Bed {
     }
 
     /// Does each step at once, until something else is next. Says which steps were done.
-    fn go(&mut self, facts: &Facts<'_>) -> (Vec<Step>, Next) {
+    fn go(&mut self, facts: &Facts<'_>) -> (Vec<RegionStep>, Next) {
         let mut done = Vec::new();
         let mut next = self.next(facts);
         while let Next::Do { step, attempt } = next {
             done.push(step);
-            let outcome = (step, attempt, Outcome::Done);
+            let outcome = (step, attempt, StepOutcome::Done);
             next = self.next(&Facts { outcome: Some(&outcome), ..facts.clone() });
         }
         (done, next)
@@ -94,7 +94,7 @@ fn a_move_does_all_its_steps_in_order_and_ends() {
     let green = green();
     let mut bed = Bed::new(Mode::Graceful);
     let (done, next) = bed.go(&well(&green));
-    let asked: Vec<Step> = Step::ALL.into_iter().filter(|step| !step.is_watched()).collect();
+    let asked: Vec<RegionStep> = RegionStep::ALL.into_iter().filter(|step| !step.is_watched()).collect();
     assert_eq!((done, next), (asked, Next::Ended));
     assert!(matches!(bed.run.ended(), Some((End::Done, _))));
     let served = bed.run.served.unwrap();
@@ -114,7 +114,7 @@ fn a_run_goes_on_where_it_was_remembered() {
         bed.run = serde_json::from_str(&serde_json::to_string(&bed.run).unwrap()).unwrap();
         assert_eq!(bed.next(&well(&green)), next);
         let Next::Do { step, attempt } = next else { break };
-        let outcome = (step, attempt, Outcome::Done);
+        let outcome = (step, attempt, StepOutcome::Done);
         bed.next(&Facts { outcome: Some(&outcome), ..well(&green) });
     }
     assert!(bed.run.is_ended());
@@ -135,7 +135,7 @@ fn nothing_begins_while_the_region_is_not_ready_and_each_reason_is_overridden_by
     let next = bed.next(&well(&red));
     assert_eq!(halted(&next).0, &Cause::Preflights { red: vec![Preflight::Capacity] });
     bed.ask(Ask::Override { preflight: Preflight::Capacity }).unwrap();
-    assert_eq!(bed.next(&well(&red)), Next::Do { step: Step::ScaleTarget, attempt: 1 });
+    assert_eq!(bed.next(&well(&red)), Next::Do { step: RegionStep::ScaleTarget, attempt: 1 });
 }
 
 #[test]
@@ -143,7 +143,7 @@ fn a_region_that_becomes_ready_begins_by_itself() {
     let (green, red) = (green(), BTreeMap::new());
     let mut bed = Bed::new(Mode::Ungraceful);
     assert!(matches!(bed.next(&well(&red)), Next::Halt { .. }));
-    assert_eq!(bed.next(&well(&green)), Next::Do { step: Step::ScaleTarget, attempt: 1 });
+    assert_eq!(bed.next(&well(&green)), Next::Do { step: RegionStep::ScaleTarget, attempt: 1 });
 }
 
 #[test]
@@ -159,29 +159,30 @@ fn a_graceful_move_waits_for_the_old_region_and_an_ungraceful_one_for_the_fence_
     assert!(choices.contains(&Choice::Ungraceful) && choices.contains(&Choice::Skip), "{choices:?}");
     bed.ask(Ask::Ungraceful).unwrap();
     let (done, next) = bed.go(&facts);
-    assert_eq!(done, [Step::ScaleTarget]);
+    assert_eq!(done, [RegionStep::ScaleTarget]);
     assert!(matches!(next, Next::Wait { on: Waits::OldRegion, .. }), "{next:?}");
     bed.clock += 600;
     let next = bed.next(&facts);
     assert!(halted(&next).1.contains(&Choice::Attest));
-    assert_eq!(bed.ask(Ask::Skip { step: Step::Fence }), Err(Refusal::FenceStays));
+    assert_eq!(bed.ask(Ask::Skip { step: RegionStep::Fence }), Err(Refusal::FenceStays));
     let (done, next) = bed.go(&Facts { held: Some(Epoch(4)), ..facts });
-    assert_eq!((done.first(), next), (Some(&Step::Data), Next::Ended));
-    let result = |step: Step| bed.run.steps().find(|(known, _)| *known == step).unwrap().1.result.clone();
-    assert_eq!(result(Step::Drain), StepResult::NotWaitedFor);
+    assert_eq!((done.first(), next), (Some(&RegionStep::Data), Next::Ended));
+    let result =
+        |step: RegionStep| bed.run.steps().find(|(known, _)| *known == step).unwrap().1.result.clone();
+    assert_eq!(result(RegionStep::Drain), StepResult::NotWaitedFor);
 }
 
 #[test]
 fn nothing_of_an_active_region_is_touched_without_the_hold() {
     let green = green();
     let lost = Facts { held: None, ..well(&green) };
-    for upto in Step::ALL.into_iter().filter(|step| step.needs_the_fence()) {
+    for upto in RegionStep::ALL.into_iter().filter(|step| step.needs_the_fence()) {
         let mut bed = Bed::new(Mode::Graceful);
         let mut next = bed.next(&well(&green));
         while let Next::Do { step, attempt } = next
             && step != upto
         {
-            let outcome = (step, attempt, Outcome::Done);
+            let outcome = (step, attempt, StepOutcome::Done);
             next = bed.next(&Facts { outcome: Some(&outcome), ..well(&green) });
         }
         assert!(matches!(bed.next(&lost), Next::Wait { on: Waits::Fence, .. }), "{upto}");
@@ -197,7 +198,7 @@ fn more_than_may_be_lost_is_taken_by_a_person_and_by_its_number() {
     let behind = |seconds| Facts { lag: Some(Duration::from_secs(seconds)), ..well(&green) };
     let mut bed = Bed::new(Mode::Ungraceful);
     let (done, next) = bed.go(&behind(61));
-    assert_eq!(done, [Step::ScaleTarget]);
+    assert_eq!(done, [RegionStep::ScaleTarget]);
     assert_eq!(halted(&next).0.to_string(), "the data here are 61 s behind, and at most 60 s may be lost");
     bed.ask(Ask::TakeLoss { most: Duration::from_secs(90) }).unwrap();
     assert_eq!(
@@ -221,26 +222,26 @@ fn a_graceful_move_loses_nothing_and_waits_for_the_replica() {
     let behind = Facts { lag: Some(Duration::from_secs(2)), ..well(&green) };
     let mut bed = Bed::new(Mode::Graceful);
     assert!(matches!(bed.go(&behind).1, Next::Wait { on: Waits::Replica, .. }));
-    assert!(matches!(bed.next(&well(&green)), Next::Do { step: Step::Data, .. }));
+    assert!(matches!(bed.next(&well(&green)), Next::Do { step: RegionStep::Data, .. }));
     assert_eq!(bed.run.loss, Some(Duration::ZERO));
     // What is measured once the data are being promoted says nothing any more.
-    assert!(matches!(bed.next(&behind), Next::Do { step: Step::Data, .. }));
+    assert!(matches!(bed.next(&behind), Next::Do { step: RegionStep::Data, .. }));
 }
 
 #[test]
 fn a_step_that_failed_is_tried_again_under_another_number() {
     let green = green();
     let mut bed = Bed::new(Mode::Graceful);
-    assert_eq!(bed.next(&well(&green)), Next::Do { step: Step::ScaleTarget, attempt: 1 });
-    let failed = (Step::ScaleTarget, 1, Outcome::Failed("no nodes".into()));
+    assert_eq!(bed.next(&well(&green)), Next::Do { step: RegionStep::ScaleTarget, attempt: 1 });
+    let failed = (RegionStep::ScaleTarget, 1, StepOutcome::Failed("no nodes".into()));
     let facts = Facts { outcome: Some(&failed), ..well(&green) };
     assert_eq!(halted(&bed.next(&facts)).0.to_string(), "scaleTarget failed: no nodes");
     bed.ask(Ask::Retry).unwrap();
     // The old outcome is still seen, and is not that of the new attempt.
-    assert_eq!(bed.next(&facts), Next::Do { step: Step::ScaleTarget, attempt: 2 });
-    bed.ask(Ask::Skip { step: Step::Data }).unwrap_err();
-    bed.ask(Ask::Skip { step: Step::ScaleTarget }).unwrap();
-    assert_eq!(bed.next(&facts), Next::Do { step: Step::Data, attempt: 1 });
+    assert_eq!(bed.next(&facts), Next::Do { step: RegionStep::ScaleTarget, attempt: 2 });
+    bed.ask(Ask::Skip { step: RegionStep::Data }).unwrap_err();
+    bed.ask(Ask::Skip { step: RegionStep::ScaleTarget }).unwrap();
+    assert_eq!(bed.next(&facts), Next::Do { step: RegionStep::Data, attempt: 1 });
     assert_eq!(bed.run.said.len(), 2);
 }
 
@@ -253,7 +254,7 @@ fn what_is_paused_does_nothing_and_its_time_does_not_run() {
     bed.clock += 10_000;
     assert!(matches!(bed.next(&well(&green)), Next::Wait { on: Waits::Resume { .. }, until: None }));
     bed.ask(Ask::Resume).unwrap();
-    assert_eq!(bed.next(&well(&green)), Next::Do { step: Step::ScaleTarget, attempt: 1 });
+    assert_eq!(bed.next(&well(&green)), Next::Do { step: RegionStep::ScaleTarget, attempt: 1 });
     assert_eq!(bed.ask(Ask::Resume), Err(Refusal::NotPaused));
 }
 
@@ -268,9 +269,9 @@ fn it_can_be_given_up_until_writers_are_started() {
     let mut bed = Bed::new(Mode::Graceful);
     let mut next = bed.next(&well(&green));
     while let Next::Do { step, attempt } = next
-        && step != Step::Writers
+        && step != RegionStep::Writers
     {
-        let outcome = (step, attempt, Outcome::Done);
+        let outcome = (step, attempt, StepOutcome::Done);
         next = bed.next(&Facts { outcome: Some(&outcome), ..well(&green) });
     }
     assert_eq!(bed.ask(Ask::Abort), Err(Refusal::WritersStarted));
@@ -294,20 +295,20 @@ fn an_epoch_of_another_ends_it_and_the_same_epoch_halts_it() {
 fn every_halt_has_a_choice() {
     let causes = [
         Cause::Preflights { red: vec![Preflight::Data] },
-        Cause::TimedOut { step: Step::Fence, after: Duration::from_secs(1) },
-        Cause::Failed { step: Step::Data, why: "x".into() },
+        Cause::TimedOut { step: RegionStep::Fence, after: Duration::from_secs(1) },
+        Cause::Failed { step: RegionStep::Data, why: "x".into() },
         Cause::DataLag { lag: None, most: Duration::ZERO },
         Cause::FenceLost,
         Cause::EpochTaken { region: region("a"), epoch: Epoch(1) },
         Cause::PlaceEmpty,
     ];
     for mode in [Mode::Graceful, Mode::Ungraceful] {
-        for step in Step::ALL {
+        for step in RegionStep::ALL {
             for cause in &causes {
                 let mut run = Bed::new(mode).run;
                 run.at = step;
                 assert!(!run.choices(cause).is_empty(), "{cause} at {step}");
-                assert!(step != Step::Fence || !run.choices(cause).contains(&Choice::Skip));
+                assert!(step != RegionStep::Fence || !run.choices(cause).contains(&Choice::Skip));
             }
         }
     }
@@ -327,9 +328,9 @@ fn a_drill_touches_neither_the_fence_nor_the_old_region_nor_traffic() {
     let facts = Facts { held: None, other_froze: false, lag: None, ..well(&green) };
     let mut bed = Bed::drill();
     let (done, next) = bed.go(&facts);
-    let drilled: Vec<Step> = Step::ALL.into_iter().filter(|step| step.is_drilled()).collect();
+    let drilled: Vec<RegionStep> = RegionStep::ALL.into_iter().filter(|step| step.is_drilled()).collect();
     assert_eq!((done, next), (drilled, Next::Wait { on: Waits::Promotion, until: None }));
-    assert!(bed.run.stands() && bed.run.served.is_none() && !bed.run.has_begun(Step::Writers));
+    assert!(bed.run.stands() && bed.run.served.is_none() && !bed.run.has_begun(RegionStep::Writers));
     let attestation = Attestation { holder: None, counter: 0, person: "ann".into(), reason: "x".into() };
     for ask in [Ask::Abort, Ask::Ungraceful, Ask::Attest { attestation }] {
         assert_eq!(bed.ask(ask), Err(Refusal::IsDrill));
@@ -349,7 +350,9 @@ fn a_promoted_drill_does_again_all_that_is_about_data_traffic_and_the_old_region
     bed.run = promoted;
     let (done, next) = bed.go(&well(&green));
     assert_eq!(next, Next::Ended);
-    let asked: Vec<Step> =
-        Step::ALL.into_iter().filter(|step| !step.is_watched() && *step != Step::ScaleTarget).collect();
+    let asked: Vec<RegionStep> = RegionStep::ALL
+        .into_iter()
+        .filter(|step| !step.is_watched() && *step != RegionStep::ScaleTarget)
+        .collect();
     assert_eq!(done, asked);
 }

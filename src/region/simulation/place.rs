@@ -1,14 +1,14 @@
 //! The shared place: one register with compare-and-swap, which remembers all it ever held, so that it can tell old states.
 
-use crate::region::{Answer, Call, Record, Stored, Version};
+use crate::region::{Answer, Call, RegionRecord, Stored, Version};
 
 #[derive(Debug, Default)]
 pub struct Place {
-    history: Vec<Record>,
+    history: Vec<RegionRecord>,
 }
 
 impl Place {
-    pub fn now(&self) -> Option<&Record> {
+    pub fn now(&self) -> Option<&RegionRecord> {
         self.history.last()
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::chance::{Chance, Clock, Millis};
 use crate::region::{
-    Epoch, Facts, Fence, Here, Outcome, Preflight, RegionName, Settings, State, Step, TIMING, Timing, Word,
+    Epoch, Facts, Fence, Here, Preflight, RegionName, RegionStep, Settings, State, StepOutcome, TIMING,
+    Timing, Word,
 };
 
 /// No margin but that for clocks that run apart: what rests on more than that is found.
@@ -55,8 +56,8 @@ pub struct Process {
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The step that it began last.
-    pub begun: Option<(Epoch, Step, u32)>,
-    pub outcome: Option<(Epoch, (Step, u32, Outcome))>,
+    pub begun: Option<(Epoch, RegionStep, u32)>,
+    pub outcome: Option<(Epoch, (RegionStep, u32, StepOutcome))>,
     /// The generation of the cluster's objects, as it knows it.
     pub generation: Option<u64>,
     /// A stop of its own was confirmed, and it has told nothing to run since.

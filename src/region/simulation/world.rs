@@ -11,8 +11,8 @@ use super::site::{Command, Site, name};
 use super::story::{CALM, Person, Stimulus, Story};
 use crate::region::settings::settings;
 use crate::region::{
-    Answer, Call, Epoch, Fence, Hold, Mode, Next, Outcome, Preflight, Record, RegionName, Settings, Silence,
-    Source, Step, StepSettings, TIMING, Word, Writers,
+    Answer, Call, Epoch, Fence, Hold, Mode, Next, Preflight, RegionName, RegionRecord, RegionStep, Settings,
+    Silence, Source, StepOutcome, StepSettings, TIMING, Word, Writers,
 };
 
 /// In a story every step may take so long: a minute and a half is longer than any wait for the fence.
@@ -28,7 +28,7 @@ enum Event {
     FromPlace { site: usize, process: u64, ticket: u64, answer: Box<Answer> },
     AtCluster { site: usize, process: u64, booted: Millis, command: Command },
     Confirmed { site: usize, process: u64, generation: u64 },
-    StepDone { site: usize, process: u64, epoch: Epoch, step: Step, attempt: u32, outcome: Outcome },
+    StepDone { site: usize, process: u64, epoch: Epoch, step: RegionStep, attempt: u32, outcome: StepOutcome },
     Start { site: usize },
     PowerOn { site: usize },
     Calm,
@@ -63,7 +63,7 @@ impl World {
         let mut settings = settings("one", &names[1..story.regions], 1);
         settings.when_cut_off = story.silence;
         let timeout = StepSettings { timeout: Some(STEP_TIMEOUT), job: None };
-        settings.steps = Step::ALL.into_iter().map(|step| (step, timeout.clone())).collect();
+        settings.steps = RegionStep::ALL.into_iter().map(|step| (step, timeout.clone())).collect();
         let sites = (0..story.regions).map(|n| Site::new(n, story.guarded[n], &mut chance)).collect();
         let mut world = Self {
             now: 0,
@@ -316,7 +316,7 @@ impl World {
                 self.sites[site].scratch = 3;
             }
             let fails = self.chance.is(Storm::FailingSteps, site, self.now) && self.chance.one_of(2);
-            let outcome = if fails { Outcome::Failed("chance".to_owned()) } else { Outcome::Done };
+            let outcome = if fails { StepOutcome::Failed("chance".to_owned()) } else { StepOutcome::Done };
             let when = self.now + self.chance.between(200, 6_000);
             self.at(when, Event::StepDone { site, process: number, epoch, step, attempt, outcome });
         }
@@ -431,7 +431,7 @@ impl World {
 
 /// Whether the silence of this region would prove nothing, so that its writers need not end by themselves.
 fn promises_nothing(fence: &Fence, me: &RegionName) -> bool {
-    let promises = |record: &Record| record.is_held_by(me) && record.hold == Hold::Held(Silence::Stops);
+    let promises = |record: &RegionRecord| record.is_held_by(me) && record.hold == Hold::Held(Silence::Stops);
     fence.was_read() && fence.until().is_none() && !fence.record().is_some_and(promises)
 }
 

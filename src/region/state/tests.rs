@@ -18,13 +18,13 @@ struct Bed {
     settings: Settings,
     state: State,
     fence: Fence,
-    stands: Option<Record>,
+    stands: Option<RegionRecord>,
     facts: Facts,
     seconds: u64,
 }
 
 impl Bed {
-    fn new(me: &str, stands: Option<Record>) -> Self {
+    fn new(me: &str, stands: Option<RegionRecord>) -> Self {
         let preflights = Preflight::ALL.into_iter().map(|preflight| (preflight, Ok(()))).collect();
         let facts = Facts {
             preflights,
@@ -72,7 +72,7 @@ impl Bed {
         let decision = self.state.decide(&self.facts, &self.fence, here);
         self.state = serde_json::from_str(&serde_json::to_string(&self.state).unwrap()).unwrap();
         if let Some((ticket, call)) = self.fence.next(&decision.wish, now) {
-            let version = |record: &Record| Version::new(&record.serial.to_string());
+            let version = |record: &RegionRecord| Version::new(&record.serial.to_string());
             let current = self.stands.as_ref().map(version);
             let answer = match call {
                 Call::Read => Answer::Read(
@@ -90,7 +90,7 @@ impl Bed {
         self.facts.frozen = decision.duties.freeze;
         self.facts.writers_stopped = decision.duties.writers == Writers::Stop;
         self.facts.outcome = match decision.next {
-            Some(Next::Do { step, attempt }) => Some((step, attempt, Outcome::Done)),
+            Some(Next::Do { step, attempt }) => Some((step, attempt, StepOutcome::Done)),
             _ => None,
         };
         decision
@@ -196,7 +196,7 @@ fn a_standby_becomes_the_active_region_step_by_step() {
     assert!(news.contains(&&News::Served { epoch: Epoch(2) }), "{news:?}");
     let data = decisions
         .iter()
-        .position(|decision| matches!(decision.next, Some(Next::Do { step: Step::Data, .. })));
+        .position(|decision| matches!(decision.next, Some(Next::Do { step: RegionStep::Data, .. })));
     let writers = decisions.iter().position(runs);
     assert!(data.is_some() && data < writers, "data come before writers");
 }
@@ -306,8 +306,9 @@ fn a_drill_that_stands_becomes_the_real_move() {
         (old.hold, old.serial) = (Hold::Released, old.serial + 1);
         let decisions = bed.ticks(60);
         assert_eq!(bed.state.serving(), Some(Epoch(2)));
-        let scaled =
-            |decision: &Decision| matches!(decision.next, Some(Next::Do { step: Step::ScaleTarget, .. }));
+        let scaled = |decision: &Decision| {
+            matches!(decision.next, Some(Next::Do { step: RegionStep::ScaleTarget, .. }))
+        };
         assert!(!decisions.iter().any(scaled), "what the drill scaled stays");
         assert!(decisions.iter().any(|decision| decision.news.contains(&News::CleanedUp)));
     }

@@ -215,8 +215,8 @@ fn commit() -> Commit {
     )
 }
 
-fn record(wanted: &WantedApp, at: i64) -> Record {
-    Record {
+fn record(wanted: &WantedApp, at: i64) -> RolloutRecord {
+    RolloutRecord {
         app: wanted.app.clone(),
         digest: wanted.digest.clone(),
         from: None,

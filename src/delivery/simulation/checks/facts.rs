@@ -9,7 +9,7 @@ use super::super::view::View;
 use super::{Checks, Millis, number_of};
 use crate::delivery::{Delivery, Fact, What};
 use crate::health::Status;
-use crate::object::{AppName, Digest, ObjectKey, Outcome, Record};
+use crate::object::{AppName, Digest, ObjectKey, Outcome, RolloutRecord};
 use crate::plan::Wanted;
 
 impl Checks {
@@ -52,7 +52,7 @@ impl Checks {
     }
 
     /// A record of the history is of the commit that brought what it is about.
-    fn record(&mut self, name: &AppName, record: &Record, git: &Git, now: Millis) {
+    fn record(&mut self, name: &AppName, record: &RolloutRecord, git: &Git, now: Millis) {
         let app = number_of(name);
         if let Some(commit) = &record.commit {
             let says = git.digest_at(commit, app);
