@@ -5,6 +5,7 @@
 
 mod config;
 mod drift;
+mod drift_report;
 mod duration;
 mod environment;
 mod history;
@@ -24,6 +25,9 @@ pub use config::{
     Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, Rollout, RolloutScope,
 };
 pub use drift::{Drift, DriftPolicy, DriftRule};
+pub use drift_report::{
+    CauseRow, DriftCounts, DriftReport, DriftReportSpec, DriftRow, FightRow, UNKNOWN, UnknownKind,
+};
 pub use duration::Span;
 pub use environment::{
     AdoptionStatus, AppPhase, AppStatus, AwsSpec, Condition, ConditionStatus, DriftLimits, Environment,
@@ -41,5 +45,5 @@ pub use secret_status::{SecretStatus, SecretUse, SecretUseState};
 
 /// The CRDs that Fairlead needs, as `fairlead crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![Environment::crd(), EnvironmentPage::crd(), Request::crd()]
+    vec![Environment::crd(), EnvironmentPage::crd(), DriftReport::crd(), Request::crd()]
 }

@@ -38,6 +38,8 @@ pub const TOOLING: &str = "fairlead/v1alpha1";
 pub const READY: &str = "Ready";
 /// Whether every secret can be read and used in its newest version.
 pub const SECRETS_READY: &str = "SecretsReady";
+/// Whether it is known of all kinds if their objects are as git says. There once it was not.
+pub const VERIFIED: &str = "Verified";
 /// Something is being rolled out, or waited for.
 pub const RECONCILING: &str = "Reconciling";
 /// Something will not go on without a person or a new commit.

@@ -52,13 +52,17 @@ impl ControlPlane {
         for crd in fairlead::api::crds() {
             api.apply(&serde_json::to_value(crd).expect("a CRD is JSON"));
         }
-        wait_until(Duration::from_secs(20), "Environments, their pages and Requests are served", || {
-            // A definition that is new is at first not found, and then "initializing".
-            ["environments", "environmentpages", "requests"].iter().all(|plural| {
-                let path = format!("/apis/fairlead.dev/v1alpha1/{plural}");
-                api.request(Method::GET, &path, "application/json", None).0 == 200
-            })
-        });
+        wait_until(
+            Duration::from_secs(20),
+            "Environments, their pages and reports, and Requests are served",
+            || {
+                // A definition that is new is at first not found, and then "initializing".
+                ["environments", "environmentpages", "driftreports", "requests"].iter().all(|plural| {
+                    let path = format!("/apis/fairlead.dev/v1alpha1/{plural}");
+                    api.request(Method::GET, &path, "application/json", None).0 == 200
+                })
+            },
+        );
         let agent_token = rbac::install(&api);
         let agent_kubeconfig = kubeconfig.with_file_name("agent.kubeconfig");
         write_kubeconfig(

@@ -86,7 +86,7 @@ pub fn classify(method: &Method, path: &str, query: &str) -> Class {
         (true, _) => Class::Get,
         (false, ["events", ..]) => Class::Event,
         (false, ["leases", ..]) => Class::Lease,
-        (false, ["environments" | "environmentpages" | "requests", ..]) => Class::Status,
+        (false, ["driftreports" | "environments" | "environmentpages" | "requests", ..]) => Class::Status,
         (false, _) if query.contains("dryRun=All") => Class::DryRun,
         (false, _) => Class::Write,
     }
