@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fence::{Fence, Fenced};
+use super::heard::Hearing;
 use crate::api::Identity;
 pub use crate::object::chain;
 
@@ -60,6 +61,7 @@ pub struct Cluster {
     unfenced: kube::Client,
     permits: Arc<Semaphore>,
     counts: Arc<Counts>,
+    hearing: Hearing,
     default_namespace: Arc<str>,
 }
 
@@ -284,12 +286,14 @@ impl Cluster {
         // Two clients have two sets of connections: heartbeats do not queue behind what they guard.
         let unfenced = kube::Client::try_from(config.clone()).map_err(ConnectError::Client)?;
         let builder = kube::client::ClientBuilder::try_from(config).map_err(ConnectError::Client)?;
-        let client = builder.with_layer(fence).build();
+        let hearing = Hearing::default();
+        let client = builder.with_layer(fence).with_layer(&hearing).build();
         Ok(Self {
             client,
             unfenced,
             permits: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
             counts: Arc::default(),
+            hearing,
             default_namespace,
         })
     }
@@ -302,6 +306,7 @@ impl Cluster {
             client,
             permits: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
             counts: Arc::default(),
+            hearing: Hearing::default(),
             default_namespace: "default".into(),
         }
     }
@@ -321,6 +326,11 @@ impl Cluster {
     /// For the heartbeats, which raise the fence.
     pub fn unfenced(&self) -> &kube::Client {
         &self.unfenced
+    }
+
+    /// When the watches of its client were heard last.
+    pub(super) fn hearing(&self) -> &Hearing {
+        &self.hearing
     }
 
     pub fn counts(&self) -> &Counts {

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::call::{ANYTHING, Call, CallError, Cluster, JSON};
 use super::discovery::escape;
+use super::drift_reports::DriftReports;
 use super::pages::{self, Pages};
 use super::watching;
 use crate::api::{Environment, names};
@@ -64,6 +65,11 @@ impl Environments {
             status.complete(pages);
         }
         Ok(Some(found))
+    }
+
+    /// The DriftReports of the Environments.
+    pub fn drift_reports(&self) -> DriftReports {
+        DriftReports::new(&self.cluster)
     }
 
     /// The pages of the Environments.

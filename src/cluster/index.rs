@@ -9,6 +9,7 @@
 
 mod feed;
 mod follow;
+mod fresh;
 mod objects;
 #[cfg(test)]
 mod tests;

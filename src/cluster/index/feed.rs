@@ -28,6 +28,14 @@ impl Feed {
         }
     }
 
+    /// The namespace that it is limited to.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Objects(id) => id.namespace.as_deref(),
+            Self::Autoscalers => None,
+        }
+    }
+
     /// Names the kind to people.
     pub fn name(&self) -> String {
         let (group, kind) = self.group_kind();

@@ -156,7 +156,9 @@ impl Follower {
     /// Takes how the first listing goes, and wakes all that may wait for it.
     fn listed(&self, listing: Listing) {
         let mut state = self.index.lock();
-        if state.is_current(&self.feed, self.number) && state.note_listing(&self.feed, listing) {
+        if state.is_current(&self.feed, self.number)
+            && state.note_listing(&self.feed, listing, self.index.session.cluster.hearing())
+        {
             state.ring_all();
             drop(state);
             self.index.told.notify_waiters();

@@ -4,18 +4,23 @@
 //! yet is held all the same: its watch begins at the next look after the session's kinds name it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use kube::api::{ApiResource, GroupVersionKind};
+use jiff::Timestamp;
+use kube::Resource;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::feed::{Feed, Listing};
 use super::follow::Follower;
+use super::fresh::Freshness;
 use super::watched::{Id, Watched};
 use super::{Index, State};
+use crate::api::UnknownKind;
 use crate::cluster::autoscalers::Autoscalers;
+use crate::cluster::heard::Hearing;
 
 /// How long the command line waits for first listings before it goes on without, as an error.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
@@ -69,6 +74,9 @@ struct Running {
     number: u64,
     resource: ApiResource,
     listing: Listing,
+    /// The path that is watched, and how fresh it is what it brought.
+    path: String,
+    fresh: Freshness,
     /// Where a watch before this one listed the kind, and this one only judges it anew: the environments whose rules are
     /// others since. What is known serves the rest of them.
     judges_anew_for: Option<BTreeSet<String>>,
@@ -119,10 +127,50 @@ impl Watches {
         }
     }
 
+    /// The kinds of which it is not known any more, for so long, whether their objects are as they were seen.
+    pub fn unknown(&self, after: Duration) -> Vec<UnknownKind> {
+        let Held { index, feeds, .. } = &*self.held;
+        let hearing = index.session.cluster.hearing();
+        let now = Instant::now();
+        let state = index.lock();
+        let unknown = |feed: &Feed| {
+            let running = state.watches.get(feed)?.running.as_ref()?;
+            let stale = running.fresh.stale(hearing.of(&running.path), after, now)?;
+            Some(UnknownKind { kind: feed.name(), last_verified: stale.last.map(as_time), why: stale.why })
+        };
+        let mut found: Vec<UnknownKind> = feeds.iter().filter_map(unknown).collect();
+        // The Secrets of several namespaces are one kind.
+        found.dedup_by(|second, first| second.kind == first.kind);
+        found
+    }
+
+    /// When it was known last whether all objects are as they were seen, by the kind that was known the longest ago.
+    pub fn verified(&self) -> Option<Instant> {
+        let Held { index, feeds, .. } = &*self.held;
+        let hearing = index.session.cluster.hearing();
+        let state = index.lock();
+        let running = feeds.iter().filter_map(|feed| state.watches.get(feed)?.running.as_ref());
+        let verified: Option<Vec<Instant>> =
+            running.map(|running| running.fresh.verified(hearing.of(&running.path))).collect();
+        verified?.into_iter().min()
+    }
+
     /// Names what it was made for.
     pub fn watched(&self) -> &BTreeSet<Watched> {
         &self.held.watched
     }
+}
+
+/// A moment as clocks show it; always the same for the same moment, so that nothing looks new that is not.
+fn as_time(at: Instant) -> String {
+    static BEGAN: LazyLock<(Instant, Timestamp)> = LazyLock::new(|| (Instant::now(), Timestamp::now()));
+    let (began, clock) = *BEGAN;
+    let time = match at.checked_duration_since(began) {
+        Some(after) => clock.checked_add(after),
+        None => clock.checked_sub(began.saturating_duration_since(at)),
+    };
+    let time = time.unwrap_or(clock);
+    time.round(jiff::Unit::Second).unwrap_or(time).to_string()
 }
 
 fn feeds_of(watched: &BTreeSet<Watched>) -> BTreeSet<Feed> {
@@ -150,9 +198,19 @@ impl State {
     }
 
     /// Takes how a first listing goes; after it was done once, it stays done. Tells whether that is news.
-    pub(super) fn note_listing(&mut self, feed: &Feed, listing: Listing) -> bool {
+    pub(super) fn note_listing(&mut self, feed: &Feed, listing: Listing, hearing: &Hearing) -> bool {
         let running = self.watches.get_mut(feed).and_then(|counted| counted.running.as_mut());
-        let Some(running) = running.filter(|running| running.listing != Listing::Done) else { return false };
+        let Some(running) = running else { return false };
+        match &listing {
+            Listing::Done => running.fresh.note_listed(Instant::now()),
+            Listing::Failing(why) => {
+                running.fresh.note_failed(why, hearing.of(&running.path), Instant::now())
+            }
+            Listing::UnderWay => {}
+        }
+        if running.listing == Listing::Done {
+            return false;
+        }
         let is_news = std::mem::discriminant(&running.listing) != std::mem::discriminant(&listing);
         running.listing = listing;
         is_news
@@ -296,6 +354,9 @@ impl Index {
         let follower = Follower::new(self.clone(), feed.clone(), resource.clone(), number);
         let task = AbortOnDropHandle::new(tokio::spawn(follower.run()));
         let listing = Listing::UnderWay;
-        counted.running = Some(Running { number, resource, listing, judges_anew_for, _task: task });
+        let path = DynamicObject::url_path(&resource, feed.namespace());
+        let fresh = Freshness::new(Instant::now());
+        counted.running =
+            Some(Running { number, resource, listing, path, fresh, judges_anew_for, _task: task });
     }
 }
