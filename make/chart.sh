@@ -15,7 +15,7 @@ source make/controlplane.sh
 source make/stage.sh
 
 chart=charts/fairlead
-crds=(environments environmentpages requests)
+crds=(environments environmentpages driftreports requests)
 build_fairlead
 
 if [[ ${1:-} == write ]]; then
@@ -90,6 +90,31 @@ history_is_told() {
 	"$fairlead" agent --history-keep=90d --cluster=east --history-password-file=/none --help >/dev/null
 }
 check 'the agent is told of the database of its history' history_is_told
+# The audit webhook is off unless a Secret is named, and then never without TLS and a way to tell who sends.
+audit_is_told() {
+	local rendered wanted
+	(! helm template fairlead "$chart" | grep audit) || {
+		echo 'it listens although nobody asked for it'
+		return 1
+	}
+	rendered=$(helm template fairlead "$chart" --set audit.secretName=audit,audit.tokenKey=token,audit.clientCaKey=ca.crt) ||
+		return 1
+	for wanted in '--audit-webhook=0.0.0.0:9443' '--audit-webhook-cert=/etc/fairlead/audit/tls.crt' \
+		'--audit-webhook-key=/etc/fairlead/audit/tls.key' '--audit-webhook-client-ca=/etc/fairlead/audit/ca.crt' \
+		'--audit-webhook-token-file=/etc/fairlead/audit/token' 'name: fairlead-audit' 'port: audit' 'secretName: audit'; do
+		grep -qF -- "$wanted" <<<"$rendered" || {
+			echo "it does not say $wanted"
+			return 1
+		}
+	done
+	"$fairlead" agent --audit-webhook=127.0.0.1:0 --audit-webhook-cert=/none --audit-webhook-key=/none \
+		--audit-webhook-client-ca=/none --audit-webhook-token-file=/none --unknown-after=5m --help >/dev/null || return 1
+	(! helm template fairlead "$chart" --set audit.secretName=audit 2>"$work/said") && grep -qF 'audit.clientCaKey' "$work/said" || {
+		echo 'it is rendered without a way to tell who sends'
+		return 1
+	}
+}
+check 'the agent is told of its audit webhook' audit_is_told
 check 'helm template with the values as they are' helm template fairlead "$chart" --namespace fairlead
 helm template fairlead "$chart" --namespace fairlead --values "$work/values.yaml" --include-crds >"$work/all.yaml"
 
@@ -112,6 +137,8 @@ check 'its pods keep to the restricted level' restricted
 check 'it watches environments' may watch environments.fairlead.dev
 check 'it writes their status' may patch environments.fairlead.dev --subresource status
 check 'it keeps their pages' may create environmentpages.fairlead.dev
+check 'it writes the DriftReports' may create driftreports.fairlead.dev
+check 'it removes no DriftReports' may_not delete driftreports.fairlead.dev
 check 'it makes and removes no environments' may_not create environments.fairlead.dev
 as_agent() { kubectl --as system:serviceaccount:fairlead:fairlead "$@"; }
 kubectl apply --server-side -f - >/dev/null <<'YAML'

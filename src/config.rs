@@ -31,6 +31,22 @@ pub struct AgentConfig {
     /// Where notices are posted.
     pub notify: Option<Hidden>,
     pub secrets: SecretsConfig,
+    /// Where API servers send their audit log, where they do.
+    pub audit: Option<AuditConfig>,
+    /// A kind that could not be verified for so long is unknown.
+    pub unknown_after: Duration,
+}
+
+/// The webhook that takes audit logs.
+#[derive(Clone, Debug)]
+pub struct AuditConfig {
+    pub listen: SocketAddr,
+    /// What it shows, and the key of it: files in PEM.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// Who signs the certificates of clients, and a token that they may show instead; at least one of them is there.
+    pub client_ca: Option<PathBuf>,
+    pub token: Option<PathBuf>,
 }
 
 /// Where and how long the history is kept.

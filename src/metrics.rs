@@ -1,5 +1,7 @@
 //! What Prometheus is told. One vocabulary: the reasons of Events are the labels here.
 
+mod drift;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
@@ -9,6 +11,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+pub use drift::DriftMetrics;
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct EventLabels {
@@ -49,15 +53,22 @@ pub struct Beside {
     pub written: u64,
     pub failures: u64,
     pub lost: u64,
+    /// Records that wait for the history to take them.
+    pub waiting: u64,
     /// Notices that no channel took.
     pub unsent: u64,
+    /// What the API server told by its audit log, and requests to the audit webhook that were refused.
+    pub audited: u64,
+    pub unaudited: u64,
 }
 
 pub struct Metrics {
     registry: Registry,
     aside: Family<AppLabels, Gauge>,
     shown: Mutex<BTreeMap<String, BTreeSet<String>>>,
-    beside: [Gauge; 4],
+    /// What is told of drift.
+    pub drift: DriftMetrics,
+    beside: [Gauge; 7],
     events: Family<EventLabels, Counter>,
     panics: Family<EnvironmentLabels, Counter>,
     ready: Family<EnvironmentLabels, Gauge>,
@@ -139,12 +150,15 @@ impl Default for Metrics {
             "What the calls to the provider of secrets would cost in a month, by its list prices, in US dollars",
             Gauge::clone(&provider_dollars),
         );
-        let beside: [Gauge; 4] = Default::default();
+        let beside: [Gauge; 7] = Default::default();
         let words = [
             ("history_written", "Records that were written into the history since the start"),
             ("history_failures", "How often writing the history failed since the start"),
             ("history_lost", "Records that the history never took"),
+            ("history_waiting", "Records that wait for the history to take them"),
             ("notifications_lost", "Notices that no channel took"),
+            ("audit_events", "Events of the API server's audit log that were taken since the start"),
+            ("audit_refused", "Requests to the audit webhook that were refused since the start"),
         ];
         for ((name, help), gauge) in words.into_iter().zip(&beside) {
             registry.register(name, help, gauge.clone());
@@ -152,7 +166,9 @@ impl Default for Metrics {
         registry.register("index_objects", "Objects in the index", objects.clone());
         registry.register("index_watches", "Kinds that are watched", watches.clone());
         let shown = Mutex::default();
+        let drift = DriftMetrics::new(&mut registry);
         Self {
+            drift,
             registry,
             aside,
             shown,
@@ -215,14 +231,16 @@ impl Metrics {
 
     /// What is done beside the work.
     pub fn beside(&self, counts: Beside) {
-        let Beside { written, failures, lost, unsent } = counts;
-        for (gauge, count) in self.beside.iter().zip([written, failures, lost, unsent]) {
+        let Beside { written, failures, lost, waiting, unsent, audited, unaudited } = counts;
+        let counts = [written, failures, lost, waiting, unsent, audited, unaudited];
+        for (gauge, count) in self.beside.iter().zip(counts) {
             gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
 
     pub fn forget(&self, environment: &str) {
         self.quarantined(environment, BTreeSet::new());
+        self.drift.forget(environment);
         self.ready.remove(&EnvironmentLabels { environment: environment.to_owned() });
     }
 

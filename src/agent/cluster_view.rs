@@ -2,8 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::hands::Hands;
+use crate::api::UnknownKind;
 use crate::cluster::{Index, Listed, Watched, Watches};
 use crate::delivery::{Listing, World};
 use crate::health::Assessed;
@@ -50,6 +54,16 @@ impl Guards {
         }
         // What is not needed any more ends now, when what is has begun.
         self.apps = kept;
+    }
+
+    /// The kinds of the inventory that could not be verified for so long.
+    pub fn unknown(&self, after: Duration) -> Vec<UnknownKind> {
+        self.inventory.as_ref().map(|watches| watches.unknown(after)).unwrap_or_default()
+    }
+
+    /// When all kinds of the inventory were verified last.
+    pub fn verified(&self) -> Option<Instant> {
+        self.inventory.as_ref().and_then(Watches::verified)
     }
 
     /// Watches the kinds in which there may be objects that nobody wants any more.

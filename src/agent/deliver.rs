@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cluster_view::{ClusterView, Guards};
 use super::hands::Hands;
-use crate::api::AppStatus;
+use crate::api::{AppStatus, UnknownKind};
 use crate::cluster::Touched;
 use crate::delivery::{Action, Delivery, Event, Fact, News, Replies, Ticket};
 use crate::plan::Inventory;
@@ -126,6 +127,16 @@ impl Deliver {
             }
         }
         statuses
+    }
+
+    /// The kinds of the environment that could not be verified for so long.
+    pub fn unknown(&self, after: Duration) -> Vec<UnknownKind> {
+        self.guards.unknown(after)
+    }
+
+    /// When all of its kinds were verified last.
+    pub fn verified(&self) -> Option<Instant> {
+        self.guards.verified()
     }
 
     /// What the Environment has to say about where its objects are.

@@ -5,6 +5,7 @@
 //! one environment is caught, counted and begun anew; the others do not notice.
 
 mod adopt;
+mod audit;
 pub mod charts;
 mod cluster_view;
 mod credentials;
@@ -39,7 +40,7 @@ use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use drift_once::drift_once;
+pub use drift_once::{Changes, DriftLook};
 pub use once::{Means, Once, OnceError, Progress, plan_once};
 pub use secrets::CheckedSecret;
 
@@ -52,12 +53,13 @@ use crate::config::{AgentConfig, HistoryConfig};
 use crate::git::{Limits, Remotes};
 use crate::helm::{Bounds, Helm};
 use crate::history::{self, BadPlace, History, Place};
-use crate::http::{self, Port};
+use crate::http::{self, AuditError, Port};
 use crate::metrics::{Beside, Metrics, Requests};
 use crate::notify::{BadUrl, Notifier, Webhook};
 use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use crate::render;
+use audit::{AuditHearing, AuditTrail};
 use requests::RequestBook;
 use secrets::Secrets;
 use source::Sources;
@@ -74,9 +76,15 @@ pub struct Context {
     rendering: Rendering,
     metrics: Arc<Metrics>,
     own: Own,
+    outlets: Outlets,
+    secrets: Arc<Secrets>,
+}
+
+/// What is told of the work, beside it, and who may say more of it.
+struct Outlets {
     history: Option<Arc<History>>,
     notifier: Option<Arc<Notifier>>,
-    secrets: Arc<Secrets>,
+    audit: Option<Arc<AuditTrail>>,
 }
 
 /// What was said of the agent itself.
@@ -84,6 +92,8 @@ struct Own {
     namespace: String,
     /// Asks every remote this often, whatever the Environments say.
     poll_interval: Option<Duration>,
+    /// A kind that could not be verified for so long is unknown.
+    unknown_after: Duration,
 }
 
 /// What renders, and what that may cost.
@@ -102,6 +112,8 @@ pub enum AgentError {
     History(#[from] BadPlace),
     #[error("notifications cannot be sent")]
     Notify(#[from] BadUrl),
+    #[error("the audit webhook cannot be served")]
+    Audit(#[from] AuditError),
     #[error("listening on {address} failed")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
 }
@@ -143,6 +155,10 @@ pub async fn run(
     let session = patiently(&cluster, &end).await?;
     let index = Index::new(session.clone(), names::ENVIRONMENT_LABEL);
     let metrics = Arc::new(Metrics::default());
+    let audit = match &config.audit {
+        Some(audit) => Some(AuditHearing::open(audit, &session, &metrics).await?),
+        None => None,
+    };
     let environments = Environments::new(&cluster, &config.instance);
     let requests = RequestBook::new(Asked::new(&cluster), &config.instance);
     let remotes = Remotes::new(&config.cache.join("git"), Limits::default());
@@ -156,8 +172,11 @@ pub async fn run(
     let secrets = Secrets::new(&config.secrets, end.clone());
     let asked = secrets.clone();
     let context = Arc::new(Context {
-        history: history.clone(),
-        notifier: notifier.clone(),
+        outlets: Outlets {
+            history: history.clone(),
+            notifier: notifier.clone(),
+            audit: audit.as_ref().map(AuditHearing::trail),
+        },
         sources: Sources::new(remotes, end.clone()),
         session,
         index: index.clone(),
@@ -166,14 +185,21 @@ pub async fn run(
         state: StateSecrets::new(&cluster, &config.state_namespace),
         rendering: Rendering { helm: Arc::new(helm), limits },
         metrics: metrics.clone(),
-        own: Own { namespace: config.namespace.clone(), poll_interval: config.poll_interval },
+        own: Own {
+            namespace: config.namespace.clone(),
+            poll_interval: config.poll_interval,
+            unknown_after: config.unknown_after,
+        },
         secrets,
     });
+    let hearing = audit.as_ref().map(AuditHearing::counter);
     let kept = history.clone();
     let scrape = move || {
         let (written, failures, lost) = kept.as_ref().map_or((0, 0, 0), |history| history.counts());
+        let waiting = kept.as_ref().map_or(0, |history| history.waiting() as u64);
+        let (audited, unaudited) = hearing.as_ref().map_or((0, 0), |count| count());
         let unsent = notifier.as_ref().map_or(0, |notifier| notifier.lost());
-        metrics.beside(Beside { written, failures, lost, unsent });
+        metrics.beside(Beside { written, failures, lost, waiting, unsent, audited, unaudited });
         if let Some((calls, since)) = asked.calls() {
             let kinds = calls
                 .iter()
@@ -197,6 +223,7 @@ pub async fn run(
     let port_end = CancellationToken::new();
     let serving = tokio::spawn(http::serve(listener, port.clone(), port_end.clone()));
 
+    let hearing = audit.map(|audit| tokio::spawn(audit.serve(port_end.clone())));
     let book = tokio::spawn(requests.run(fence.clone(), port_end.clone()));
     Supervisor::new(context, &config, port, leases, fence).run(&end).await;
 
@@ -206,6 +233,9 @@ pub async fn run(
     port_end.cancel();
     let _ = tokio::time::timeout(Duration::from_secs(1), serving).await;
     book.abort();
+    if let Some(hearing) = hearing {
+        hearing.abort();
+    }
     tracing::info!("the agent has handed over");
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::target::Global;
 use super::{CliResult, Exit};
 use crate::api::Span;
-use crate::config::{self, AgentConfig, Hidden, HistoryConfig, SecretsConfig};
+use crate::config::{self, AgentConfig, AuditConfig, Hidden, HistoryConfig, SecretsConfig};
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, Args)]
@@ -69,6 +69,24 @@ pub struct Arguments {
     /// The same, in one environment
     #[arg(long, value_name = "COUNT", default_value_t = 5, env = "FAIRLEAD_SECRETS_AT_ONCE_IN_ONE")]
     secrets_at_once_in_one: usize,
+    /// Take the audit log of API servers here, over TLS, and say by it who changed what: `audit.k8s.io/v1` EventLists by POST
+    #[arg(long, value_name = "ADDRESS", env = "FAIRLEAD_AUDIT_WEBHOOK")]
+    audit_webhook: Option<SocketAddr>,
+    /// The certificate that the audit webhook shows, in PEM; read anew when it changes
+    #[arg(long, value_name = "FILE", env = "FAIRLEAD_AUDIT_WEBHOOK_CERT")]
+    audit_webhook_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM
+    #[arg(long, value_name = "FILE", env = "FAIRLEAD_AUDIT_WEBHOOK_KEY")]
+    audit_webhook_key: Option<PathBuf>,
+    /// The authority whose client certificates may send audit logs, in PEM
+    #[arg(long, value_name = "FILE", env = "FAIRLEAD_AUDIT_WEBHOOK_CLIENT_CA")]
+    audit_webhook_client_ca: Option<PathBuf>,
+    /// A file with the bearer token that may send audit logs, of 16 letters at least; read anew for each request
+    #[arg(long, value_name = "FILE", env = "FAIRLEAD_AUDIT_WEBHOOK_TOKEN_FILE")]
+    audit_webhook_token_file: Option<PathBuf>,
+    /// Say that it is unknown whether a kind is as git says where its watch failed or was silent for so long
+    #[arg(long, value_name = "TIME", default_value = "5m", env = "FAIRLEAD_UNKNOWN_AFTER")]
+    unknown_after: Span,
     /// What is logged, such as `info` or `fairlead=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", env = "FAIRLEAD_LOG")]
     log: String,
@@ -76,8 +94,29 @@ pub struct Arguments {
     log_format: LogFormat,
 }
 
+impl Arguments {
+    /// How audit logs are taken, where they are: never of who cannot show who they are.
+    fn audit(&self) -> Result<Option<AuditConfig>, Failure> {
+        let some = |file: &Option<PathBuf>| file.clone().filter(|file| !file.as_os_str().is_empty());
+        let Some(listen) = self.audit_webhook else { return Ok(None) };
+        let (Some(certificate), Some(key)) = (some(&self.audit_webhook_cert), some(&self.audit_webhook_key))
+        else {
+            return Err(Failure::input("--audit-webhook needs --audit-webhook-cert and --audit-webhook-key"));
+        };
+        let (client_ca, token) = (some(&self.audit_webhook_client_ca), some(&self.audit_webhook_token_file));
+        if client_ca.is_none() && token.is_none() {
+            return Err(Failure::input(
+                "--audit-webhook needs --audit-webhook-client-ca, --audit-webhook-token-file, or both: without them anybody \
+                 could say who changed what",
+            ));
+        }
+        Ok(Some(AuditConfig { listen, certificate, key, client_ca, token }))
+    }
+}
+
 pub fn run(global: &Global, arguments: Arguments) -> CliResult {
     telemetry::start(&arguments.log, arguments.log_format);
+    let audit = arguments.audit()?;
     let namespace =
         global.namespace.clone().or_else(config::own_namespace).unwrap_or_else(|| "fairlead".to_owned());
     let cache = arguments.cache.unwrap_or_else(|| config::default_cache().join("agent"));
@@ -87,6 +126,8 @@ pub fn run(global: &Global, arguments: Arguments) -> CliResult {
         _ => Some(format!("sqlite:{}", cache.join("history.sqlite").display())),
     };
     let config = AgentConfig {
+        audit,
+        unknown_after: arguments.unknown_after.duration().max(Duration::from_secs(1)),
         history: HistoryConfig {
             url: history.map(Hidden),
             password_file: arguments.history_password_file.filter(|file| !file.as_os_str().is_empty()),

@@ -1,17 +1,27 @@
+mod follow;
+mod seen;
+
+use std::path::PathBuf;
+
 use clap::Args;
+use serde::Serialize;
 
 use super::failure::Failure;
-use super::output::{Format, page, print_value};
+use super::output::{Format, page, print_value, table};
 use super::repo::RepoArguments;
 use super::target::{Global, environments};
+use super::times::Moment;
 use super::{CliResult, Exit};
-use crate::agent::{Once, drift_once};
-use crate::object::{AppName, EnvironmentName};
-use crate::report::{DriftedObject, common_causes};
+use crate::agent::{DriftLook, Once};
+use crate::api::DriftReportSpec;
+use crate::cluster::Cluster;
+use crate::object::{AppName, EnvironmentName, ObjectKey};
+use crate::report::{DriftedObject, UnknownDrift, common_causes};
+use seen::SeenRow;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 3 where there is drift. What was drift before is in the history: `fairlead history`."
+    after_help = "Exits with 3 where there is drift, and with 1 where there is none but a kind cannot be looked at."
 )]
 pub struct Arguments {
     /// The environment; each Environment of the cluster that the tree has, where none is named
@@ -20,6 +30,24 @@ pub struct Arguments {
     /// One app of it
     #[arg(long, value_name = "NAME", requires = "environment")]
     app: Option<AppName>,
+    /// One object, as it is shown: "Deployment.apps web/web"
+    #[arg(long, value_name = "OBJECT")]
+    object: Option<ObjectKey>,
+    /// What has one cause, as it is shown (`kubectl:spec.replicas`), or all that one manager changed
+    #[arg(long, value_name = "CAUSE")]
+    cause: Option<String>,
+    /// Show what was seen since then, too, as the agent remembers it: a length of time such as 24h, a day, or a time
+    #[arg(long, value_name = "WHEN", conflicts_with = "follow")]
+    since: Option<Moment>,
+    /// With --since: ask the long history, sqlite:FILE or postgres://user@host/database, and not the DriftReports
+    #[arg(long, value_name = "URL", env = "FAIRLEAD_HISTORY", hide_env_values = true)]
+    history: Option<String>,
+    /// A file with the password of that PostgreSQL
+    #[arg(long, value_name = "FILE", env = "FAIRLEAD_HISTORY_PASSWORD_FILE")]
+    history_password_file: Option<PathBuf>,
+    /// Go on, and say what comes and what goes, until Ctrl-C; lines of JSON with `-o json`
+    #[arg(long)]
+    follow: bool,
     /// Show what is ignored by a rule, too
     #[arg(long)]
     all: bool,
@@ -29,21 +57,69 @@ pub struct Arguments {
     output: Format,
 }
 
+/// One thing that is told, of whichever sort; the JSON is documented in `docs/drift.md`.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Shown<'a> {
+    Drift(&'a DriftedObject),
+    Unknown(&'a UnknownDrift),
+    Seen(&'a SeenRow),
+}
+
 /// Shows what others changed of what was applied. Exits with 3 where there is something.
 pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
-    let repo = arguments.repo.open()?;
+    let place = seen::place(arguments)?;
     let cluster = global.connect().await?;
+    let looks = open(global, arguments, &cluster).await?;
+    let reports = reports(&cluster, &looks).await;
+    if arguments.follow {
+        return follow::follow(arguments, &looks, &reports).await;
+    }
+    let (mut found, mut unknown) = (Vec::new(), Vec::new());
+    for ((name, look), report) in looks.iter().zip(&reports) {
+        let changes = look.changes()?;
+        found.extend(arguments.select(look.look(&changes).await, report.as_ref()));
+        unknown.extend(unknown_of(name, look, report.as_ref()));
+    }
+    let seen = match arguments.since {
+        Some(since) => seen::seen(arguments, place, since, &looks, &reports).await?,
+        None => Vec::new(),
+    };
+    match arguments.output {
+        Format::Text => show(&found, &unknown, &seen, arguments, looks.len()),
+        format => {
+            let drift = found.iter().map(Shown::Drift).chain(unknown.iter().map(Shown::Unknown));
+            let all: Vec<Shown> = drift.chain(seen.iter().map(Shown::Seen)).collect();
+            print_value(&all, format)?;
+        }
+    }
+    Ok(exit(!found.is_empty(), !unknown.is_empty()))
+}
+
+/// What is not known is no proof that all is as git says.
+fn exit(is_drift: bool, is_unknown: bool) -> Exit {
+    match (is_drift, is_unknown) {
+        (true, _) => Exit::Changes,
+        (false, true) => Exit::Error,
+        (false, false) => Exit::Done,
+    }
+}
+
+type Looks = Vec<(EnvironmentName, DriftLook)>;
+
+async fn open(global: &Global, arguments: &Arguments, cluster: &Cluster) -> Result<Looks, Failure> {
+    let repo = arguments.repo.open()?;
     let names = match &arguments.environment {
         Some(name) => vec![name.clone()],
         None => {
-            let all = environments(&cluster).list().await.map_err(Failure::from)?;
+            let all = environments(cluster).list().await.map_err(Failure::from)?;
             let names = all.into_iter().filter_map(|environment| environment.metadata.name);
             names.filter_map(|name| EnvironmentName::new(&name).ok()).collect()
         }
     };
-    let mut found: Vec<DriftedObject> = Vec::new();
-    for name in &names {
-        let (scope, environment) = global.scope(&cluster, name).await?;
+    let mut looks = Vec::new();
+    for name in names {
+        let (scope, environment) = global.scope(cluster, &name).await?;
         let is_here = repo.tree.kind(&scope.path.child("environment.yaml")).is_ok_and(|kind| kind.is_some());
         if arguments.environment.is_none() && !is_here {
             eprintln!("note: the tree has no environment {name}");
@@ -52,26 +128,90 @@ pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
         let mut once = Once::open(cluster.clone(), scope, None, global.means()).await?;
         once.only = arguments.app.clone();
         once.platform = environment;
-        found.extend(drift_once(&once, &*repo.tree).await?);
+        looks.push((name, DriftLook::open(&once, &*repo.tree).await?));
     }
-    if !arguments.all {
-        found = found.into_iter().filter_map(DriftedObject::without_ignored).collect();
-    }
-    match arguments.output {
-        Format::Text if found.is_empty() => say_none(names.len()),
-        Format::Text => {
-            let causes = common_causes(&found);
-            let gap = if causes.is_empty() { "" } else { "\n" };
-            let objects = found.iter().map(DriftedObject::text).collect::<Vec<_>>().join("\n");
-            page(&(causes + gap + &objects));
-        }
-        format => print_value(&found, format)?,
-    }
-    Ok(if found.is_empty() { Exit::Done } else { Exit::Changes })
+    Ok(looks)
 }
 
-fn say_none(environments: usize) {
-    let of =
-        if environments == 1 { "the environment".to_owned() } else { format!("{environments} environments") };
-    eprintln!("nothing of {of} was changed by others");
+/// What the agents say of each; nothing where they say nothing, or where one may not ask.
+async fn reports(cluster: &Cluster, looks: &Looks) -> Vec<Option<DriftReportSpec>> {
+    let reports = environments(cluster).drift_reports();
+    let mut found = Vec::new();
+    for (name, _) in looks {
+        let report = reports.get(name.as_str()).await;
+        found.push(report.ok().flatten().map(|report| report.spec));
+    }
+    found
+}
+
+/// Kinds that cannot be listed here, and those that the agent cannot see.
+fn unknown_of(
+    name: &EnvironmentName,
+    look: &DriftLook,
+    report: Option<&DriftReportSpec>,
+) -> Vec<UnknownDrift> {
+    let mut unknown = look.unknown().to_vec();
+    for kind in report.iter().flat_map(|report| &report.unknown) {
+        unknown.push(UnknownDrift {
+            environment: name.to_string(),
+            app: None,
+            kind: kind.kind.clone(),
+            last_verified: kind.last_verified.clone(),
+            unknown: format!("the agent does not see it: {}", kind.why),
+        });
+    }
+    unknown
+}
+
+impl Arguments {
+    /// Leaves what was asked for, and adds who it was.
+    fn select(&self, found: Vec<DriftedObject>, report: Option<&DriftReportSpec>) -> Vec<DriftedObject> {
+        let shown = found.into_iter().filter_map(|mut object| {
+            if !self.all {
+                object = object.without_ignored()?;
+            }
+            if let Some(report) = report {
+                object.add_names(report);
+            }
+            let is_wanted = self.object.as_ref().is_none_or(|key| object.object == key.to_string())
+                && self.cause.as_ref().is_none_or(|cause| object.has_cause(cause));
+            is_wanted.then_some(object)
+        });
+        shown.collect()
+    }
+}
+
+fn show(
+    found: &[DriftedObject],
+    unknown: &[UnknownDrift],
+    seen: &[SeenRow],
+    arguments: &Arguments,
+    environments: usize,
+) {
+    let mut parts: Vec<String> = vec![unknown.iter().map(UnknownDrift::text).collect(), common_causes(found)];
+    let rows: Vec<_> = found.iter().flat_map(DriftedObject::rows).collect();
+    if rows.len() > 1 {
+        let head = ["ENV", "APP", "OBJECT", "FIELD", "BY", "SINCE", "POLICY"].map(str::to_owned).to_vec();
+        parts.push(table(&std::iter::once(head).chain(rows).collect::<Vec<_>>()));
+    }
+    parts.push(found.iter().map(DriftedObject::text).collect::<Vec<_>>().join("\n"));
+    if !seen.is_empty() {
+        parts.push(seen::table_of(seen));
+    }
+    parts.retain(|part| !part.is_empty());
+    if !parts.is_empty() {
+        page(&parts.join("\n"));
+    }
+    if found.is_empty() && unknown.is_empty() {
+        let narrowed = arguments.object.is_some() || arguments.cause.is_some();
+        let of = match (environments, narrowed) {
+            (_, true) => "what was asked for".to_owned(),
+            (1, false) => "the environment".to_owned(),
+            (count, false) => format!("{count} environments"),
+        };
+        eprintln!("nothing of {of} was changed by others");
+    }
+    if arguments.since.is_some() && seen.is_empty() {
+        eprintln!("nothing was seen since then, as far as it is remembered");
+    }
 }

@@ -1,6 +1,5 @@
 mod audit;
 mod lines;
-mod times;
 
 use std::path::PathBuf;
 
@@ -11,11 +10,11 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::output::{Format, page, print_value};
 use super::target::{self, Global, environment};
+use super::times::Moment;
 use super::{CliResult, Exit};
 use crate::api::{RecordStatus, Span};
 use crate::history::{self, Entry, EntryKind, ObjectQuery, Place, Query};
 use crate::object::{AppName, DriftRecord, EnvironmentName, TimelineEvent};
-use times::Moment;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -28,6 +28,7 @@ mod rollback;
 mod secrets;
 mod status;
 mod target;
+mod times;
 mod validate;
 mod wait;
 
@@ -75,7 +76,7 @@ const EXIT_CODES: &str =
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the loop that keeps environments true to git
-    Agent(agent::Arguments),
+    Agent(Box<agent::Arguments>),
     /// Print what a folder or an environment renders to
     Render(render::Arguments),
     /// Check the whole tree, offline, and tell everything that is wrong
@@ -145,7 +146,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn dispatch(cli: Cli) -> CliResult {
     let global = cli.global;
     match cli.verb {
-        Verb::Agent(arguments) => agent::run(&global, arguments),
+        Verb::Agent(arguments) => agent::run(&global, *arguments),
         Verb::Render(arguments) => render::run(&global, &arguments),
         Verb::Validate(arguments) => validate::run(&global, &arguments),
         Verb::Explain(arguments) => block_on(explain::run(&global, &arguments)),

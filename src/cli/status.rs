@@ -4,7 +4,7 @@ use kube::ResourceExt;
 use super::output::{Format, colour, print, print_value, table};
 use super::target::{self, Global, environment};
 use super::{CliResult, Exit};
-use crate::api::{AppPhase, AppStatus, Environment, PruneStatus, names};
+use crate::api::{AppPhase, AppStatus, ConditionStatus, Environment, PruneStatus, names};
 use crate::object::EnvironmentName;
 
 #[derive(Debug, Args)]
@@ -60,9 +60,20 @@ fn ready(found: &Environment) -> (String, String) {
     let condition =
         status.and_then(|status| status.conditions.iter().find(|condition| condition.type_ == names::READY));
     match condition {
+        // What was true when it was seen last is not said of what is not seen any more.
+        Some(condition) if unknown(found).is_some() => {
+            (format!("{}, Unknown", condition.reason), condition.message.clone())
+        }
         Some(condition) => (condition.reason.clone(), condition.message.clone()),
         None => ("Unknown".to_owned(), "no agent has looked at it yet".to_owned()),
     }
+}
+
+/// Why it is not known whether objects are as git says.
+fn unknown(found: &Environment) -> Option<&str> {
+    let conditions = &found.status.as_ref()?.conditions;
+    let verified = conditions.iter().find(|condition| condition.type_ == names::VERIFIED)?;
+    (verified.status == ConditionStatus::Unknown).then_some(&*verified.message)
 }
 
 fn many(all: &[Environment]) -> String {
@@ -100,6 +111,9 @@ fn one(found: &Environment) -> String {
         source.branch
     ));
     text.push_str(&format!("  writes as {}\n", found.spec.service_account));
+    if let Some(why) = unknown(found) {
+        text.push_str(&format!("  unknown   {why}\n"));
+    }
     for app in &status.apps {
         text.push_str(&paint(app.phase, format!("\n  {} {}", app.name, app.phase.as_str())));
         text.push_str(&format!(", {} objects", app.objects));

@@ -56,6 +56,7 @@ pub use ticket::{Owner, Ticket};
 pub use world::{Listing, World};
 
 use crate::api::{AppStatus, PruneStatus};
+use crate::drift::{Fight, OpenDrift};
 use crate::object::{AppName, Digest, Live, ObjectKey};
 use crate::plan::{Inventory, WantedApp};
 use crate::state::{Change, Memory};
@@ -318,6 +319,12 @@ impl Delivery {
 
     pub fn statuses(&self) -> Vec<AppStatus> {
         self.apps.values().map(App::status).collect()
+    }
+
+    /// What of its apps is not as git says now, and who fights over it.
+    pub fn drift(&self) -> (Vec<OpenDrift>, Vec<Fight>) {
+        let open = self.apps.values().flat_map(App::open_drift).collect();
+        (open, self.apps.values().flat_map(App::fights).collect())
     }
 
     pub fn prune_status(&self) -> Option<PruneStatus> {

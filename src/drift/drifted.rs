@@ -14,6 +14,8 @@ pub struct Drifted {
     pub key: ObjectKey,
     /// Which one bore that name; nothing where it is gone.
     pub uid: Option<Box<str>>,
+    /// The version of it that was looked at, where it was.
+    pub version: Option<Box<str>>,
     /// What of it; nothing where it is gone.
     pub fields: Vec<DriftedField>,
 }
@@ -47,7 +49,7 @@ impl Drifted {
     }
 
     pub fn gone(key: ObjectKey) -> Self {
-        Self { key, uid: None, fields: Vec::new() }
+        Self { key, uid: None, version: None, fields: Vec::new() }
     }
 
     /// Fields of which nothing is known but that they are ours no more.
@@ -59,7 +61,7 @@ impl Drifted {
             by: Vec::new(),
             rule: None,
         };
-        Self { key, uid, fields: fields.iter().map(unseen).collect() }
+        Self { key, uid, version: None, fields: fields.iter().map(unseen).collect() }
     }
 
     /// The same as one field: the object itself, which is gone.
@@ -153,7 +155,7 @@ mod tests {
         assert_eq!(told[0], (Some(json!(1)), Some(json!(5)), Some(kubectl.to_owned())));
         assert_eq!(told[1], (Some(json!(false)), None, None));
         let key = ObjectKey::new("apps", "Deployment", Some("web"), "web");
-        let drifted = Drifted { key: key.clone(), uid: None, fields };
+        let drifted = Drifted { key: key.clone(), uid: None, version: None, fields };
         assert_eq!(
             drifted.to_string(),
             "Deployment.apps web/web (.spec.replicas by \"kubectl\", .spec.paused)"

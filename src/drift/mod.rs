@@ -6,18 +6,27 @@
 //!    is told once as a [`Fight`].
 //! 4. [`Drifted`] is what is told and kept of it: before and after, and who holds the field now, by the object's own word.
 //!
+//! 5. [`Principals`] are the people behind it, where an audit log names them.
+//! 6. [`Standing`] is where all of it stands, for reports.
+//!
 //! What happens in the middle of a rollout is not decided here: there all of an object is git's (`delivery::app::repair`).
 
+mod audit;
 mod causes;
 mod drifted;
 mod hands_off;
 mod patience;
+mod principals;
 mod records;
 mod rules;
+mod standing;
 
+pub use audit::{AuditedWrite, BadEventList, ResourceName, WriteKind, writes};
 pub use causes::{Cause, Member, causes};
 pub use drifted::{Drifted, DriftedField, drifted_fields};
 pub use hands_off::HandsOff;
 pub use patience::{Fight, Patience};
+pub use principals::{Named, Principals, Sought};
 pub use records::{Observation, records};
 pub use rules::{Ruled, Rules, Verdict};
+pub use standing::{Lately, OpenDrift, Standing};

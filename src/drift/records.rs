@@ -110,7 +110,7 @@ mod tests {
             rule: None,
         };
         let key = ObjectKey::new("apps", "Deployment", Some("web"), "web");
-        Drifted { key, uid: Some("u".into()), fields: vec![field] }
+        Drifted { key, uid: Some("u".into()), version: None, fields: vec![field] }
     }
 
     #[test]

@@ -168,6 +168,11 @@ impl History {
         (read(&self.counts.written), read(&self.counts.failures), read(&self.counts.lost))
     }
 
+    /// How many records wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
     /// Takes no more, and writes what is left.
     pub async fn end(&self) {
         self.end.cancel();

@@ -1,4 +1,7 @@
-//! The agent's own port: probes and metrics. Webhooks, the agent's API and the dashboard will live here.
+//! The agent's own ports: probes and metrics, and the webhook that takes audit logs (`audit`). The agent's API and the
+//! dashboard will live here.
+
+mod audit;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+pub use audit::{AuditError, AuditPort, Take, serve_audit};
 
 /// What the port needs to know of the agent.
 pub struct Port {

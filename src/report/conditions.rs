@@ -1,7 +1,9 @@
 use super::overview::cut;
 use crate::api::{
-    AppPhase, AppStatus, Condition, ConditionStatus, PruneStatus, SecretStatus, SecretUseState, names,
+    AppPhase, AppStatus, Condition, ConditionStatus, PruneStatus, SecretStatus, SecretUseState, UnknownKind,
+    names,
 };
+use crate::delivery::some;
 
 /// Bytes of a message: each condition has it.
 const LONGEST: usize = 2048;
@@ -86,6 +88,42 @@ pub fn conditions(
         }
     })
     .collect()
+}
+
+/// Whether it is known of all kinds if their objects are as git says; none where that was always so.
+pub fn verified_condition(
+    unknown: &[UnknownKind],
+    before: &[Condition],
+    generation: Option<i64>,
+    now: &str,
+) -> Option<Condition> {
+    let known = before.iter().find(|condition| condition.type_ == names::VERIFIED);
+    if unknown.is_empty() && known.is_none() {
+        return None;
+    }
+    let told = |kind: &UnknownKind| match &kind.last_verified {
+        Some(at) => format!("{} since {at} ({})", kind.kind, kind.why),
+        None => format!("{}, which never could be ({})", kind.kind, kind.why),
+    };
+    let (status, reason, message) = match unknown {
+        [] => (ConditionStatus::True, "Verified", "all kinds are seen".to_owned()),
+        unknown => {
+            let kinds = some(unknown.iter().map(told));
+            let message = format!(
+                "whether objects are as git says is unknown, for these could not be verified: {kinds}"
+            );
+            (ConditionStatus::Unknown, "Unknown", message)
+        }
+    };
+    let since = known.filter(|old| old.status == status).map(|old| old.last_transition_time.clone());
+    Some(Condition {
+        type_: names::VERIFIED.to_owned(),
+        status,
+        reason: reason.to_owned(),
+        message: cut(&message, LONGEST),
+        last_transition_time: since.unwrap_or_else(|| now.to_owned()),
+        observed_generation: generation,
+    })
 }
 
 /// Whether all secrets can be read and used in their newest version; none where there are no secrets.
@@ -186,6 +224,34 @@ mod tests {
             .into_iter()
             .map(|condition| (condition.type_, condition.status, condition.reason))
             .collect()
+    }
+
+    #[test]
+    fn what_could_not_be_verified_is_unknown_until_it_is_again() {
+        let told = |unknown: &[UnknownKind], before: &[Condition], now| {
+            verified_condition(unknown, before, None, now)
+        };
+        assert_eq!(told(&[], &[], "now"), None, "where all is well it is not even said");
+        let unknown = [
+            UnknownKind {
+                kind: "Deployment.apps".into(),
+                last_verified: Some("2026-11-30T12:00:00Z".into()),
+                why: "403".into(),
+            },
+            UnknownKind { kind: "Service".into(), last_verified: None, why: "500".into() },
+        ];
+        let first = told(&unknown, &[], "1").unwrap();
+        assert_eq!((first.status, &*first.reason), (ConditionStatus::Unknown, "Unknown"));
+        assert!(
+            first.message.contains("Deployment.apps since 2026-11-30T12:00:00Z (403)"),
+            "{}",
+            first.message
+        );
+        assert!(first.message.contains("Service, which never could be (500)"), "{}", first.message);
+        let again = told(&unknown, std::slice::from_ref(&first), "2").unwrap();
+        assert_eq!(again.last_transition_time, "1");
+        let over = told(&[], &[again], "3").unwrap();
+        assert_eq!((over.status, &*over.last_transition_time), (ConditionStatus::True, "3"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::api::DriftPolicy;
+use crate::api::{DriftPolicy, DriftReportSpec, UNKNOWN};
 use crate::drift::{Cause, Drifted, Member, causes};
 use crate::object::field_path::FieldPath;
 use crate::object::{AppName, FieldHolder};
@@ -35,10 +35,37 @@ pub struct DriftedFieldReport {
     pub live: Option<Value>,
     /// Who holds it now, the latest first.
     pub by: Vec<FieldHolder>,
+    /// The person or account, where an audit log named them to the agent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub who: Option<String>,
     pub policy: DriftPolicy,
     /// The rule that says so, where one does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+}
+
+/// A kind of which it is not known whether its objects are as git says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnknownDrift {
+    pub environment: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
+    pub kind: String,
+    /// When it was known last, where it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_verified: Option<String>,
+    /// Why it is not known.
+    pub unknown: String,
+}
+
+impl UnknownDrift {
+    pub fn text(&self) -> String {
+        let Self { environment, app, kind, last_verified, unknown } = self;
+        let of = app.as_ref().map_or_else(|| environment.clone(), |app| format!("{environment}/{app}"));
+        let since = last_verified.as_ref().map_or_else(String::new, |at| format!(", verified last at {at}"));
+        format!("{of}  {kind}: unknown{since}: {unknown}\n")
+    }
 }
 
 /// What is done about something, and the rule that says so.
@@ -59,6 +86,7 @@ impl DriftedObject {
                 desired: field.desired.clone(),
                 live: field.live.clone(),
                 by: field.by.clone(),
+                who: None,
                 policy,
                 rule,
             }
@@ -81,26 +109,126 @@ impl DriftedObject {
         (is_told || !self.fields.is_empty()).then_some(self)
     }
 
+    /// Adds who it was, where a report of the agent names them for the same field and manager.
+    pub fn add_names(&mut self, report: &DriftReportSpec) {
+        for field in &mut self.fields {
+            let pointer = field.path.pointer();
+            let manager = field.by.first().map_or("", |holder| &*holder.manager);
+            let rows = report.open.iter().chain(&report.put_back);
+            let of = rows
+                .filter(|row| row.object == self.object && row.field == pointer && row.manager == manager);
+            field.who = of.map(|row| row.who.clone()).find(|who| who != UNKNOWN);
+        }
+    }
+
+    /// Whether a field of it belongs to a cause, as [`cause_name`] names it or by its manager alone.
+    pub fn has_cause(&self, cause: &str) -> bool {
+        self.fields.iter().any(|field| field.has_cause(cause))
+    }
+
     pub fn text(&self) -> String {
         let Self { environment, app, object, .. } = self;
         let gone = if self.is_gone { ": gone" } else { "" };
         let mut text = format!("{environment}/{app}  {object}{gone}\n");
         for field in &self.fields {
-            let value = |value: &Option<Value>| match value {
-                None => "nothing".to_owned(),
-                Some(value) => cut(&value.to_string()),
-            };
             let rule = field.rule.as_ref().map_or(field.policy.as_str(), String::as_str);
-            let (desired, live) = (value(&field.desired), value(&field.live));
-            text.push_str(&format!("    .{}: {desired} in git, {live} live ({rule})\n", field.path));
+            match difference(field.desired.as_ref(), field.live.as_ref()) {
+                Some(lines) => text.push_str(&format!("    .{}: ({rule})\n{lines}", field.path)),
+                None => {
+                    let value = |value: &Option<Value>| match value {
+                        None => "nothing".to_owned(),
+                        Some(value) => cut(&value.to_string()),
+                    };
+                    let (desired, live) = (value(&field.desired), value(&field.live));
+                    text.push_str(&format!("    .{}: {desired} in git, {live} live ({rule})\n", field.path));
+                }
+            }
             match field.by.first() {
                 Some(holder) => text.push_str(&format!("        held by {holder}\n")),
                 None => text.push_str("        nobody holds it: who took it away is not known\n"),
             }
+            if let Some(who) = &field.who {
+                text.push_str(&format!("        changed by {who}\n"));
+            }
         }
         text
     }
+
+    /// One row for each field, for a table: environment, app, object, field, by, since, what is done.
+    pub fn rows(&self) -> Vec<Vec<String>> {
+        let row = |field: String, by: String, since: String, policy: &DriftPolicy| {
+            let app = self.app.to_string();
+            vec![
+                self.environment.clone(),
+                app,
+                self.object.clone(),
+                field,
+                by,
+                since,
+                policy.as_str().to_owned(),
+            ]
+        };
+        if let Some(policy) = &self.policy {
+            return vec![row("gone".to_owned(), UNKNOWN.to_owned(), "-".to_owned(), policy)];
+        }
+        let of = |field: &DriftedFieldReport| {
+            let holder = field.by.first();
+            let manager = holder.map_or("nobody", |holder| &*holder.manager);
+            let by =
+                field.who.as_ref().map_or_else(|| manager.to_owned(), |who| format!("{who} ({manager})"));
+            let since = holder.and_then(|holder| holder.time.clone()).unwrap_or_else(|| "-".to_owned());
+            row(format!(".{}", field.path), by, since, &field.policy)
+        };
+        self.fields.iter().map(of).collect()
+    }
 }
+
+impl DriftedFieldReport {
+    fn has_cause(&self, cause: &str) -> bool {
+        self.by.first().is_some_and(|holder| {
+            holder.manager == cause || cause_name(&holder.manager, &self.path.to_string()) == cause
+        })
+    }
+}
+
+/// How a cause is named on a command line: `kubectl:spec.replicas`.
+pub fn cause_name(manager: &str, field: &str) -> String {
+    format!("{manager}:{field}")
+}
+
+/// What differs between two values by lines, where they have several, or are long; nothing where a line says it.
+fn difference(desired: Option<&Value>, live: Option<&Value>) -> Option<String> {
+    let text = |value: Option<&Value>| match value {
+        None => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => format!("{value:#}"),
+    };
+    let (desired, live) = (text(desired), text(live));
+    let is_long = |text: &str| text.contains('\n') || text.chars().count() > LONG;
+    if !is_long(&desired) && !is_long(&live) {
+        return None;
+    }
+    let mut lines = String::new();
+    let mut left = LINES;
+    for change in similar::TextDiff::from_lines(&desired, &live).iter_all_changes() {
+        let sign = match change.tag() {
+            similar::ChangeTag::Equal => continue,
+            similar::ChangeTag::Delete => '-',
+            similar::ChangeTag::Insert => '+',
+        };
+        if left == 0 {
+            lines.push_str("        …\n");
+            break;
+        }
+        left -= 1;
+        lines.push_str(&format!("        {sign} {}\n", cut(change.value().trim_end_matches('\n'))));
+    }
+    Some(lines)
+}
+
+/// Longer values are shown by lines, and so many of them.
+const LONG: usize = 60;
+const LINES: usize = 20;
 
 /// What of this has one cause, where several things do, for people.
 pub fn common_causes(objects: &[DriftedObject]) -> String {
@@ -123,8 +251,9 @@ pub fn common_causes(objects: &[DriftedObject]) -> String {
         let places =
             if *environments > 1 { format!(" in {environments} environments") } else { String::new() };
         text.push_str(&format!(
-            "{} objects have one cause: {manager:?} changed .{field} of {kind}{places} since {first}\n",
-            members.len()
+            "{} objects have one cause: {manager:?} changed .{field} of {kind}{places} since {first} (--cause {})\n",
+            members.len(),
+            cause_name(manager, field)
         ));
     }
     text
@@ -145,6 +274,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::DriftRow;
     use crate::drift::DriftedField;
     use crate::object::ObjectKey;
 
@@ -165,6 +295,7 @@ mod tests {
         Drifted {
             key: ObjectKey::new("apps", "Deployment", Some("web"), "web"),
             uid: Some("u".into()),
+            version: None,
             fields: vec![field("replicas", Some(json!(3)), vec![by]), field("paused", None, Vec::new())],
         }
     }
@@ -185,8 +316,63 @@ mod tests {
         assert_eq!(
             common_causes(&more),
             "2 objects have one cause: \"kubectl\" changed .spec.replicas of Deployment.apps in 2 environments since \
-             2026-01-01T12:00:00Z\n"
+             2026-01-01T12:00:00Z (--cause kubectl:spec.replicas)\n"
         );
+        assert!(
+            more.iter()
+                .all(|object| object.has_cause("kubectl:spec.replicas") && object.has_cause("kubectl"))
+        );
+        assert!(!more[0].has_cause("kubectl:spec.paused") && !more[0].has_cause("robot"));
+    }
+
+    #[test]
+    fn long_values_are_told_by_the_lines_that_differ() {
+        let app = AppName::new("web").unwrap();
+        let mut drifted = scaled();
+        drifted.fields.truncate(1);
+        drifted.fields[0].desired = Some(json!("one\ntwo\nthree\n"));
+        drifted.fields[0].live = Some(json!("one\nother\nthree\n"));
+        let object = DriftedObject::new("dev", &app, &drifted, &|_| (DriftPolicy::Report, None));
+        let text = object.text();
+        assert!(
+            text.contains("    .spec.replicas: (report)\n        - two\n        + other\n        held by"),
+            "{text}"
+        );
+        drifted.fields[0].live = Some(Value::from((0..500).collect::<Vec<_>>()));
+        let text = DriftedObject::new("dev", &app, &drifted, &|_| (DriftPolicy::Report, None)).text();
+        assert!(text.lines().count() < LINES + 6 && text.contains("        …\n"), "{text}");
+    }
+
+    #[test]
+    fn who_it_was_is_added_for_the_same_field_and_manager() {
+        let app = AppName::new("web").unwrap();
+        let mut object = DriftedObject::new("dev", &app, &scaled(), &|_| (DriftPolicy::Heal, None));
+        let row = |field: &str, manager: &str, who: &str| DriftRow {
+            app: None,
+            object: "Deployment.apps web/web".into(),
+            field: field.into(),
+            class: crate::object::DriftClass::Changed,
+            desired: None,
+            live: None,
+            manager: manager.into(),
+            who: who.into(),
+            action: crate::object::DriftAction::Reported,
+            rule: None,
+            since: "2026-01-01T00:00:00Z".into(),
+            times: None,
+            over: None,
+            latency_ms: None,
+        };
+        let mut report =
+            DriftReportSpec { open: vec![row("/spec/replicas", "robot", "bob")], ..Default::default() };
+        object.add_names(&report);
+        assert_eq!(object.fields[0].who, None);
+        report.put_back =
+            vec![row("/spec/replicas", "kubectl", "unknown"), row("/spec/replicas", "kubectl", "ada")];
+        object.add_names(&report);
+        assert_eq!(object.fields[0].who.as_deref(), Some("ada"));
+        assert!(object.text().contains("        changed by ada\n"));
+        assert_eq!(object.rows()[0][4], "ada (kubectl)");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod conditions;
 mod difference;
 mod drift;
+mod drift_report;
 pub mod explain;
 mod fact;
 mod handover;
@@ -11,9 +12,10 @@ mod overview;
 mod plan;
 mod prune;
 
-pub use conditions::{Trouble, conditions, secrets_condition, summary};
+pub use conditions::{Trouble, conditions, secrets_condition, summary, verified_condition};
 pub use difference::{Body, Sketch, whole};
-pub use drift::{DriftedFieldReport, DriftedObject, common_causes};
+pub use drift::{DriftedFieldReport, DriftedObject, UnknownDrift, cause_name, common_causes};
+pub use drift_report::drift_report;
 pub use fact::{Told, told};
 pub use handover::{HandoverReport, SharedReport};
 pub use hooks::{HookReport, HookState};

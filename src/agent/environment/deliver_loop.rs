@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Asked, Channels, GitState, Inventoried, Report, Shared, Spoken, grants, prepare, trouble};
@@ -25,6 +25,8 @@ const HAND_OVER: Duration = Duration::from_secs(20);
 const REPORT_PAUSE: Duration = Duration::from_millis(50);
 /// and in no more than such a part of the time: for ten thousand apps that is work.
 const REPORT_PART: u32 = 10;
+/// Whether all kinds are verified is looked at a few times within what is granted, within these bounds.
+const VERIFY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// Facts that nobody takes; the oldest are dropped.
 const FACTS_KEPT: usize = 10_000;
 
@@ -70,6 +72,8 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     this.hear_platform(&platform.borrow_and_update().clone());
     let mut swarm: Option<Instant> = None;
     let (mut known, mut turns) = channels.secrets.watch();
+    let mut verify = interval(this.unknown_after().div_f64(4.0).clamp(VERIFY.0, VERIFY.1));
+    verify.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let again = this.turn();
         let wake = [again, swarm, this.report.1.then_some(this.report.0)].into_iter().flatten().min();
@@ -91,6 +95,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
             _ = this.words.changed() => this.hear_platform(&platform.borrow().clone()),
             _ = known.changed() => this.report.1 = true,
             _ = turns.changed() => this.report.1 = true,
+            _ = verify.tick() => this.verify(),
             () = this.deliver.finish_some() => this.report.1 = true,
             () = bell.notified() => { swarm.get_or_insert_with(|| Instant::now() + SWARM); }
             () = sleep_until(wake) => {}
@@ -141,6 +146,21 @@ impl Loop<'_> {
             let left = at.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
             Instant::now() + Duration::try_from(left).unwrap_or(Duration::ZERO)
         })
+    }
+
+    fn unknown_after(&self) -> Duration {
+        self.shared.context.own.unknown_after
+    }
+
+    /// Looks whether all kinds are verified. A watch that dies tells nobody.
+    fn verify(&mut self) {
+        if let Some(at) = self.deliver.verified() {
+            self.shared.context.metrics.drift.verified(self.shared.name.as_str(), at.elapsed());
+        }
+        let unknown = self.deliver.unknown(self.unknown_after());
+        // The time since when stays as it is while it is unknown.
+        let is_news = self.channels.report.borrow().as_ref().is_some_and(|told| told.unknown != unknown);
+        self.report.1 |= is_news;
     }
 
     /// Hands on what happened. Where that is not taken fast enough it waits here, and never holds anything up.
@@ -205,6 +225,8 @@ impl Loop<'_> {
             looked: git.looked.clone(),
             replies: self.deliver.replies(),
             secrets: self.channels.secrets.statuses(),
+            drift: self.deliver.delivery.drift(),
+            unknown: self.deliver.unknown(self.unknown_after()),
         }
     }
 

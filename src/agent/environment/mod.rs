@@ -14,6 +14,7 @@
 
 mod deliver_loop;
 mod drift_records;
+mod drift_report;
 mod events;
 mod follow;
 mod inventory_task;
@@ -34,8 +35,9 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::inventory::{Marked, Needs};
 use super::secrets::EnvironmentSecrets;
-use crate::api::{AppStatus, Environment, PruneStatus, SecretStatus};
+use crate::api::{AppStatus, Environment, PruneStatus, SecretStatus, UnknownKind};
 use crate::delivery::{Fact, Replies, Says};
+use crate::drift::{Fight, OpenDrift};
 use crate::health::Rule;
 use crate::object::{AppName, EnvironmentName, Revision};
 use crate::policy::Grants;
@@ -110,6 +112,10 @@ pub(super) struct Report {
     /// What their other requests came to.
     pub replies: Replies,
     pub secrets: Vec<SecretStatus>,
+    /// What is not as git says now, and who fights over it.
+    pub drift: (Vec<OpenDrift>, Vec<Fight>),
+    /// Kinds that could not be verified for some time.
+    pub unknown: Vec<UnknownKind>,
 }
 
 /// The channels between the tasks.

@@ -51,7 +51,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
 
 /// Hands the history what became of requests. What is told again is kept once.
 fn keep(shared: &Shared, requests: &BTreeMap<String, Arc<Request>>, docket: &Docket, now: Timestamp) {
-    let Some(history) = &shared.context.history else { return };
+    let Some(history) = &shared.context.outlets.history else { return };
     for (handle, state, message) in &docket.write {
         let request = requests.get(&handle.name);
         if let Some(event) = request.and_then(|request| event(request, *state, message, now)) {

@@ -17,7 +17,8 @@ use crate::api::{
 use crate::cluster::CallError;
 use crate::object::chain;
 use crate::report::{
-    Body, Overview, Sketch, bounded, conditions, overview, secrets_condition, summary, whole,
+    Body, Overview, Sketch, bounded, conditions, overview, secrets_condition, summary, verified_condition,
+    whole,
 };
 
 /// At most one status a second is written, but for the first after a rest, and for a verdict.
@@ -96,6 +97,7 @@ impl<'a> StatusWriter<'a> {
             &told,
         );
         conditions.extend(secrets_condition(&report.secrets, &written.conditions, generation, &told));
+        conditions.extend(verified_condition(&report.unknown, &written.conditions, generation, &told));
         let verdict = Verdict::of(&conditions, &report.apps);
         let now = Instant::now();
         // A verdict is told at once.

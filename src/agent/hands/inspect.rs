@@ -37,7 +37,8 @@ async fn look_at(hands: &Hands, wanted: &Wanted, fields: &[FieldPath]) -> Drifte
         Ok(live) => {
             let show = |path: &FieldPath, value: &Value| redact::value(&key, &path.to_string(), value);
             let fields = drifted_fields(&wanted.value(), &live, fields, &show);
-            Drifted { uid: live["metadata"]["uid"].as_str().map(Into::into), fields, key }
+            let word = |name: &str| live["metadata"][name].as_str().map(Into::into);
+            Drifted { uid: word("uid"), version: word("resourceVersion"), fields, key }
         }
         Err(error) if error.is_not_found() => Drifted::gone(key),
         Err(error) => {

@@ -3,6 +3,8 @@
 //! A plan of such an app says what is not as it was applied. Of it stays what is to be put back now; what the rules only
 //! report, and what has been put back too often to be put back again so soon, is taken out, and stays as others left it.
 
+mod standing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -33,11 +35,21 @@ pub(in crate::delivery) struct DriftState {
     /// What stays as others left it, because the rules say so.
     reported: BTreeMap<ObjectKey, Reported>,
     /// What is left alone because a person asked for it, and their words.
-    held: BTreeMap<ObjectKey, String>,
+    held: BTreeMap<ObjectKey, Stays>,
+    /// What came back too often to be put back at once.
+    waits: BTreeMap<ObjectKey, Stays>,
     /// What is not put back now: it is theirs by a rule, or it came back too often.
     left: BTreeSet<ObjectKey>,
     /// What the server showed to be as wanted, by what we held of it then, and by the rules under which it was asked.
     settled: BTreeMap<ObjectKey, (Digest, Option<Owned>, u64)>,
+}
+
+/// Fields that stay as others left them, by the words of a hold where it is one; the object itself where it is gone.
+#[derive(Debug)]
+struct Stays {
+    fields: Vec<FieldPath>,
+    since: Timestamp,
+    words: Option<String>,
 }
 
 #[derive(Debug)]
@@ -132,7 +144,11 @@ impl App {
         let name = self.name().clone();
         let drift = &mut self.drift;
         drift.left.clear();
-        drift.held.clear();
+        let before = (std::mem::take(&mut drift.held), std::mem::take(&mut drift.waits));
+        let stays = |before: &BTreeMap<ObjectKey, Stays>, key: &ObjectKey, fields, words| {
+            let since = before.get(key).map_or(view.now, |before| before.since);
+            Stays { fields, since, words }
+        };
         let mut again = drift.rules.next_end(view.now);
         let mut reported = BTreeMap::new();
         let rules = drift.rules.print(view.now);
@@ -148,14 +164,16 @@ impl App {
                 let hold = view.holds.iter().find(|hold| hold.covers(&name, key, view.now));
                 if let Some(hold) = hold {
                     again = Some(again.map_or(hold.until, |at: Timestamp| at.min(hold.until)));
-                    drift.held.insert(key.clone(), hold.to_string());
+                    drift.held.insert(key.clone(), stays(&before.0, key, fields, Some(hold.to_string())));
                     return false;
                 }
+                let mut waits = Vec::new();
                 for field in fields {
                     match drift.sort(&step.wanted, &field, view.now) {
                         Sorted::Heal => heal.push(field),
                         Sorted::Later(due) => {
                             again = Some(again.map_or(due, |at: Timestamp| at.min(due)));
+                            waits.push(field.clone());
                             left.push(field);
                         }
                         Sorted::Report => {
@@ -167,6 +185,9 @@ impl App {
                 }
                 if heal.is_empty() {
                     drift.left.insert(key.clone());
+                }
+                if !waits.is_empty() {
+                    drift.waits.insert(key.clone(), stays(&before.1, key, waits, None));
                 }
                 if !told.is_empty() {
                     let fields = if step.reason == Reason::Missing { Vec::new() } else { told };
@@ -286,7 +307,12 @@ impl App {
         let reported =
             reported.map(|drifted| format!("someone else changed {drifted}, which is only reported"));
         let held = self.drift.held.iter();
-        let held = held.map(|(key, words)| format!("someone else changed {key}, which is held {words}"));
+        let held = held.map(|(key, stays)| {
+            format!(
+                "someone else changed {key}, which is held {}",
+                stays.words.as_deref().unwrap_or_default()
+            )
+        });
         let told: Vec<String> = fights.chain(reported).chain(held).collect();
         (!told.is_empty()).then(|| some(told))
     }

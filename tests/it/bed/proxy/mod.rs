@@ -43,6 +43,8 @@ struct Shared {
     past: Past,
     /// Watches that were answered 410: path, and query with the version.
     expired: Mutex<HashSet<(String, String)>>,
+    /// Whose watches are to end now: a part of their paths.
+    ending: tokio::sync::broadcast::Sender<&'static str>,
 }
 
 pub struct Proxy {
@@ -67,6 +69,7 @@ impl Proxy {
                 kill: Mutex::default(),
                 past: Past::default(),
                 expired: Mutex::default(),
+                ending: tokio::sync::broadcast::channel(16).0,
             })
         });
         let listener = RUNTIME.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
@@ -93,6 +96,16 @@ impl Proxy {
 
     pub fn set(&self, fault: Fault) {
         self.shared.faults.lock().expect("a lock").push((fault, 0));
+    }
+
+    /// Harms nothing any more.
+    pub fn clear(&self) {
+        self.shared.faults.lock().expect("a lock").clear();
+    }
+
+    /// Ends the watches whose path holds this, as if there were nothing more to say.
+    pub fn end_watches(&self, path: &'static str) {
+        let _ = self.shared.ending.send(path);
     }
 
     /// How often a fault that was set did its harm.
@@ -300,7 +313,10 @@ async fn pass(
                 Some(Effect::Ends { after, how }) => Some((after, how)),
                 _ => None,
             };
-            Response::new(stream::watch(body, shared.past.watches(&path), ends))
+            let mut ending = shared.ending.subscribe();
+            let told = path.clone();
+            let until = async move { while ending.recv().await.is_ok_and(|ended| !told.contains(ended)) {} };
+            Response::new(stream::watch(body, shared.past.watches(&path), ends, until))
         }
         _ => Response::new(Body::new(body)),
     };

@@ -26,14 +26,20 @@ pub fn half(whole: &Bytes) -> Body {
     }))
 }
 
-/// A watch, event by event. Nothing goes out while `held`, and after `ends` so many events it ends.
-pub fn watch(body: kube::client::Body, held: watch::Receiver<bool>, ends: Option<(usize, End)>) -> Body {
+/// A watch, event by event. Nothing goes out while `held`; after `ends` so many events it ends, and when `until` does.
+pub fn watch(
+    body: kube::client::Body,
+    held: watch::Receiver<bool>,
+    ends: Option<(usize, End)>,
+    until: impl Future<Output = ()> + Send + 'static,
+) -> Body {
     let (say, mut heard) = mpsc::channel(16);
     tokio::spawn(async move {
         tokio::select! {
             () = pump(body, held, ends, &say) => {}
             // Whoever listened is gone: the API server is told so.
             () = say.closed() => {}
+            () = until => {}
         }
     });
     Body::from_stream(stream::poll_fn(move |cx| heard.poll_recv(cx)))

@@ -9,7 +9,7 @@ use crate::api::Span;
 
 /// A time as people give it: so long ago, the begin of a day (of UTC), or a time of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Moment {
+pub enum Moment {
     Ago(Duration),
     At(Timestamp),
 }
