@@ -7,6 +7,7 @@
 //! Everything here blocks, and belongs on a thread that may block.
 
 mod blame;
+mod changes;
 mod copy;
 mod credentials;
 mod error;
@@ -27,6 +28,7 @@ mod tree;
 mod url;
 
 pub use blame::Written;
+pub use changes::{Changes, Merged};
 pub use credentials::{Credentials, Remote};
 pub use error::{Cause, GitError};
 pub use folder::{FolderTree, repository_around};

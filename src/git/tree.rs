@@ -35,6 +35,11 @@ impl GitTree {
         Some(Self { links: Links(Snapshot { objects: objects.clone(), root }), revision: revision.clone() })
     }
 
+    /// The files of a folder that no commit has yet: what `revision` would come to, merged.
+    pub(super) fn of_root(objects: &Arc<Objects>, root: Oid, revision: &Revision) -> Self {
+        Self { links: Links(Snapshot { objects: objects.clone(), root }), revision: revision.clone() }
+    }
+
     pub fn revision(&self) -> &Revision {
         &self.revision
     }

@@ -9,6 +9,7 @@
 mod bed;
 mod blame;
 mod cache;
+mod changes;
 mod file;
 mod http;
 mod links;
