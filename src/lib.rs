@@ -9,7 +9,7 @@
 //!                         CheckedPlan → rollout ─Next→ cluster ─Outcome→ health, drift → report
 //! ```
 //!
-//! The pure rooms (`object render policy plan health rollout ownership state region requests report`) decide and do no I/O; the rooms of effects
+//! The pure rooms (`object render policy plan health rollout ownership state region requests pull_requests report`) decide and do no I/O; the rooms of effects
 //! (`git cluster helm aws history notify`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
@@ -43,6 +43,7 @@ pub mod object;
 pub mod ownership;
 pub mod plan;
 pub mod policy;
+pub mod pull_requests;
 pub mod redact;
 pub mod region;
 pub mod render;

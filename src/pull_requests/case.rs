@@ -1,0 +1,380 @@
+//! One pull request: what is to be done next for it.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::object::Revision;
+
+use super::after::{Landing, land, outcome, status};
+use super::body::{self, Content};
+use super::made::{Made, context};
+use super::pace::{Inputs, Pace};
+use super::record::{Before, CommentRecord, Landed};
+use super::sticky::{CommentStep, Own, Sticky};
+use super::words::{Comment, CommentId, Failure, Number, PullRequest, State, Status};
+
+/// The pauses after failures in a row: the first, and the longest.
+const PAUSES: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(2), SignedDuration::from_mins(5));
+/// What became of a merge is told this often at most while it is not over.
+const TELL: SignedDuration = SignedDuration::from_secs(10);
+/// What is not over by then is left as it stands.
+pub const FOLLOWED: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is to be done for a pull request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Make its report.
+    Report(Inputs),
+    /// Read all its comments.
+    Find,
+    /// Read this comment.
+    Look(CommentId),
+    Make {
+        body: String,
+    },
+    Edit {
+        comment: CommentId,
+        body: String,
+    },
+    Remove(CommentId),
+    Tell {
+        revision: Revision,
+        status: Status,
+    },
+    /// Ask what became of it: the list of open ones has it no more.
+    Ask,
+}
+
+/// What came of an action.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    Reported(Made),
+    Found(Vec<Comment>),
+    /// `None` where the forge says that there is no such comment.
+    Looked(Option<Comment>),
+    Made(CommentId),
+    Edited,
+    /// There is no such comment to edit.
+    Gone,
+    Removed,
+    Told,
+    Asked(PullRequest),
+}
+
+/// What all pull requests of a repository share.
+pub struct Shared {
+    pub own: Own,
+    /// The environments by name, each with the branch that it follows.
+    pub environments: BTreeMap<String, String>,
+    /// The newest commit of each branch.
+    pub tips: BTreeMap<String, Revision>,
+    pub landings: BTreeMap<String, Landing>,
+}
+
+/// A pull request that is looked after.
+pub struct Case {
+    pub pull: PullRequest,
+    /// Counts what moves in the cluster.
+    pub live: u64,
+    pace: Pace,
+    report: Option<(Inputs, Made)>,
+    sticky: Sticky,
+    /// What the forge was told of commits.
+    told: BTreeMap<String, (Revision, Status)>,
+    /// Statuses are refused, and the comment has to do.
+    without_statuses: bool,
+    missing: bool,
+    busy: Option<Timestamp>,
+    failures: u32,
+    not_before: Timestamp,
+    wrote: Option<Timestamp>,
+    /// What became of its merge, by environment, and since when: what the comment does not say yet counts as well.
+    outcome: BTreeMap<String, Landed>,
+}
+
+/// What is next for a pull request.
+pub enum Next {
+    Do(Action),
+    /// Nothing, until then, if anything is known of when.
+    Wait(Option<Timestamp>),
+    /// It needs nobody any more.
+    Over,
+}
+
+impl Case {
+    pub fn new(pull: PullRequest, certain_from: Timestamp, now: Timestamp) -> Self {
+        Self {
+            pull,
+            live: 0,
+            pace: Pace::default(),
+            report: None,
+            sticky: Sticky::new(certain_from, now),
+            told: BTreeMap::new(),
+            without_statuses: false,
+            missing: false,
+            busy: None,
+            failures: 0,
+            not_before: now,
+            wrote: None,
+            outcome: BTreeMap::new(),
+        }
+    }
+
+    pub fn number(&self) -> Number {
+        self.pull.number
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.pull.state == State::Open
+    }
+
+    /// The forge tells of it.
+    pub fn seen(&mut self, pull: PullRequest) {
+        if self.pull.stamp != pull.stamp {
+            self.sticky.doubt();
+        }
+        self.missing = false;
+        self.pull = pull;
+    }
+
+    /// The forge does not tell of it any more.
+    pub fn missed(&mut self) {
+        self.missing = true;
+    }
+
+    /// The base branch, the cluster or the environments are not what they were.
+    pub fn moved(&mut self, now: Timestamp) {
+        self.pace.moved(now);
+    }
+
+    /// Goes on where it was left: reports keep their pace.
+    pub fn resume(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    pub fn into_pace(self) -> (PullRequest, Pace) {
+        (self.pull, self.pace.forgotten())
+    }
+
+    /// Whether the commit that it has now was reported on.
+    pub fn is_reported(&self) -> bool {
+        self.pace.has(&self.pull.head)
+    }
+
+    pub fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    /// An action is begun.
+    pub fn begin(&mut self, action: &Action, now: Timestamp) {
+        self.busy = Some(now);
+        if matches!(action, Action::Report(_)) {
+            self.pace.began(now);
+        }
+    }
+
+    pub fn next(&self, shared: &Shared, now: Timestamp) -> Next {
+        if self.busy.is_some() {
+            return Next::Wait(None);
+        }
+        if now < self.not_before {
+            return Next::Wait(Some(self.not_before));
+        }
+        if !shared.environments.values().any(|branch| *branch == self.pull.base) {
+            return Next::Over;
+        }
+        if self.missing {
+            return Next::Do(Action::Ask);
+        }
+        match &self.pull.state {
+            State::Open => self.next_open(shared, now),
+            State::Merged { revision, at } => self.next_merged(shared, revision, *at, now),
+            // What is closed keeps its comment: it says what the last commit would have done.
+            State::Closed => Next::Over,
+        }
+    }
+
+    fn inputs(&self, shared: &Shared) -> Option<Inputs> {
+        let base = shared.tips.get(&self.pull.base)?.clone();
+        Some(Inputs { head: self.pull.head.clone(), base, live: self.live })
+    }
+
+    fn next_open(&self, shared: &Shared, now: Timestamp) -> Next {
+        // Nothing is known of a branch that git does not have.
+        let Some(inputs) = self.inputs(shared) else { return Next::Wait(None) };
+        let due = self.pace.due(&inputs, now);
+        if due.is_some_and(|due| due <= now) {
+            return Next::Do(Action::Report(inputs));
+        }
+        let Some((of, made)) = &self.report else { return Next::Wait(due) };
+        let content = Content {
+            marker: made.marker.to_string(),
+            head: of.head.as_str().to_owned(),
+            outcome: None,
+            plan: made.text.clone(),
+        };
+        let record = || {
+            let mut record = CommentRecord::new(made, of.head.as_str(), now);
+            record.before = self.sticky.content().and_then(|(_, old)| {
+                if old.head == record.head && old.short == record.short {
+                    // The text changes, and not the short of it.
+                    return old.before.clone();
+                }
+                Some(Before { head: old.head.clone(), short: old.short.clone(), at: old.at })
+            });
+            record
+        };
+        let statuses = made.statuses().map(|status| (of.head.clone(), status));
+        let wait = self.say(&content, record, statuses, now);
+        sooner(wait, due)
+    }
+
+    fn next_merged(&self, shared: &Shared, merge: &Revision, at: Timestamp, now: Timestamp) -> Next {
+        if now.duration_since(at) > FOLLOWED {
+            return Next::Over;
+        }
+        if !self.sticky.is_found() {
+            return Next::Do(Action::Find);
+        }
+        // Of what nobody saw a plan nobody waits for the end.
+        let Some((content, record)) = self.sticky.content() else { return Next::Over };
+        let mut record = record.clone();
+        record.outcome.extend(self.outcome.clone());
+        let is_over = record.outcome.values().all(|landed| landed.state.is_final());
+        let tell_at = self.wrote.map_or(now, |wrote| wrote + TELL);
+        if !is_over && now < tell_at {
+            return Next::Wait(Some(tell_at));
+        }
+        let content = Content { outcome: Some(outcome(&record, at)), ..content.clone() };
+        let cluster = shared.own.cluster.as_deref();
+        let told: Vec<_> = record
+            .outcome
+            .iter()
+            .map(|(environment, landed)| (merge.clone(), status(context(cluster, environment), landed, at)))
+            .collect();
+        match self.say(&content, || record.clone(), told.into_iter(), now) {
+            Next::Wait(_) if is_over => Next::Over,
+            next => next,
+        }
+    }
+
+    /// Sees what has become of a merge by now.
+    pub fn land(&mut self, shared: &Shared, now: Timestamp) {
+        let State::Merged { revision, .. } = &self.pull.state else { return };
+        let Some((_, record)) = self.sticky.content() else { return };
+        let nothing = Landing::default();
+        for environment in record.previewed.keys() {
+            let landing = shared.landings.get(environment).unwrap_or(&nothing);
+            let before = self.outcome.get(environment).or_else(|| record.outcome.get(environment));
+            let landed = land(before, record.previewed_in(environment), revision, landing, now);
+            self.outcome.insert(environment.clone(), landed);
+        }
+    }
+
+    /// What has to be done until the forge says this. The commits are told first: once the comment says it, all is said.
+    fn say(
+        &self,
+        content: &Content,
+        record: impl Fn() -> CommentRecord,
+        mut statuses: impl Iterator<Item = (Revision, Status)>,
+        now: Timestamp,
+    ) -> Next {
+        let wanted = content.digest();
+        let step = self.sticky.next(Some(&wanted), now);
+        let mut status = || {
+            let is_new = |(revision, status): &(Revision, Status)| {
+                self.told.get(&status.context).is_none_or(|told| told != &(revision.clone(), status.clone()))
+            };
+            let new = (!self.without_statuses).then(|| statuses.find(is_new)).flatten();
+            new.map(|(revision, status)| Next::Do(Action::Tell { revision, status }))
+        };
+        match step {
+            CommentStep::Find => Next::Do(Action::Find),
+            CommentStep::Look(comment) => Next::Do(Action::Look(comment)),
+            CommentStep::Remove(comment) => Next::Do(Action::Remove(comment)),
+            CommentStep::Make => {
+                status().unwrap_or_else(|| Next::Do(Action::Make { body: body::write(content, &record()) }))
+            }
+            CommentStep::Edit(comment) => status()
+                .unwrap_or_else(|| Next::Do(Action::Edit { comment, body: body::write(content, &record()) })),
+            CommentStep::Wait(until) => status().unwrap_or(Next::Wait(Some(until))),
+            CommentStep::Rest => Next::Wait(self.sticky.look_at()),
+        }
+    }
+
+    /// What came of an action that was begun.
+    pub fn hear(&mut self, action: &Action, result: Result<Answer, Failure>, own: &Own, now: Timestamp) {
+        let begun = self.busy.take().unwrap_or(now);
+        match result {
+            Ok(answer) => {
+                self.failures = 0;
+                self.answered(action, answer, begun, own, now);
+            }
+            Err(failure) => self.failed(action, &failure, now),
+        }
+    }
+
+    fn answered(&mut self, action: &Action, answer: Answer, begun: Timestamp, own: &Own, now: Timestamp) {
+        match (action, answer) {
+            (Action::Report(inputs), Answer::Reported(made)) => {
+                self.pace.made(inputs.clone());
+                self.report = Some((inputs.clone(), made));
+            }
+            (Action::Find, Answer::Found(comments)) => self.sticky.found(begun, comments, own),
+            (Action::Look(_), Answer::Looked(comment)) => self.sticky.looked(begun, comment),
+            (Action::Make { body }, Answer::Made(id)) => {
+                self.wrote = Some(now);
+                self.sticky.made(Comment { id, author: own.author.clone(), body: body.clone() }, now);
+            }
+            (Action::Edit { body, .. }, Answer::Edited) => {
+                self.wrote = Some(now);
+                self.sticky.edited(body.clone());
+            }
+            (_, Answer::Gone) => {
+                // An old list may show it for a while.
+                self.sticky.gone();
+                self.pause(now);
+            }
+            (Action::Remove(id), Answer::Removed) => self.sticky.removed(*id),
+            (Action::Tell { revision, status }, Answer::Told) => {
+                self.told.insert(status.context.clone(), (revision.clone(), status.clone()));
+            }
+            (Action::Ask, Answer::Asked(pull)) => self.seen(pull),
+            // An answer to something else is none.
+            _ => self.pause(now),
+        }
+    }
+
+    fn failed(&mut self, action: &Action, failure: &Failure, now: Timestamp) {
+        let is_unknown = matches!(failure, Failure::Unknown(_));
+        match action {
+            Action::Make { .. } if is_unknown => self.sticky.perhaps_made(now),
+            Action::Make { .. } => self.sticky.not_made(),
+            Action::Edit { .. } if is_unknown => self.sticky.doubt(),
+            Action::Tell { status, .. } => {
+                // What the commit was told before may not be what it says now.
+                self.told.remove(&status.context);
+                self.without_statuses |= matches!(failure, Failure::Refused(_));
+            }
+            _ => {}
+        }
+        match failure {
+            Failure::Limited { until } => self.not_before = (*until).max(now),
+            _ => self.pause(now),
+        }
+    }
+
+    fn pause(&mut self, now: Timestamp) {
+        let pause = PAUSES.0 * (1_i32 << self.failures.min(8));
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + pause.min(PAUSES.1);
+    }
+}
+
+fn sooner(next: Next, at: Option<Timestamp>) -> Next {
+    match next {
+        Next::Wait(until) => Next::Wait(until.into_iter().chain(at).min()),
+        next => next,
+    }
+}
