@@ -30,9 +30,9 @@ if [[ ${1:-} == style ]]; then
 	conclude 'style: '
 	exit
 fi
-# One of the tools that deployed what an environment takes over; what stands in for AWS; a database of the history; and what
-# shows comments.
-need helm moto postgres gfm
+# One of the tools that deployed what an environment takes over; what stands in for AWS; a database of the history; what
+# shows comments; and what describes the API that they are written by.
+need helm moto postgres gfm github
 # Most tests of the whole agent wait; two threads, the default on two cores, would leave the machine idle.
 export RUST_TEST_THREADS=${RUST_TEST_THREADS:-6}
 run_and_count 'cargo test' cargo test --locked --no-fail-fast

@@ -11,6 +11,9 @@
 #   FAIRLEAD_HELM           after `need helm`: what renders the chart
 #   FAIRLEAD_CARGO_DENY     after `need deny`
 #   FAIRLEAD_MOTO           after `need moto`: the Python that has moto, which stands in for AWS in tests
+#   FAIRLEAD_GITHUB_API, FAIRLEAD_GITHUB_WEBHOOKS
+#                           after `need github`: what describes GitHub's API, and a folder with examples of its webhooks and
+#                           its own library that signs them
 #   FAIRLEAD_GFM            after `need gfm`: the Python that has GitHub's renderer of Markdown, and a sanitiser
 set -euo pipefail
 
@@ -20,6 +23,9 @@ CARGO_DENY_VERSION=0.20.2
 MOTO_VERSION=5.2.5
 CMARKGFM_VERSION=2025.10.22
 NH3_VERSION=0.3.8
+GITHUB_OPENAPI_VERSION=23.0.2
+GITHUB_WEBHOOKS_EXAMPLES_VERSION=7.6.1
+GITHUB_WEBHOOKS_METHODS_VERSION=6.0.0
 # What describes AWS's services, by which requests are judged.
 BOTOCORE_VERSION=1.44.8
 
@@ -123,6 +129,28 @@ python_packages() {
 	) 9>"$folder.lock"
 }
 
+# github_description FOLDER brings GitHub's own description of its API, of which only what the tests judge by is kept, and
+# examples of its webhooks.
+github_description() {
+	local folder=$1
+	[[ -e $folder/.complete ]] && return 0
+	mkdir -p "$folder"
+	(
+		flock 9
+		[[ -e $folder/.complete ]] && exit 0
+		command -v npm >/dev/null || from_the_distribution npm
+		tell "fetching GitHub's description of its API (once)"
+		cd "$folder"
+		echo '{"private": true}' >package.json
+		npm install --silent --no-audit --no-fund --ignore-scripts "@octokit/openapi@$GITHUB_OPENAPI_VERSION" \
+			"@octokit/webhooks-examples@$GITHUB_WEBHOOKS_EXAMPLES_VERSION" \
+			"@octokit/webhooks-methods@$GITHUB_WEBHOOKS_METHODS_VERSION" >&2
+		node "$repository/tests/forge/extract.js" node_modules/@octokit/openapi/generated/api.github.com.json >github.json
+		rm -r node_modules/@octokit/openapi
+		touch .complete
+	) 9>"$folder.lock"
+}
+
 system_packages
 languages
 FAIRLEAD_CONTROLPLANE=${FAIRLEAD_CONTROLPLANE:-$("$repository/tests/controlplane/build.sh")}
@@ -204,6 +232,16 @@ need() {
 			python_packages "$cache/moto-$MOTO_VERSION" \
 				"moto[server,secretsmanager,ssm,sts,sqs,events]==$MOTO_VERSION" "botocore==$BOTOCORE_VERSION"
 			export FAIRLEAD_MOTO=$cache/moto-$MOTO_VERSION/bin/python
+			;;
+		github)
+			mkdir -p "$cache"
+			# What is extracted is part of the name: with another extract.js it is extracted anew.
+			local extract
+			extract=$(sha256sum "$repository/tests/forge/extract.js")
+			FAIRLEAD_GITHUB_WEBHOOKS=$cache/github-$GITHUB_OPENAPI_VERSION-$GITHUB_WEBHOOKS_EXAMPLES_VERSION-${extract:0:8}
+			github_description "$FAIRLEAD_GITHUB_WEBHOOKS"
+			FAIRLEAD_GITHUB_API=$FAIRLEAD_GITHUB_WEBHOOKS/github.json
+			export FAIRLEAD_GITHUB_API FAIRLEAD_GITHUB_WEBHOOKS
 			;;
 		gfm)
 			mkdir -p "$cache"

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The pure rooms (`object render policy plan health rollout ownership state region requests pull_requests report`) decide and do no I/O; the rooms of effects
-//! (`git cluster helm aws history notify`) each touch one outside world; `agent` composes them, `cli` is for people.
+//! (`git cluster helm aws forge history notify`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
 #[allow(clippy::disallowed_methods)]
@@ -26,6 +26,8 @@ pub mod cluster;
 pub mod config;
 pub mod delivery;
 pub mod drift;
+#[allow(clippy::disallowed_methods)]
+pub mod forge;
 #[allow(clippy::disallowed_methods)]
 pub mod git;
 pub mod health;

@@ -1,0 +1,42 @@
+//! Reads what forges answer: what is missing or of another type is an error, and never taken for "there is none".
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::object::Revision;
+use crate::pull_requests::Failure;
+
+fn odd(what: &str) -> Failure {
+    Failure::Away(format!("the forge's answer has no {what} that can be read"))
+}
+
+pub fn number(value: &Value, name: &str) -> Result<u64, Failure> {
+    value[name].as_u64().ok_or_else(|| odd(name))
+}
+
+pub fn text<'a>(value: &'a Value, name: &str) -> Result<&'a str, Failure> {
+    value[name].as_str().ok_or_else(|| odd(name))
+}
+
+/// A time; `None` where there is none.
+pub fn time(value: &Value, name: &str) -> Result<Option<Timestamp>, Failure> {
+    match &value[name] {
+        Value::Null => Ok(None),
+        value => value.as_str().and_then(|text| text.parse().ok()).map(Some).ok_or_else(|| odd(name)),
+    }
+}
+
+/// The id of a commit, and nothing that git could read otherwise.
+pub fn revision(value: &Value, name: &str) -> Result<Option<Revision>, Failure> {
+    match value[name].as_str() {
+        None | Some("") => Ok(None),
+        Some(id) if matches!(id.len(), 40 | 64) && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Ok(Some(Revision::new(id.to_ascii_lowercase())))
+        }
+        Some(_) => Err(odd(name)),
+    }
+}
+
+pub fn needed(value: &Value, name: &str) -> Result<Revision, Failure> {
+    revision(value, name)?.ok_or_else(|| odd(name))
+}

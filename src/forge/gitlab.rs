@@ -1,0 +1,200 @@
+//! GitLab: merge requests, whose comments are notes.
+
+use futures::future::BoxFuture;
+use http::{HeaderMap, HeaderName, Method};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::answers::{needed, number, revision, text, time};
+use super::client::{Client, refuse};
+use super::github::{cut, lately};
+use super::{BadPlace, Forge, Head, Keys, LATELY, Listed, ListedState};
+use crate::object::Revision;
+use crate::pull_requests::{Comment, CommentId, Failure, Number, Status, StatusState};
+
+const PUBLIC: &str = "https://gitlab.com";
+const DESCRIPTION: usize = 255;
+
+pub struct Gitlab {
+    client: Client,
+    /// The path of the project, as it stands in paths of the API.
+    project: String,
+}
+
+impl Gitlab {
+    pub fn open(url: Option<&str>, repository: &str, keys: &Keys, plain: bool) -> Result<Self, BadPlace> {
+        let url = url.unwrap_or(PUBLIC).trim_end_matches('/');
+        let api = if url.ends_with("/api/v4") { url.to_owned() } else { format!("{url}/api/v4") };
+        let token = keys.text("token").ok_or(BadPlace::NoKey { key: "token" })?;
+        let client = Client::new(&api, keys.0.get("ca.crt").map(Vec::as_slice), plain)?
+            .with(HeaderName::from_static("private-token"), &token)?;
+        Ok(Self { client, project: repository.replace('/', "%2F") })
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/projects/{}/{rest}", self.project)
+    }
+
+    fn notes(&self, number: Number, rest: &str) -> String {
+        self.path(&format!("merge_requests/{number}/notes{rest}"))
+    }
+
+    async fn find(&self, number: Number) -> Result<Listed, Failure> {
+        let answer =
+            self.client.get(&self.path(&format!("merge_requests/{number}")), &HeaderMap::new()).await?;
+        refuse(&answer)?;
+        listed(&answer.json()?)
+    }
+
+    async fn read(&self, path: &str) -> Result<Vec<Listed>, Failure> {
+        self.client.list(path, &HeaderMap::new()).await?.iter().map(listed).collect()
+    }
+}
+
+fn listed(value: &Value) -> Result<Listed, Failure> {
+    let number = Number(number(value, "iid")?);
+    let state = match text(value, "state")? {
+        "opened" => ListedState::Open,
+        // It is being merged, and becomes one or the other.
+        "locked" => ListedState::Open,
+        "merged" => {
+            // A merge that moved the branch forward, and no more, has no commit of its own.
+            let made = revision(value, "merge_commit_sha")?;
+            let revision = match made {
+                Some(revision) => Some(revision),
+                None => match revision(value, "squash_commit_sha")? {
+                    Some(squashed) => Some(squashed),
+                    None => revision(value, "sha")?,
+                },
+            };
+            let at =
+                time(value, "merged_at")?.map_or_else(|| time(value, "updated_at"), |at| Ok(Some(at)))?;
+            ListedState::Merged { revision, at: at.unwrap_or_else(Timestamp::now) }
+        }
+        _ => ListedState::Closed,
+    };
+    Ok(Listed {
+        number,
+        head: Head::Commit {
+            revision: needed(value, "sha")?,
+            reference: format!("refs/merge-requests/{number}/head"),
+        },
+        base: text(value, "target_branch")?.to_owned(),
+        state,
+        stamp: text(value, "updated_at")?.to_owned(),
+    })
+}
+
+fn comment(value: &Value) -> Result<Comment, Failure> {
+    Ok(Comment {
+        id: CommentId(number(value, "id")?),
+        author: value["author"]["username"].as_str().unwrap_or_default().to_owned(),
+        body: value["body"].as_str().unwrap_or_default().to_owned(),
+    })
+}
+
+impl Forge for Gitlab {
+    fn author(&self) -> BoxFuture<'_, Result<String, Failure>> {
+        Box::pin(async move {
+            let answer = self.client.get("/user", &HeaderMap::new()).await?;
+            refuse(&answer)?;
+            Ok(text(&answer.json()?, "username")?.to_owned())
+        })
+    }
+
+    fn pulls(&self) -> BoxFuture<'_, Result<Vec<Listed>, Failure>> {
+        Box::pin(async move {
+            let now = Timestamp::now();
+            let mut all = self.read(&self.path("merge_requests?state=opened&per_page=100")).await?;
+            // To the hour, so that it is the same question for a while, which need not be answered anew.
+            let since = Timestamp::from_second((now - LATELY).as_second() / 3600 * 3600).unwrap_or(now);
+            let path = self.path(&format!("merge_requests?state=merged&per_page=100&updated_after={since}"));
+            all.extend(lately(self.read(&path).await?, now));
+            Ok(all)
+        })
+    }
+
+    fn pull(&self, number: Number) -> BoxFuture<'_, Result<Listed, Failure>> {
+        Box::pin(self.find(number))
+    }
+
+    fn comments(&self, number: Number) -> BoxFuture<'_, Result<Vec<Comment>, Failure>> {
+        Box::pin(async move {
+            let path = self.notes(number, "?sort=asc&order_by=created_at&per_page=100");
+            self.client.list(&path, &HeaderMap::new()).await?.iter().map(comment).collect()
+        })
+    }
+
+    fn comment(&self, number: Number, id: CommentId) -> BoxFuture<'_, Result<Option<Comment>, Failure>> {
+        Box::pin(async move {
+            let answer =
+                self.client.get(&self.notes(number, &format!("/{}", id.0)), &HeaderMap::new()).await?;
+            if answer.status.as_u16() == 404 {
+                self.find(number).await?;
+                return Ok(None);
+            }
+            refuse(&answer)?;
+            comment(&answer.json()?).map(Some)
+        })
+    }
+
+    fn make<'a>(&'a self, number: Number, body: &'a str) -> BoxFuture<'a, Result<CommentId, Failure>> {
+        Box::pin(async move {
+            let body = json!({"body": body});
+            let answer = self
+                .client
+                .write(Method::POST, &self.notes(number, ""), &HeaderMap::new(), Some(&body))
+                .await?;
+            refuse(&answer)?;
+            let made = answer.json().and_then(|made| super::answers::number(&made, "id"));
+            made.map(CommentId).map_err(|failure| Failure::Unknown(failure.to_string()))
+        })
+    }
+
+    fn edit<'a>(
+        &'a self,
+        number: Number,
+        id: CommentId,
+        body: &'a str,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            let path = self.notes(number, &format!("/{}", id.0));
+            let body = json!({"body": body});
+            let answer = self.client.write(Method::PUT, &path, &HeaderMap::new(), Some(&body)).await?;
+            if answer.status.as_u16() == 404 {
+                self.find(number).await?;
+                return Ok(false);
+            }
+            refuse(&answer).map(|()| true)
+        })
+    }
+
+    fn remove(&self, number: Number, id: CommentId) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let path = self.notes(number, &format!("/{}", id.0));
+            let answer = self.client.write(Method::DELETE, &path, &HeaderMap::new(), None).await?;
+            if answer.status.as_u16() == 404 { Ok(()) } else { refuse(&answer) }
+        })
+    }
+
+    fn tell<'a>(&'a self, revision: &'a Revision, status: &'a Status) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async move {
+            let state = match status.state {
+                StatusState::Pending => "pending",
+                StatusState::Success => "success",
+                StatusState::Failure | StatusState::Error => "failed",
+            };
+            let body = json!({
+                "state": state,
+                "name": status.context,
+                "description": cut(&status.description, DESCRIPTION),
+            });
+            let path = self.path(&format!("statuses/{revision}"));
+            let answer = self.client.write(Method::POST, &path, &HeaderMap::new(), Some(&body)).await?;
+            // GitLab refuses to set a status to what it is.
+            let is_same = answer.status.as_u16() == 400
+                && String::from_utf8_lossy(&answer.body).contains("Cannot transition status");
+            if is_same { Ok(()) } else { refuse(&answer) }
+        })
+    }
+}
