@@ -20,6 +20,8 @@ const NAMED: usize = 5;
 pub struct Changes {
     mirror: Arc<Mirror>,
     objects: Mutex<Option<Arc<Objects>>>,
+    /// Two that fetch at once would write the same names.
+    fetching: Mutex<()>,
 }
 
 /// A branch, and what it would be with a change.
@@ -31,7 +33,7 @@ pub struct Merged {
 
 impl Changes {
     pub fn new(mirror: Arc<Mirror>) -> Self {
-        Self { mirror, objects: Mutex::default() }
+        Self { mirror, objects: Mutex::default(), fetching: Mutex::default() }
     }
 
     /// Brings what these names (`refs/heads/main`, `refs/pull/7/head`) stand for, with its history, and says which commit
@@ -61,6 +63,7 @@ impl Changes {
                 found.map_err(|error| self.failed(&error))?
             }
             None => {
+                let _turn = lock(&self.fetching);
                 let session = RemoteConnection::new(remote, deadline, self.mirror.limits().fetch_bytes);
                 let objects = self.objects()?;
                 let fetched = objects.with(|repo| fetch(repo, remote.url().for_libgit2(), names, &session));

@@ -46,8 +46,8 @@ impl Forge {
     }
 
     pub fn pull(&self, number: Number, at: Timestamp) -> Option<PullRequest> {
-        let all = self.pulls.iter().filter(|(when, pull)| *when <= at && pull.number == number);
-        all.last().map(|(_, pull)| pull.clone())
+        let mut all = self.pulls.iter().filter(|(when, pull)| *when <= at && pull.number == number);
+        all.next_back().map(|(_, pull)| pull.clone())
     }
 
     pub fn set(&mut self, pull: PullRequest, now: Timestamp) {

@@ -192,7 +192,7 @@ impl Story {
     fn made(&self, head: &Revision) -> Made {
         let environment = |name: &str| MadeEnvironment {
             name: name.to_owned(),
-            status: if self.live % 3 == 0 { StatusState::Failure } else { StatusState::Success },
+            status: if self.live.is_multiple_of(3) { StatusState::Failure } else { StatusState::Success },
             short: format!("{} changes", self.live % 3),
             previewed: [("web".to_owned(), Some(Digest::of(b"web")))].into(),
         };
