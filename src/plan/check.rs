@@ -211,7 +211,7 @@ pub struct CheckedPlan {
     app: AppName,
     digest: Digest,
     waves: Vec<CheckedWave>,
-    settled: Vec<Arc<Wanted>>,
+    settled: Vec<(Arc<Wanted>, Option<Arc<Live>>)>,
     warnings: Vec<String>,
 }
 
@@ -228,8 +228,9 @@ impl CheckedPlan {
         &self.waves
     }
 
-    /// What the server showed to be as wanted already.
-    pub fn settled(&self) -> &[Arc<Wanted>] {
+    /// What the server showed to be as wanted already, each with what was live when it was asked about: by now it may be
+    /// another.
+    pub fn settled(&self) -> &[(Arc<Wanted>, Option<Arc<Live>>)] {
         &self.settled
     }
 
@@ -339,7 +340,7 @@ pub fn check(plan: Plan, answers: Vec<Answer>) -> Result<CheckedPlan, Refused> {
                 Some(Answer::Asked(asked)) => {
                     warnings.extend(asked.warnings.iter().map(|text| format!("{}: {text}", wanted.key)));
                     if asked.settled {
-                        settled.push(wanted);
+                        settled.push((wanted, live));
                     } else {
                         steps.push(CheckedStep {
                             wanted,

@@ -11,8 +11,7 @@ use crate::cluster::{CallError, Detail, Session, Terms, prove, prove_hook};
 use crate::delivery::{Event, Failure};
 use crate::object::{AppName, ObjectKey, chain};
 use crate::plan::{
-    Action, Answer, Before, CheckedPlan, Consent, Hook, Lookup, Plan, Reason, Refusal, RefusalKind, Refused,
-    check,
+    Action, Answer, Before, CheckedPlan, Consent, Hook, Plan, Reason, Refusal, RefusalKind, Refused, check,
 };
 
 /// Asks the server about each step of a plan, and about the Jobs of its hooks.
@@ -37,9 +36,9 @@ pub(super) async fn prove_app(
     match asked {
         Ok(Ok(plan)) => {
             // What the server shows to be as wanted is not asked about again; of what was not all sent it shows nothing.
-            for settled in plan.settled().iter().filter(|settled| !withheld.contains(&settled.key)) {
-                if let Some(live) = hands.index.live(&settled.key) {
-                    hands.index.note_settled(settled, &live);
+            for (settled, live) in plan.settled() {
+                if let Some(live) = live.as_ref().filter(|_| !withheld.contains(&settled.key)) {
+                    hands.index.note_settled(settled, live);
                 }
             }
             Event::Proved { result: Ok(plan), drifted }

@@ -91,7 +91,7 @@ impl App {
 
     fn proved(&mut self, plan: CheckedPlan, drifted: Vec<Drifted>, world: &dyn World, now: Timestamp) {
         self.adoption.needed.clear();
-        self.note_settled(&plan, world, now);
+        self.note_settled(&plan, now);
         let Some(target) = self.target().cloned() else { return };
         if plan.waves().is_empty() {
             // All of it is settled, and the next look will see so; only hooks may be left to run.

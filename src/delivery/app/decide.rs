@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::cached_lookup::CachedLookup;
+use super::cached_lookup::{CachedLookup, Compared};
 use super::{App, Doing, Git};
 use crate::api::AppPhase;
 use crate::delivery::action::Action;
@@ -115,6 +115,7 @@ impl App {
             in_sync: &self.runs.in_sync,
             rules: &self.drift.rules,
             now: view.now,
+            compared: Compared::default(),
         };
         let mut found = match plan_with(wanted, &lookup, &self.adoption.consent) {
             Ok(plan) => plan,
@@ -124,7 +125,8 @@ impl App {
                 return rest;
             }
         };
-        self.remember_in_sync(wanted, &found, view.world, view.now);
+        let compared = lookup.compared;
+        self.remember_in_sync(wanted, &found, &compared, (view.world, view.now));
         self.note_shared(std::mem::take(&mut found.shared));
         let again = if self.is_where_it_goes(wanted) { self.leave_drift(&mut found, view) } else { None };
         let rest = AppStep::Rest { until: again };

@@ -17,7 +17,6 @@ use crate::api::{AppPhase, DriftPolicy};
 use crate::delivery::action::Action;
 use crate::delivery::app::decide::AppStep;
 use crate::delivery::fact::{What, some};
-use crate::delivery::world::World;
 use crate::drift::{Drifted, Patience, Rules};
 use crate::object::field_path::FieldPath;
 use crate::object::{Digest, ObjectKey, Owned};
@@ -246,15 +245,10 @@ impl App {
     }
 
     /// Keeps what the server showed to be as wanted, so that it is not asked about again.
-    pub(in crate::delivery) fn note_settled(
-        &mut self,
-        plan: &CheckedPlan,
-        world: &dyn World,
-        now: Timestamp,
-    ) {
+    pub(in crate::delivery) fn note_settled(&mut self, plan: &CheckedPlan, now: Timestamp) {
         let rules = self.drift.rules.print(now);
-        for wanted in plan.settled() {
-            let owned = world.live(&wanted.key).and_then(|live| live.owned.clone());
+        for (wanted, live) in plan.settled() {
+            let owned = live.as_ref().and_then(|live| live.owned.clone());
             self.drift.settled.insert(wanted.key.clone(), (wanted.digest.clone(), owned, rules));
         }
     }

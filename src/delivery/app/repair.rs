@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::cached_lookup::CachedLookup;
+use super::cached_lookup::{CachedLookup, Compared};
 use super::decide::View;
 use super::rolling::Rollout;
 use super::{App, Doing};
@@ -75,6 +75,7 @@ impl App {
             in_sync: &self.runs.in_sync,
             rules: &self.drift.rules,
             now: view.now,
+            compared: Compared::default(),
         };
         let Ok(plan) = plan_with(wanted, &lookup, &self.adoption.consent) else { return false };
         // Where nothing but drift is put back, that has its own pace. A newer commit waits for what it made.
