@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod delivery;
 mod drift;
+mod drift_judged;
 mod drift_report;
 mod drift_rules;
 mod drift_who;
