@@ -35,6 +35,7 @@ pub struct AgentConfig {
     pub audit: Option<AuditConfig>,
     /// A kind that could not be verified for so long is unknown.
     pub unknown_after: Duration,
+    pub pull_requests: PullRequestsConfig,
 }
 
 /// The webhook that takes audit logs.
@@ -47,6 +48,17 @@ pub struct AuditConfig {
     /// Who signs the certificates of clients, and a token that they may show instead; at least one of them is there.
     pub client_ca: Option<PathBuf>,
     pub token: Option<PathBuf>,
+}
+
+/// How pull requests are looked after.
+#[derive(Clone, Debug, Default)]
+pub struct PullRequestsConfig {
+    /// Where those of the forge `files` are; none of them are looked after where there is none.
+    pub folder: Option<PathBuf>,
+    /// Whether a forge on a loopback address may be asked without TLS.
+    pub plain_http: bool,
+    /// The name of this cluster in comments, where several look after one repository.
+    pub cluster: Option<String>,
 }
 
 /// Where and how long the history is kept.

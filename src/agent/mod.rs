@@ -21,6 +21,7 @@ mod inventory;
 pub mod named_sources;
 mod once;
 mod plan_prune;
+mod pull_requests;
 pub mod reads;
 mod requests;
 pub mod review;
@@ -60,6 +61,7 @@ use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use crate::render;
 use audit::{AuditHearing, AuditTrail};
+use pull_requests::PullRequests;
 use requests::RequestBook;
 use secrets::Secrets;
 use source::Sources;
@@ -78,6 +80,7 @@ pub struct Context {
     own: Own,
     outlets: Outlets,
     secrets: Arc<Secrets>,
+    pull_requests: Arc<PullRequests>,
 }
 
 /// What is told of the work, beside it, and who may say more of it.
@@ -171,12 +174,14 @@ pub async fn run(
     helm.sweep();
     let secrets = Secrets::new(&config.secrets, end.clone());
     let asked = secrets.clone();
+    let pull_requests = PullRequests::new(config.pull_requests.clone());
     let context = Arc::new(Context {
         outlets: Outlets {
             history: history.clone(),
             notifier: notifier.clone(),
             audit: audit.as_ref().map(AuditHearing::trail),
         },
+        pull_requests: pull_requests.clone(),
         sources: Sources::new(remotes, end.clone()),
         session,
         index: index.clone(),
@@ -216,7 +221,8 @@ pub async fn run(
         };
         metrics.scrape(requests, index.size())
     };
-    let port = Arc::new(Port { ready: false.into(), metrics: Box::new(scrape) });
+    let port =
+        Arc::new(Port { ready: false.into(), metrics: Box::new(scrape), webhooks: Box::new(pull_requests) });
     let address =
         listener.local_addr().map_or_else(|_| config.listen.to_string(), |address| address.to_string());
     tracing::info!(%address, instance = %config.instance, "the agent is up");

@@ -32,7 +32,7 @@ use crate::report::{AppPlan, HookReport, PlanReport, Told, told};
 
 /// What renders.
 pub struct Means {
-    pub helm: Helm,
+    pub helm: Arc<Helm>,
     pub limits: render::Limits,
 }
 

@@ -262,6 +262,7 @@ impl Supervisor {
                     let there = all.iter().map(ResourceExt::name_any).collect();
                     self.clear_dead_states(None, there);
                 }
+                self.context.pull_requests.keep(&all.iter().map(ResourceExt::name_any).collect());
                 self.environments = Some(BTreeMap::new());
                 for environment in all {
                     self.know(environment);
@@ -274,6 +275,7 @@ impl Supervisor {
                 if let (Some(environments), Ok(name)) = (&mut self.environments, EnvironmentName::new(&name))
                 {
                     environments.remove(&name);
+                    self.context.pull_requests.forget(&name);
                 }
                 self.clear_dead_states(Some(name), BTreeSet::new());
             }
@@ -318,6 +320,7 @@ impl Supervisor {
                 new
             });
         }
+        self.context.pull_requests.know(&name, &environment);
         self.environments.get_or_insert_default().insert(name, environment);
     }
 

@@ -2,7 +2,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{KindLimits, PolicySpec, PruneLimit, RecordStatus, RollbackStatus, SecretStatus, Span};
+use super::{
+    KindLimits, PolicySpec, PruneLimit, PullRequestsSpec, RecordStatus, RollbackStatus, SecretStatus, Span,
+};
 use crate::object::{AppName, Digest, Revision};
 
 /// An environment: what one team runs in one place. The platform's word, which git can narrow and never widen.
@@ -87,6 +89,9 @@ pub struct EnvironmentSpec {
     /// How far git and people may go in leaving alone what others change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<DriftLimits>,
+    /// Where pull requests into its branch are told what they would do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_requests: Option<PullRequestsSpec>,
     /// Nothing is written while this is true; what would change is still shown.
     #[serde(default)]
     pub suspended: bool,

@@ -10,7 +10,9 @@ use super::failure::Failure;
 use super::target::Global;
 use super::{CliResult, Exit};
 use crate::api::Span;
-use crate::config::{self, AgentConfig, AuditConfig, Hidden, HistoryConfig, SecretsConfig};
+use crate::config::{
+    self, AgentConfig, AuditConfig, Hidden, HistoryConfig, PullRequestsConfig, SecretsConfig,
+};
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, Args)]
@@ -45,7 +47,7 @@ pub struct Arguments {
     /// How long the history is kept, in whole days
     #[arg(long, value_name = "TIME", default_value = "400d", env = "FAIRLEAD_HISTORY_KEEP")]
     history_keep: Span,
-    /// The name of this cluster in the history, where several clusters share a database
+    /// The name of this cluster: in the history, where several clusters share a database, and in comments on pull requests
     #[arg(
         long,
         value_name = "NAME",
@@ -87,6 +89,12 @@ pub struct Arguments {
     /// Say that it is unknown whether a kind is as git says where its watch failed or was silent for so long
     #[arg(long, value_name = "TIME", default_value = "5m", env = "FAIRLEAD_UNKNOWN_AFTER")]
     unknown_after: Span,
+    /// The folder with the pull requests of the forge `files`: those of the repository `infra` are in its folder `infra`
+    #[arg(long, value_name = "DIR", env = "FAIRLEAD_PULL_REQUESTS_FOLDER")]
+    pull_requests_folder: Option<PathBuf>,
+    /// Ask a forge on a loopback address without TLS, if its URL says so
+    #[arg(long)]
+    allow_plain_http: bool,
     /// What is logged, such as `info` or `fairlead=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", env = "FAIRLEAD_LOG")]
     log: String,
@@ -131,7 +139,7 @@ pub fn run(global: &Global, arguments: Arguments) -> CliResult {
         history: HistoryConfig {
             url: history.map(Hidden),
             password_file: arguments.history_password_file.filter(|file| !file.as_os_str().is_empty()),
-            cluster: arguments.cluster,
+            cluster: arguments.cluster.clone(),
             kept: arguments.history_keep.duration(),
         },
         notify: arguments.notify_url.filter(|url| !url.is_empty()).map(Hidden),
@@ -147,6 +155,11 @@ pub fn run(global: &Global, arguments: Arguments) -> CliResult {
         helm_time: global.helm_timeout.duration(),
         helm_memory: global.helm_bytes(),
         only: arguments.only,
+        pull_requests: PullRequestsConfig {
+            folder: arguments.pull_requests_folder.filter(|folder| !folder.as_os_str().is_empty()),
+            plain_http: arguments.allow_plain_http,
+            cluster: Some(arguments.cluster).filter(|cluster| !cluster.is_empty()),
+        },
         secrets: SecretsConfig {
             interval: arguments.secrets_interval.duration().max(Duration::from_secs(1)),
             queue: arguments.secrets_queue.filter(|url| !url.is_empty()),

@@ -55,7 +55,7 @@ impl Global {
 
     /// What renders, for one command.
     pub fn means(&self) -> Means {
-        Means { helm: self.helm(), limits: self.limits() }
+        Means { helm: self.helm().into(), limits: self.limits() }
     }
 
     pub fn helm_bytes(&self) -> u64 {

@@ -33,6 +33,7 @@ mod ownership;
 mod platform_limits;
 mod preempt;
 mod prune;
+mod pull_requests;
 mod quiet;
 mod regions;
 mod regress;

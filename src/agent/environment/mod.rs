@@ -1,10 +1,10 @@
-//! One environment: six tasks, joined by channels of which each holds only the newest.
+//! One environment: seven tasks, joined by channels of which each holds only the newest.
 //!
 //! ```text
 //!   follow ──what git says──► deliver ──what is needed──► inventory
 //!   (git, render)             (decides, begins) ◄──what is written──┘
 //!                                │
-//!   requests ◄──what people ask────┤
+//!   requests ◄──what people ask────┤                    pull_requests (of its repository, if it is the one to do so)
 //!   (what it means, its status)    │
 //!                                └──what happened, where things stand──► tell (status, events, notices, history)
 //! ```
@@ -20,6 +20,7 @@ mod follow;
 mod inventory_task;
 mod pages;
 mod prepare;
+mod pull_requests_task;
 mod requests_task;
 mod secrets_task;
 mod status;
@@ -199,9 +200,13 @@ async fn run_once(shared: Shared) {
             let (shared, channels) = (shared.clone(), channels.clone());
             move || secrets_task::run(shared.clone(), channels.clone())
         }));
+        let reporting = tokio::spawn(super::guard(shared.clone(), "pull requests", {
+            let shared = shared.clone();
+            move || pull_requests_task::run(shared.clone())
+        }));
         deliver_loop::run(&shared, &channels, hands).await;
         shared.end.cancel();
-        let _ = tokio::join!(following, marking, asking, watching);
+        let _ = tokio::join!(following, marking, asking, watching, reporting);
     }
     shared.end.cancel();
     let _ = telling.await;

@@ -1,0 +1,130 @@
+//! Makes the report of a pull request: what the branch is, what it would be with the change, and what is live.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+
+use crate::agent::Context;
+use crate::agent::environment::grants;
+use crate::agent::once::{Means, Once};
+use crate::agent::review::{Sides, Trees};
+use crate::agent::scope::DesiredScope;
+use crate::api::Environment;
+use crate::delivery::Tokens;
+use crate::git::{Changes, Merged};
+use crate::object::{EnvironmentName, Kinds, TreePath, chain};
+use crate::pull_requests::{Failure, Inputs, Made};
+use crate::review::markdown::LIMIT;
+use crate::review::{Change, LiveSide, Side, Target, review};
+use crate::schema;
+
+/// Of a fetch, with all the history that a merge needs.
+const FETCH_WITHIN: Duration = Duration::from_secs(120);
+
+pub(super) struct Maker {
+    pub context: Arc<Context>,
+    pub changes: Arc<Changes>,
+    pub cluster: Option<String>,
+}
+
+/// What a report is to be made of.
+pub(super) struct Wanted {
+    pub inputs: Inputs,
+    /// The branch.
+    pub base: String,
+    /// What git calls the change.
+    pub reference: String,
+    pub environments: Vec<(EnvironmentName, Arc<Environment>)>,
+}
+
+/// What was found of an environment.
+struct Looked {
+    name: EnvironmentName,
+    sides: Sides,
+    live: Option<LiveSide>,
+    kinds: Arc<Kinds>,
+}
+
+fn away(error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::Away(chain(error))
+}
+
+impl Maker {
+    /// Makes it on a thread of its own, when its turn comes.
+    pub async fn make(self: Arc<Self>, wanted: Wanted) -> Result<Made, Failure> {
+        let context = self.context.clone();
+        let _turn = context.pull_requests.turns.acquire().await;
+        let made = tokio::task::spawn_blocking(move || Handle::current().block_on(self.report(&wanted)));
+        made.await.unwrap_or_else(|error| Err(Failure::Away(crate::agent::panic_message(error))))
+    }
+
+    async fn report(&self, wanted: &Wanted) -> Result<Made, Failure> {
+        let base = format!("refs/heads/{}", wanted.base);
+        let deadline = Instant::now() + FETCH_WITHIN;
+        self.changes.fetch(&[&base, &wanted.reference], deadline).map_err(|error| away(&error))?;
+        let Inputs { head, base: tip, .. } = &wanted.inputs;
+        let Merged { before, after } = self.changes.merge(tip, head).map_err(|error| away(&error))?;
+        let names: Vec<&str> = wanted.environments.iter().map(|(name, _)| name.as_str()).collect();
+        let after = match after {
+            Ok(after) => after,
+            Err(why) => return Ok(Made::refused(self.cluster.as_deref(), &names, &why)),
+        };
+        let trees = Trees { base: &before, head: &after };
+        let mut all = Vec::new();
+        for (name, environment) in &wanted.environments {
+            all.push(self.look(name, environment, trees).await?);
+        }
+        let changes: Vec<Change<'_>> = all.iter_mut().map(change).collect();
+        // The branch's own commit is left out: with each that others merge it would be another report.
+        let base = Side { revision: None, what: format!("the branch {} as it is", wanted.base) };
+        let revision = Some(head.short().to_owned());
+        let head = Side { revision, what: "merged into that branch".to_owned() };
+        Ok(Made::of(&review(self.cluster.clone(), base, head, &changes), LIMIT))
+    }
+
+    async fn look(
+        &self,
+        name: &EnvironmentName,
+        environment: &Arc<Environment>,
+        trees: Trees<'_>,
+    ) -> Result<Looked, Failure> {
+        let context = &self.context;
+        let path = environment.spec.source.path.clone().unwrap_or_else(|| format!("environments/{name}"));
+        let scope = DesiredScope {
+            environment: name.clone(),
+            path: TreePath::new(&path).map_err(|error| away(&error))?,
+            grants: Some(grants(context, environment)),
+            default_namespace: None,
+        };
+        // All that its status says: whether what is shown would be tried at all hangs on it.
+        let whole = context.environments.get_whole(name.as_str()).await.map_err(|error| away(&error))?;
+        let once = Once {
+            session: context.session.clone(),
+            means: Means { helm: context.rendering.helm.clone(), limits: context.rendering.limits.clone() },
+            version: context.session.version().await.map_err(|error| away(&error))?,
+            environments: context.environments.clone(),
+            scope,
+            identity: Some(environment.spec.service_account.clone()),
+            only: None,
+            platform: Some(whole.unwrap_or_else(|| (**environment).clone())),
+            agreed: Tokens::default(),
+        };
+        let mut sides = once.render_sides(trees).await;
+        let live = once.look(&mut sides).await.map_err(|error| away(&error))?;
+        Ok(Looked { name: name.clone(), sides, live: Some(live), kinds: context.session.kinds() })
+    }
+}
+
+fn change(looked: &mut Looked) -> Change<'_> {
+    Change {
+        environment: looked.name.clone(),
+        production: looked.sides.production,
+        before: std::mem::take(&mut looked.sides.before),
+        after: std::mem::replace(&mut looked.sides.after, Ok(Vec::new())),
+        target: Target { serves: Some(&looked.kinds), release: schema::builtin() },
+        stops: std::mem::take(&mut looked.sides.stops),
+        live: looked.live.take(),
+        unseen: None,
+    }
+}
