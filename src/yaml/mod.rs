@@ -13,12 +13,14 @@
 mod ambiguous;
 mod anchors;
 mod build;
+mod edit;
 mod leaf;
 mod loose;
 mod map;
 mod merge;
 mod node;
 mod outdented;
+mod outline;
 #[cfg(test)]
 mod properties;
 mod quick;
@@ -39,6 +41,7 @@ use serde_json::Value;
 use crate::object::{Place, TreePath};
 use spans::Spans;
 
+pub use edit::{Editor, Spot};
 pub use loose::{Looks, plain};
 pub use map::Map;
 pub use node::{Node, Odd, Text, go_number, is_old_boolean, needs_quotes};
