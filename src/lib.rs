@@ -9,7 +9,8 @@
 //!                         CheckedPlan → rollout ─Next→ cluster ─Outcome→ health, drift → report
 //! ```
 //!
-//! The pure rooms (`object render policy plan health rollout ownership state region requests pull_requests report`) decide and do no I/O; the rooms of effects
+//! The pure rooms (`object render policy plan health rollout ownership state region requests pull_requests report
+//! write_back`) decide and do no I/O; the rooms of effects
 //! (`git cluster helm aws forge history notify`) each touch one outside world; `agent` composes them, `cli` is for people.
 //! `tests/architecture.rs` holds the table of who may import whom.
 
@@ -58,4 +59,5 @@ pub mod secrets;
 pub mod state;
 #[allow(clippy::disallowed_methods)]
 pub mod telemetry;
+pub mod write_back;
 pub mod yaml;

@@ -91,6 +91,27 @@ pub fn remove_field(object: &mut Value, path: &FieldPath) {
     }
 }
 
+/// Sets a field, where what holds it is there.
+pub fn set_field(object: &mut Value, path: &FieldPath, new: Value) {
+    let Some((last, above)) = path.0.split_last() else { return };
+    let Some(parts) = parts_of(object, &FieldPath(above.to_vec())) else { return };
+    let holder = parts.iter().try_fold(object, |value, part| match part {
+        Part::Key(key) => value.as_object_mut()?.get_mut(key),
+        Part::At(at) => value.as_array_mut()?.get_mut(*at),
+    });
+    match (holder, last) {
+        (Some(Value::Object(map)), PathStep::Key(key)) => drop(map.insert(key.clone(), new)),
+        (Some(Value::Array(items)), PathStep::Index(at)) if *at < items.len() => items[*at] = new,
+        (Some(Value::Array(items)), PathStep::Item { key, value }) => {
+            match items.iter_mut().find(|item| item.get(key) == Some(value)) {
+                Some(item) => *item = new,
+                None => items.push(new),
+            }
+        }
+        _ => {}
+    }
+}
+
 /// A place in one state of an object, by positions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {

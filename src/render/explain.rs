@@ -85,6 +85,29 @@ impl Explained {
         names
     }
 
+    /// The names and namespaces that it had on its way, the last ones first.
+    pub fn identities(&self) -> Vec<(String, Option<String>)> {
+        let mut found: Vec<(String, Option<String>)> = Vec::new();
+        for state in self.states().iter().rev() {
+            let text = |pointer: &str| state.pointer(pointer).map(plain);
+            let Some(name) = text("/metadata/name") else { continue };
+            let identity = (name, text("/metadata/namespace"));
+            if !found.contains(&identity) {
+                found.push(identity);
+            }
+        }
+        found
+    }
+
+    /// Where the strategic-merge patches stand that changed it, the last one last.
+    pub fn patches(&self) -> Vec<Place> {
+        let stages = self.stages().iter().filter(|stage| stage.by == "patch");
+        let mut places: Vec<Place> =
+            stages.flat_map(|stage| &stage.changes).map(|change| change.place.clone()).collect();
+        places.dedup();
+        places
+    }
+
     fn stages(&self) -> &[Stage] {
         self.trace.as_ref().map_or(&[], |trace| &trace.stages)
     }
