@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::explain::Asked;
 use super::failure::Failure;
 use super::output::{Format, page, print_value, table};
 use super::repo::RepoArguments;
 use super::target::{Global, environments};
 use super::times::Moment;
-use super::{CliResult, Exit};
+use super::{CliResult, Exit, write_back};
 use crate::agent::{DriftLook, Once};
 use crate::api::DriftReportSpec;
 use crate::cluster::Cluster;
@@ -51,6 +52,10 @@ pub struct Arguments {
     /// Show what is ignored by a rule, too
     #[arg(long)]
     all: bool,
+    /// Print the change of the infra tree that makes git say what is live of an object, as deployment/web; `git apply`
+    /// takes it
+    #[arg(long, value_name = "OBJECT", conflicts_with_all = ["rev", "output", "follow", "since"])]
+    write_back: Option<Asked>,
     #[command(flatten)]
     repo: RepoArguments,
     #[arg(short, long, value_enum, default_value_t)]
@@ -80,6 +85,13 @@ pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
         let changes = look.changes()?;
         found.extend(arguments.select(look.look(&changes).await, report.as_ref()));
         unknown.extend(unknown_of(name, look, report.as_ref()));
+    }
+    if let Some(asked) = &arguments.write_back {
+        let (repo, mut scopes) = (arguments.repo.open()?, Vec::new());
+        for (name, _) in &looks {
+            scopes.push(global.scope(&cluster, name).await?.0);
+        }
+        return write_back::run(global, &repo, (&cluster, &scopes), asked, &found).await;
     }
     let seen = match arguments.since {
         Some(since) => seen::seen(arguments, place, since, &looks, &reports).await?,
@@ -125,6 +137,7 @@ async fn open(global: &Global, arguments: &Arguments, cluster: &Cluster) -> Resu
             eprintln!("note: the tree has no environment {name}");
             continue;
         }
+        scopes.push(scope.clone());
         let mut once = Once::open(cluster.clone(), scope, None, global.means()).await?;
         once.only = arguments.app.clone();
         once.platform = environment;

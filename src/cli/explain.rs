@@ -20,9 +20,9 @@ use crate::object::field_path::{FieldPath, find_field};
 use crate::object::{AppName, EnvironmentName, KindScope, Kinds, ObjectKey, Problem, TreePath, chain};
 use crate::render::{self, AppSource, Explained};
 use crate::report::explain::{Explanation, Field, SetBy, Spot};
-use asked::Asked;
+pub use asked::Asked;
 use blame::Blame;
-use charted::Charted;
+pub use charted::Charted;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -274,7 +274,7 @@ async fn ask(
 }
 
 /// What names no namespace gets the one of its environment.
-fn in_namespace(key: &ObjectKey, default: Option<&str>, kinds: &Kinds) -> ObjectKey {
+pub fn in_namespace(key: &ObjectKey, default: Option<&str>, kinds: &Kinds) -> ObjectKey {
     let is_namespaced =
         kinds.get(&key.group, &key.kind).is_some_and(|info| info.scope == KindScope::Namespaced);
     match (&key.namespace, default) {

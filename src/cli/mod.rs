@@ -31,6 +31,7 @@ mod target;
 mod times;
 mod validate;
 mod wait;
+mod write_back;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -57,4 +57,5 @@ mod tools;
 mod traffic;
 mod validate;
 mod watches;
+mod write_back;
 mod yaml;

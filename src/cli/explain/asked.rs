@@ -67,11 +67,14 @@ impl fmt::Display for Asked {
 impl Asked {
     pub fn is(&self, object: &Explained, namespace: Option<&str>) -> bool {
         let key = object.manifest.key();
-        let stands_there = match (namespace, key.namespace.as_deref()) {
-            (Some(wanted), Some(found)) => wanted == found,
-            _ => true,
-        };
-        stands_there && self.is_kind(&key) && (*key.name == *self.name || object.names().contains(&self.name))
+        stands_in(&key, namespace)
+            && self.is_kind(&key)
+            && (*key.name == *self.name || object.names().contains(&self.name))
+    }
+
+    /// Whether it is the object of a cluster that has this key.
+    pub fn is_key(&self, key: &ObjectKey, namespace: Option<&str>) -> bool {
+        stands_in(key, namespace) && self.is_kind(key) && *key.name == *self.name
     }
 
     /// Whether it may have been meant.
@@ -91,6 +94,14 @@ impl Asked {
             || asked.strip_suffix("es").is_some_and(|one| one == kind)
             || asked.strip_suffix('s').is_some_and(|one| one == kind)
             || SHORT.iter().any(|(short, long)| *short == asked && *long == &*key.kind)
+    }
+}
+
+/// Whether an object is in a namespace, as far as both are said.
+fn stands_in(key: &ObjectKey, namespace: Option<&str>) -> bool {
+    match (namespace, key.namespace.as_deref()) {
+        (Some(wanted), Some(found)) => wanted == found,
+        _ => true,
     }
 }
 
