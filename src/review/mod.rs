@@ -11,6 +11,7 @@
 
 mod assemble;
 mod compare;
+mod drifted;
 #[cfg(test)]
 mod fixtures;
 mod hide;
@@ -22,8 +23,9 @@ mod rules;
 mod sarif;
 
 pub use assemble::review;
+pub use drifted::{DriftReport, DriftSides, Drifting, drifted};
 pub use input::{AppSide, Change, LiveSide, Quota, Stop, Target};
-pub use markdown::{Marker, markdown};
+pub use markdown::{Marker, drift_markdown, markdown};
 pub use report::{
     Action, AppReport, AppState, Counts, Drift, DriftCause, EnvironmentReport, ObjectChange, Report,
     SecretUse, Side, Verdict,

@@ -3,14 +3,20 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use fairlead::object::{Place, TreePath};
-use fairlead::plan::FieldChange;
+use fairlead::object::field_path::FieldPath;
+use fairlead::object::{
+    AppName, DriftAction, DriftClass, DriftRecord, EnvironmentName, ObjectKey, Place, Principal, RecordId,
+    TreePath,
+};
+use fairlead::plan::{FieldChange, Reason};
+use fairlead::report::{AppPlan, PlanReport, StepReport};
 use fairlead::review::markdown::LEAST_LIMIT;
 use fairlead::review::{
-    Action, AppReport, AppState, Counts, Drift, DriftCause, EnvironmentReport, ObjectChange, Report, Risk,
-    RiskClass, SecretUse, Severity, Side, Verdict, markdown,
+    Action, AppReport, AppState, Counts, Drift, DriftCause, DriftSides, EnvironmentReport, ObjectChange,
+    Report, Risk, RiskClass, SecretUse, Severity, Side, Verdict, drift_markdown, markdown,
 };
 
 /// Texts that have meaning to a forge, a browser or a terminal.
@@ -185,6 +191,56 @@ impl Dice {
     }
 }
 
+impl Dice {
+    /// Records of drift, and a plan that writes over some of it.
+    fn drift(&mut self) -> (Vec<DriftRecord>, PlanReport) {
+        let at = Timestamp::UNIX_EPOCH;
+        let records = self.some(40, |dice| DriftRecord {
+            id: RecordId::new(at, 1),
+            cluster: String::new(),
+            environment: EnvironmentName::new("dev").expect("a name"),
+            app: AppName::new(["web", "api", "db"][dice.roll(3)]).ok(),
+            revision: None,
+            object: ObjectKey::new(&dice.text(), &dice.text(), Some(&dice.text()), &dice.text()),
+            uid: dice.text(),
+            path: format!("/{}", dice.text()),
+            desired: Some(dice.text()),
+            live: dice.value().map(|value| value.to_string()),
+            class: [DriftClass::Changed, DriftClass::Missing, DriftClass::Deleted][dice.roll(3)],
+            cause: None,
+            manager: dice.text(),
+            operation: None,
+            subresource: None,
+            principal: (dice.roll(2) == 0).then(|| Principal { user: dice.text(), ..Principal::default() }),
+            first_seen: at,
+            last_seen: at,
+            count: 1 + dice.roll(900) as u64,
+            action: [DriftAction::Reported, DriftAction::Held, DriftAction::Fought][dice.roll(3)],
+            rule: (dice.roll(2) == 0).then(|| dice.text()),
+            result: None,
+            latency_ms: None,
+            closed: None,
+        });
+        let step = |object: String, path: String, dice: &mut Self| StepReport {
+            wave: 0,
+            wave_name: String::new(),
+            action: "update",
+            object,
+            place: dice.place(),
+            reason: Reason::Drifted { fields: vec![FieldPath::of(&[&dice.text()])] },
+            proof: None,
+            changes: vec![FieldChange { path, before: dice.value(), after: dice.value() }],
+            live: None,
+        };
+        let mut steps = self.some(5, |dice| step(dice.text(), dice.text(), dice));
+        for record in records.iter().step_by(3) {
+            steps.push(step(record.object.to_string(), format!(".{}", &record.path[1..]), self));
+        }
+        let app = AppPlan { steps, ..AppPlan::broken(&self.text(), Vec::new()) };
+        (records, PlanReport { environment: "dev".into(), revision: None, apps: vec![app], prune: None })
+    }
+}
+
 /// What the judge says of these cases; fails where it cannot be had: a test that skips itself proves nothing.
 fn judge(cases: &[Value]) -> (bool, String) {
     let python = std::env::var_os("FAIRLEAD_GFM").expect(
@@ -224,6 +280,29 @@ fn hostile_manifests_stay_within_a_comment() {
         };
         let limit = [LEAST_LIMIT, 12_000, 20_000, 60_000][dice.roll(4)];
         cases.push(json!({"markdown": markdown(&report, limit), "limit": limit, "secrets": []}));
+    }
+    let (fine, said) = judge(&cases);
+    assert!(fine, "{said}");
+    assert!(said.contains("\"cases\": 200"), "{said}");
+}
+
+#[test]
+fn hostile_drift_stays_within_a_comment() {
+    let mut cases = Vec::new();
+    for seed in 1..=200 {
+        let mut dice = Dice(seed * 104_729);
+        let (records, plan) = dice.drift();
+        let (cluster, branch) = (dice.text(), dice.text());
+        let environment = EnvironmentName::new("dev").expect("a name");
+        let sides = DriftSides {
+            cluster: Some(&cluster),
+            environment: &environment,
+            branch: &branch,
+            records: &records,
+            plan: (dice.roll(4) > 0).then_some(&plan),
+        };
+        let limit = [LEAST_LIMIT, 12_000, 20_000, 60_000][dice.roll(4)];
+        cases.push(json!({"markdown": drift_markdown(&sides, limit), "limit": limit, "secrets": []}));
     }
     let (fine, said) = judge(&cases);
     assert!(fine, "{said}");

@@ -24,7 +24,7 @@ LIVE = re.compile(
     r"@\w|#\d|![0-9]|\bGH-\d|\b[0-9a-f]{7,}\b|://|www\.|\w@\w|\b[A-Z]{2,}-\d|:[a-z_]+:|\$\d|~\w|&\w"
 )
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-MARKER = re.compile(r"<!-- fairlead:report cluster=[A-Za-z0-9._%-]* environments=[A-Za-z0-9._%,-]* -->")
+MARKER = re.compile(r"<!-- fairlead:(report|drift) cluster=[A-Za-z0-9._%-]* environments=[A-Za-z0-9._%,-]* -->")
 
 
 class Page(HTMLParser):

@@ -26,6 +26,7 @@ pub struct Fit {
     used: usize,
     limit: usize,
     sections: Vec<Section>,
+    tail: &'static str,
 }
 
 enum Section {
@@ -54,7 +55,12 @@ const CLOSING: &str = "</details>\n\n";
 
 impl Fit {
     pub fn new(limit: usize, head: &str) -> Self {
-        Self { out: head.to_owned(), used: length(head), limit, sections: Vec::new() }
+        Self { out: head.to_owned(), used: length(head), limit, sections: Vec::new(), tail: TAIL }
+    }
+
+    /// Says otherwise where what was left out can be seen.
+    pub fn ending(self, tail: &'static str) -> Self {
+        Self { tail, ..self }
     }
 
     pub fn lines(&mut self, heading: &'static str, lines: impl Iterator<Item = String>) {
@@ -71,7 +77,7 @@ impl Fit {
         // What would be said if nothing fitted: fewer things are never said in more words.
         let all: Vec<Missing> = sections.iter().flat_map(everything).collect();
         let most = self.limit / 5;
-        let reserve = reserve(&all, most);
+        let reserve = reserve(&all, most, self.tail);
         let mut room = self.limit.saturating_sub(self.used + reserve);
         let whole: usize = sections.iter().map(whole).sum();
         if self.used + whole <= self.limit {
@@ -104,7 +110,7 @@ impl Fit {
             }
         }
         if !missing.is_empty() {
-            self.out.push_str(&left_out(&missing, most));
+            self.out.push_str(&left_out(&missing, most, self.tail));
         }
         self.out
     }
@@ -239,15 +245,15 @@ fn fit_groups(heading: &str, groups: &[Group], largest: usize, room: &mut usize)
 }
 
 /// At most so many characters are needed to say that some of these were left out.
-fn reserve(all: &[Missing], most: usize) -> usize {
+fn reserve(all: &[Missing], most: usize, tail: &str) -> usize {
     const REST: usize = 80;
-    let whole = length(LEFT_OUT) + all.iter().map(|one| length(&one.what) + 2).sum::<usize>() + length(TAIL);
+    let whole = length(LEFT_OUT) + all.iter().map(|one| length(&one.what) + 2).sum::<usize>() + length(tail);
     let longest = all.iter().map(|one| length(&one.what)).max().unwrap_or(0);
-    whole.min(most.max(length(LEFT_OUT) + longest) + REST + length(TAIL))
+    whole.min(most.max(length(LEFT_OUT) + longest) + REST + length(tail))
 }
 
 /// Says what was left out, in about so many characters at most.
-fn left_out(missing: &[Missing], most: usize) -> String {
+fn left_out(missing: &[Missing], most: usize, tail: &str) -> String {
     if missing.is_empty() {
         return String::new();
     }
@@ -263,6 +269,6 @@ fn left_out(missing: &[Missing], most: usize) -> String {
         }
         out.push_str(&one.what);
     }
-    out.push_str(TAIL);
+    out.push_str(tail);
     out
 }

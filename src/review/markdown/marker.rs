@@ -5,6 +5,7 @@ use std::fmt;
 use crate::object::Digest;
 
 const BEGIN: &str = "<!-- fairlead:report ";
+const BEGIN_DRIFT: &str = "<!-- fairlead:drift ";
 const END: &str = " -->";
 /// Longer names, and more of them, are told by their digest.
 const LONGEST: usize = 200;
@@ -53,10 +54,21 @@ impl Marker {
 
 impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{BEGIN}{}{END}", self.fields())
+    }
+}
+
+impl Marker {
+    fn fields(&self) -> String {
         let cluster = self.cluster.as_deref().map(encoded).unwrap_or_default();
         let names: Vec<String> = self.environments.iter().map(|name| encoded(name)).collect();
-        write!(f, "{BEGIN}cluster={cluster} environments={}{END}", names.join(","))
+        format!("cluster={cluster} environments={}", names.join(","))
     }
+}
+
+/// The first line of a comment about what has drifted of an environment.
+pub fn drift(cluster: Option<&str>, environment: &str) -> String {
+    format!("{BEGIN_DRIFT}{}{END}", Marker::new(cluster, &[environment]).fields())
 }
 
 /// Letters, digits, dots, underscores and single dashes between them; all else by its bytes.

@@ -5,6 +5,7 @@
 //! fits.
 
 mod diff;
+mod drifted;
 pub mod escape;
 mod fit;
 mod marker;
@@ -18,6 +19,7 @@ use super::risk::{Risk, Severity};
 use escape::{code, html_code, short, text};
 use fit::{Fit, Group, Item};
 
+pub use drifted::drift_markdown;
 pub use marker::Marker;
 
 /// What GitHub takes is 65,536.
