@@ -137,7 +137,6 @@ async fn open(global: &Global, arguments: &Arguments, cluster: &Cluster) -> Resu
             eprintln!("note: the tree has no environment {name}");
             continue;
         }
-        scopes.push(scope.clone());
         let mut once = Once::open(cluster.clone(), scope, None, global.means()).await?;
         once.only = arguments.app.clone();
         once.platform = environment;

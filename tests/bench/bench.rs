@@ -11,6 +11,7 @@ mod apps;
 mod bare;
 mod churn;
 mod control_plane;
+mod drift;
 mod fleet;
 mod process;
 mod render;
@@ -83,6 +84,15 @@ fn main() {
         let rows = runtime.block_on(apps::measure(size));
         text.push_str(&apps::table(&rows));
         std::fs::write(folder.join("apps.json"), serde_json::to_vec_pretty(&rows).expect("JSON"))
+            .expect("writing");
+    }
+    // `drift`, or `drift-200` for another number of objects.
+    let size = only.as_ref().and_then(|only| only.strip_prefix("drift-")).and_then(|size| size.parse().ok());
+    if size.is_some() || only.as_ref().is_none_or(|only| only == drift::NAME) {
+        eprintln!("== {}", drift::NAME);
+        let rows = runtime.block_on(drift::measure(size));
+        text.push_str(&drift::table(&rows));
+        std::fs::write(folder.join("drift.json"), serde_json::to_vec_pretty(&rows).expect("JSON"))
             .expect("writing");
     }
     text.push_str(&table::render(&results));

@@ -95,7 +95,7 @@ impl<'a> Meter<'a> {
 }
 
 /// What the agent sends: the objects, with what it writes on each.
-fn bodies(workload: &Workload, namespace: &str, phase: Phase) -> Vec<(String, Bytes)> {
+pub fn bodies(workload: &Workload, namespace: &str, phase: Phase) -> Vec<(String, Bytes)> {
     let (root, plural) = workload.resource();
     let part_of = applyset_id("bench", "Environment", names::GROUP);
     let body = |mut object: Value| {
@@ -270,8 +270,13 @@ impl Fairlead {
         }
     }
 
-    fn usage(&self) -> Usage {
+    pub fn usage(&self) -> Usage {
         self.agent.usage()
+    }
+
+    /// Where the agent keeps its history.
+    pub fn history(&self) -> PathBuf {
+        self.folder.path().join("cache/history.sqlite")
     }
 
     /// What only an agent does: seeing an edit by hand, and resting.

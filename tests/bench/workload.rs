@@ -52,6 +52,11 @@ impl Workload {
         ]
     }
 
+    /// ConfigMaps alone, under a name of its own.
+    pub fn configmaps(name: &'static str, count: usize) -> Self {
+        Self { name, count, kind: "ConfigMap", rounds: 1 }
+    }
+
     pub fn objects(&self, namespace: &str, phase: Phase) -> Vec<Value> {
         (0..self.count).map(|n| self.object(namespace, n, phase.round(n))).collect()
     }

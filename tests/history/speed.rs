@@ -2,7 +2,7 @@
 //!
 //!     cargo test --release --test history -- --ignored --nocapture many_records
 //!
-//! `FAIRLEAD_RECORDS` says how many, ten million where it does not.
+//! `FAIRLEAD_RECORDS` says how many, ten million where it does not. A file gets a hundredth of that: an agent by itself.
 
 use std::time::{Duration, Instant};
 
@@ -128,6 +128,58 @@ async fn many_records_are_asked_and_written_quickly() {
         let first = times[0];
         times.sort();
         println!("{name}: {found} found, first {first:?}, median {:?}, worst {:?}", times[10], times[20]);
+    }
+    reader.close().await;
+    write(&bed).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "writes a hundred thousand records: a minute"]
+async fn many_records_of_a_file_are_asked_and_written_quickly() {
+    let records: usize =
+        std::env::var("FAIRLEAD_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000_000) / 100;
+    let bed = Bed::sqlite();
+    let history = bed.history();
+    let (begin, own) = (Instant::now(), cpu("self"));
+    for n in 0..records {
+        // Over a hundred days, of a thousand objects.
+        let seen = days_ago(i64::try_from(n % 100).unwrap())
+            + SignedDuration::from_micros(i64::try_from(n).unwrap());
+        history.tell_drift(drift(&format!("web-{}-{}", n % 1000, n / 1000), seen));
+        // No more than it keeps in memory.
+        while n as u64 >= history.counts().0 + 5_000 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    until("all is written", || history.counts().0 == records as u64).await;
+    let (took, own) = (begin.elapsed(), cpu("self") - own);
+    println!(
+        "a file: {records} records in {took:?}, {:.0} a second, {:.1} % of a core at 1,000 a second",
+        records as f64 / took.as_secs_f64(),
+        100.0 * own.as_secs_f64() * 1000.0 / records as f64
+    );
+    history.end().await;
+    let object = ObjectQuery { kind: "Deployment".to_owned(), namespace: None, name: "web-7-0".to_owned() };
+    let day = |ago: i64| {
+        Timestamp::from_millisecond(fairlead::object::day_of(days_ago(ago)) * 86_400_000).expect("a time")
+    };
+    let drift_only = || Query { kinds: vec![EntryKind::Drift], limit: 50, ..Query::default() };
+    let mut reader = history::Reader::open(&bed.place).await.unwrap();
+    for (name, query) in [
+        ("the newest 50", drift_only()),
+        ("an object, of all time", Query { object: Some(object), ..drift_only() }),
+        ("a day, 50 days ago", Query { since: Some(day(50)), until: Some(day(49)), ..drift_only() }),
+    ] {
+        let mut times = Vec::new();
+        let mut found = 0;
+        for _ in 0..21 {
+            let begin = Instant::now();
+            found = reader.read(&query).await.unwrap().entries.len();
+            times.push(begin.elapsed());
+        }
+        times.sort();
+        println!("a file, {name}: {found} found, median {:?}, worst {:?}", times[10], times[20]);
+        assert!(found > 0, "{name}");
     }
     reader.close().await;
     write(&bed).await;
