@@ -1,7 +1,7 @@
 //! The team's own word: `environment.yaml`, and what each app of it is rendered from. Every problem names the line.
 
 use super::scope::DesiredScope;
-use crate::api::{Adopt, AppPlaces, AppSpec, EnvironmentConfig};
+use crate::api::{Adopt, AppPlaces, AppSpec, DriftRule, EnvironmentConfig};
 use crate::object::{ChartRequest, ChartValues, Place, Problem, Problems, Tool, Tree, TreeError, TreePath};
 use crate::render::AppSource;
 use crate::yaml;
@@ -62,6 +62,10 @@ pub fn read_config(tree: &dyn Tree, scope: &DesiredScope) -> Result<EnvironmentC
             );
         }
     }
+    found.extend(not_to_ignore(&config, scope).into_iter().map(|(n, problem)| Problem {
+        place: Some(document.place_of(&format!("/spec/drift/rules/{n}"))),
+        ..problem
+    }));
     found.extend(
         resolve_adoption(&mut config, scope)
             .into_iter()
@@ -74,8 +78,28 @@ pub fn read_config(tree: &dyn Tree, scope: &DesiredScope) -> Result<EnvironmentC
         let values = (0..app.values.len()).map(|nth| at(&format!("values/{nth}"))).collect();
         (app.name.clone(), AppPlaces { source: at(field), values })
     };
+    config.drift.places =
+        (0..config.drift.rules.len()).map(|n| document.place_of(&format!("/spec/drift/rules/{n}"))).collect();
     config.places = config.apps.iter().enumerate().map(place).collect();
     Ok(config)
+}
+
+/// The rules that ignore what the platform does not let git ignore.
+fn not_to_ignore(config: &EnvironmentConfig, scope: &DesiredScope) -> Vec<(usize, Problem)> {
+    let Some(grants) = &scope.grants else { return Vec::new() };
+    let wrong = |(n, rule): (usize, &DriftRule)| {
+        let kind = rule.ignores_of(&grants.never_ignore)?;
+        let message = format!(
+            "the Environment {} does not let git ignore what others change of {kind}",
+            scope.environment
+        );
+        let hint = match rule.kinds.is_empty() {
+            true => "name the kinds that the rule is about; spec.drift.neverIgnore lists what may not be",
+            false => "report it, or leave the kind out; spec.drift.neverIgnore lists what may not be ignored",
+        };
+        Some((n, Problem::new(message).hint(hint)))
+    };
+    config.drift.rules.iter().enumerate().filter_map(wrong).collect()
 }
 
 /// From whom each app may take over, by name. What the platform does not grant is a problem, with where it is asked for.

@@ -8,8 +8,9 @@ use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::health::Expression;
 use crate::object::field_path::{Word, words};
-use crate::object::{Problem, pattern};
+use crate::object::{Place, Problem, pattern};
 
 /// What is done about what others change.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -20,6 +21,9 @@ pub struct Drift {
     /// Exceptions. The first rule that names a field counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<DriftRule>,
+    /// Where each rule is written down.
+    #[serde(skip)]
+    pub places: Vec<Place>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +65,9 @@ pub struct DriftRule {
     /// object where nothing stands here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
+    /// CEL over the object as git has it: the rule is about those of which it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Whom to ask.
@@ -75,6 +82,15 @@ impl DriftRule {
     /// When it ends; a day ends where it begins, in UTC.
     pub fn ends(&self) -> Option<Timestamp> {
         self.until.as_deref().and_then(|text| end(text).ok())
+    }
+
+    /// The first of these kinds that it may ignore something of.
+    pub fn ignores_of<'a>(&self, kinds: &'a [String]) -> Option<&'a str> {
+        let names = |kind: &&String| {
+            self.kinds.is_empty() || self.kinds.iter().any(|own| pattern::kinds_overlap(own, kind))
+        };
+        let ignores = self.policy == DriftPolicy::Ignore;
+        kinds.iter().filter(|_| ignores).find(names).map(String::as_str)
     }
 
     fn check(&self) -> Vec<(String, Problem)> {
@@ -101,6 +117,9 @@ impl DriftRule {
             let problem = Problem::new("a rule that ignores what others change says why");
             found.push((String::new(), problem.hint("add `reason: …`")));
         }
+        if let Some(Err(why)) = self.when.as_deref().map(Expression::compile) {
+            found.push(("/when".to_owned(), Problem::new(format!("`when` cannot be used: {why}"))));
+        }
         if let Some(text) = &self.until
             && let Err(problem) = end(text)
         {
@@ -110,13 +129,26 @@ impl DriftRule {
     }
 }
 
+/// Rules of one team: they are remembered, and each is asked about each field that others change.
+const RULE_LIMIT: usize = 256;
+
 impl Drift {
+    /// The rules that are over, by their numbers.
+    pub fn ended(&self, now: Timestamp) -> Vec<(usize, Timestamp)> {
+        let ends = self.rules.iter().enumerate().filter_map(|(n, rule)| Some((n, rule.ends()?)));
+        ends.filter(|(_, end)| *end <= now).collect()
+    }
+
     /// What is wrong with it, at which of its fields.
     pub(super) fn check(&self) -> Vec<(String, Problem)> {
         let mut found = Vec::new();
         if self.policy == DriftPolicy::Ignore {
             let problem = Problem::new("an environment cannot ignore all that others change");
             found.push(("/policy".to_owned(), problem.hint("write `report`, or a rule for what is theirs")));
+        }
+        if self.rules.len() > RULE_LIMIT {
+            let what = format!("{} rules; at most {RULE_LIMIT} are allowed", self.rules.len());
+            found.push(("/rules".to_owned(), Problem::new(what)));
         }
         for (n, rule) in self.rules.iter().enumerate() {
             found.extend(rule.check().into_iter().map(|(field, what)| (format!("/rules/{n}{field}"), what)));
@@ -166,7 +198,8 @@ mod tests {
     fn what_a_rule_says_is_checked_with_its_place() {
         let rule = json!({"policy": "report", "kinds": ["Deployment.apps"], "names": ["web-*"], "namespaces": ["web"],
             "fields": ["spec.replicas", "/spec/replicas", "spec.template.spec.containers[name=web].image",
-                "metadata.annotations[example.org/note]", "data.*"], "until": "2027-01-31"});
+                "metadata.annotations[example.org/note]", "data.*"], "until": "2027-01-31",
+            "when": "metadata.labels.tier == 'cache'"});
         assert_eq!(problems(json!({"policy": "report", "rules": [rule]})), [""; 0]);
         for (rule, at) in [
             (json!({"policy": "ignore"}), "/rules/0: "),
@@ -178,12 +211,28 @@ mod tests {
             (json!({"policy": "heal", "fields": [""]}), "/rules/0/fields/0: "),
             (json!({"policy": "heal", "fields": ["/spec//x"]}), "/rules/0/fields/0: "),
             (json!({"policy": "heal", "fields": ["kind"]}), "/rules/0/fields/0: "),
+            (json!({"policy": "heal", "when": "metadata.labels.tier =="}), "/rules/0/when: "),
+            (json!({"policy": "heal", "when": "labels.tier == 'a'"}), "/rules/0/when: "),
             (json!({"policy": "heal", "until": "tomorrow"}), "/rules/0/until: "),
         ] {
             let found = problems(json!({"rules": [rule]}));
             assert!(found.len() == 1 && found[0].starts_with(at), "{rule}: {found:?}");
         }
         assert!(problems(json!({"policy": "ignore"}))[0].starts_with("/policy: "));
+    }
+
+    #[test]
+    fn a_rule_says_whether_it_may_ignore_something_of_a_kind() {
+        let of = |rule: serde_json::Value| {
+            let rule: DriftRule = serde_json::from_value(rule).expect("a rule");
+            rule.ignores_of(&["Secret".to_owned(), "*.rbac.authorization.k8s.io".to_owned()])
+                .map(str::to_owned)
+        };
+        assert_eq!(of(json!({"policy": "ignore"})).as_deref(), Some("Secret"), "it is about all kinds");
+        assert_eq!(of(json!({"policy": "ignore", "kinds": ["Deployment.apps"]})), None);
+        let role = json!({"policy": "ignore", "kinds": ["Role.rbac.authorization.k8s.io"]});
+        assert_eq!(of(role).as_deref(), Some("*.rbac.authorization.k8s.io"));
+        assert_eq!(of(json!({"policy": "report"})), None);
     }
 
     #[test]

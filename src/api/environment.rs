@@ -108,6 +108,10 @@ pub struct DriftLimits {
     /// How long a `fairlead hold` may last; 24h where absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_hold: Option<Span>,
+    /// Kinds of which git may ignore nothing that others change: `Kind.group`, `Kind` of the core group, `*.group`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(min = 1, max = 253)))]
+    pub never_ignore: Vec<String>,
 }
 
 impl DriftLimits {

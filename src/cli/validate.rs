@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::environment_file::EnvironmentFile;
@@ -16,7 +17,7 @@ use crate::agent::charts::Charts;
 use crate::agent::desired::{DesiredScope, read_config, render_app, want_unchecked};
 use crate::agent::named_sources::named_sources;
 use crate::agent::reads::Recording;
-use crate::api::AppSpec;
+use crate::api::{AppSpec, EnvironmentConfig};
 use crate::object::secret::Pins;
 use crate::object::{
     Desired, EntryKind, EnvironmentName, Note, ObjectKey, Place, Problem, Problems, Tree, TreePath,
@@ -80,6 +81,7 @@ struct Rendered {
     is_environment: bool,
     apps: Vec<App>,
     found: Vec<Problem>,
+    notes: Vec<Note>,
 }
 
 struct App {
@@ -158,10 +160,12 @@ fn of_environments(
     for name in names {
         // Where nobody says what the environment is granted, a placeholder stands for the one namespace it has.
         let scope = platform.bind(DesiredScope::unbound(name, Some("default".to_owned()))?)?;
-        let mut one = Rendered { scope, is_environment: true, apps: Vec::new(), found: Vec::new() };
+        let mut one =
+            Rendered { scope, is_environment: true, apps: Vec::new(), found: Vec::new(), notes: Vec::new() };
         match read_config(&*repo.tree, &one.scope) {
             Err(problems) => one.found = problems.into_vec(),
             Ok(config) => {
+                one.notes.extend(rules_over(&config));
                 for spec in &config.apps {
                     let tree = Recording::new(&*repo.tree);
                     let desired = render_app(&tree, &one.scope, &config, spec, limits, cache, charts);
@@ -182,6 +186,16 @@ fn of_environments(
         all.push(one);
     }
     Ok((repo, all))
+}
+
+/// The rules about what others change whose time is over.
+fn rules_over(config: &EnvironmentConfig) -> Vec<Note> {
+    let over = config.drift.ended(Timestamp::now()).into_iter();
+    let note = |(n, end): (usize, Timestamp)| Note {
+        place: config.drift.places.get(n).cloned(),
+        message: format!("this rule was over on {end}, and what it excused is put back: take it out"),
+    };
+    over.map(note).collect()
 }
 
 fn of_folders(
@@ -211,7 +225,13 @@ fn of_folders(
         let named = scope.check_sources(|| named_sources(&*repo.tree, reads.contents(), &limits.yaml));
         let wrong = named.err().map(Problems::into_vec).unwrap_or_default();
         files.extend(reads.contents().cloned());
-        let one = Rendered { scope, is_environment: false, apps: vec![App { spec, desired }], found: wrong };
+        let one = Rendered {
+            scope,
+            is_environment: false,
+            apps: vec![App { spec, desired }],
+            found: wrong,
+            notes: Vec::new(),
+        };
         match &mut found {
             None => found = Some((repo, vec![one])),
             Some((first, _)) if first.root != repo.root => {
@@ -225,7 +245,8 @@ fn of_folders(
 }
 
 fn judge(repo: &Repo, environment: Rendered, against: &Against<'_>, findings: &mut Findings) {
-    let Rendered { scope, is_environment, apps, mut found } = environment;
+    let Rendered { scope, is_environment, apps, mut found, notes } = environment;
+    findings.notes.extend(notes);
     findings.environments += usize::from(is_environment);
     let mut owners: HashMap<ObjectKey, (String, Place)> = HashMap::new();
     for App { spec, desired } in apps {

@@ -1,11 +1,15 @@
 //! The rules of an environment about what others change.
 
+use std::cell::OnceCell;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
 
 use crate::api::{Drift, DriftPolicy, DriftRule};
+use crate::health::{Expression, Input};
 use crate::object::field_path::{FieldPath, PathStep, Word, find_field, plain, words};
 use crate::object::{Live, ObjectKey, pattern};
 use crate::plan::{Lookup, Wanted};
@@ -25,11 +29,19 @@ pub struct Rules {
     print: u64,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct CompiledRule {
     rule: DriftRule,
     ends: Option<Timestamp>,
     fields: Vec<(String, Vec<Word>)>,
+    when: Option<Arc<Expression>>,
+}
+
+/// What it is compiled to is the same where the words are.
+impl PartialEq for CompiledRule {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule == other.rule
+    }
 }
 
 impl Rules {
@@ -37,15 +49,33 @@ impl Rules {
         let compiled = |rule: &DriftRule| CompiledRule {
             ends: rule.ends(),
             fields: rule.fields.iter().map(|field| (field.clone(), words(field))).collect(),
+            // What cannot be compiled was refused where it was read.
+            when: rule.when.as_deref().and_then(|when| Expression::compile(when).ok()).map(Arc::new),
             rule: rule.clone(),
         };
         let mut hasher = DefaultHasher::new();
-        format!("{drift:?}").hash(&mut hasher);
+        format!("{:?} {:?}", drift.policy, drift.rules).hash(&mut hasher);
         Self {
             policy: drift.policy,
             rules: drift.rules.iter().map(compiled).collect(),
             print: hasher.finish(),
         }
+    }
+
+    /// What the team says, to be remembered; nothing where it says nothing.
+    pub fn said(&self) -> Option<Value> {
+        let rules = self.rules.iter().map(|rule| rule.rule.clone()).collect();
+        let said = Drift { policy: self.policy, rules, places: Vec::new() };
+        (said != Drift::default()).then(|| serde_json::to_value(said).expect("rules are JSON"))
+    }
+
+    /// What was remembered of what the team says. Where that cannot be read, as what a newer version wrote, all is only
+    /// reported: nothing is taken from others that may be theirs.
+    pub fn remembered(said: Option<&Value>) -> Self {
+        let Some(said) = said else { return Self::default() };
+        let drift =
+            Drift::deserialize(said).unwrap_or(Drift { policy: DriftPolicy::Report, ..Drift::default() });
+        Self::new(&drift)
     }
 
     /// Whether all is put back, whatever it is.
@@ -84,8 +114,13 @@ impl Rules {
 
     /// What holds for a field of an object; for the object as a whole where no field is given.
     pub fn judge(&self, wanted: &Wanted, field: Option<&FieldPath>, now: Timestamp) -> Verdict {
+        let value = OnceCell::new();
+        let value = || value.get_or_init(|| wanted.value());
         let found = self.rules.iter().enumerate().find(|(_, rule)| {
-            rule.holds(now) && rule.is_about(&wanted.key) && rule.names_field(wanted, field)
+            rule.holds(now)
+                && rule.is_about(&wanted.key)
+                && rule.names_field(&value, field)
+                && rule.is_when(&value)
         });
         match found {
             Some((n, rule)) => Verdict { policy: rule.rule.policy, rule: Some(n) },
@@ -151,18 +186,25 @@ impl CompiledRule {
             })
     }
 
+    /// Whether its expression holds of an object. Where it gives no answer, the rule is not about that object.
+    fn is_when<'a>(&self, value: &dyn Fn() -> &'a Value) -> bool {
+        match (&self.rule.when, &self.when) {
+            (None, _) => true,
+            (Some(_), Some(when)) => when.holds(&Input::new(value())).unwrap_or(false),
+            (Some(_), None) => false,
+        }
+    }
+
     /// Whether it names a field, or something that the field is part of.
-    fn names_field(&self, wanted: &Wanted, field: Option<&FieldPath>) -> bool {
+    fn names_field<'a>(&self, value: &dyn Fn() -> &'a Value, field: Option<&FieldPath>) -> bool {
         if self.fields.is_empty() {
             return true;
         }
         let Some(field) = field else { return false };
-        let mut value = None;
         self.fields.iter().any(|(text, words)| {
             covers(words, &field.0) || {
                 // A number in a pointer is a place in the list as git has it.
-                let value = value.get_or_insert_with(|| wanted.value());
-                find_field(value, text).is_some_and(|named| field.0.starts_with(&named.0))
+                find_field(value(), text).is_some_and(|named| field.0.starts_with(&named.0))
             }
         })
     }
@@ -199,7 +241,7 @@ fn covers(words: &[Word], path: &[PathStep]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::object::{Digest, Gvk, Place, TreePath};
@@ -250,6 +292,30 @@ mod tests {
             assert_eq!(found, (of_image, of_replicas, of_note), "{field}");
             assert_eq!(rules.judge(&wanted, None, Timestamp::UNIX_EPOCH).policy, Heal, "{field}");
         }
+    }
+
+    #[test]
+    fn a_rule_is_about_the_objects_of_which_its_expression_holds() {
+        let ignores = |when: &str| {
+            let rules = rules(json!([{"policy": "ignore", "when": when}]));
+            rules.judge(&deployment(), None, Timestamp::UNIX_EPOCH).policy == DriftPolicy::Ignore
+        };
+        assert!(ignores("spec.replicas > 2 && metadata.name.startsWith('we')"));
+        assert!(!ignores("spec.replicas > 3"));
+        assert!(!ignores("metadata.labels.tier == 'cache'"), "what is not there holds of nothing");
+        assert!(!ignores("spec.replicas"), "this is neither true nor false");
+        assert!(!ignores("spec.replicas =="), "this was refused where it was read");
+    }
+
+    #[test]
+    fn what_is_remembered_of_rules_makes_the_same_rules() {
+        let said = rules(json!([{"policy": "ignore", "fields": ["spec.replicas"], "reason": "theirs"}]));
+        assert_eq!(Rules::remembered(said.said().as_ref()), said);
+        assert_eq!(Rules::default().said(), None);
+        assert!(Rules::remembered(None).heal_all());
+        let newer = json!({"rules": [{"policy": "ask"}]});
+        let found = Rules::remembered(Some(&newer)).judge(&deployment(), None, Timestamp::UNIX_EPOCH);
+        assert_eq!(found.policy, DriftPolicy::Report, "what cannot be read may be theirs");
     }
 
     #[test]

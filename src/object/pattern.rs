@@ -19,6 +19,24 @@ pub fn names_kind(pattern: &str, key: &ObjectKey) -> bool {
     same_kind && same_group
 }
 
+/// Says whether any kind is named by both of two patterns.
+pub fn kinds_overlap(one: &str, other: &str) -> bool {
+    if one == "*" || other == "*" {
+        return true;
+    }
+    let [(kind, group), (other_kind, other_group)] =
+        [one, other].map(|pattern| pattern.split_once('.').unwrap_or((pattern, "")));
+    let same_kind = kind == "*" || other_kind == "*" || kind == other_kind;
+    let same_group = match (group.strip_prefix('*'), other_group.strip_prefix('*')) {
+        (Some(""), _) | (_, Some("")) => true,
+        (None, None) => group == other_group,
+        (Some(end), None) => other_group.ends_with(end) && other_group.len() > end.len(),
+        (None, Some(end)) => group.ends_with(end) && group.len() > end.len(),
+        (Some(end), Some(other_end)) => end.ends_with(other_end) || other_end.ends_with(end),
+    };
+    same_kind && same_group
+}
+
 /// Says whether a pattern is a name, or the beginning of it and `*`.
 pub fn fits_name(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
@@ -73,6 +91,25 @@ mod tests {
             ("*.", "", "Secret", true),
         ] {
             assert_eq!(names(pattern, group, kind), wanted, "{pattern} {kind}.{group}");
+        }
+    }
+
+    #[test]
+    fn patterns_overlap_where_a_kind_is_named_by_both() {
+        for (one, other, wanted) in [
+            ("Secret", "Secret", true),
+            ("Secret", "Secret.example.org", false),
+            ("Secret", "*", true),
+            ("Secret", "Secret.*", true),
+            ("*.apps", "Deployment.apps", true),
+            ("*.apps", "Deployment.batch", false),
+            ("Role.rbac.authorization.k8s.io", "*.*.k8s.io", true),
+            ("Role.k8s.io", "*.*.k8s.io", false),
+            ("*.*.k8s.io", "Role.*.authorization.k8s.io", true),
+            ("*.*.k8s.io", "Role.*.example.org", false),
+        ] {
+            assert_eq!(kinds_overlap(one, other), wanted, "{one} {other}");
+            assert_eq!(kinds_overlap(other, one), wanted, "{other} {one}");
         }
     }
 

@@ -29,6 +29,8 @@ pub struct Grants {
     pub(super) chart_hosts: Option<Vec<String>>,
     pub(super) git_hosts: Option<Vec<String>>,
     pub(super) policies: Policies,
+    /// Kinds of which git may ignore nothing that others change.
+    pub never_ignore: Vec<String>,
     /// How much may be deleted without a person's word, whatever git says.
     pub prune: Option<Budget>,
 }
@@ -64,6 +66,7 @@ impl Grants {
             chart_hosts: spec.chart_hosts.clone(),
             git_hosts: spec.git_hosts.clone(),
             policies: Policies::new(spec.policies.clone()),
+            never_ignore: spec.drift.iter().flat_map(|drift| drift.never_ignore.iter().cloned()).collect(),
             prune: spec.prune.map(|limit| Budget {
                 max: limit.max.unwrap_or(u32::MAX),
                 percent: limit.percent.unwrap_or(100),
@@ -123,8 +126,10 @@ impl Grants {
         let charts =
             self.chart_hosts.iter().flatten().filter_map(|host| at("chartHosts", hosts::problem(host)));
         let git = self.git_hosts.iter().flatten().filter_map(|host| at("gitHosts", hosts::problem(host)));
+        let drift =
+            self.never_ignore.iter().filter_map(|kind| at("drift.neverIgnore", pattern::kind_problem(kind)));
         let mut found: Vec<String> =
-            allowed.chain(denied).chain(registries).chain(charts).chain(git).collect();
+            allowed.chain(denied).chain(registries).chain(charts).chain(git).chain(drift).collect();
         found.extend(self.policies.problems().into_iter().map(|what| format!("spec.policies: {what}")));
         found
     }
