@@ -48,6 +48,8 @@ pub async fn plan_prune(
     let known = |_: &Live| Known::Same;
     let guards = Guards::new(&hands.index);
     let world = PruneWorld {
+        // What is held waits, and goes when it is held no more.
+        hold: &|_| None,
         world: &ClusterView::new(hands, &guards, None),
         known: &known,
         ready: &|_| true,

@@ -26,7 +26,8 @@ pub type Book = BTreeMap<String, Arc<BTreeMap<String, Arc<Request>>>>;
 pub struct RequestBook {
     pub requests: Requests,
     instance: Arc<str>,
-    book: watch::Sender<Book>,
+    /// `None` until they were listed.
+    book: watch::Sender<Option<Book>>,
     /// The Environments there are; `None` until that is known.
     environments: watch::Sender<Option<BTreeSet<String>>>,
 }
@@ -41,7 +42,7 @@ impl RequestBook {
         }
     }
 
-    pub fn subscribe(&self) -> watch::Receiver<Book> {
+    pub fn subscribe(&self) -> watch::Receiver<Option<Book>> {
         self.book.subscribe()
     }
 
@@ -85,14 +86,15 @@ impl RequestBook {
                     let of = book.entry(request.spec.environment.clone()).or_default();
                     of.insert(name(&request), Arc::new(request));
                 }
-                self.book.send_replace(book.into_iter().map(|(of, all)| (of, Arc::new(all))).collect());
+                let book = book.into_iter().map(|(of, all)| (of, Arc::new(all))).collect();
+                self.book.send_replace(Some(book));
             }
             RequestEvent::Changed(request) => self.book.send_modify(|book| {
-                let of = book.entry(request.spec.environment.clone()).or_default();
+                let of = book.get_or_insert_default().entry(request.spec.environment.clone()).or_default();
                 Arc::make_mut(of).insert(name(&request), Arc::new(*request));
             }),
             RequestEvent::Gone(request) => self.book.send_modify(|book| {
-                if let Some(of) = book.get_mut(&request.spec.environment) {
+                if let Some(of) = book.as_mut().and_then(|book| book.get_mut(&request.spec.environment)) {
                     Arc::make_mut(of).remove(&name(&request));
                 }
             }),
@@ -101,7 +103,7 @@ impl RequestBook {
     }
 
     async fn look_after_strays(&self, known: &BTreeSet<String>, scribe: &mut Scribe<'_>) -> Option<Duration> {
-        let book = self.book.borrow().clone();
+        let book = self.book.borrow().clone().unwrap_or_default();
         let strays = book.iter().filter(|(of, _)| !known.contains(*of)).flat_map(|(_, all)| all.values());
         let mut again = None;
         for stray in strays {

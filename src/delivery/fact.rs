@@ -1,6 +1,6 @@
 use jiff::Timestamp;
 
-use crate::drift::{Drifted, Fight};
+use crate::drift::{DriftEnd, Drifted, Fight};
 use crate::object::{AppName, Digest, ObjectKey, Problems, RolloutRecord};
 
 /// Something that happened. An event, a line of the log, a metric, a notice and a record of the history are made of it,
@@ -43,15 +43,15 @@ pub enum What {
     Drifted {
         objects: Vec<Drifted>,
     },
-    /// Others changed these objects, which stay as they are, by a rule.
+    /// Others changed these objects, which stay as they are, by a rule. A value that changes once more is told anew.
     DriftReported {
         objects: Vec<Drifted>,
     },
-    /// What others changed is as git says again; each with when that was seen.
+    /// What others changed is so no more; with when it was seen first.
     DriftOver {
         objects: Vec<Drifted>,
         since: Timestamp,
-        was_put_back: bool,
+        end: DriftEnd,
     },
     /// Others change again and again what is put back.
     Fight(Fight),

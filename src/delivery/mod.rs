@@ -84,13 +84,15 @@ pub struct Delivery {
     facts: Vec<Fact>,
 }
 
-/// What was looked through for what is no more.
+/// What is known of what is no more.
 #[derive(Default)]
 struct Swept {
     /// How many objects were remembered.
     objects: usize,
     /// What was remembered, where it named no app that git does not.
     memory: Weak<Memory>,
+    /// What was under way for apps when they left git.
+    late: BTreeSet<Ticket>,
 }
 
 impl Delivery {
@@ -104,11 +106,19 @@ impl Delivery {
     ) -> Vec<(Ticket, Action)> {
         match &ticket.of {
             Owner::App(name, _) => {
+                let is_late = self.swept.late.remove(ticket);
                 let Some(app) = self.apps.get_mut(name) else { return Vec::new() };
                 if app.is_answered_by(ticket) {
                     // What an app wrote may be news to every other.
                     self.due.insert(name.clone());
+                    let was_ready = app.is_ready();
                     guard(app, |app| app.answered(ticket, event, world, now));
+                    // What was stopped may leave an app as ready as it was before.
+                    if app.is_ready() != was_ready {
+                        self.due.extend(self.apps.needed_by(name).cloned());
+                    }
+                } else if is_late {
+                    app.note_way();
                 }
                 Vec::new()
             }
@@ -185,6 +195,7 @@ impl Delivery {
             ready: &|name| apps.get(name).is_some_and(App::is_ready),
             suspended: self.platform.suspended,
             holds: &self.platform.holds,
+            holds_unknown: self.platform.holds_unknown,
             grants: self.platform.grants.as_ref(),
             remembers: world.memory().is_some(),
             inventory_written: world.inventory_written(self.pruner.wanted()),
@@ -289,12 +300,14 @@ impl Delivery {
         };
         let known = |live: &Live| world.knows(live);
         let ready = |name: &AppName| apps.get(name).is_some_and(|app| app.is_ready() && app.busy.is_none());
+        let hold = |name: &AppName| platform.holds.iter().find(|hold| hold.stops(name, now));
         let view = PruneWorld {
             world,
+            hold: &hold,
             known: &known,
             ready: &ready,
             saved: &saved,
-            suspended: platform.suspended,
+            suspended: platform.suspended || platform.holds_unknown,
             now,
         };
         pruner.decide(&view, tickets)

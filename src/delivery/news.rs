@@ -12,7 +12,7 @@ use super::pruner::{PruneTerms, budget_of};
 use super::says::Says;
 use super::{Delivery, World};
 use crate::api::{AppSpec, PruneBudget, RollbackRequest};
-use crate::drift::HandsOff;
+use crate::drift::{HandsOff, Rules};
 use crate::object::AppName;
 use crate::plan::Budgets;
 use crate::policy::Grants;
@@ -51,6 +51,8 @@ pub struct Platform {
     pub rollbacks: Vec<RollbackRequest>,
     /// What people asked to be left alone.
     pub holds: Vec<HandsOff>,
+    /// Nobody knows yet what people asked for: until then nothing is begun.
+    pub holds_unknown: bool,
 }
 
 impl Delivery {
@@ -81,6 +83,10 @@ impl Delivery {
         self.knows_git = true;
         let memory = world.memory().unwrap_or_default();
         self.hear_budget(&says, &memory);
+        let rules = says.drift.said();
+        if memory.drift != rules || self.saving.changes_drift() {
+            self.saving.push(Change::Drift(rules));
+        }
         let (mut old, mut new) = (std::mem::take(&mut self.apps).into_all(), BTreeMap::new());
         for (spec, wanted) in says.apps {
             let name = spec.name.clone();
@@ -104,6 +110,8 @@ impl Delivery {
         if unknown || !old.is_empty() || self.saving.names_apps() {
             self.saving.push(Change::Apps(self.apps.keys().cloned().collect()));
         }
+        self.swept.late.extend(old.values().filter_map(|app| Some(app.busy.as_ref()?.ticket.clone())));
+        old.values_mut().for_each(App::end_drift);
         self.facts.extend(old.into_values().flat_map(|app| app.log.facts));
         self.timers.retain(|name| self.apps.contains_key(name));
         self.ask_all();
@@ -133,8 +141,10 @@ impl Delivery {
         self.knows_git = true;
         let memory = world.memory().unwrap_or_default();
         let mut apps = BTreeMap::new();
+        let rules = Arc::new(Rules::remembered(memory.drift.as_ref()));
         for (name, known) in &memory.apps {
             let mut app = App::new(spec_of(name, known), Git::Away(StandIn::of(known)), Some(known));
+            app.set_drift_rules(&rules);
             app.agree(&self.platform.agreed);
             apps.insert(name.clone(), app);
         }
@@ -156,6 +166,10 @@ impl Delivery {
         if other_rights {
             self.apps.for_each(App::hear_rights);
         }
+        if platform.holds != self.platform.holds {
+            self.apps.for_each(App::hear_holds);
+            self.pruner.stop();
+        }
         if (platform.suspended && !self.platform.suspended) || other_rights {
             self.apps.for_each(App::stop);
             self.pruner.stop();
@@ -169,8 +183,9 @@ impl Delivery {
         if std::mem::replace(&mut self.leaving, true) {
             return;
         }
-        let facts = std::mem::take(&mut self.apps).into_all().into_values().flat_map(|app| app.log.facts);
-        self.facts.extend(facts);
+        let mut apps = std::mem::take(&mut self.apps).into_all();
+        apps.values_mut().for_each(App::end_drift);
+        self.facts.extend(apps.into_values().flat_map(|app| app.log.facts));
         (self.due, self.timers) = (BTreeSet::new(), Timers::default());
         let memory: Arc<Memory> = world.memory().unwrap_or_default();
         self.pruner.leave(memory.apps.iter().map(|(name, app)| (name.clone(), app.depends_on.clone())));

@@ -35,8 +35,9 @@ struct Batch {
 impl Saving {
     pub fn push(&mut self, change: Change) {
         // Which apps there are is said by the newest word alone: an older one would forget an app that came back.
-        if let Change::Apps(_) = change {
-            self.own.retain(|known| !matches!(known, Change::Apps(_)));
+        if let Change::Apps(_) | Change::Drift(_) = change {
+            let kind = std::mem::discriminant(&change);
+            self.own.retain(|known| std::mem::discriminant(known) != kind);
         }
         self.own.push(change);
     }
@@ -45,6 +46,12 @@ impl Saving {
     pub fn names_apps(&self) -> bool {
         let under_way = self.under_way.iter().flat_map(|batch| &batch.changes).map(|(_, change)| change);
         self.own.iter().chain(under_way).any(|change| matches!(change, Change::Apps(_)))
+    }
+
+    /// Whether other rules about what others change wait to be saved, or are being saved.
+    pub fn changes_drift(&self) -> bool {
+        let under_way = self.under_way.iter().flat_map(|batch| &batch.changes).map(|(_, change)| change);
+        self.own.iter().chain(under_way).any(|change| matches!(change, Change::Drift(_)))
     }
 
     /// Whether it is being saved that git does not name an app.
@@ -136,7 +143,9 @@ impl Saving {
         for (app, change) in changes.into_iter().rev() {
             match app.and_then(|name| apps.get_mut(&name)) {
                 Some(app) => app.put_back(change),
+                // Something newer says it by now.
                 None if matches!(change, Change::Apps(_)) && self.names_apps() => {}
+                None if matches!(change, Change::Drift(_)) && self.changes_drift() => {}
                 None => own.push(change),
             }
         }

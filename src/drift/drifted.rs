@@ -76,6 +76,20 @@ impl Drifted {
     pub fn is_gone(&self) -> bool {
         self.fields.is_empty()
     }
+
+    /// What of it another look did not see, nor by the same manager.
+    pub fn but(&self, now: &Self) -> Option<Self> {
+        if self.is_gone() {
+            return (!now.is_gone()).then(|| self.clone());
+        }
+        let who = |field: &DriftedField| field.by.first().map(|by| by.manager.clone());
+        let goes_on = |field: &&DriftedField| {
+            self.uid == now.uid
+                && now.fields.iter().any(|other| other.path == field.path && who(other) == who(field))
+        };
+        let fields: Vec<DriftedField> = self.fields.iter().filter(|field| !goes_on(field)).cloned().collect();
+        (!fields.is_empty()).then(|| Self { fields, ..self.clone() })
+    }
 }
 
 /// What a live object says of fields that are ours no more. `show` takes what is secret out of a value.
@@ -129,6 +143,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_another_look_does_not_see_is_what_ended() {
+        let key = ObjectKey::new("apps", "Deployment", Some("web"), "web");
+        let path = |name: &str| FieldPath::of(&["spec", name]);
+        let both = Drifted::unseen(key.clone(), Some("u".into()), &[path("replicas"), path("paused")]);
+        let one = Drifted::unseen(key.clone(), Some("u".into()), &[path("paused")]);
+        let gone = Drifted::gone(key.clone());
+        let anew = Drifted::unseen(key, Some("v".into()), &[path("paused")]);
+        let left = both.but(&one).expect("there is something left");
+        assert_eq!(left.fields.iter().map(|field| &field.path).collect::<Vec<_>>(), [&path("replicas")]);
+        assert_eq!(one.but(&both), None);
+        assert_eq!(both.but(&gone), Some(both.clone()));
+        assert_eq!((gone.but(&gone), gone.but(&one)), (None, Some(gone.clone())));
+        assert_eq!(one.but(&anew), Some(one.clone()), "it is another object");
+    }
 
     #[test]
     fn a_field_is_told_with_both_values_and_who_holds_it_now() {

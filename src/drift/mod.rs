@@ -27,6 +27,6 @@ pub use drifted::{Drifted, DriftedField, drifted_fields};
 pub use hands_off::HandsOff;
 pub use patience::{Fight, Patience};
 pub use principals::{Named, Principals, Sought};
-pub use records::{Observation, records};
+pub use records::{DriftEnd, Observation, records};
 pub use rules::{Ruled, Rules, Verdict};
 pub use standing::{Lately, OpenDrift, Standing};

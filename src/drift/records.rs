@@ -7,6 +7,42 @@ use crate::object::{
     AppName, DriftAction, DriftClass, DriftOperation, DriftRecord, EnvironmentName, RecordId, Revision,
 };
 
+/// How drift ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DriftEnd {
+    PutBack,
+    /// A rollout wrote what git says.
+    Overwritten,
+    /// Somebody else set it to something else.
+    Replaced,
+    /// By the rules that hold now it is not reported any more.
+    Ruled,
+    /// Git does not say it any more, or whoever changed it undid that.
+    Gone,
+}
+
+impl DriftEnd {
+    /// The action that a record is closed with.
+    pub fn action(self) -> DriftAction {
+        match self {
+            Self::PutBack => DriftAction::Healed,
+            Self::Overwritten => DriftAction::Overwritten,
+            Self::Replaced | Self::Ruled | Self::Gone => DriftAction::Reported,
+        }
+    }
+
+    /// What a record says came of it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PutBack => "as git says again",
+            Self::Overwritten => "a rollout wrote what git says",
+            Self::Replaced => "somebody else set it to something else",
+            Self::Ruled => "another rule decides about it",
+            Self::Gone => "it does not differ from git any more",
+        }
+    }
+}
+
 /// Where and when something was seen, and what becomes of it.
 #[derive(Clone, Debug)]
 pub struct Observation {
@@ -15,8 +51,8 @@ pub struct Observation {
     pub revision: Option<Revision>,
     pub action: DriftAction,
     pub at: Timestamp,
-    /// When it was seen first, where this says that it is over.
-    pub over_since: Option<Timestamp>,
+    /// When it was seen first and how it ended, where this says that it is over.
+    pub over: Option<(Timestamp, DriftEnd)>,
 }
 
 /// The records of what was seen. Each asks once for the chance in its id.
@@ -40,8 +76,10 @@ fn record(object: &Drifted, field: DriftedField, seen: &Observation, chance: u12
         _ => DriftClass::Changed,
     };
     let holder = field.by.into_iter().next();
-    let is_over = seen.over_since.is_some();
-    let first = seen.over_since.unwrap_or(seen.at);
+    let is_over = seen.over.is_some();
+    let first = seen.over.map_or(seen.at, |(since, _)| since);
+    // Where a clock went back meanwhile, the end is not before the beginning.
+    let at = seen.at.max(first);
     DriftRecord {
         id: RecordId::new(first, chance),
         cluster: String::new(),
@@ -64,15 +102,15 @@ fn record(object: &Drifted, field: DriftedField, seen: &Observation, chance: u12
         subresource: holder.map(|holder| holder.subresource).filter(|name| !name.is_empty()),
         principal: None,
         first_seen: first,
-        last_seen: seen.at,
+        last_seen: at,
         count: u64::from(!is_over),
         action: seen.action,
         rule: field.rule,
-        result: is_over.then(|| "as git says again".to_owned()),
+        result: seen.over.map(|(_, end)| end.as_str().to_owned()),
         latency_ms: seen
-            .over_since
-            .and_then(|since| u64::try_from(seen.at.as_millisecond() - since.as_millisecond()).ok()),
-        closed: is_over.then_some(seen.at),
+            .over
+            .and_then(|(since, _)| u64::try_from(at.as_millisecond() - since.as_millisecond()).ok()),
+        closed: is_over.then_some(at),
     }
 }
 
@@ -84,14 +122,14 @@ mod tests {
     use crate::object::field_path::FieldPath;
     use crate::object::{FieldHolder, ObjectKey};
 
-    fn seen(over_since: Option<Timestamp>) -> Observation {
+    fn seen(over: Option<Timestamp>) -> Observation {
         Observation {
             environment: EnvironmentName::new("dev").unwrap(),
             app: None,
             revision: None,
             action: DriftAction::Healed,
             at: Timestamp::from_second(100).unwrap(),
-            over_since,
+            over: over.map(|since| (since, DriftEnd::PutBack)),
         }
     }
 

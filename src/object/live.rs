@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
@@ -84,6 +85,8 @@ pub struct Live {
     pub held: Option<Box<Held>>,
     /// An autoscaler set its replicas last; it may be gone since.
     pub autoscaled: bool,
+    /// Tells what others set from what they had set before, but for the status.
+    pub others: u64,
 }
 
 impl Live {
@@ -120,14 +123,66 @@ impl Live {
             wave: annotation(WAVE).and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
             held: held.map(Box::new),
             autoscaled,
+            others: print_of_others(meta, &ours),
         })
     }
 
     /// Whether our Apply entry holds this label: then we wrote it, and nobody changed it since. A label that was copied
     /// or forged is not in it.
     pub fn owns_label(&self, name: &str) -> bool {
+        self.owns("f:labels", name)
+    }
+
+    /// Whether the digest that it bears was written by us, and changed by nobody since.
+    pub fn owns_digest(&self) -> bool {
+        self.owns("f:annotations", APPLIED)
+    }
+
+    fn owns(&self, of: &str, name: &str) -> bool {
         self.owned
             .as_ref()
-            .is_some_and(|owned| owned.fields()["f:metadata"]["f:labels"].get(format!("f:{name}")).is_some())
+            .is_some_and(|owned| owned.fields()["f:metadata"][of].get(format!("f:{name}")).is_some())
+    }
+}
+
+/// A print of what others set and when. Whoever sets a field to another value makes the time of their entry anew, to the
+/// second; what happens within one second is told by the generation, of kinds that have one.
+fn print_of_others(meta: &ObjectMeta, ours: &dyn Fn(&&ManagedFieldsEntry) -> bool) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let others = meta.managed_fields.iter().flatten().filter(|entry| !ours(entry));
+    for entry in others.filter(|entry| entry.subresource.as_deref() != Some("status")) {
+        (&entry.manager, &entry.operation, &entry.subresource).hash(&mut hasher);
+        entry.time.as_ref().map(|time| time.0).hash(&mut hasher);
+    }
+    meta.generation.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_set_anew_is_told_from_before_and_a_status_is_not() {
+        let print = |time: &str, status: &str, ours: &str| {
+            let entry = |manager: &str, operation: &str, subresource: &str, time: &str| {
+                json!({"manager": manager, "operation": operation, "subresource": subresource, "time": time,
+                    "fieldsType": "FieldsV1", "fieldsV1": {}})
+            };
+            let entries = [
+                entry("fairlead", "Apply", "", ours),
+                entry("kubectl", "Update", "", time),
+                entry("kubelet", "Update", "status", status),
+            ];
+            let meta = json!({"name": "a", "uid": "u", "resourceVersion": "1", "managedFields": entries});
+            let live = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta});
+            Live::read(&live).expect("it has all that the server writes").others
+        };
+        let (early, late) = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z");
+        let before = print(early, early, early);
+        assert_ne!(before, print(late, early, early));
+        assert_eq!(before, print(early, late, late));
     }
 }

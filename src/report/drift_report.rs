@@ -120,7 +120,7 @@ fn open_records(environment: &EnvironmentName, standing: &Standing) -> Vec<Drift
             revision: None,
             action: open.action,
             at: open.since,
-            over_since: None,
+            over: None,
         };
         let mut found = records(std::slice::from_ref(&open.drifted), &seen, &mut || 0);
         for record in &mut found {
@@ -246,7 +246,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::drift::{Drifted, DriftedField, Lately};
+    use crate::drift::{DriftEnd, Drifted, DriftedField, Lately};
     use crate::object::field_path::FieldPath;
     use crate::object::{AppName, FieldHolder, ObjectKey, Principal};
 
@@ -288,7 +288,7 @@ mod tests {
             revision: None,
             action: DriftAction::Healed,
             at: at(second),
-            over_since: Some(at(second - 1)),
+            over: Some((at(second - 1), DriftEnd::PutBack)),
         };
         for record in records(&[scaled(name, json!(3))], &seen, &mut || 0) {
             lately.take(&record);
@@ -335,7 +335,7 @@ mod tests {
             revision: None,
             action: DriftAction::Reported,
             at: at(20),
-            over_since: None,
+            over: None,
         };
         let mut record = records(&[scaled("a", json!(3))], &seen, &mut || 0).remove(0);
         record.principal = Some(Principal { user: "ada".into(), ..Principal::default() });

@@ -1,6 +1,7 @@
 //! Holds: a Request that goes on for as long as it holds, and another that ends it before its time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,7 +9,7 @@ use super::{Handle, Known, Meaning, by, created, later, reason, state};
 use crate::api::{Request, RequestState};
 use crate::drift::HandsOff;
 
-type Open<'a> = (&'a std::sync::Arc<Request>, Handle, Result<Meaning, String>);
+type Open<'a> = (&'a Arc<Request>, Handle, Result<Meaning, String>);
 
 /// What came of a hold, or of the word that ends it.
 #[derive(Default)]
@@ -33,7 +34,7 @@ pub(super) fn came_to(
     request: &Request,
     handle: &Handle,
     meant: &Result<Meaning, String>,
-    (open, released): (&[Open], &BTreeMap<&str, &Request>),
+    (open, ended, released): (&[Open], &[&Arc<Request>], &BTreeMap<&str, &Request>),
     known: &Known,
     now: Timestamp,
 ) -> Held {
@@ -87,7 +88,14 @@ pub(super) fn came_to(
             let is_open = open
                 .iter()
                 .any(|(_, handle, meant)| handle.name == *hold && matches!(meant, Ok(Meaning::Hold { .. })));
-            let (state, why) = match is_open {
+            // An agent may have ended it and died before it said so here.
+            let is_over = ended.iter().any(|found| {
+                found.metadata.name.as_ref() == Some(hold)
+                    && found.spec.verb == "hold"
+                    && state(found) == Some(RequestState::Done)
+                    && ended_at(found).is_some_and(|at| at >= created(request))
+            });
+            let (state, why) = match is_open || is_over {
                 true => (RequestState::Done, format!("{hold} is released")),
                 false => (RequestState::Refused, format!("nothing is held by a request {hold}")),
             };
@@ -95,6 +103,10 @@ pub(super) fn came_to(
         }
         _ => Held::default(),
     }
+}
+
+fn ended_at(request: &Request) -> Option<Timestamp> {
+    request.status.as_ref()?.at.parse().ok()
 }
 
 fn what(hold: &HandsOff) -> String {
@@ -109,8 +121,6 @@ fn what(hold: &HandsOff) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::super::{Docket, decide};
@@ -196,6 +206,23 @@ mod tests {
         assert!(docket.words.holds.is_empty());
         let docket = decided(&[release("a")]);
         assert_eq!(said(&docket), [(RequestState::Refused, "nothing is held by a request a")]);
+    }
+
+    #[test]
+    fn a_hold_that_ended_for_it_before_the_agent_died_is_released() {
+        let spec = RequestSpec { verb: "release".into(), hold: Some("a".into()), ..RequestSpec::default() };
+        let release = request("b", spec);
+        let ended = |at: &str| {
+            let mut hold = hold("a", "2h");
+            let status =
+                RequestStatus { state: RequestState::Done, at: at.into(), ..RequestStatus::default() };
+            hold.status = Some(status);
+            hold
+        };
+        let docket = decided(&[ended("2026-01-02T11:00:00Z"), release.clone()]);
+        assert_eq!(said(&docket), [(RequestState::Done, "a is released")]);
+        let docket = decided(&[ended("2026-01-02T10:59:59Z"), release]);
+        assert_eq!(said(&docket)[0].0, RequestState::Refused, "it was over before that was asked");
     }
 
     #[test]

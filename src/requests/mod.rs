@@ -59,6 +59,8 @@ pub struct Known<'a> {
 /// What those are told who execute.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Words {
+    /// Whether the Requests were read: before that nobody knows what is held.
+    pub known: bool,
     /// The requests to look at git now, by name.
     pub look: BTreeSet<String>,
     pub retry: Option<Retry>,
@@ -123,7 +125,7 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
     for (request, handle, meant) in &open {
         let came_to = match meant {
             Ok(Meaning::Hold { .. } | Meaning::Release { .. }) => {
-                let held = holds::came_to(request, handle, meant, (&open, &released), known, now);
+                let held = holds::came_to(request, handle, meant, (&open, &ended, &released), known, now);
                 docket.again = [docket.again, held.again].into_iter().flatten().min();
                 docket.words.holds.extend(held.holds);
                 held.came_to

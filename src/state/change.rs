@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::{Good, Hooks, Memory, Pieces, Quarantine, Rolling, WithSecrets};
 use crate::object::{AppName, Digest, ObjectKey, Revision, RolloutRecord};
 use crate::plan::{Action, Budgets, CheckedPlan, Known, WantedApp};
@@ -42,6 +44,8 @@ pub enum Change {
     Ended(RolloutRecord),
     /// What git says may be deleted without a person's word, and what of that counts.
     Budgets(Budgets),
+    /// What git says of fields that others change; nothing where it says nothing.
+    Drift(Option<Value>),
     /// Git names these apps and no others: what an app was that git does not name is forgotten.
     Apps(BTreeSet<AppName>),
 }
@@ -136,6 +140,7 @@ impl Memory {
             }
             Change::Ended(record) => self.note_record(record.clone()),
             Change::Budgets(budgets) => self.budgets = Some(budgets.clone()),
+            Change::Drift(drift) => self.drift.clone_from(drift),
             Change::Apps(apps) => self.retain_apps(|name| apps.contains(name)),
         }
     }

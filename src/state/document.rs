@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::AppMemory;
 use super::journal::Journal;
@@ -54,6 +55,8 @@ pub(super) struct Head {
     pub uid: Option<Box<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budgets: Option<Budgets>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Value>,
 }
 
 /// The small document that names everything else.
@@ -106,7 +109,7 @@ impl Document {
             APPS_INSIDE => {
                 let FirstForm { environment, apps, ledger } = serde_json::from_slice(&contents.document)?;
                 let lists = Lists { ledger, ..Lists::default() };
-                let head = Head { environment, uid: None, budgets: None };
+                let head = Head { environment, uid: None, budgets: None, drift: None };
                 Self { head, lists, journal: Journal::default(), apps: Some(apps) }
             }
             VERSION => {

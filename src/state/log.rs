@@ -119,7 +119,8 @@ impl Log {
     }
 
     fn head(&self, memory: &Memory) -> Head {
-        Head { environment: self.environment.clone(), uid: self.uid.clone(), budgets: memory.budgets.clone() }
+        let (budgets, drift) = (memory.budgets.clone(), memory.drift.clone());
+        Head { environment: self.environment.clone(), uid: self.uid.clone(), budgets, drift }
     }
 
     #[cfg(test)]
@@ -139,7 +140,7 @@ impl Log {
             list.names().map(piece).collect()
         };
         let there = Arc::new(document.needs().into_iter().cloned().collect());
-        let Document { head: Head { environment, uid, budgets }, lists, journal, apps } = document;
+        let Document { head: Head { environment, uid, budgets, drift }, lists, journal, apps } = document;
         let ledger = fetch(&lists.ledger).and_then(|stored| read_ledger(&lists.ledger, &stored));
         let (ledger, damage) = match ledger {
             Ok(ledger) => (ledger, None),
@@ -147,7 +148,7 @@ impl Log {
         };
         let anew = damage.is_some() || apps.is_some();
         let apps = apps.unwrap_or_default().into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
-        let mut memory = Memory { apps, ledger, budgets };
+        let mut memory = Memory { apps, ledger, budgets, drift };
         for list in std::iter::once(&lists.apps).chain(&lists.runs) {
             let mut patch = Patch::default();
             let lines = unpack(list, &fetch(list)?)?;
@@ -220,6 +221,7 @@ impl Log {
         }
         let nothing = draft.puts.is_empty()
             && self.memory.budgets == draft.memory.budgets
+            && self.memory.drift == draft.memory.drift
             && Patch::between(&self.memory, &draft.memory).is_empty();
         if nothing { None } else { Some(self.settle(draft, false)) }
     }

@@ -27,6 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 pub use change::Change;
 pub use document::{Contents, Document, Unreadable};
@@ -49,6 +50,9 @@ pub struct Memory {
     pub ledger: Ledger,
     /// What git says may be deleted without a person's word, where that is not the usual.
     pub budgets: Option<Budgets>,
+    /// What git says of fields that others change, in its own words, where it says anything: while git cannot be read that
+    /// holds on.
+    pub drift: Option<Value>,
 }
 
 /// What is remembered of one app.

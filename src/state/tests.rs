@@ -284,15 +284,20 @@ fn whose_it_is_and_what_counts_of_the_budget_are_read_again() {
     let budgets = Budgets::settled(Budget { max: 10, percent: 20 });
     let budgets = budgets.then(Some(&commit), Budget { max: 99, percent: 99 });
     let change = Prepared::from(Change::Budgets(budgets.clone()));
-    let writes = log.save(&[&change], &BTreeSet::new()).expect("it is new");
+    let rules = serde_json::json!({"policy": "report"});
+    let drift = Prepared::from(Change::Drift(Some(rules.clone())));
+    let writes = log.save(&[&change, &drift], &BTreeSet::new()).expect("it is new");
     let document = Document::read(&writes.contents, &environment).unwrap();
     assert_eq!(document.uid(), Some("uid-1"));
     let (read, damage) = Log::read(document, &BTreeMap::new()).unwrap();
     assert_eq!((read.memory().budgets.as_ref(), damage), (Some(&budgets), None));
-    assert!(read.save(&[&change], &BTreeSet::new()).is_none(), "it is saved already");
-    // An older version left both out.
+    assert_eq!(read.memory().drift, Some(rules));
+    assert!(read.save(&[&change, &drift], &BTreeSet::new()).is_none(), "it is saved already");
+    let nothing = Prepared::from(Change::Drift(None));
+    assert!(read.save(&[&nothing], &BTreeSet::new()).is_some(), "git says nothing of it any more");
+    // An older version left them out.
     let mut older: Value = serde_json::from_slice(&writes.contents.document).unwrap();
-    for field in ["uid", "budgets"] {
+    for field in ["uid", "budgets", "drift"] {
         older.as_object_mut().unwrap().remove(field);
     }
     let contents = Contents { document: older.to_string().into_bytes(), ..writes.contents };

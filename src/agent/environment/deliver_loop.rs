@@ -186,7 +186,8 @@ impl Loop<'_> {
         if !self.report.1 || now < self.report.0 {
             return;
         }
-        let known = self.deliver.delivery.knows_apps() || self.heard.trouble.is_some();
+        let knows_apps = self.deliver.delivery.knows_apps() && self.words.borrow().known;
+        let known = knows_apps || self.heard.trouble.is_some();
         if !known && self.inventoried.borrow().trouble.is_none() && self.is_told_of() {
             self.report = (now + REPORT_PAUSE, false);
             return; // What was told last is as true as that nothing is known yet.
@@ -299,6 +300,7 @@ impl Loop<'_> {
             retry: words.retry,
             rollbacks: words.rollbacks,
             holds: words.holds,
+            holds_unknown: !words.known,
         };
         self.deliver.hear(News::Platform(Box::new(platform)));
     }

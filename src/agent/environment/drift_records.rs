@@ -38,21 +38,18 @@ impl<'a> DriftTeller<'a> {
     /// Records what a fact says of drift. It is handed over before anything of it is put back, and never waited for.
     pub fn keep(&mut self, fact: &Fact, revision: Option<&Revision>) {
         let now = Timestamp::now();
-        let seen = |action, over_since| Observation {
+        let seen = |action, over| Observation {
             environment: self.shared.name.clone(),
             app: fact.app.clone(),
             revision: revision.cloned(),
             action,
             at: now,
-            over_since,
+            over,
         };
         let (objects, seen) = match &fact.what {
             What::Drifted { objects } => (objects, seen(DriftAction::Healed, None)),
             What::DriftReported { objects } => (objects, seen(DriftAction::Reported, None)),
-            What::DriftOver { objects, since, was_put_back } => {
-                let action = if *was_put_back { DriftAction::Healed } else { DriftAction::Reported };
-                (objects, seen(action, Some(*since)))
-            }
+            What::DriftOver { objects, since, end } => (objects, seen(end.action(), Some((*since, *end)))),
             _ => return,
         };
         for object in objects {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,19 +13,24 @@ use crate::requests::{Docket, Known, decide, event};
 
 /// Whether people can see that git was looked at stands in the Environment's status, which comes back unannounced.
 const LOOK: Duration = Duration::from_millis(200);
+/// So long nothing is done for an environment for want of its Requests, of which any may be a hold. A cluster in which they
+/// cannot be listed at all is looked after all the same.
+const UNKNOWN: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(shared: Shared, channels: Channels) {
     let mut book = shared.context.requests.subscribe();
     let mut report = channels.report.subscribe();
     let mut scribe = Scribe::new(&shared.context.requests);
+    let began = Instant::now();
     while !shared.end.is_cancelled() {
-        let mine = of(&book.borrow_and_update(), shared.name.as_str());
+        let (mine, listed) = of(book.borrow_and_update().as_ref(), shared.name.as_str());
         let newest = report.borrow_and_update().clone();
         let environment = shared.platform.borrow().clone();
         scribe.keep(&mine);
         let requests: Vec<Arc<Request>> = mine.values().map(|request| scribe.as_written(request)).collect();
         let now = Timestamp::now();
-        let docket = decide(&requests, &known(newest.as_deref(), &environment), now);
+        let mut docket = decide(&requests, &known(newest.as_deref(), &environment), now);
+        docket.words.known = listed || began.elapsed() >= UNKNOWN;
         channels.words.send_if_modified(|known| {
             let new = *known != docket.words;
             known.clone_from(&docket.words);
@@ -37,6 +42,9 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             continue; // What has ended is told no more.
         }
         let mut again = executed.again;
+        if !docket.words.known {
+            again = Some(again.unwrap_or(UNKNOWN).min(UNKNOWN.saturating_sub(began.elapsed())));
+        }
         if !docket.words.look.is_empty() {
             again = Some(again.unwrap_or(LOOK).min(LOOK));
         }
@@ -60,8 +68,9 @@ fn keep(shared: &Shared, requests: &BTreeMap<String, Arc<Request>>, docket: &Doc
     }
 }
 
-fn of(book: &Book, environment: &str) -> Arc<BTreeMap<String, Arc<Request>>> {
-    book.get(environment).cloned().unwrap_or_default()
+/// The Requests of an environment, and whether they were listed.
+fn of(book: Option<&Book>, environment: &str) -> (Arc<BTreeMap<String, Arc<Request>>>, bool) {
+    (book.and_then(|book| book.get(environment)).cloned().unwrap_or_default(), book.is_some())
 }
 
 fn known<'a>(report: Option<&'a Report>, environment: &Environment) -> Known<'a> {

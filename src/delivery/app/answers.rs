@@ -91,6 +91,9 @@ impl App {
 
     fn proved(&mut self, plan: CheckedPlan, drifted: Vec<Drifted>, world: &dyn World, now: Timestamp) {
         self.adoption.needed.clear();
+        if self.is_planned_under_others(now) {
+            return self.break_off();
+        }
         self.note_settled(&plan, now);
         let Some(target) = self.target().cloned() else { return };
         if plan.waves().is_empty() {
@@ -104,17 +107,17 @@ impl App {
         }
         let changes: BTreeSet<&ObjectKey> = plan.steps().map(|step| &step.wanted().key).collect();
         let others = target.objects.iter().map(|object| &object.key).filter(|key| !changes.contains(key));
-        if others
-            .clone()
-            .filter(|key| !self.drift.leaves(key))
-            .any(|key| world.live(key).is_none_or(|live| live.deleting))
-        {
+        // What stays as others left it is neither missed nor asked to be well.
+        let others = others.filter(|key| !self.drift.leaves(key));
+        let others: Vec<&ObjectKey> = others.collect();
+        if others.iter().any(|key| world.live(key).is_none_or(|live| live.deleting)) {
             // It was there when the plan was made, and nobody would make it anew: all is compared again.
             return self.break_off();
         }
         self.announce(&plan, drifted, now);
         // What a rollout does not change and is well now has to be well afterwards too.
-        let well = others.filter(|key| world.health(key).status == Status::Healthy).cloned().collect();
+        let well =
+            others.into_iter().filter(|key| world.health(key).status == Status::Healthy).cloned().collect();
         let baseline = self.kept_baseline(&target.digest, &changes, well);
         let course = self.course(&plan, world.memory().is_some(), now);
         let hooks = self.place_hooks(&target, &course.orders);

@@ -23,6 +23,7 @@ pub(in crate::delivery) struct View<'a> {
     pub suspended: bool,
     /// What people asked to be left alone.
     pub holds: &'a [HandsOff],
+    pub holds_unknown: bool,
     /// What the platform grants; `None` for a person, whose rights are their own.
     pub grants: Option<&'a Grants>,
     /// Whether anything outlives this process.
@@ -33,6 +34,11 @@ pub(in crate::delivery) struct View<'a> {
 }
 
 impl View<'_> {
+    /// The hold of an object, where there is one.
+    pub fn held(&self, app: &AppName, key: &ObjectKey) -> Option<&HandsOff> {
+        self.holds.iter().find(|hold| hold.covers(app, key, self.now))
+    }
+
     /// Whether the environment may touch an object, by today's Environment.
     pub fn may_touch(&self, key: &ObjectKey) -> bool {
         self.grants.is_none_or(|grants| grants.may_touch(key).is_ok())
@@ -79,6 +85,9 @@ impl App {
             None => {}
         }
         let Some(wanted) = self.target().cloned() else { return rest };
+        if view.holds_unknown {
+            return self.hold(vec![HeldBy::Listing(vec!["Requests".to_owned()])], view.now);
+        }
         match view.world.listed(self.name()) {
             Listing::Done => self.listed(),
             Listing::UnderWay(kinds) => return self.hold(vec![HeldBy::Listing(kinds)], view.now),
@@ -128,8 +137,8 @@ impl App {
         let compared = lookup.compared;
         self.remember_in_sync(wanted, &found, &compared, (view.world, view.now));
         self.note_shared(std::mem::take(&mut found.shared));
-        let again = if self.is_where_it_goes(wanted) { self.leave_drift(&mut found, view) } else { None };
-        let rest = AppStep::Rest { until: again };
+        let at_rest = self.is_where_it_goes(wanted);
+        let again = self.leave_drift(&mut found, at_rest, view);
         let mut hooks = self.hooks_due(wanted);
         if found.is_empty() {
             self.adoption.needed.clear();
@@ -138,10 +147,14 @@ impl App {
             }
             if hooks.is_empty() {
                 self.doing = Doing::Idle;
-                if self.runs.effective.is_some() && self.is_where_it_goes(wanted) {
+                if self.runs.effective.is_some() && at_rest {
                     self.end_rolling(view);
-                    let looks = self.look_at_reported().or_else(|| self.tidy_hooks(view, wanted));
-                    return looks.unwrap_or(rest);
+                    let due = match self.look_at_reported(view.now) {
+                        Ok(look) => return look,
+                        Err(due) => due,
+                    };
+                    let until = [again, due].into_iter().flatten().min();
+                    return self.tidy_hooks(view, wanted).unwrap_or(AppStep::Rest { until });
                 }
                 return self.verify(wanted, view);
             }
@@ -150,7 +163,13 @@ impl App {
             let on = HeldBy::Suspended { objects: found.count(), hooks: hooks.len() };
             return self.hold(vec![on], view.now);
         }
-        if forward && let Some(hold) = view.holds.iter().find(|hold| hold.stops(self.name(), view.now)) {
+        // What is on its way goes on: an app that stands between two versions helps nobody.
+        let begun =
+            self.runs.broken_off.as_ref().is_some_and(|rolling| rolling.state.digest == wanted.digest);
+        if forward
+            && !begun
+            && let Some(hold) = view.holds.iter().find(|hold| hold.stops(self.name(), view.now))
+        {
             let until = hold.until;
             self.hold(vec![HeldBy::Person(hold.to_string())], view.now);
             return AppStep::Rest { until: Some(until) };
@@ -164,6 +183,10 @@ impl App {
         }
         if let Doing::Held(_) = self.doing {
             self.doing = Doing::Idle;
+        }
+        if at_rest {
+            // A process that begins knows that this passed its gates: what it writes now puts back, and is no rollout.
+            self.runs.effective.get_or_insert_with(|| wanted.digest.clone());
         }
         let (before, consent) = (self.runs.before.clone(), self.adoption.consent.clone());
         let hooks = hooks.into_iter().map(|hook| (hook.clone(), self.hook_seconds(&hook))).collect();

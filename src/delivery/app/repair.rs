@@ -79,12 +79,15 @@ impl App {
         };
         let Ok(plan) = plan_with(wanted, &lookup, &self.adoption.consent) else { return false };
         // Where nothing but drift is put back, that has its own pace. A newer commit waits for what it made.
-        let is_held = |key: &ObjectKey| view.holds.iter().any(|hold| hold.covers(&wanted.app, key, view.now));
+        // What a person holds stays as they have it; what is missing for the rollout is made.
+        let is_held = |step: &Step| {
+            self.drift.is_of_others(&step.reason, step.live.as_deref(), at_rest)
+                && view.held(&wanted.app, &step.wanted.key).is_some()
+        };
         let is_theirs = |step: &Step| match (at_rest, &step.reason) {
-            _ if is_held(&step.wanted.key) => true,
+            _ if is_held(step) => true,
             (true, _) => self.drift.is_left(step, view.now),
-            (false, Reason::Drifted { fields }) => self.drift.is_reported(&step.wanted, fields, view.now),
-            (false, _) => false,
+            (false, _) => self.drift.is_reported(step, view.now),
         };
         let changed = plan
             .steps()

@@ -191,6 +191,20 @@ impl App {
         self.remember(Change::Quarantine { app, quarantine });
     }
 
+    /// Has it remembered once more which way it goes. What was under way when its app left git and came back may have had
+    /// remembered which way that went, after it was forgotten.
+    pub fn note_way(&mut self) {
+        self.note_quarantine();
+        let rolling = match self.rollout() {
+            Some(rollout) => {
+                let phase = rollout.state.phase.clone();
+                Some(rollout.rolling(phase, self.log.commit(), &self.runs.unproven))
+            }
+            None => self.runs.broken_off.clone(),
+        };
+        self.remember(Change::Roll { app: self.spec.name.clone(), rolling });
+    }
+
     fn start_over(&mut self) {
         self.give_up();
         self.doing = Doing::Idle;

@@ -182,6 +182,10 @@ impl App {
             return AppStep::Rest { until: Some(view.now) };
         }
         match next {
+            Next::Apply { wave } if self.is_overruled(wanted, wave, view) => {
+                self.break_off();
+                AppStep::Rest { until: Some(view.now) }
+            }
             Next::Apply { wave } => self.write(wave, view),
             Next::RunHook { hook } => {
                 if let Some(rollout) = self.rollout_mut() {

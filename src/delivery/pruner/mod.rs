@@ -15,6 +15,7 @@ use super::says::Says;
 use super::ticket::Ticket;
 use super::world::World;
 use crate::api::{PruneBudget, PruneStatus, names};
+use crate::drift::HandsOff;
 use crate::object::{AppName, Digest, EnvironmentName, Live, ObjectKey};
 use crate::plan::{
     Approval, Bound, Budget, Budgets, CheckedPrune, Claim, Claims, Doomed, Inventory, Known, Marks,
@@ -44,6 +45,8 @@ pub struct Pruner {
     budgets: Option<Budgets>,
     pub(in crate::delivery) seen: Option<PrunePlan>,
     pub(in crate::delivery) runs: BTreeMap<Box<str>, Run>,
+    /// Whose deletes wait because a person asked for it.
+    held: BTreeMap<Box<str>, HandsOff>,
     told: Option<String>,
     facts: Vec<Fact>,
 }
@@ -89,6 +92,8 @@ pub struct PruneWorld<'a> {
     /// Whether a process that begins would know what an app runs now, or that git does not name it any more.
     pub saved: &'a dyn Fn(&AppName) -> bool,
     pub suspended: bool,
+    /// The hold by which commits of an app wait: what they drop does, too.
+    pub hold: &'a dyn Fn(&AppName) -> Option<&'a HandsOff>,
     pub now: Timestamp,
 }
 
@@ -277,7 +282,7 @@ impl Pruner {
 
     pub fn status(&self) -> Option<PruneStatus> {
         let hold = self.terms.as_ref().and_then(|terms| terms.hold.clone());
-        status::status(self.seen.as_ref()?, &self.runs, hold)
+        status::status(self.seen.as_ref()?, &self.runs, hold, &self.held)
     }
 }
 

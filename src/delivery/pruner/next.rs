@@ -1,5 +1,6 @@
 //! What is to be deleted next, and what came of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +10,7 @@ use crate::delivery::action::{Action, Again, Event, UNPRUNED, later};
 use crate::delivery::fact::{Fact, What};
 use crate::delivery::ticket::{Owner, Ticket, Tickets};
 use crate::delivery::world::World;
+use crate::drift::HandsOff;
 use crate::object::{AppName, Live, ObjectKey};
 use crate::plan::{CheckedPrune, Doomed, PruneOutcome, PrunePlan, PruneRefusal, RefusalKind};
 
@@ -30,7 +32,10 @@ impl Pruner {
         if held {
             self.stop();
         }
-        let (mut begin, mut again) = self.follow_leaving(view, held, tickets);
+        self.held = self.held_by_people(view, &plan);
+        let ends = self.held.values().map(|hold| hold.until).min();
+        let (mut begin, again) = self.follow_leaving(view, held, tickets);
+        let mut again = [again, ends].into_iter().flatten().min();
         // What a delete was refused for is over when there is nothing to delete any more.
         self.runs.retain(|app, run| match run {
             Run::Refused { .. } => plan.due().iter().any(|due| due.app() == &**app),
@@ -59,6 +64,7 @@ impl Pruner {
     ) -> (Vec<(Ticket, Action)>, Option<Timestamp>) {
         let (mut begin, mut again, mut gone) = (Vec::new(), None, Vec::new());
         for (app, run) in &mut self.runs {
+            let held = held || self.held.contains_key(app);
             let Run::Leaving { prune, wave, since, asked, .. } = run else { continue };
             let all = prune.waves().get(*wave).map_or(&[][..], Vec::as_slice);
             let left: Vec<Doomed> =
@@ -108,6 +114,9 @@ impl Pruner {
                 }
                 Some(_) => continue,
             };
+            if self.held.contains_key(due.app()) {
+                continue;
+            }
             if AppName::new(due.app()).is_ok_and(|app| !(view.saved)(&app)) {
                 continue; // What goes must not be made anew by a process that remembers what ran before.
             }
@@ -117,6 +126,14 @@ impl Pruner {
             begin.push((ticket, Action::AskPrune(due.clone())));
         }
         (begin, again)
+    }
+
+    /// Whose deletes wait because a person asked that commits do.
+    fn held_by_people(&self, view: &PruneWorld, plan: &PrunePlan) -> BTreeMap<Box<str>, HandsOff> {
+        let due = plan.due();
+        let names = due.iter().map(|due| due.app()).chain(self.runs.keys().map(|app| &**app));
+        let words = |name: &str| Some((name.into(), (view.hold)(&AppName::new(name).ok()?)?.clone()));
+        names.filter_map(words).collect()
     }
 
     /// Whether a person has to be asked first, by what was seen last.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Run;
 use crate::api::PruneStatus;
+use crate::drift::HandsOff;
 use crate::plan::PrunePlan;
 
 /// So many objects are named in a status, an event.
@@ -14,13 +15,15 @@ pub(super) fn status(
     plan: &PrunePlan,
     runs: &BTreeMap<Box<str>, Run>,
     hold: Option<String>,
+    held: &BTreeMap<Box<str>, HandsOff>,
 ) -> Option<PruneStatus> {
     let runs = runs.values().filter_map(|run| match run {
         Run::Leaving { held, .. } => held.clone(),
         Run::Refused { message, .. } => Some(message.clone()),
         Run::Asking { .. } | Run::Deleting { .. } => None,
     });
-    let waits = plan.waits.iter().map(ToString::to_string);
+    let held = held.iter().map(|(app, hold)| format!("deletes of {app} are held {hold}"));
+    let waits = plan.waits.iter().map(ToString::to_string).chain(held);
     let halted = halt_message(plan);
     let message: Vec<String> = halted.clone().into_iter().chain(hold).chain(runs).chain(waits).collect();
     if plan.is_empty() && plan.kept.is_empty() && message.is_empty() {

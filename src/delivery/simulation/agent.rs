@@ -28,6 +28,8 @@ pub struct Agent {
     /// Of which apps something changed, and when that is looked at.
     swarm: Option<(Millis, BTreeSet<AppName>)>,
     knows_git: bool,
+    /// What people ask for was read.
+    knows_requests: bool,
 }
 
 /// Something that comes to an agent.
@@ -35,6 +37,7 @@ pub struct Agent {
 enum Coming {
     Git,
     Platform,
+    Requests,
     Leaving,
     Listed,
     /// Where objects are is written down.
@@ -59,11 +62,13 @@ impl Agent {
             coming: vec![(view.listed_at, Coming::Listed)],
             swarm: None,
             knows_git: false,
+            knows_requests: false,
             view,
         };
         if outside.goes {
             agent.hear(Coming::Leaving, outside);
         }
+        agent.coming.push((outside.chance.way() + outside.chance.between(0, 2000), Coming::Requests));
         agent.tell_platform(outside);
         agent.tell_git(outside);
         agent
@@ -167,10 +172,16 @@ impl Agent {
                     let Delivery { apps, saving, .. } = &self.delivery;
                     let forgets = |app: &AppName| !apps.contains_key(app) && saving.forgets(app);
                     outside.checks.heard(&says, &self.view.memory, forgets, now);
+                    let policies = outside.git.head().map(|head| head.policies).unwrap_or_default();
+                    outside.checks.theirs.hears(policies, now);
                     News::Git(says)
                 }
                 None => News::GitAway,
             },
+            Coming::Requests => {
+                self.knows_requests = true;
+                News::Platform(Box::new(self.platform(outside)))
+            }
             Coming::Platform => News::Platform(Box::new(self.platform(outside))),
             Coming::Leaving => {
                 outside.checks.leaves(now);
@@ -210,6 +221,11 @@ impl Agent {
     /// What the platform says, as an agent puts it together with what it knows of git.
     fn platform(&self, outside: &mut Outside) -> Platform {
         let mut platform = outside.platform.clone();
+        platform.holds_unknown = !self.knows_requests;
+        match self.knows_requests {
+            true => outside.checks.theirs.hears_holds(&platform.holds, outside.chance.now),
+            false => platform.holds.clear(),
+        }
         let is_away = outside.git.is_away(outside.chance.now);
         let doubt = outside.chance.is(Storm::Doubt) || is_away || !self.knows_git;
         if let Some(terms) = &mut platform.prune {

@@ -69,14 +69,39 @@ pub enum Part {
     Migrate,
 }
 
+/// A field that others may take from us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Field {
+    /// What the object is for: the data of a ConfigMap, the pods of a Deployment.
+    Content,
+    /// Something beside it.
+    Side,
+}
+
 /// What others took from us.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Taken {
-    /// The data of a ConfigMap, the pods of a Deployment.
     pub content: bool,
+    pub side: bool,
     pub replicas: bool,
     /// It was never ours.
     pub all: bool,
+}
+
+impl Taken {
+    pub fn has(self, field: Field) -> bool {
+        match field {
+            Field::Content => self.content,
+            Field::Side => self.side,
+        }
+    }
+
+    pub fn set(&mut self, field: Field, taken: bool) {
+        match field {
+            Field::Content => self.content = taken,
+            Field::Side => self.side = taken,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -218,7 +243,7 @@ fn render(app: usize, content: Content) -> WantedApp {
     for (n, version) in (0_u8..).zip(content.configs).filter(|(_, version)| *version > 0) {
         objects.push(json!({
             "apiVersion": "v1", "kind": "ConfigMap", "metadata": meta(Part::Config(n)),
-            "data": {"version": version.to_string()},
+            "data": {"version": version.to_string(), "side": "git"},
         }));
     }
     let mut workload = |part: Part, (version, fate): (u8, Fate), wave: &str| {
@@ -227,7 +252,7 @@ fn render(app: usize, content: Content) -> WantedApp {
         objects.push(json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
             "spec": {
-                "replicas": 2, "selector": {"matchLabels": {"app": "a"}},
+                "replicas": 2, "revisionHistoryLimit": 3, "selector": {"matchLabels": {"app": "a"}},
                 "template": {"metadata": {"labels": {"app": "a"}}, "spec": {"image": format!("{version}-{fate:?}")}},
             },
         }));
@@ -302,11 +327,16 @@ fn read_live(object: &Wanted, taken: Taken) -> Live {
     let mut value = object.value();
     let mut owned = fields(&value);
     let is_job = &*object.key.kind == "Job";
-    if taken.content {
-        for (map, field) in [("", "f:data"), ("f:spec", "f:template")] {
-            let map = if map.is_empty() { owned.as_object_mut() } else { owned[map].as_object_mut() };
-            map.map(|map| map.remove(field));
+    let fields =
+        [(taken.content, ["f:version", "f:template"]), (taken.side, ["f:side", "f:revisionHistoryLimit"])];
+    for (_, names) in fields.iter().filter(|(taken, _)| *taken) {
+        for (map, field) in ["f:data", "f:spec"].into_iter().zip(names) {
+            owned.get_mut(map).and_then(Value::as_object_mut).map(|map| map.remove(*field));
         }
+    }
+    // Where nothing of a map is ours, the server leaves it out.
+    if let Some(owned) = owned.as_object_mut() {
+        owned.retain(|_, below| below.as_object().is_none_or(|below| !below.is_empty()));
     }
     let mut entries = Vec::new();
     if taken.replicas {
@@ -347,7 +377,7 @@ fn fields(value: &Value) -> Value {
                 let (labels, annotations) = (set(&below["labels"]), set(&below["annotations"]));
                 all.insert("f:metadata".into(), json!({"f:labels": labels, "f:annotations": annotations}));
             }
-            "spec" => drop(all.insert("f:spec".into(), set(below))),
+            "spec" | "data" => drop(all.insert(format!("f:{name}"), set(below))),
             other => drop(all.insert(format!("f:{other}"), json!({}))),
         }
     }

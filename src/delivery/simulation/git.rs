@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::chance::Millis;
 use super::content::{Content, app_name, wanted};
+use super::policies::Policies;
 use crate::api::{AppSpec, OnFailure, PruneBudget, Rollout, RolloutScope, Span};
 use crate::delivery::Says;
 use crate::object::{AppName, Commit, Digest, Problem, Problems, Revision};
@@ -36,6 +37,7 @@ pub enum Edit {
     Breaks(usize),
     Leaves(usize),
     Terms(Terms),
+    Policies(Policies),
 }
 
 /// What a commit says of an app.
@@ -49,6 +51,7 @@ pub enum Word {
 pub struct Revised {
     pub apps: BTreeMap<usize, Word>,
     pub terms: Terms,
+    pub policies: Policies,
 }
 
 #[derive(Default)]
@@ -75,6 +78,7 @@ impl Git {
                 }
                 Edit::Leaves(app) => drop(next.apps.remove(&app)),
                 Edit::Terms(terms) => next.terms = terms,
+                Edit::Policies(policies) => next.policies = policies,
             }
         }
         self.commits.push(next);
@@ -142,7 +146,8 @@ impl Git {
         };
         let apps = head.apps.iter().map(says).collect();
         let commit = Commit::new(revision(self.head), "", "");
-        Some(Says { apps, rollout: rollout(head.terms), drift: Default::default(), commit: Some(commit) })
+        let drift = head.policies.compile();
+        Some(Says { apps, rollout: rollout(head.terms), drift, commit: Some(commit) })
     }
 
     /// When something about it changes by itself.

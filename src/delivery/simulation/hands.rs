@@ -12,15 +12,16 @@ use std::sync::Arc;
 
 use super::chance::{Chance, Luck, Millis};
 use super::checks::Checks;
+use super::content::{Field, Taken};
 use super::git::Git;
 use super::server::Server;
 use super::store::Store;
 use super::view::View;
 use crate::delivery::{Action, Event, Failure, Owner, Ticket};
-use crate::drift::Drifted;
+use crate::drift::{Drifted, DriftedField};
 use crate::health::Health;
 use crate::object::field_path::FieldPath;
-use crate::object::{Live, ObjectKey};
+use crate::object::{FieldHolder, Live, ObjectKey};
 use crate::plan::Wanted;
 use crate::state::Change;
 use save::Save;
@@ -77,12 +78,9 @@ impl Task {
                 Box::new(hook::HookHand::new((ticket.clone(), app), work, (hooks, quarantine), remember))
             }
             Action::Inspect { objects } => Box::new(Read::new(
-                move |_| {
-                    let seen = |(wanted, fields): &(Arc<Wanted>, Vec<FieldPath>)| match fields.is_empty() {
-                        true => Drifted::gone(wanted.key.clone()),
-                        false => Drifted::unseen(wanted.key.clone(), None, fields),
-                    };
-                    Event::Inspected(objects.iter().map(seen).collect())
+                move |reach| {
+                    let seen = objects.iter().map(|(wanted, fields)| look_at(reach, wanted, fields));
+                    Event::Inspected(seen.collect())
                 },
                 false,
             )),
@@ -140,6 +138,34 @@ impl Task {
     pub fn arrive(&mut self, reach: &mut Reach) {
         self.work.arrive(reach);
     }
+}
+
+/// What is seen of fields that others changed; what cannot be looked at is told by its fields alone.
+fn look_at(reach: &Reach, wanted: &Wanted, fields: &[FieldPath]) -> Drifted {
+    let key = wanted.key.clone();
+    let Some(found) = reach.server.objects.get(&key).filter(|_| !fields.is_empty()) else {
+        return Drifted::gone(key);
+    };
+    let field = |path: &FieldPath| {
+        let set = Field::at(path).and_then(|field| found.setter(field));
+        let by = set.map(|(manager, _)| FieldHolder {
+            manager: manager.to_owned(),
+            operation: "Update".to_owned(),
+            subresource: String::new(),
+            time: None,
+        });
+        let live = set.map(|(_, value)| value.into());
+        DriftedField { path: path.clone(), desired: None, live, by: by.into_iter().collect(), rule: None }
+    };
+    let (uid, fields) = (Some(found.live.uid.clone()), fields.iter().map(field).collect());
+    Drifted { key, uid, version: None, fields }
+}
+
+/// What of an object is not sent.
+fn withheld(paths: &[FieldPath]) -> Taken {
+    let mut withheld = Taken::default();
+    paths.iter().filter_map(Field::at).for_each(|field| withheld.set(field, true));
+    withheld
 }
 
 fn look(reach: &Reach, object: &Wanted, restarts: i64) -> Option<Health> {

@@ -1,9 +1,11 @@
 //! Makes stories up: much that may happen at any time, and now and then what has to come together to be of interest.
 
 use super::chance::{Chance, Millis, Storm};
-use super::content::{Content, Ending, Fate, Part};
+use super::content::{Content, Ending, Fate, Field, Part};
 use super::git::{Edit, Terms};
+use super::policies::{Policies, Rule};
 use super::story::{Stimulus, Story};
+use crate::api::DriftPolicy;
 
 /// What is worth being waited for: something happens while it is under way, or right after it.
 const DEEDS: [&str; 8] =
@@ -30,7 +32,8 @@ impl Story {
         draft.begin();
         for _ in 0..draft.chance.between(1, 10) {
             draft.at += draft.chance.between(0, pace);
-            match draft.chance.between(0, 19) {
+            match draft.chance.between(0, 21) {
+                20..=21 => draft.drifts(),
                 0 => draft.comes_back(),
                 1 => draft.fails(),
                 2 => draft.fails_with_others(),
@@ -88,7 +91,8 @@ impl Draft {
     }
 
     fn edit(&mut self, app: usize) -> Edit {
-        match self.chance.between(0, 21) {
+        match self.chance.between(0, 23) {
+            22..=23 => Edit::Policies(self.policies()),
             0..=2 => Edit::Breaks(app),
             3..=4 => Edit::Leaves(app),
             5 => Edit::Terms(terms(&mut self.chance)),
@@ -105,7 +109,7 @@ impl Draft {
             self.lurk(deed);
         }
         let app = self.app();
-        let what = self.chance.between(0, 107);
+        let what = self.chance.between(0, 117);
         if what < 32 {
             let edits = usize::try_from(self.chance.between(1, 2)).unwrap_or(1).min(self.apps);
             let edits = (0..edits).map(|n| self.edit((app + n) % self.apps)).collect();
@@ -134,6 +138,9 @@ impl Draft {
             97..=99 => Stimulus::Suspend(chance.one_of(2)),
             100..=103 => Stimulus::Approve,
             104..=106 => Stimulus::Jump(pick(chance, &[-300, -20, 20, 300])),
+            108..=111 => Stimulus::Touch(app, part(chance), who(chance)),
+            112..=115 => hold(chance, app),
+            116..=117 => Stimulus::Release,
             _ => {
                 self.add(Stimulus::Remove);
                 self.at += 10_000;
@@ -141,6 +148,51 @@ impl Draft {
             }
         };
         self.add(stimulus);
+    }
+
+    /// What git says of fields that others change.
+    fn policies(&mut self) -> Policies {
+        let mut policies = Policies { reports: self.chance.one_of(4), ..Policies::default() };
+        for n in 0..policies.rules.len() {
+            if self.chance.one_of(2) {
+                let app = self.app();
+                policies.rules[n] = Some(rule(&mut self.chance, app, self.at / 1000));
+            }
+        }
+        policies
+    }
+
+    /// Others change what rules are about, while rules and holds come and go.
+    fn drifts(&mut self) {
+        let app = self.app();
+        let policies = self.policies();
+        self.push(vec![Edit::Policies(policies)]);
+        self.at += pick(&mut self.chance, &[500, 5000, 30_000]);
+        for _ in 0..self.chance.between(1, 4) {
+            let object = part(&mut self.chance);
+            let seconds = pick(&mut self.chance, &[5, 20, 90]);
+            let stimulus = match self.chance.between(0, 13) {
+                0..=3 => Stimulus::Touch(app, object, who(&mut self.chance)),
+                4..=6 => Stimulus::Edit(app, object, Fate::Fast),
+                7 => Stimulus::Delete(app, object),
+                8 => Stimulus::Fight(app, object, seconds),
+                9 => hold(&mut self.chance, app),
+                10 => Stimulus::Release,
+                11 => {
+                    let deed = pick(&mut self.chance, &["prove", "write", "inspect"]);
+                    self.lurk(deed);
+                    Stimulus::Die(700)
+                }
+                12 => Stimulus::Away(seconds),
+                _ => Stimulus::Push(vec![Edit::Policies(self.policies())]),
+            };
+            self.add(stimulus);
+            self.at += pick(&mut self.chance, &[20, 200, 2000, 20_000]);
+        }
+        let edit = self.edit(app);
+        if self.chance.one_of(2) {
+            self.push(vec![edit]);
+        }
     }
 
     /// Something leaves git, and is wanted again while it is being deleted.
@@ -295,6 +347,27 @@ fn content(chance: &mut Chance, good: bool) -> Content {
     let migrate = chance.one_of(4).then(|| (version(chance), ending(chance, good)));
     let check = chance.one_of(10).then(|| ending(chance, good));
     Content { configs: config, web, worker, migrate, check }
+}
+
+fn who(chance: &mut Chance) -> &'static str {
+    pick(chance, &["kubectl-edit", "kubectl-edit", "robot"])
+}
+
+fn hold(chance: &mut Chance, app: usize) -> Stimulus {
+    let app = (!chance.one_of(3)).then_some(app);
+    let object = chance.one_of(3).then(|| part(chance));
+    Stimulus::Hold(app, object.filter(|_| app.is_some()), chance.one_of(3), pick(chance, &[5, 20, 90, 600]))
+}
+
+fn rule(chance: &mut Chance, app: usize, now: u64) -> Rule {
+    use DriftPolicy::{Heal, Ignore, Report};
+    Rule {
+        policy: pick(chance, &[Report, Report, Ignore, Ignore, Heal]),
+        app,
+        part: part(chance),
+        field: pick(chance, &[None, Some(Field::Content), Some(Field::Side), Some(Field::Side)]),
+        until: chance.one_of(3).then(|| now + pick(chance, &[5, 20, 90, 600])),
+    }
 }
 
 fn part(chance: &mut Chance) -> Part {

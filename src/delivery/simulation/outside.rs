@@ -6,6 +6,7 @@ use super::chance::{Chance, Millis};
 use super::checks::Checks;
 use super::git::Git;
 use super::hands::{Reach, Task};
+use super::policies::start;
 use super::server::Server;
 use super::store::Store;
 use super::view::View;
@@ -60,9 +61,8 @@ pub(super) use reach;
 impl Outside {
     /// The time, as the agent reads it.
     pub fn time(&self) -> Timestamp {
-        let start = Timestamp::from_second(1_800_000_000).expect("it is a time");
         let now = i64::try_from(self.chance.now).unwrap_or(i64::MAX) + self.clock;
-        start + SignedDuration::from_millis(now)
+        start() + SignedDuration::from_millis(now)
     }
 
     /// When something that a dead agent sent arrives.

@@ -16,7 +16,7 @@ pub fn holds(stimuli: Vec<(u64, Stimulus)>) -> Vec<Told> {
 }
 
 /// Tells a story with one seed.
-fn holds_with(seed: u64, stimuli: Vec<(u64, Stimulus)>) -> Told {
+pub fn holds_with(seed: u64, stimuli: Vec<(u64, Stimulus)>) -> Told {
     let story = Story { seed, stimuli };
     tell(&story).unwrap_or_else(|why| panic!("{}", story.as_test(&why)))
 }

@@ -1,10 +1,11 @@
 //! An API server: objects by what was applied, each with its uid and version, and a log of all that changed.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use super::chance::{Chance, Millis, Storm};
-use super::content::{Fate, Taken, fate_of, live, pods_of};
+use super::content::{Fate, Field, Taken, fate_of, live, pods_of};
 use super::others::{Others, Work};
 use super::pods::Pods;
 use crate::health::{Assessed, Health, Status};
@@ -18,8 +19,20 @@ pub struct Object {
     pub taken: Taken,
     pub live: Arc<Live>,
     pub pods: Option<Pods>,
+    /// Who set what was taken from us last, and to what.
+    pub by: [Option<(&'static str, u64)>; 2],
     /// When it is gone, if it is being deleted.
     gone: Option<Millis>,
+}
+
+/// How an object is applied.
+#[derive(Clone, Copy, Default)]
+pub struct How {
+    pub force: bool,
+    /// The replicas are not sent.
+    pub no_replicas: bool,
+    /// These are not sent.
+    pub withheld: Taken,
 }
 
 /// Something that changed: what is there now, if anything.
@@ -54,11 +67,22 @@ impl Object {
         self.gone.or_else(|| self.pods.as_ref().and_then(Pods::next))
     }
 
-    /// Whether it holds all of what is wanted, and nobody else any of it.
-    pub fn is(&self, digest: &Digest) -> bool {
-        let taken = self.taken.content || self.taken.all;
-        !self.live.deleting && !taken && self.wanted.digest == *digest
+    /// Whether it holds all of what is wanted, and nobody else any of it but what is theirs.
+    pub fn is(&self, digest: &Digest, is_theirs: impl Fn(Field) -> bool) -> bool {
+        let taken = Field::ALL.into_iter().any(|field| self.taken.has(field) && !is_theirs(field));
+        !self.live.deleting && !taken && !self.taken.all && self.wanted.digest == *digest
     }
+
+    /// Who set a field that was taken from us last, and to what.
+    pub fn setter(&self, field: Field) -> Option<(&'static str, u64)> {
+        self.by[field as usize].filter(|_| self.taken.has(field))
+    }
+}
+
+fn print(by: &[Option<(&'static str, u64)>; 2]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    by.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Server {
@@ -75,6 +99,7 @@ impl Server {
         now.uid = object.live.uid.clone();
         now.resource_version = version.to_string().into();
         now.deleting = object.gone.is_some();
+        now.others = print(&object.by);
         object.live = Arc::new(now);
         let seen = Assessed { live: object.live.clone(), health: object.health() };
         self.log.push(Logged { key: key.clone(), version, seen: Some(seen) });
@@ -85,7 +110,8 @@ impl Server {
         let uid = format!("u{}", self.version());
         let mut first = live(wanted, taken);
         first.uid = uid.into();
-        let object = Object { wanted: wanted.clone(), taken, live: Arc::new(first), pods, gone: None };
+        let object =
+            Object { wanted: wanted.clone(), taken, live: Arc::new(first), pods, by: [None; 2], gone: None };
         self.objects.insert(wanted.key.clone(), object);
         self.note(&wanted.key)
     }
@@ -95,13 +121,14 @@ impl Server {
         &mut self,
         wanted: &Arc<Wanted>,
         planned: Option<&Live>,
-        (force, withheld): (bool, bool),
+        how: How,
         chance: &mut Chance,
     ) -> Result<(Arc<Live>, bool), (RefusalKind, &'static str)> {
         if matches!(fate_of(wanted), Fate::Denied | Fate::DeniedLate) {
             return Err((RefusalKind::Invalid, "a webhook denied it"));
         }
-        let mut taken = Taken { replicas: withheld, ..Taken::default() };
+        let How { force, no_replicas, withheld } = how;
+        let mut taken = Taken { replicas: no_replicas, ..Taken::default() };
         let Some(object) = self.objects.get(&wanted.key) else {
             if planned.is_some() {
                 return Err((RefusalKind::Conflict, "it is not there any more"));
@@ -118,24 +145,33 @@ impl Server {
             let now = &object.live;
             let same =
                 (&now.uid, &now.applied, &now.owned) == (&planned.uid, &planned.applied, &planned.owned);
-            if !same && now.uid == planned.uid && object.is(&wanted.digest) {
+            if !same && now.uid == planned.uid && object.is(&wanted.digest, |_| false) {
                 return Ok((object.live.clone(), false)); // By ourselves.
             }
             if !same {
                 return Err((RefusalKind::Conflict, "it changed in the meantime"));
             }
         }
-        let scaled = object.taken.replicas && !withheld;
-        if !force && (object.taken.content || object.taken.all || scaled) {
+        let scaled = object.taken.replicas && !no_replicas;
+        // What is not sent stays theirs who set it.
+        for field in Field::ALL {
+            taken.set(field, object.taken.has(field) && withheld.has(field));
+        }
+        let conflicts = Field::ALL.into_iter().any(|field| object.taken.has(field) && !taken.has(field));
+        if !force && (conflicts || object.taken.all || scaled) {
             return Err((RefusalKind::Conflict, "others hold its fields"));
         }
-        if object.is(&wanted.digest) && object.taken == taken {
+        if object.is(&wanted.digest, |field| taken.has(field)) && object.taken == taken {
             return Ok((object.live.clone(), false));
         }
-        let restarts = pods_of(&object.wanted) != pods_of(wanted) || object.taken.content;
+        let is_taken_back = object.taken.content && !taken.content;
+        let restarts = !taken.content && (pods_of(&object.wanted) != pods_of(wanted) || is_taken_back);
         let pods = if restarts { Pods::of(wanted, chance) } else { object.pods.clone() };
         let object = self.objects.get_mut(&wanted.key).expect("it is there");
         (object.wanted, object.taken, object.pods) = (wanted.clone(), taken, pods);
+        for field in Field::ALL.into_iter().filter(|field| !taken.has(*field)) {
+            object.by[field as usize] = None;
+        }
         self.others.notice(&wanted.key, scaled, chance);
         Ok((self.note(&wanted.key), false))
     }
@@ -174,10 +210,21 @@ impl Server {
         self.log.push(Logged { key: key.clone(), version, seen: None });
     }
 
+    /// Somebody sets something beside what an object is for.
+    pub fn touch(&mut self, key: &ObjectKey, who: &'static str) {
+        let value = self.version();
+        let Some(object) = self.objects.get_mut(key).filter(|object| object.gone.is_none()) else { return };
+        object.taken.side = true;
+        object.by[Field::Side as usize] = Some((who, value));
+        self.note(key);
+    }
+
     /// Somebody edits an object: its data, or the image of its pods.
-    pub fn edit(&mut self, key: &ObjectKey, fate: Fate, chance: &mut Chance) {
+    pub fn edit(&mut self, key: &ObjectKey, fate: Fate, who: &'static str, chance: &mut Chance) {
+        let value = self.version();
         let Some(object) = self.objects.get_mut(key).filter(|object| object.gone.is_none()) else { return };
         object.taken.content = true;
+        object.by[Field::Content as usize] = Some((who, value));
         if object.pods.is_some() {
             object.pods = Some(Pods::start(&object.wanted, fate, chance));
         }
@@ -214,7 +261,7 @@ impl Server {
         let now = chance.now;
         for work in self.others.due(now) {
             match work {
-                Work::Edit(key) => self.edit(&key, Fate::Fast, chance),
+                Work::Edit(key) => self.edit(&key, Fate::Fast, "robot", chance),
                 Work::Scale(key) => self.scale(&key, true, now),
             }
         }

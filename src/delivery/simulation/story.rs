@@ -21,6 +21,13 @@ pub enum Stimulus {
     HandOver(Millis),
     /// Somebody edits an object; what becomes of its pods.
     Edit(usize, Part, Fate),
+    /// Somebody sets something beside what an object is for, by the name of what they use.
+    Touch(usize, Part, &'static str),
+    /// A person has nothing put back for so many seconds: of an app, or of all of them; of one object, or all. Commits wait,
+    /// too, where that is said.
+    Hold(Option<usize>, Option<Part>, bool, u64),
+    /// They end all holds.
+    Release,
     /// Somebody sets a field of an object again whenever it is put back, for so many seconds.
     Fight(usize, Part, u64),
     Delete(usize, Part),

@@ -14,6 +14,8 @@ use crate::plan::Wanted;
 
 impl Checks {
     pub fn fact(&mut self, fact: &Fact, (delivery, view): (&Delivery, &View), git: &Git, now: Millis) {
+        let time = self.theirs.time(now);
+        self.theirs.records.take(fact, time);
         let name = fact.app.clone().unwrap_or_else(|| app_name(0));
         let app = number_of(&name);
         *self.counted.facts.entry(word(&fact.what)).or_default() += 1;
@@ -42,7 +44,7 @@ impl Checks {
             }
             What::RestoreFailed { .. } | What::RollingBack { .. } => drop(self.restoring.remove(&name)),
             What::RolledOut { digest, .. } => {
-                self.rolled_out(app, digest, view, now);
+                self.rolled_out(app, digest, (delivery, view), now);
                 self.proven.insert((name, digest.clone()));
             }
             What::Halted { digest, why } => self.last_words(app, &[digest], why, now),
@@ -75,7 +77,7 @@ impl Checks {
         let Some(content) = content_of(app, digest).filter(|_| !self.begun.doubts.contains(name)) else {
             return;
         };
-        let (memory, former) = (view.memory.apps.get(name), self.former.get(name));
+        let (memory, former) = (view.memory.apps.get(name), self.begun.former.get(name));
         let is_done = |hook: &crate::plan::Hook| {
             let key = hook.key.to_string();
             let known = memory.and_then(|memory| memory.hooks.get(&key));
@@ -88,7 +90,7 @@ impl Checks {
     }
 
     /// All that a rollout brought is there and healthy, as far as can be seen.
-    fn rolled_out(&mut self, app: usize, digest: &Digest, view: &View, now: Millis) {
+    fn rolled_out(&mut self, app: usize, digest: &Digest, (delivery, view): (&Delivery, &View), now: Millis) {
         let Some(content) = content_of(app, digest) else { return };
         let good = view.memory.apps.get(&app_name(app)).and_then(|known| known.last_good.as_ref());
         let good = good.and_then(|good| content_of(app, &good.digest));
@@ -99,7 +101,9 @@ impl Checks {
         if content.check.is_some() {
             return; // What is edited while that runs is drift, and put back after.
         }
-        for object in &wanted(app, content).objects {
+        let leaves =
+            |key: &ObjectKey| delivery.apps.get(&app_name(app)).is_some_and(|app| app.drift.leaves(key));
+        for object in wanted(app, content).objects.iter().filter(|object| !leaves(&object.key)) {
             let seen = view.objects.get(&object.key);
             // What a rollout does not change and was down just then, or was seen so, is no failure of it; nor what was left of a rollout
             // before the last good one, and is wanted again.
@@ -119,7 +123,7 @@ impl Checks {
     /// What pods said belongs to what it is told of.
     fn last_words(&mut self, app: usize, digests: &[&Digest], why: &str, now: Millis) {
         let apps = digests.iter().map(|digest| content_of(app, digest).map(|content| wanted(app, content)));
-        let Some(apps) = apps.collect::<Option<Vec<_>>>() else { return };
+        let Some(apps) = apps.collect::<Option<Vec<_>>>().filter(|_| !self.theirs.is_any()) else { return };
         for word in why.split("words of ").skip(1) {
             let mut objects = apps.iter().flat_map(|app| app.all());
             if !objects.any(|object| word.starts_with(object.digest.short())) {
@@ -156,6 +160,10 @@ fn word(what: &What) -> &'static str {
         What::Refused { .. } => "refused",
         What::Preempted { .. } => "preempted",
         What::Drifted { .. } => "drifted",
+        What::DriftReported { .. } => "drift reported",
+        What::DriftOver { .. } => "drift over",
+        What::Fight(_) => "fight",
+        What::FightEnded(_) => "fight ended",
         What::Unscaled { .. } => "unscaled",
         What::Unwatched { .. } => "unwatched",
         What::Retrying { .. } => "retried",

@@ -1,13 +1,14 @@
 //! What has to hold at every moment of a story.
 
 mod blame;
+mod drift;
 mod facts;
 mod moments;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chance::Millis;
-use super::content::{APPS, Ending, ending_of, wanted};
+use super::content::{APPS, Ending, app_name, app_of, ending_of, wanted};
 use super::git::{Git, Word};
 use super::server::Server;
 use super::view::View;
@@ -16,6 +17,7 @@ use crate::object::{AppName, Digest, ObjectKey};
 use crate::plan::{Doomed, Hook};
 use crate::state::{Hooks, Memory};
 use blame::Blame;
+use drift::Theirs;
 
 /// A write of something older may begin so long after something newer was seen.
 const OVERTAKEN: Millis = 5000;
@@ -27,6 +29,8 @@ struct Basis {
     is_back: bool,
     /// How often its app had left git by then.
     life: u32,
+    /// Its app ran what git says, and nothing of it was under way.
+    is_rest: bool,
 }
 
 #[derive(Default)]
@@ -42,12 +46,11 @@ pub struct Checks {
     /// Restores that were begun and have not ended.
     pub restoring: BTreeMap<AppName, Digest>,
     pub blame: Blame,
-    /// The hooks of apps that left git and came back before they were forgotten, as they are remembered of their earlier
-    /// life.
-    former: BTreeMap<AppName, Hooks>,
     /// What passed its gates, by what was told or is remembered.
     proven: BTreeSet<(AppName, Digest)>,
     pub approved: bool,
+    /// What is others' to set.
+    pub theirs: Theirs,
     /// What happens is printed.
     pub traced: bool,
     pub counted: Counted,
@@ -86,6 +89,9 @@ struct Begun {
     unwell: BTreeMap<AppName, BTreeSet<ObjectKey>>,
     /// The words to try again that were taken up.
     retried: BTreeSet<String>,
+    /// The hooks of apps that left git and came back before they were forgotten, as they are remembered of their earlier
+    /// life.
+    former: BTreeMap<AppName, Hooks>,
 }
 
 /// What is counted for people who read how a run went.
@@ -110,6 +116,7 @@ impl Checks {
             app.has_changes() || app.busy.is_some() || delivery.saving.holds(name)
         };
         self.begun.unsaved = delivery.apps.keys().filter(waits).cloned().collect();
+        self.theirs.records.dies();
     }
 
     /// A new process knows nothing but what was remembered.
@@ -123,9 +130,10 @@ impl Checks {
             self.begun.retried.retain(answered);
         }
         self.heard = Heard::default();
+        self.theirs.forget(memory);
         self.begun.basis.clear();
         self.begun.doubts.clear();
-        self.former.clear();
+        self.begun.former.clear();
         let good = |(name, app): (&AppName, &std::sync::Arc<crate::state::AppMemory>)| {
             Some((name.clone(), app.last_good.as_ref()?.digest.clone()))
         };
@@ -165,16 +173,17 @@ impl Checks {
                     *at = now;
                 }
                 *self.begun.lives.entry(name.clone()).or_default() += 1;
+                self.theirs.leaves(name);
             }
         }
         self.restoring.retain(|app, _| named.contains(app));
         self.jobs.retain(|(app, ..), _| named.contains(app));
         self.proven.retain(|(app, _)| named.contains(app));
         self.blame.keep(&named);
-        self.former.retain(|app, _| named.contains(app));
+        self.begun.former.retain(|app, _| named.contains(app));
         for name in named {
             if let Some(known) = memory.apps.get(name).filter(|_| forgets(name)) {
-                self.former.insert(name.clone(), known.hooks.clone());
+                self.begun.former.insert(name.clone(), known.hooks.clone());
             }
         }
         self.heard.wanted.clear();
@@ -197,7 +206,7 @@ impl Checks {
                 *known = (Some(wanted.digest.clone()), now);
             }
             self.restoring.retain(|name, digest| *name != spec.name || *digest == wanted.digest);
-            let known = memory.apps.get(&spec.name).filter(|_| !self.former.contains_key(&spec.name));
+            let known = memory.apps.get(&spec.name).filter(|_| !self.begun.former.contains_key(&spec.name));
             let known = known.map(|known| &**known);
             // An app that comes back before it was forgotten is known.
             let good = known.and_then(|known| known.last_good.as_ref());
@@ -238,7 +247,8 @@ impl Checks {
             let says = self.heard.apps.get(app).and_then(|(digest, _)| digest.clone());
             let is_back = delivery.apps.get(app).is_some_and(|app| app.back().is_some());
             let life = self.begun.lives.get(app).copied().unwrap_or(0);
-            self.begun.basis.insert(ticket.clone(), Basis { says, is_back, life });
+            let is_rest = drift::is_rest(app, delivery, view);
+            self.begun.basis.insert(ticket.clone(), Basis { says, is_back, life, is_rest });
         }
     }
 
@@ -284,6 +294,9 @@ impl Checks {
         }
         if server.objects.get(key).is_some_and(|object| object.taken.all) {
             self.fail(|| format!("{now}: {key} is deleted, and it was never ours"));
+        }
+        if self.theirs.stops(&app_name(app_of(key)), now) {
+            self.fail(|| format!("{now}: {key} is deleted while commits of its app are held"));
         }
         if self.heard.unrendered {
             self.fail(|| format!("{now}: {key} is deleted while nobody knows what git wants"));

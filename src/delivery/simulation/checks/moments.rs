@@ -103,7 +103,7 @@ impl Checks {
             let seen = view.objects.get(&object.key).map(|seen| &seen.live);
             let there =
                 seen.is_some_and(|live| !live.deleting && live.applied.as_ref() == Some(&object.digest));
-            if !there && is_told {
+            if !there && is_told && !app.drift.leaves(&object.key) {
                 let key = &object.key;
                 self.fail(|| format!("{now}: {name} is told Ready, and {key} is not what git says"));
             }

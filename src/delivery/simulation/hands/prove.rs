@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Progress, Reach, Work, unreachable};
+use super::{Progress, Reach, Work, look_at, unreachable, withheld};
 use crate::delivery::Event;
 use crate::delivery::simulation::chance::Luck;
-use crate::delivery::simulation::content::{Fate, fate_of};
+use crate::delivery::simulation::content::{Fate, Field, fate_of};
 use crate::object::{AUTOSCALER, ObjectKey};
 use crate::plan::{
-    Action, Answer, Asked, Before, Conflict, Plan, Refusal, RefusalKind, Step, Wanted, check, forcible,
+    Action, Answer, Asked, Before, Conflict, Plan, Reason, Refusal, RefusalKind, Step, Wanted, check,
+    forcible,
 };
 
 pub struct Prove {
@@ -42,7 +43,12 @@ impl Work for Prove {
         let before = |key: &ObjectKey| self.before.get(key).cloned().or_else(|| remembered(key));
         let answers =
             plan.steps().map(|step| answer(reach, step, before(&step.wanted.key).as_deref())).collect();
-        Progress::Ended(Event::Proved { result: check(plan, answers), drifted: Vec::new() })
+        let drifting = plan.steps().filter_map(|step| match &step.reason {
+            Reason::Drifted { fields } => Some(look_at(reach, &step.wanted, fields)),
+            _ => None,
+        });
+        let drifted = drifting.collect();
+        Progress::Ended(Event::Proved { result: check(plan, answers), drifted })
     }
 }
 
@@ -67,8 +73,18 @@ fn answer(reach: &Reach, step: &Step, before: Option<&Wanted>) -> Answer {
     }
     let exists = step.action == Action::Create;
     let mut conflicts = Vec::new();
-    if found.taken.content || found.taken.all {
-        let field = if found.pods.is_some() { ".spec.template" } else { ".data" };
+    let withheld = withheld(&step.withheld);
+    for field in Field::ALL.into_iter().filter(|field| found.taken.has(*field) && !withheld.has(*field)) {
+        let name = match (field, found.pods.is_some()) {
+            (Field::Content, true) => ".spec.template",
+            (Field::Content, false) => ".data.version",
+            (Field::Side, true) => ".spec.revisionHistoryLimit",
+            (Field::Side, false) => ".data.side",
+        };
+        conflicts.push(Conflict { field: name.into(), manager: "kubectl-edit".into() });
+    }
+    if found.taken.all {
+        let field = if found.pods.is_some() { ".spec.template" } else { ".data.version" };
         conflicts.push(Conflict { field: field.into(), manager: "kubectl-edit".into() });
     }
     if found.taken.replicas && !step.replicas.withheld() {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Progress, Reach, Save, Work, note};
+use super::{Progress, Reach, Save, Work, note, withheld};
 use crate::delivery::simulation::chance::{Luck, Millis};
+use crate::delivery::simulation::server::How;
 use crate::delivery::{Event, Ticket};
 use crate::object::Live;
 use crate::plan::{CheckedPlan, CheckedStep, Refusal, RefusalKind, WaveOutcome, Written};
@@ -70,8 +71,17 @@ impl Write {
         if luck == Luck::Failed {
             return Err(refuse(RefusalKind::Unreachable, "503"));
         }
-        let how = (!step.force().is_empty(), step.replicas().withheld());
+        let how = How {
+            force: !step.force().is_empty(),
+            no_replicas: step.replicas().withheld(),
+            withheld: withheld(&step.planned().withheld),
+        };
+        let before = reach.server.objects.get(&step.wanted().key).map(|object| object.taken);
         let done = reach.server.apply(step.wanted(), step.live(), how, reach.chance);
+        if alive && done.is_ok() {
+            let after = reach.server.objects.get(&step.wanted().key).map(|object| object.taken);
+            reach.checks.took(&self.ticket, &step, (before, after), reach.chance.now);
+        }
         if alive && done.as_ref().is_ok_and(|(_, created)| *created) {
             reach.checks.created(&step.wanted().key, &self.ticket, reach.chance.now);
         }

@@ -4,6 +4,8 @@ mod rest;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use jiff::SignedDuration;
+
 use super::agent::Agent;
 use super::chance::{Chance, Millis, Storm};
 use super::checks::{Checks, Counted};
@@ -16,6 +18,7 @@ use super::store::Store;
 use super::story::{Stimulus, Story};
 use crate::api::{RollbackRequest, RollbackTo};
 use crate::delivery::{Platform, PruneTerms, Retry};
+use crate::drift::HandsOff;
 use crate::object::EnvironmentName;
 use crate::plan::{Approval, Inventory};
 
@@ -214,7 +217,10 @@ impl Run {
                     self.ending = Some((agent, now + HAND_OVER, *gap));
                 }
             }
-            Stimulus::Edit(app, part, fate) => out.server.edit(&key_of(*app, *part), *fate, &mut out.chance),
+            Stimulus::Edit(app, part, fate) => {
+                out.server.edit(&key_of(*app, *part), *fate, "kubectl-edit", &mut out.chance);
+            }
+            Stimulus::Touch(app, part, who) => out.server.touch(&key_of(*app, *part), who),
             Stimulus::Delete(app, part) => self.delete(*app, *part),
             Stimulus::Claim(app, part) => {
                 if let Some(Word::Says(content)) = out.git.says(&app_name(*app)) {
@@ -228,7 +234,11 @@ impl Run {
                 out.server.others.fight(&key_of(*app, *part), now + seconds * 1000, now);
             }
             Stimulus::Scale(app, scales) => out.server.scale(&key_of(*app, Part::Web), *scales, now),
-            Stimulus::Jump(seconds) => out.clock += seconds * 1000,
+            Stimulus::Jump(seconds) => {
+                out.clock += seconds * 1000;
+                out.checks.theirs.clock = out.clock;
+                out.checks.theirs.went_back |= *seconds < 0;
+            }
             Stimulus::Remove => {
                 out.goes = true;
                 if let Some(agent) = &mut self.agent {
@@ -240,6 +250,8 @@ impl Run {
             | Stimulus::Rollback(_)
             | Stimulus::RollbackTo(..)
             | Stimulus::Suspend(_)
+            | Stimulus::Hold(..)
+            | Stimulus::Release
             | Stimulus::Approve => self.ask(stimulus),
         }
     }
@@ -286,6 +298,14 @@ impl Run {
                     vec![RollbackRequest { id, by: "ann".to_owned(), reason: None, apps }];
             }
             Stimulus::Suspend(suspended) => out.platform.suspended = *suspended,
+            Stimulus::Hold(app, part, deploys, seconds) => {
+                let object = app.zip(*part).map(|(app, part)| key_of(app, part));
+                let until = out.time() + SignedDuration::from_secs(i64::try_from(*seconds).unwrap_or(0));
+                let (app, by) = (app.map(app_name), "ann".to_owned());
+                let deploys = *deploys && object.is_none();
+                out.platform.holds.push(HandsOff { app, object, deploys, until, by, reason: None });
+            }
+            Stimulus::Release => out.platform.holds.clear(),
             _ => {
                 let status = self.agent.as_ref().and_then(|agent| agent.delivery.prune_status());
                 let Some(terms) = &mut out.platform.prune else { return };

@@ -1,6 +1,8 @@
 //! What has to hold once nothing more happens: each app runs wholly what git says, or wholly what it ran before with what
 //! failed set aside, or stands still with a reason.
 
+mod drift;
+
 use super::Run;
 use crate::api::{AppPhase, AppStatus};
 use crate::delivery::app::{App, Doing};
@@ -64,6 +66,10 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
         AppPhase::Ready => {
             let wanted = app.wanted().ok_or("it is ready, and wants nothing")?;
             is_whole(run, wanted)?;
+            drift::is_recorded(run, wanted)?;
+            if let Some(fight) = app.drift.patience.fights().next() {
+                return Err(format!("it is fought for still: {fight}"));
+            }
             scaled(run, wanted)?;
             let good = memory.and_then(|known| known.last_good.as_ref()).map(|good| &good.digest);
             if good != Some(&wanted.digest) {
@@ -143,7 +149,8 @@ fn check_app(run: &Run, agent: &Agent, story: &Story, (app, word): (&App, Word))
 fn scaled(run: &Run, wanted: &WantedApp) -> Result<(), String> {
     let server = &run.outside.server;
     for key in wanted.objects.iter().map(|object| &object.key) {
-        let theirs = server.objects.get(key).is_some_and(|object| object.taken.replicas);
+        let Some(found) = server.objects.get(key) else { continue };
+        let theirs = found.taken.replicas;
         if theirs != server.others.scaled.contains_key(key) && !run.outside.platform.suspended {
             return Err(format!("the replicas of {key} are the autoscaler's: {theirs}"));
         }
@@ -191,7 +198,14 @@ fn is_whole(run: &Run, wanted: &WantedApp) -> Result<(), String> {
     }
     for object in &wanted.objects {
         let found = run.outside.server.objects.get(&object.key);
-        if !found.is_some_and(|found| found.is(&object.digest)) {
+        let is_whole = match found {
+            Some(found) => {
+                found.is(&object.digest, |field| drift::may_be_theirs(run, &object.key, Some(field)))
+                    || found.taken.all && drift::may_be_theirs(run, &object.key, None)
+            }
+            None => drift::may_be_theirs(run, &object.key, None),
+        };
+        if !is_whole {
             return Err(format!("{} is not as {} has it", object.key, wanted.digest.short()));
         }
     }
@@ -216,6 +230,7 @@ fn is_excused(story: &Story, name: &str) -> bool {
     let mine = |app: &usize| APPS[*app] == name;
     story.stimuli.iter().any(|(_, stimulus)| match stimulus {
         Stimulus::Edit(app, ..)
+        | Stimulus::Touch(app, ..)
         | Stimulus::Delete(app, _)
         | Stimulus::Claim(app, _)
         | Stimulus::Fight(app, ..) => mine(app),

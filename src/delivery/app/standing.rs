@@ -1,7 +1,7 @@
 //! What of an app is not as git says now, for reports.
 
-use super::DriftState;
-use crate::delivery::app::App;
+use super::App;
+use super::leaving::DriftState;
 use crate::drift::{Drifted, Fight, OpenDrift};
 use crate::object::field_path::FieldPath;
 use crate::object::{DriftAction, ObjectKey};
@@ -9,7 +9,7 @@ use crate::object::{DriftAction, ObjectKey};
 impl App {
     /// What is not as git says it now, and what is done about it.
     pub(in crate::delivery) fn open_drift(&self) -> impl Iterator<Item = OpenDrift> {
-        let DriftState { healing, reported, held, waits, .. } = &self.drift;
+        let DriftState { healing, reports, held, waits, .. } = &self.drift;
         let open = |drifted, action, since, hold| OpenDrift {
             app: self.name().clone(),
             drifted,
@@ -27,10 +27,8 @@ impl App {
             .iter()
             .filter(move |_| is_at_work)
             .map(move |(drifted, since)| open(drifted.clone(), DriftAction::Healed, *since, None));
-        let reported = reported.iter().map(move |(key, reported)| {
-            let drifted = reported.seen.clone().unwrap_or_else(|| unseen(key, &reported.fields));
-            open(drifted, DriftAction::Reported, reported.since, None)
-        });
+        let reported =
+            reports.open().map(move |(drifted, since)| open(drifted, DriftAction::Reported, since, None));
         let held = held.iter().map(move |(key, stays)| {
             open(unseen(key, &stays.fields), DriftAction::Held, stays.since, stays.words.clone())
         });
