@@ -71,7 +71,7 @@ const ROOMS: &[Room] = &[
     room("render",    Pure,   &["object", "yaml", "schema", "api"]),
     room("requests",  Pure,   &["object", "api", "delivery", "drift"]),
     room("drift",     Pure,   &["object", "api", "plan", "policy", "health", "rollout"]),
-    room("secrets",   Pure,   &["object", "plan", "policy", "health", "rollout"]),
+    room("secrets",   Pure,   &["object", "api", "plan", "policy", "health", "rollout", "state"]),
     room("region",    Pure,   &[]),
     room("redact",    Pure,   &["object", "yaml", "schema", "api", "policy", "plan", "health", "rollout", "ownership", "state",
                                 "delivery", "requests", "render", "drift", "secrets", "region", "report", "review", "pull_requests", "write_back"]),

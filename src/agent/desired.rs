@@ -12,9 +12,10 @@ pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
 use crate::api::{AppSpec, EnvironmentConfig};
 use crate::object::secret::Pins;
 use crate::object::{AppName, Desired, Kinds, Problems, RenderContext, Tree};
-use crate::plan::{Basis, SealedSecret, WantedApp, restamp, sealed_secrets, stamp};
+use crate::plan::{Basis, Consumer, SealedSecret, WantedApp, consumers, restamp, sealed_secrets, stamp};
 use crate::policy::may_read;
 use crate::render;
+use crate::secrets::Uses;
 
 /// Renders one app, as the agent does.
 pub fn render_app(
@@ -96,8 +97,9 @@ pub type AppDesire = (AppSpec, Result<Arc<WantedApp>, Problems>);
 pub struct Desire {
     pub config: EnvironmentConfig,
     pub apps: Vec<AppDesire>,
-    /// The Secrets of apps that refer to secrets which they may read, be it that their versions are not known yet.
-    pub sealed: BTreeMap<AppName, Arc<Vec<SealedSecret>>>,
+    /// The Secrets of apps that refer to secrets which they may read, be it that their versions are not known yet; and what
+    /// reads Secrets.
+    pub uses: Uses,
     /// What the platform warns of, by app.
     pub warnings: BTreeMap<AppName, Vec<String>>,
     /// After how long to ask again, where something could not be rendered for a reason that may pass.
@@ -118,6 +120,7 @@ struct Remembered {
     /// The versions of its secrets.
     pins: Pins,
     sealed: Option<Arc<Vec<SealedSecret>>>,
+    consumers: Option<Arc<Vec<Consumer>>>,
     reads: ReadSet,
     kept: render::KeptRender,
     basis: Basis,
@@ -164,7 +167,7 @@ pub fn desire(
     let region = config.region.as_ref().map(|region| region.active.to_string());
     let mut apps = Vec::with_capacity(config.apps.len());
     let (mut fresh, mut is_late) = (BTreeMap::new(), false);
-    let mut sealed = BTreeMap::new();
+    let mut uses = Uses::default();
     // Shared by the apps of one revision, which have bases in common; kept no longer, for parsed files are large.
     let cache = render::Cache::new();
     for app in &config.apps {
@@ -180,7 +183,8 @@ pub fn desire(
         if let Some(known) = old.as_mut().filter(|known| is_for_the_same(known))
             && known.move_to(tree, limits)
         {
-            sealed.extend(known.sealed.clone().map(|of| (app.name.clone(), of)));
+            uses.sealed.extend(known.sealed.clone().map(|of| (app.name.clone(), of)));
+            uses.consumers.extend(known.consumers.clone().map(|of| (app.name.clone(), of)));
             apps.push((app.clone(), Ok(known.wanted.clone())));
             fresh.extend(old.map(|known| (app.name.clone(), known)));
             continue;
@@ -190,14 +194,18 @@ pub fn desire(
         let rendered = render_app(&recording, scope, &config, app, limits, &cache, charts);
         let reads = recording.into_reads();
         let made = rendered.and_then(|(desired, kept)| {
-            let of = readable(&desired, scope).map(Arc::new);
-            sealed.extend(of.clone().map(|of| (app.name.clone(), of)));
+            let namespace = scope.default_namespace(app);
+            let of = readable(&desired, scope, namespace).map(Arc::new);
+            uses.sealed.extend(of.clone().map(|of| (app.name.clone(), of)));
+            let read_by = consumers(&desired.objects, namespace);
+            let read_by = (!read_by.is_empty()).then(|| Arc::new(read_by));
+            uses.consumers.extend(read_by.clone().map(|by| (app.name.clone(), by)));
             // All that is not let is one refusal.
             let named = scope.check_sources(|| named_sources(tree, reads.contents(), &limits.yaml));
             let wanted = want(desired, scope, app, kinds, &pins);
-            Ok((both(named, wanted)?, kept, of))
+            Ok((both(named, wanted)?, kept, (of, read_by)))
         });
-        let made = made.map(|((wanted, basis), kept, sealed)| {
+        let made = made.map(|((wanted, basis), kept, (sealed, consumers))| {
             let wanted = Arc::new(match &old {
                 Some(old) => wanted.sharing(&old.wanted),
                 None => wanted,
@@ -205,7 +213,19 @@ pub fn desire(
             let (spec, region, scope, kinds) = (app.clone(), region.clone(), scope.clone(), kinds.clone());
             let made = wanted.clone();
             let pins = pins.of(wanted.secrets.keys());
-            let known = Remembered { spec, region, scope, kinds, pins, sealed, reads, kept, basis, wanted };
+            let known = Remembered {
+                spec,
+                region,
+                scope,
+                kinds,
+                pins,
+                sealed,
+                consumers,
+                reads,
+                kept,
+                basis,
+                wanted,
+            };
             fresh.insert(app.name.clone(), known);
             made
         });
@@ -219,12 +239,12 @@ pub fn desire(
     });
     let warnings = warned.collect();
     let again = charts.again().into_iter().chain(is_late.then_some(LATE_AGAIN)).min();
-    Ok(Desire { config, apps, sealed, warnings, again })
+    Ok(Desire { config, apps, uses, warnings, again })
 }
 
 /// The Secrets of an app that refer to secrets, where its environment may read all of them.
-fn readable(desired: &Desired, scope: &DesiredScope) -> Option<Vec<SealedSecret>> {
-    let sealed = sealed_secrets(&desired.objects);
+fn readable(desired: &Desired, scope: &DesiredScope, namespace: Option<&str>) -> Option<Vec<SealedSecret>> {
+    let sealed = sealed_secrets(&desired.objects, namespace);
     let patterns = scope.grants.as_ref().map(|grants| &grants.secrets);
     let mut all = sealed.iter().flat_map(|secret| secret.sealed.secrets());
     let may = all.all(|secret| patterns.is_none_or(|patterns| may_read(patterns, secret)));

@@ -101,10 +101,10 @@ impl Once {
         let limits = &self.means.limits;
         let offline = |_: &AppName| Pins::offline();
         let found = desire(tree, &self.scope, &kinds, &mut memo, limits, &charts, &offline)?;
-        if found.sealed.is_empty() {
+        if found.uses.sealed.is_empty() {
             return Ok(found);
         }
-        let pins = live_pins(&self.session, &found.sealed, self.scope.namespace()).await;
+        let pins = live_pins(&self.session, &found.uses).await;
         let live = |app: &AppName| pins.get(app).cloned().unwrap_or_default();
         Ok(desire(tree, &self.scope, &kinds, &mut memo, limits, &charts, &live)?)
     }
@@ -123,7 +123,7 @@ impl Once {
             .collect();
         Problems::check(problems)?;
         let spec = self.platform.as_ref().and_then(|environment| environment.spec.aws.as_ref());
-        Ok(check_secrets(&found.sealed, &identity(&self.scope.environment, spec)).await?)
+        Ok(check_secrets(&found.uses.sealed, &identity(&self.scope.environment, spec)).await?)
     }
 
     pub(super) fn narrow(&self, mut desire: Desire) -> Result<Desire, OnceError> {

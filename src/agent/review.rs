@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::charts::Charts;
 use super::desired::{AppDesire, Desire, DesiredScope, Memo, desire, render_app, want_unchecked};
 use super::once::{Once, OnceError, plan_desire};
-use super::secrets::{SealedApps, live_pins};
+use super::secrets::live_pins;
 use crate::api::{AppPhase, AppSpec, AppStatus, Environment, EnvironmentConfig};
 use crate::cluster::{Call, CallError, METADATA};
 use crate::object::secret::Pins;
@@ -17,6 +17,7 @@ use crate::object::{AppName, Gvk, Kinds, ObjectKey, Problems, Tree, TreePath};
 use crate::policy::{Finding, Grants, Severity};
 use crate::report::PlanReport;
 use crate::review::{AppSide, LiveSide, Quota, Stop, outside};
+use crate::secrets::Uses;
 use crate::{render, yaml};
 
 /// The files before and with a change.
@@ -44,7 +45,7 @@ pub struct Sides {
     pub stops: Vec<Stop>,
     /// What the new side says, where its file can be read.
     head: Option<Desire>,
-    sealed: SealedApps,
+    uses: Uses,
 }
 
 /// Renders both sides. An app none of whose files differ is rendered once.
@@ -53,9 +54,12 @@ pub fn render_sides(trees: Trees<'_>, target: Target<'_>, pins: &dyn Fn(&AppName
     let mut memo = Memo::default();
     let mut of = |tree: &dyn Tree| desire(tree, scope, kinds, &mut memo, limits, charts, pins);
     let (base, head) = (of(trees.base), of(trees.head));
-    let mut sealed = SealedApps::new();
-    for (app, of) in [&base, &head].into_iter().flatten().flat_map(|desire| &desire.sealed) {
-        let known = sealed.entry(app.clone()).or_default();
+    let mut uses = Uses::default();
+    for (app, by) in [&base, &head].into_iter().flatten().flat_map(|desire| &desire.uses.consumers) {
+        Arc::make_mut(uses.consumers.entry(app.clone()).or_default()).extend(by.iter().cloned());
+    }
+    for (app, of) in [&base, &head].into_iter().flatten().flat_map(|desire| &desire.uses.sealed) {
+        let known = uses.sealed.entry(app.clone()).or_default();
         let more = of.iter().filter(|secret| !known.contains(secret)).cloned().collect::<Vec<_>>();
         Arc::make_mut(known).extend(more);
     }
@@ -64,13 +68,13 @@ pub fn render_sides(trees: Trees<'_>, target: Target<'_>, pins: &dyn Fn(&AppName
     match head {
         Err(problems) => {
             let (stops, production) = (Vec::new(), false);
-            Sides { before, after: Err(problems), production, stops, head: None, sealed }
+            Sides { before, after: Err(problems), production, stops, head: None, uses }
         }
         Ok(desire) => {
             let after = sides(trees.head, &desire, target, pins);
             let stops = waits(&desire, &after);
             let production = desire.config.is_production(&scope.environment);
-            Sides { before, after: Ok(after), production, stops, head: Some(desire), sealed }
+            Sides { before, after: Ok(after), production, stops, head: Some(desire), uses }
         }
     }
 }
@@ -164,10 +168,10 @@ impl Once {
         let target =
             Target { scope: &self.scope, kinds: &kinds, limits: &self.means.limits, charts: &charts };
         let found = render_sides(trees, target, &|_| Pins::offline());
-        if found.sealed.is_empty() {
+        if found.uses.sealed.is_empty() {
             return found;
         }
-        let pins = live_pins(&self.session, &found.sealed, self.scope.namespace()).await;
+        let pins = live_pins(&self.session, &found.uses).await;
         render_sides(trees, target, &|app: &AppName| pins.get(app).cloned().unwrap_or_default())
     }
 
@@ -263,7 +267,7 @@ impl Once {
         let status = self.platform.as_ref().and_then(|environment| environment.status.as_ref());
         let rows = status.map_or(&[][..], |status| &status.secrets);
         let mut found = Vec::new();
-        for (app, secrets) in sides.sealed.iter().filter(|(app, _)| changed.contains(*app)) {
+        for (app, secrets) in sides.uses.sealed.iter().filter(|(app, _)| changed.contains(*app)) {
             let used: BTreeSet<String> =
                 secrets.iter().flat_map(|secret| secret.sealed.secrets()).map(ToString::to_string).collect();
             for row in rows.iter().filter(|row| used.contains(&row.name)) {

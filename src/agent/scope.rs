@@ -37,9 +37,14 @@ impl DesiredScope {
             part_of_label: names::APPLYSET_PART_OF,
             wave_annotation: names::WAVE_ANNOTATION,
             depends_on_annotation: names::DEPENDS_ON_ANNOTATION,
-            default_namespace: app.namespace.as_deref().or(self.namespace()),
+            default_namespace: self.default_namespace(app),
             pins,
         }
+    }
+
+    /// Where objects of an app go that name no namespace.
+    pub(super) fn default_namespace<'a>(&'a self, app: &'a AppSpec) -> Option<&'a str> {
+        app.namespace.as_deref().or(self.namespace())
     }
 
     /// Whether this environment may have all that is wanted.

@@ -52,6 +52,12 @@ pub struct SecretUse {
     /// How many of its workloads read configuration.
     #[schemars(with = "i64")]
     pub consumers: u32,
+    /// What reads it once and is told not to be rolled: pods may run with older versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_alone: Vec<String>,
+    /// What else reads it and needs not to be rolled, with how it comes to a newer version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrolled: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

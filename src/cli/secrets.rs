@@ -36,7 +36,8 @@ struct Shown {
     environment: String,
     #[serde(flatten)]
     secret: SecretStatus,
-    /// Whether no pod runs with an older version any more, as far as the agent rolls them.
+    /// Whether no pod runs with an older version any more: every app that refers to it, or reads a Secret that does, passed
+    /// its gates with the newest, and nothing that reads it is told to be left alone.
     may_revoke_old: bool,
 }
 
@@ -66,7 +67,9 @@ pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
         })
         .filter(|(_, secret)| begins(secret))
         .map(|(environment, secret)| {
-            let may_revoke_old = secret.apps.iter().all(|used| used.state == SecretUseState::Current);
+            let is_done =
+                |used: &SecretUse| used.state == SecretUseState::Current && used.left_alone.is_empty();
+            let may_revoke_old = secret.apps.iter().all(is_done);
             Shown { environment, secret, may_revoke_old }
         })
         .collect();
@@ -102,25 +105,41 @@ fn text(shown: &[Shown], is_one: bool) -> String {
         if is_one {
             notes.push('\n');
             secret.apps.iter().for_each(|used| notes.push_str(&line(environment, used)));
-            notes.push_str(match may_revoke_old {
-                true => "The old version may be revoked: no pod that Fairlead rolls runs with it any more.\n",
-                false => "The old version may NOT be revoked yet.\n",
-            });
+            notes.push_str(&revocation(secret, *may_revoke_old));
         }
     }
     table(&rows) + &notes
+}
+
+/// Whether the old version may be revoked, and why it may not.
+fn revocation(secret: &SecretStatus, may_revoke_old: bool) -> String {
+    if may_revoke_old {
+        return "The old version may be revoked: no pod that Fairlead rolls runs with it any more.\n"
+            .to_owned();
+    }
+    match secret.apps.iter().any(|used| used.state != SecretUseState::Current) {
+        true => "The old version may NOT be revoked yet.\n",
+        false => {
+            "The old version may NOT be revoked yet: restart what is left alone first, which Fairlead does not look at.\n"
+        }
+    }
+    .to_owned()
 }
 
 fn line(environment: &str, used: &SecretUse) -> String {
     let version = used.version.as_ref().map_or(String::new(), |version| format!(" with {version}"));
     let old = used.old.as_ref().map_or(String::new(), |old| format!("; pods may still run with {old}"));
     let workloads = if used.consumers == 1 { "workload" } else { "workloads" };
-    format!(
+    let mut text = format!(
         "{environment}/{}: {}{version}, {} {workloads}{old}\n",
         used.app,
         used.state.as_str(),
         used.consumers
-    )
+    );
+    for other in used.left_alone.iter().chain(&used.unrolled) {
+        text.push_str(&format!("  {other}\n"));
+    }
+    text
 }
 
 fn age(secret: &SecretStatus) -> String {

@@ -15,11 +15,12 @@ use crate::plan::{Action, GitReplicas, Refusal, Step, Wanted};
 pub fn body(session: &Session, step: &Step) -> Result<Bytes, Refusal> {
     let bytes = match &step.action {
         _ if !withheld(step).is_empty() || step.rolls() => {
+            let in_template = step.template_digests();
             let uid = match &step.action {
                 Action::Create => None,
                 Action::Update { uid } => Some(&**uid),
             };
-            step.wanted.body_but(&withheld(step), step.rolls(), uid, None)
+            step.wanted.body_but(&withheld(step), &in_template, uid, None)
         }
         Action::Create => step.wanted.body(),
         Action::Update { uid } => step.wanted.body_for(uid),
@@ -29,9 +30,10 @@ pub fn body(session: &Session, step: &Step) -> Result<Bytes, Refusal> {
 
 /// The same, bound to one version of the object.
 pub fn body_for(session: &Session, step: &Step, uid: &str, version: &str) -> Result<Bytes, Refusal> {
-    let bytes = match (withheld(step), step.rolls()) {
-        (withheld, false) if withheld.is_empty() => step.wanted.body_for_version(uid, version),
-        (withheld, rolls) => step.wanted.body_but(&withheld, rolls, Some(uid), Some(version)),
+    let (withheld, in_template) = (withheld(step), step.template_digests());
+    let bytes = match withheld.is_empty() && in_template.is_empty() {
+        true => step.wanted.body_for_version(uid, version),
+        false => step.wanted.body_but(&withheld, &in_template, Some(uid), Some(version)),
     };
     filled(&session.filling, &step.wanted, bytes)
 }

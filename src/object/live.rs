@@ -19,6 +19,9 @@ pub const PRUNE: &str = "fairlead.dev/prune";
 /// changed. See `plan::readers`.
 pub const CONFIG: &str = "fairlead.dev/config";
 
+/// The same for Secrets of other apps of the environment.
+pub const SHARED_CONFIG: &str = "fairlead.dev/shared-config";
+
 /// Orders an object among those of its stage, when it is written and when it is deleted.
 pub const WAVE: &str = "fairlead.dev/wave";
 
@@ -79,6 +82,8 @@ pub struct Live {
     pub prune: Option<Box<str>>,
     /// What stands in its annotation [`CONFIG`].
     pub config: Option<Box<str>>,
+    /// What stands in its annotation [`SHARED_CONFIG`].
+    pub shared: Option<Box<str>>,
     /// What stands in its annotation [`WAVE`]; 0 where nothing does.
     pub wave: i32,
     /// What tools that deploy whole manifests hold of it, too.
@@ -120,6 +125,7 @@ impl Live {
             deleting: meta.deletion_timestamp.is_some(),
             prune: annotation(PRUNE).map(Into::into),
             config: annotation(CONFIG).map(Into::into),
+            shared: annotation(SHARED_CONFIG).map(Into::into),
             wave: annotation(WAVE).and_then(|text| text.trim().parse().ok()).unwrap_or_default(),
             held: held.map(Box::new),
             autoscaled,

@@ -8,6 +8,7 @@
 
 mod adopt;
 mod check;
+mod consumers;
 mod diff;
 mod downtime;
 mod field_sets;
@@ -37,6 +38,7 @@ pub use check::{
     Answer, Asked, CheckedPlan, CheckedStep, CheckedWave, Proof, Refusal, RefusalKind, Refused, check,
     forcible,
 };
+pub use consumers::{Consumer, Reading, consumers};
 pub use diff::{Change, Reason, compare, compare_owned};
 pub use downtime::{Downtime, DowntimeCause, Touched, downtime, selects};
 pub use field_sets::Conflict;

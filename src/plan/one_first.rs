@@ -1,11 +1,16 @@
 //! Has one workload go first where an app goes on to newer versions of its secrets: a version that does not work stops there.
 
-use super::{Action, Plan, Wave};
+use super::{Action, Plan, Step, Wave};
+use crate::object::SHARED_CONFIG;
 
 /// Divides the waves of a plan that changes Secrets with references and rolls their readers, and does nothing else: the first
 /// of the readers has a wave of its own, and so a gate, before the others.
 pub(super) fn one_first(plan: &mut Plan) {
-    let is_secret = |plan: &Plan| plan.steps().any(|step| step.wanted.sealed().is_some());
+    let is_secret = |plan: &Plan| {
+        let is_of_another =
+            |step: &Step| step.template_digests().iter().any(|(name, _)| *name == SHARED_CONFIG);
+        plan.steps().any(|step| step.wanted.sealed().is_some() || is_of_another(step))
+    };
     let is_rotation = plan.steps().all(|step| {
         matches!(step.action, Action::Update { .. }) && (step.rolls() || step.wanted.sealed().is_some())
     });

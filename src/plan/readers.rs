@@ -1,4 +1,5 @@
-//! What a workload reads of the configuration of its app, as one short digest, so that a change of it rolls the readers.
+//! What a workload reads of the configuration of its app, and of Secrets of other apps, as short digests, so that a change of
+//! it rolls the readers.
 //!
 //! The digest stands on the workload itself as soon as it is written. That restarts nothing: it says which configuration
 //! its pods were started with. Only where the digest on the workload is another than that of git does it go into the pod
@@ -6,133 +7,170 @@
 //! begins to use Fairlead, takes over a workload, or updates the agent, restarts nothing by it, and a rollout that was
 //! killed between the ConfigMap and its reader still knows that the reader has to follow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use base64::Engine;
 use serde_json::{Map, Value, json};
 
 use super::Step;
+use super::consumers::{Reload, Source, may_read, reads, rolled_for};
 use super::field_sets::holds;
-use crate::object::secret::{Pins, Sealed};
-use crate::object::{CONFIG, Digest, Live, Manifest};
-
-/// On a workload: `ignore` leaves its pods as they are when what they read changes.
-const ON_CHANGE: &str = "fairlead.dev/on-config-change";
+use crate::object::secret::{Pins, Sealed, SecretId, SecretName};
+use crate::object::{CONFIG, Digest, Manifest, SHARED_CONFIG};
 
 /// Digits of the digest. It can be read by whoever may see the pods; like the names that kustomize makes of Secrets, it
 /// must not be enough to find a value by trying.
 const DIGITS: usize = 10;
 
-/// A ConfigMap or Secret, by namespace and name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Source {
-    secret: bool,
-    namespace: Option<Box<str>>,
-    name: Box<str>,
+/// All that workloads of an app read, each with the digest of its content.
+#[derive(Debug, Default)]
+pub struct Configs {
+    /// `None` for what is not of the app.
+    own: BTreeMap<Source, Option<Digest>>,
+    /// Secrets of other apps of the environment, with the versions that they are read in.
+    shared: BTreeMap<Source, BTreeMap<SecretId, Box<str>>>,
 }
 
-/// All that workloads of an app read, each with the digest of its content; `None` for what is not of the app.
-#[derive(Debug, Default)]
-pub struct Configs(BTreeMap<Source, Option<Digest>>);
+/// The digests of what a workload reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigDigests {
+    /// Of its app; `None` where it reads nothing of it, is no workload that can be rolled, or is to be left alone.
+    pub own: Option<Box<str>>,
+    /// Of other apps of its environment. It stands apart, so that an agent that begins to look at those restarts nothing.
+    pub shared: Option<Box<str>>,
+}
 
 impl Configs {
     pub fn of(objects: &[Manifest], default_namespace: Option<&str>, pins: &Pins) -> Self {
-        let readers = objects.iter().filter(|object| is_reader(object));
-        let mut found: BTreeMap<Source, Option<Digest>> = readers
-            .flat_map(|reader| reads(&reader.value(), namespace(reader, default_namespace)))
-            .map(|source| (source, None))
-            .collect();
-        if found.is_empty() {
-            return Self(found);
+        let mut own: BTreeMap<Source, Option<Digest>> = BTreeMap::new();
+        for object in objects.iter().filter(|object| may_read(object.gvk())) {
+            // A word that nobody knows is told when the object is stamped.
+            let read = rolled_for(object, &object.value(), default_namespace).unwrap_or_default();
+            own.extend(read.into_iter().map(|source| (source, None)));
+        }
+        if own.is_empty() {
+            return Self::default();
         }
         for object in objects {
-            if let Some(place) = source(object, default_namespace).and_then(|source| found.get_mut(&source)) {
+            if let Some(place) = source(object, default_namespace).and_then(|source| own.get_mut(&source)) {
                 *place = Some(content(object.value(), object.is_secret(), pins));
             }
         }
-        Self(found)
+        let foreign = own.iter().filter(|(source, content)| source.secret && content.is_none());
+        let shared = foreign.filter_map(|(source, _)| {
+            let name = SecretName { namespace: source.namespace.clone(), name: source.name.clone() };
+            let versions = pins.beside(&name)?.iter();
+            let versions = versions.filter_map(|id| Some((id.clone(), pins.get(id).ok()?.version.clone())));
+            Some((source.clone(), versions.collect()))
+        });
+        let shared = shared.collect();
+        Self { own, shared }
     }
 
-    /// Whether nothing else has to be looked at for an object that changed: it is no content that others read, and what
-    /// it reads itself is known.
-    pub fn suffice(&self, changed: &Manifest, default_namespace: Option<&str>, pins: &Pins) -> bool {
+    /// The secrets that other apps put into what is read, with the versions that are in force.
+    pub fn shared(&self) -> impl Iterator<Item = (&SecretId, &Box<str>)> {
+        self.shared.values().flatten()
+    }
+
+    /// Whether nothing else has to be looked at for an object that changed: it is no content that others read, and it reads
+    /// what it did before.
+    pub fn suffice(
+        &self,
+        changed: &Manifest,
+        before: impl FnOnce() -> Value,
+        default_namespace: Option<&str>,
+        pins: &Pins,
+    ) -> bool {
         if let Some(source) = source(changed, default_namespace) {
-            return match self.0.get(&source) {
+            return match self.own.get(&source) {
                 Some(known) => known.as_ref() == Some(&content(changed.value(), changed.is_secret(), pins)),
                 None => true,
             };
         }
-        !is_reader(changed)
-            || reads(&changed.value(), namespace(changed, default_namespace))
-                .iter()
-                .all(|source| self.0.contains_key(source))
+        if !may_read(changed.gvk()) {
+            return true;
+        }
+        let Ok(before) = Manifest::new(&before(), changed.origin.clone()) else { return false };
+        let read = |object: &Manifest| {
+            let value = object.value();
+            (Reload::of(&changed.key(), &value), reads(object, &value, default_namespace))
+        };
+        read(changed) == read(&before)
     }
 
-    /// The digest of what an object reads of its app; `None` where it reads nothing, is no workload that can be rolled,
-    /// or asks to be left alone. `Err` is a word that nobody knows.
-    pub fn digest(
+    /// The digests of what an object reads. `Err` is a word that nobody knows.
+    pub fn digests(
         &self,
         object: &Manifest,
         value: &Value,
         default_namespace: Option<&str>,
-    ) -> Result<Option<Box<str>>, String> {
-        if self.0.is_empty() || !is_reader(object) {
-            return Ok(None);
-        }
-        match &value["metadata"]["annotations"][ON_CHANGE] {
-            Value::Null => {}
-            Value::String(word) if word == "roll" => {}
-            Value::String(word) if word == "ignore" => return Ok(None),
-            _ => {
-                return Err(format!(
-                    "the annotation {ON_CHANGE} of {} is not `roll` or `ignore`",
-                    object.key()
-                ));
-            }
-        }
-        let read = reads(value, namespace(object, default_namespace));
-        let known: Vec<(&Source, &Digest)> = self
-            .0
-            .iter()
-            .filter(|(source, _)| read.contains(source))
-            .filter_map(|(s, d)| Some((s, d.as_ref()?)))
-            .collect();
-        if known.is_empty() {
-            return Ok(None);
-        }
-        let parts = known.into_iter().flat_map(|(source, digest)| {
+    ) -> Result<ConfigDigests, String> {
+        let read = rolled_for(object, value, default_namespace)?;
+        let own = self.own.iter().filter(|(source, _)| read.contains(source));
+        let own = own.filter_map(|(source, digest)| Some((source, digest.as_ref()?)));
+        let own = own.flat_map(|(source, digest)| {
             [if source.secret { "Secret" } else { "ConfigMap" }, &source.name, digest.as_str()]
         });
-        Ok(Some(Digest::of_parts(parts).as_str()[..DIGITS].into()))
+        let mut shared: Vec<String> = Vec::new();
+        for (source, versions) in self.shared.iter().filter(|(source, _)| read.contains(source)) {
+            for (secret, version) in versions {
+                shared.extend([source.name.to_string(), secret.to_string(), version.to_string()]);
+            }
+        }
+        Ok(ConfigDigests {
+            own: short(own.collect()),
+            shared: short(shared.iter().map(String::as_str).collect()),
+        })
     }
+}
+
+fn short(parts: Vec<&str>) -> Option<Box<str>> {
+    let is_some = !parts.is_empty();
+    is_some.then(|| Digest::of_parts(parts).as_str()[..DIGITS].into())
 }
 
 impl Step {
-    /// Whether the digest goes into the pod template: what the pods read is other than what they were started with, or
-    /// it stands there already.
+    /// Whether digests go into the pod template.
     pub fn rolls(&self) -> bool {
-        let Some((wanted, live)) = self.wanted.config.as_deref().zip(self.live.as_deref()) else {
-            return false;
-        };
+        !self.template_digests().is_empty()
+    }
+
+    /// The digests that go into the pod template, by annotation: those of what the pods were started with another of, and
+    /// those that stand there already.
+    pub fn template_digests(&self) -> Vec<(&'static str, &str)> {
+        let Some(live) = self.live.as_deref() else { return Vec::new() };
+        let wanted = &self.wanted;
+        let digests = [
+            (CONFIG, wanted.config.as_deref(), live.config.as_deref()),
+            (SHARED_CONFIG, wanted.shared.as_deref(), live.shared.as_deref()),
+        ];
+        let digests = digests.map(|(name, wanted, live)| Some((name, wanted?, live)));
+        if digests.iter().all(Option::is_none) {
+            return Vec::new();
+        }
         let owned = live.owned.as_ref().map(|owned| owned.fields());
-        let Some(Value::Object(owned)) = owned else { return false };
-        let field = format!("f:{CONFIG}");
-        let here = ["f:metadata", "f:annotations", &field];
-        let template = ["f:spec", "f:template", "f:metadata", "f:annotations", &field];
-        // What somebody else wrote there is no word of ours.
-        holds(&owned, &template) || (holds(&owned, &here) && is_other(live, wanted))
+        let Some(Value::Object(owned)) = owned else { return Vec::new() };
+        let goes = |name: &str, wanted: &str, live: Option<&str>| {
+            let field = format!("f:{name}");
+            let here = ["f:metadata", "f:annotations", &field];
+            let template = ["f:spec", "f:template", "f:metadata", "f:annotations", &field];
+            // What somebody else wrote there is no word of ours.
+            holds(&owned, &template) || (holds(&owned, &here) && is_other(live, wanted))
+        };
+        let digests = digests.into_iter().flatten().filter(|(name, wanted, live)| goes(name, wanted, *live));
+        digests.map(|(name, wanted, _)| (name, wanted)).collect()
     }
 }
 
-fn is_other(live: &Live, wanted: &str) -> bool {
-    live.config.as_deref().is_some_and(|config| config != wanted)
+fn is_other(live: Option<&str>, wanted: &str) -> bool {
+    live.is_some_and(|live| live != wanted)
 }
 
-/// Puts the digest into the pod template.
-pub fn put(value: &mut Value, config: &str) {
+/// Puts digests into the pod template.
+pub fn put(value: &mut Value, digests: &[(&str, &str)]) {
     let Some(Value::Object(template)) = value["spec"].get_mut("template") else { return };
-    let metadata = child(template, "metadata");
-    child(metadata, "annotations").insert(CONFIG.into(), config.into());
+    let annotations = child(child(template, "metadata"), "annotations");
+    annotations.extend(digests.iter().map(|(name, digest)| ((*name).to_owned(), Value::from(*digest))));
 }
 
 pub fn child<'a>(map: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
@@ -141,14 +179,6 @@ pub fn child<'a>(map: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<Str
         *value = json!({});
     }
     value.as_object_mut().expect("it was just made a map")
-}
-
-/// Workloads that make new pods when their template changes. A Job cannot change, and a CronJob reads when it starts.
-fn is_reader(object: &Manifest) -> bool {
-    matches!(
-        (&*object.gvk().group, &*object.gvk().kind),
-        ("apps", "Deployment" | "StatefulSet" | "DaemonSet") | ("argoproj.io", "Rollout")
-    )
 }
 
 fn namespace<'a>(object: &'a Manifest, default: Option<&'a str>) -> Option<&'a str> {
@@ -200,35 +230,6 @@ pub fn encode_string_data(root: &mut Map<String, Value>) {
             data.insert(key, value);
         }
     }
-}
-
-/// What the pods of a workload read: volumes, also projected ones, and the environment of every container.
-fn reads(value: &Value, namespace: Option<&str>) -> BTreeSet<Source> {
-    let pod = &value["spec"]["template"]["spec"];
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
-    let mut names: Vec<(bool, Value)> = Vec::new();
-    let mut volume = |volume: &Value, secret: &str| {
-        names.push((false, volume["configMap"]["name"].clone()));
-        names.push((true, volume["secret"][secret].clone()));
-    };
-    for one in list(&pod["volumes"]) {
-        volume(&one, "secretName");
-        list(&one["projected"]["sources"]).iter().for_each(|source| volume(source, "name"));
-    }
-    for container in ["initContainers", "containers"].into_iter().flat_map(|field| list(&pod[field])) {
-        for one in list(&container["envFrom"]) {
-            names.push((false, one["configMapRef"]["name"].clone()));
-            names.push((true, one["secretRef"]["name"].clone()));
-        }
-        for one in list(&container["env"]) {
-            names.push((false, one["valueFrom"]["configMapKeyRef"]["name"].clone()));
-            names.push((true, one["valueFrom"]["secretKeyRef"]["name"].clone()));
-        }
-    }
-    let named = |(secret, name): (bool, Value)| {
-        Some(Source { secret, namespace: namespace.map(Into::into), name: name.as_str()?.into() })
-    };
-    names.into_iter().filter_map(named).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 use super::wanted::Wanted;
 use crate::object::secret::{
-    FROM, Pick, Pin, Pins, Sealed, SecretId, Unpinned, VERSIONS, find_reference, versions_of, write_versions,
+    FROM, Pick, Pin, Pins, Sealed, SecretId, SecretName, Unpinned, VERSIONS, find_reference, versions_of,
+    write_versions,
 };
 use crate::object::{Digest, Manifest, ObjectKey, Place};
 
@@ -40,6 +41,8 @@ pub(super) fn pinned(objects: &[Arc<Wanted>]) -> BTreeMap<SecretId, Option<Box<s
 #[derive(Clone, Debug, PartialEq)]
 pub struct SealedSecret {
     pub key: ObjectKey,
+    /// Where it will be.
+    pub name: SecretName,
     pub place: Place,
     /// Its `type`; `Opaque` where it says none.
     pub kind: Box<str>,
@@ -49,7 +52,7 @@ pub struct SealedSecret {
 }
 
 /// The Secrets of an app that hold references. What cannot be read is told when it is stamped.
-pub fn sealed_secrets(objects: &[Manifest]) -> Vec<SealedSecret> {
+pub fn sealed_secrets(objects: &[Manifest], default_namespace: Option<&str>) -> Vec<SealedSecret> {
     let read = |object: &Manifest| {
         let mut value = object.value();
         let root = value.as_object_mut()?;
@@ -60,7 +63,16 @@ pub fn sealed_secrets(objects: &[Manifest]) -> Vec<SealedSecret> {
             plain.remove(key);
         });
         let kind = root.get("type").and_then(Value::as_str).unwrap_or("Opaque").into();
-        Some(SealedSecret { key: object.key(), place: object.origin.place.clone(), kind, sealed, plain })
+        let namespace = object.namespace().or(default_namespace).map(Into::into);
+        let name = SecretName { namespace, name: object.name().into() };
+        Some(SealedSecret {
+            key: object.key(),
+            name,
+            place: object.origin.place.clone(),
+            kind,
+            sealed,
+            plain,
+        })
     };
     objects.iter().filter(|object| object.is_secret()).filter_map(read).collect()
 }

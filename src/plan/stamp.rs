@@ -9,13 +9,13 @@ use sha2::{Digest as _, Sha256};
 
 use super::hooks::{Hook, Hooks, is_hook};
 use super::needs::needed;
-use super::readers::{Configs, child, encode_string_data};
+use super::readers::{ConfigDigests, Configs, child, encode_string_data};
 use super::sealing::{mixed, pinned, refuse_misplaced, seal, secrets_of};
 use super::wanted::{Body, GitReplicas, Wanted, write_body};
 use crate::object::secret::{Pins, SecretId};
 use crate::object::{
     APPLIED, AppName, CONFIG, Desired, Digest, EnvironmentName, Gvk, Hashes, KindScope, Kinds, Manifest,
-    ObjectKey, Place, Problem, Problems,
+    ObjectKey, Place, Problem, Problems, SHARED_CONFIG,
 };
 
 /// All that an app wants, with its digest.
@@ -26,7 +26,7 @@ pub struct WantedApp {
     pub digest: Digest,
     /// The digest of what it renders to alone: what git says.
     pub content: Digest,
-    /// The secrets that it refers to, each with its version where one is pinned.
+    /// The secrets that it refers to, each with its version where one is pinned, and those of other apps that it reads.
     pub secrets: BTreeMap<SecretId, Option<Box<str>>>,
     /// Whether the versions before these still work, so that it can go back to them.
     pub old_secrets_work: bool,
@@ -118,7 +118,10 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
         own_scopes: scopes_of_own_crds(&desired.objects),
         configs: Configs::of(&desired.objects, stamp.default_namespace, stamp.pins),
     };
-    let secrets = secrets_of(&desired.objects, stamp.pins);
+    let mut secrets = secrets_of(&desired.objects, stamp.pins);
+    for (secret, version) in around.configs.shared() {
+        secrets.entry(secret.clone()).or_insert_with(|| Some(version.clone()));
+    }
     let (content, contents) = (desired.digest().clone(), desired.contents().clone());
     let mut hooks = Hooks::default();
     // Of what it rendered to, so that a new label of ours is not a new version of theirs.
@@ -174,11 +177,12 @@ pub fn restamp(
         if scales(&manifest) || defines(&manifest) || is_hook(&manifest) || manifest.is_secret() {
             return None;
         }
-        if !basis.around.configs.suffice(&manifest, stamp.default_namespace, stamp.pins) {
+        let object = all.objects.get_mut(at)?;
+        let before = || object.value();
+        if !basis.around.configs.suffice(&manifest, before, stamp.default_namespace, stamp.pins) {
             return None;
         }
         let wanted = Arc::new(stamp_one(&manifest, &old.app, stamp, kinds, &basis.around).ok()?);
-        let object = all.objects.get_mut(at)?;
         if object.key != wanted.key || object.gvk != wanted.gvk {
             return None;
         }
@@ -205,8 +209,9 @@ fn stamp_one(
     let place = || manifest.origin.place.clone();
     let mut value = manifest.value();
     strip_nulls(&mut value);
-    let config = around.configs.digest(manifest, &value, stamp.default_namespace);
-    let config = config.map_err(|message| Problem::at(place(), message))?;
+    let configs = around.configs.digests(manifest, &value, stamp.default_namespace);
+    let configs = configs.map_err(|message| Problem::at(place(), message))?;
+    let ConfigDigests { own: config, shared } = configs;
     refuse_misplaced(manifest, &value).map_err(|message| Problem::at(place(), message))?;
     let root = value.as_object_mut().expect("a manifest is a map");
     root.remove("status");
@@ -252,9 +257,11 @@ fn stamp_one(
     labels.insert(stamp.part_of_label.into(), part_of.into());
     let annotations = child(metadata, "annotations");
     annotations.remove(APPLIED);
-    annotations.remove(CONFIG);
-    if let Some(config) = &config {
-        annotations.insert(CONFIG.into(), (**config).into());
+    for (name, digest) in [(CONFIG, &config), (SHARED_CONFIG, &shared)] {
+        annotations.remove(name);
+        if let Some(digest) = digest {
+            annotations.insert(name.into(), (**digest).into());
+        }
     }
     let wave = match annotations.get(stamp.wave_annotation) {
         None => 0,
@@ -279,7 +286,7 @@ fn stamp_one(
     value["metadata"]["annotations"][APPLIED] = json!(digest.as_str());
     let body = Body::new(&write_body(value));
     let gvk = manifest.gvk().clone();
-    Ok(Wanted { key, gvk, place: place(), digest, wave, depends_on, replicas, config, body })
+    Ok(Wanted { key, gvk, place: place(), digest, wave, depends_on, replicas, config, shared, body })
 }
 
 /// Whether git says how many replicas an object has. What an autoscaler of the same app sets is taken out.

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use super::readers;
+use super::readers::{self, ConfigDigests};
 use crate::object::field_path::{FieldPath, remove_field};
 use crate::object::secret::{Sealed, VERSIONS};
-use crate::object::{APPLIED, CONFIG, Digest, Gvk, ObjectKey, Place};
+use crate::object::{APPLIED, CONFIG, Digest, Gvk, ObjectKey, Place, SHARED_CONFIG};
 
 /// What git says about an object's replicas.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,8 @@ pub struct Wanted {
     pub replicas: GitReplicas,
     /// The digest of what its pods read of the app's configuration, where they read any.
     pub config: Option<Box<str>>,
+    /// The same of Secrets of other apps.
+    pub shared: Option<Box<str>>,
     pub(super) body: Body,
 }
 
@@ -96,9 +98,10 @@ impl Wanted {
             Some(_) => GitReplicas::Said,
             None => GitReplicas::Absent,
         };
-        let config = body["metadata"]["annotations"][CONFIG].as_str().map(Into::into);
+        let annotation = |name: &str| body["metadata"]["annotations"][name].as_str().map(Into::into);
+        let (config, shared) = (annotation(CONFIG), annotation(SHARED_CONFIG));
         let body = Body::new(&write_body(body));
-        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, config, body })
+        Some(Self { key, gvk, place, digest, wave, depends_on, replicas, config, shared, body })
     }
 
     pub fn is_secret(&self) -> bool {
@@ -110,22 +113,25 @@ impl Wanted {
         if self.is_secret() { Sealed::read(&self.value()) } else { None }
     }
 
-    /// The same with other versions of its secrets, and another digest of what its pods read.
-    pub(super) fn with(&self, versions: &Option<String>, config: Option<Box<str>>) -> Self {
+    /// The same with other versions of its secrets, and other digests of what its pods read.
+    pub(super) fn with(&self, versions: &Option<String>, configs: ConfigDigests) -> Self {
+        let ConfigDigests { own: config, shared } = configs;
         let mut value = self.value();
         let annotations = &mut value["metadata"]["annotations"];
         if let Some(versions) = versions {
             annotations[VERSIONS] = versions.as_str().into();
         }
-        if let (Some(config), Value::Object(annotations)) = (&config, &mut *annotations) {
-            annotations.insert(CONFIG.into(), (**config).into());
+        for (name, digest) in [(CONFIG, &config), (SHARED_CONFIG, &shared)] {
+            if let (Some(digest), Value::Object(annotations)) = (digest, &mut *annotations) {
+                annotations.insert(name.into(), (**digest).into());
+            }
         }
         if let Value::Object(annotations) = annotations {
             annotations.remove(APPLIED);
         }
         let digest = Digest::of_json(&value);
         value["metadata"]["annotations"][APPLIED] = digest.as_str().into();
-        Self { digest, config, body: Body::new(&write_body(value)), ..self.clone() }
+        Self { digest, config, shared, body: Body::new(&write_body(value)), ..self.clone() }
     }
 
     /// The JSON that is sent where the object is not there yet.
@@ -157,19 +163,19 @@ impl Wanted {
         body
     }
 
-    /// The same without some fields, which somebody else sets, and with the digest of the configuration in the pod
-    /// template, where it belongs there.
+    /// The same without some fields, which somebody else sets, and with the digests of configuration in the pod template that
+    /// belong there.
     pub fn body_but(
         &self,
         withheld: &[&FieldPath],
-        rolls: bool,
+        in_template: &[(&str, &str)],
         uid: Option<&str>,
         version: Option<&str>,
     ) -> Vec<u8> {
         let mut value = self.value();
         withheld.iter().for_each(|field| remove_field(&mut value, field));
-        if rolls && let Some(config) = &self.config {
-            readers::put(&mut value, config);
+        if !in_template.is_empty() {
+            readers::put(&mut value, in_template);
         }
         for (name, bound) in [("uid", uid), ("resourceVersion", version)] {
             if let Some(bound) = bound {

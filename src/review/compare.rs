@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::input::AppSide;
 use crate::object::secret::VERSIONS;
-use crate::object::{APPLIED, AppName, CONFIG, HOOK_IDENTITY, ObjectKey, Place};
+use crate::object::{APPLIED, AppName, CONFIG, HOOK_IDENTITY, ObjectKey, Place, SHARED_CONFIG};
 use crate::plan::Wanted;
 
 /// All objects of one side that is known, by key.
@@ -134,7 +134,9 @@ pub fn deltas<'a>(before: &Objects<'a>, after: &Objects<'a>, broken: &[&AppName]
         }
         let (before, after) = (state(key, old_app, old), state(key, app, wanted));
         let same = before.value == after.value;
-        let restarts = same && old.config.is_some() && old.config != wanted.config;
+        let is_other = |old: &Option<Box<str>>, new: &Option<Box<str>>| old.is_some() && old != new;
+        let restarts =
+            same && (is_other(&old.config, &wanted.config) || is_other(&old.shared, &wanted.shared));
         if !same || restarts || versions(old) != versions(wanted) {
             found.push(Delta { key, before: Some(before), after: Some(after), restarts });
         }
@@ -166,7 +168,7 @@ fn plain(key: &ObjectKey, wanted: &Wanted) -> Value {
     if let Some(metadata) = value["metadata"].as_object_mut()
         && let Some(Value::Object(annotations)) = metadata.get_mut("annotations")
     {
-        for name in [APPLIED, CONFIG, VERSIONS, HOOK_IDENTITY] {
+        for name in [APPLIED, CONFIG, SHARED_CONFIG, VERSIONS, HOOK_IDENTITY] {
             annotations.remove(name);
         }
         if annotations.is_empty() {

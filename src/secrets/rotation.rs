@@ -59,7 +59,8 @@ struct App {
     /// What it was pinned to before it last went on.
     before: Versions,
     newest: Versions,
-    consumers: usize,
+    /// How many workloads of it read some; not known before it was rendered.
+    consumers: Option<usize>,
     rolling: bool,
     /// When it last began to roll for secrets.
     began: Option<Timestamp>,
@@ -72,9 +73,9 @@ pub struct Rotation {
     limits: Limits,
     apps: BTreeMap<Member, App>,
     /// Versions with which an app of the environment passed its gates,
-    proven: BTreeSet<(EnvironmentName, SecretId, Box<str>)>,
+    proven: Marks,
     /// and those with which one did not.
-    failed: BTreeSet<(EnvironmentName, SecretId, Box<str>)>,
+    failed: Marks,
     /// When each environment had its turn last.
     turns: BTreeMap<EnvironmentName, u64>,
     turn: u64,
@@ -88,19 +89,37 @@ impl Rotation {
     /// Takes that an app is rendered with these versions, as it was remembered, or that it failed with them. What is known
     /// already is newer.
     pub fn remember(&mut self, of: &Member, pins: Versions, before: Versions, have_failed: bool) {
+        for (secret, pin) in &before {
+            self.proven.insert(&of.0, secret, &pin.version);
+        }
         let app = self.apps.entry(of.clone()).or_default();
-        app.before = before;
+        let is_before =
+            |secret: &SecretId, version: &str| before.get(secret).is_some_and(|pin| *pin.version == *version);
         for (secret, pin) in pins {
-            if have_failed {
-                self.failed.insert((of.0.clone(), secret.clone(), pin.version.clone()));
+            if have_failed && !is_before(&secret, &pin.version) {
+                self.failed.insert(&of.0, &secret, &pin.version);
             }
             app.pins.entry(secret).or_insert(pin);
         }
+        app.before = before;
     }
 
-    /// Takes the newest versions of what an app refers to, and how many workloads of it read some. A secret that it did not
-    /// refer to before is taken as it is.
-    pub fn hear(&mut self, of: &Member, newest: Versions, consumers: usize, now: Timestamp) {
+    /// Takes that an app was going on to its pins when the process before this one ended: it counts as what rolls.
+    pub fn resume(&mut self, of: &Member) {
+        if let Some(app) = self.apps.get_mut(of) {
+            (app.rolling, app.began) = (true, None);
+        }
+    }
+
+    /// Takes that an app was rendered, to so many workloads that read secrets. Before that it has no turn.
+    pub fn count(&mut self, of: &Member, consumers: usize) {
+        if let Some(app) = self.apps.get_mut(of) {
+            app.consumers = Some(consumers);
+        }
+    }
+
+    /// Takes the newest versions of what an app refers to. A secret that it did not refer to before is taken as it is.
+    pub fn hear(&mut self, of: &Member, newest: Versions, now: Timestamp) {
         let app = self.apps.entry(of.clone()).or_default();
         app.pins.retain(|secret, _| newest.contains_key(secret));
         for (secret, pin) in &newest {
@@ -110,7 +129,11 @@ impl Rotation {
                 pinned.clone_from(pin);
             }
         }
-        (app.newest, app.consumers) = (newest, consumers);
+        app.newest = newest;
+        if app.rolling {
+            // One that was resumed.
+            app.began.get_or_insert(now);
+        }
         match app.pins == app.newest {
             true => app.pending_since = None,
             false => app.pending_since = app.pending_since.or(Some(now)),
@@ -121,10 +144,11 @@ impl Rotation {
     /// failed, where the version before still works. Says whether any is another.
     pub fn commit(&mut self, of: &Member) -> bool {
         let Some(app) = self.apps.get_mut(of) else { return false };
-        let has_failed = |secret: &SecretId, pin: &Pin| {
-            pin.old_works && self.failed.contains(&(of.0.clone(), secret.clone(), pin.version.clone()))
-        };
-        let mut next = app.newest.clone();
+        let has_failed =
+            |secret: &SecretId, pin: &Pin| pin.old_works && self.failed.contains(&of.0, secret, &pin.version);
+        // Of what cannot be read it keeps what it has.
+        let mut next = app.pins.clone();
+        next.extend(app.newest.iter().map(|(secret, pin)| (secret.clone(), pin.clone())));
         for (secret, pin) in &mut next {
             if !has_failed(secret, pin) {
                 continue;
@@ -136,6 +160,8 @@ impl Rotation {
         }
         let is_other = app.pins != next;
         app.pins = next;
+        // What becomes of it now says nothing of the versions alone.
+        app.rolling = false;
         if app.pins == app.newest {
             app.pending_since = None;
         }
@@ -147,19 +173,17 @@ impl Rotation {
     pub fn ended(&mut self, of: &Member, verdict: Verdict) {
         let Some(app) = self.apps.get_mut(of) else { return };
         let was_rolling = std::mem::take(&mut app.rolling);
-        let versions =
-            app.pins.iter().map(|(secret, pin)| (of.0.clone(), secret.clone(), pin.version.clone()));
-        let versions: Vec<_> = versions.collect();
-        match verdict {
-            Verdict::Well => {
-                self.failed.retain(|version| !versions.contains(version));
-                self.proven.extend(versions);
+        for (secret, pin) in &app.pins {
+            match verdict {
+                Verdict::Well => {
+                    self.failed.remove(&of.0, secret, &pin.version);
+                    self.proven.insert(&of.0, secret, &pin.version);
+                }
+                Verdict::Failed if was_rolling && !self.proven.contains(&of.0, secret, &pin.version) => {
+                    self.failed.insert(&of.0, secret, &pin.version);
+                }
+                Verdict::Failed | Verdict::Left => {}
             }
-            Verdict::Failed if was_rolling => {
-                let new = versions.into_iter().filter(|version| !self.proven.contains(version));
-                self.failed.extend(new.collect::<Vec<_>>());
-            }
-            Verdict::Failed | Verdict::Left => {}
         }
     }
 
@@ -171,16 +195,14 @@ impl Rotation {
     /// Forgets what is no app any more.
     pub fn retain(&mut self, environment: &EnvironmentName, is_there: impl Fn(&AppName) -> bool) {
         self.apps.retain(|(of, app), _| of != environment || is_there(app));
-        let wanted: BTreeSet<_> = self
-            .apps
-            .iter()
-            .flat_map(|((of, _), app)| {
-                let versions = app.pins.iter().chain(&app.newest);
-                versions.map(|(secret, pin)| (of.clone(), secret.clone(), pin.version.clone()))
-            })
-            .collect();
-        self.proven.retain(|version| wanted.contains(version));
-        self.failed.retain(|version| wanted.contains(version));
+        let mut wanted = Marks::default();
+        for ((_, _), app) in self.apps.iter().filter(|((of, _), _)| of == environment) {
+            for (secret, pin) in app.pins.iter().chain(&app.newest) {
+                wanted.insert(environment, secret, &pin.version);
+            }
+        }
+        self.proven.keep(environment, &wanted);
+        self.failed.keep(environment, &wanted);
     }
 
     /// Has apps go on whose turn it is, and names them.
@@ -189,48 +211,84 @@ impl Rotation {
         for app in self.apps.values_mut().filter(|app| app.rolling && is_over(app)) {
             app.rolling = false;
         }
-        let mut released = Vec::new();
-        while let Some(next) = self.next(now) {
+        let chosen = self.choose(now);
+        for of in &chosen {
             self.turn += 1;
-            self.turns.insert(next.0.clone(), self.turn);
-            if let Some(app) = self.apps.get_mut(&next) {
-                app.before = std::mem::replace(&mut app.pins, app.newest.clone());
-                (app.rolling, app.began, app.pending_since) = (app.consumers > 0, Some(now), None);
-            }
-            released.push(next);
+            self.turns.insert(of.0.clone(), self.turn);
+            let Some(app) = self.apps.get_mut(of) else { continue };
+            let newer = newer(&self.failed, &of.0, app);
+            let newer: Versions = newer.map(|(secret, pin)| (secret.clone(), pin.clone())).collect();
+            app.before = app.pins.clone();
+            app.pins.extend(newer);
+            (app.rolling, app.began) = (app.size() > 0, Some(now));
+            app.pending_since = (app.pins != app.newest).then_some(now);
         }
-        released
+        chosen
     }
 
-    /// Whose turn it is: of the environments that have room, the one that waited longest.
-    fn next(&self, now: Timestamp) -> Option<Member> {
-        let busy = Busy::of(&self.apps);
+    /// Whose turn it is now, one after the other: the first in line of the environment that waited longest for a turn. Nobody
+    /// passes one that waits for room, or those with many consumers would wait for ever; an environment whose own limit is
+    /// reached holds up no other.
+    fn choose(&self, now: Timestamp) -> Vec<Member> {
+        let mut busy = Busy::of(&self.apps);
+        if busy.all >= self.limits.cluster {
+            return Vec::new();
+        }
+        let mut lines: BTreeMap<&EnvironmentName, Vec<Waiting<'_>>> = BTreeMap::new();
         let is_due = |app: &App| {
-            app.pending_since.is_some() && !app.rolling && self.due(app).is_none_or(|at| at <= now)
+            app.pending_since.is_some()
+                && !app.rolling
+                && app.consumers.is_some()
+                && self.due(app).is_none_or(|at| at <= now)
         };
+        for (of, app) in self.apps.iter().filter(|(_, app)| is_due(app)) {
+            lines.entry(&of.0).or_default().push((app.pending_since, of, app));
+        }
         // One that is larger than a limit goes alone.
         let fits = |rolling: usize, more: usize, limit: usize| rolling == 0 || rolling + more <= limit;
-        self.apps
-            .iter()
-            .filter(|((environment, _), app)| {
-                is_due(app)
-                    && fits(busy.all, app.consumers, self.limits.cluster)
-                    && fits(busy.of_environment(environment), app.consumers, self.limits.environment)
-                    && self.may_follow(environment, app, &busy)
-            })
-            .min_by_key(|((environment, _), app)| {
-                (self.turns.get(environment).copied().unwrap_or_default(), app.pending_since)
-            })
-            .map(|(of, _)| of.clone())
+        let (mut turns, mut turn, mut chosen) = (self.turns.clone(), self.turn, Vec::new());
+        loop {
+            // What does not fit now, or has to wait for another one, does so until something ends.
+            lines.retain(|environment, line| {
+                while let Some(first) =
+                    (0..line.len()).min_by_key(|at| line.get(*at).map(|(since, of, _)| (*since, *of)))
+                {
+                    let Some((_, _, app)) = line.get(first) else { return false };
+                    if self.may_go(environment, app, &busy) {
+                        let is_room =
+                            fits(busy.of_environment(environment), app.size(), self.limits.environment);
+                        // Who is first in line stands at the end of the list.
+                        let last = line.len() - 1;
+                        line.swap(first, last);
+                        return is_room;
+                    }
+                    line.swap_remove(first);
+                }
+                false
+            });
+            let turn_of = |environment: &EnvironmentName| turns.get(environment).copied().unwrap_or_default();
+            let next = lines.iter_mut().min_by_key(|(environment, _)| turn_of(environment));
+            let next = next.and_then(|(_, line)| line.pop());
+            let Some((_, of, app)) =
+                next.filter(|(_, _, app)| fits(busy.all, app.size(), self.limits.cluster))
+            else {
+                return chosen;
+            };
+            turn += 1;
+            turns.insert(of.0.clone(), turn);
+            busy.add(&of.0, app.size(), app.pins.iter().chain(newer(&self.failed, &of.0, app)));
+            chosen.push(of.clone());
+        }
     }
 
-    /// Whether its new versions are proven, or nobody in its environment is trying them.
-    fn may_follow(&self, environment: &EnvironmentName, app: &App, busy: &Busy<'_>) -> bool {
-        newer(app).all(|(secret, pin)| {
-            let version = (environment.clone(), secret.clone(), pin.version.clone());
-            let is_tried = busy.tried.contains(&(environment, secret, &*pin.version));
-            !self.failed.contains(&version) && (self.proven.contains(&version) || !is_tried)
-        })
+    /// Whether there is something to go on to, and nobody in its environment is trying that who has not shown that it works.
+    fn may_go(&self, environment: &EnvironmentName, app: &App, busy: &Busy) -> bool {
+        let mut newer = newer(&self.failed, environment, app).peekable();
+        newer.peek().is_some()
+            && newer.all(|(secret, pin)| {
+                self.proven.contains(environment, secret, &pin.version)
+                    || !busy.tried.contains(environment, secret, &pin.version)
+            })
     }
 
     fn due(&self, app: &App) -> Option<Timestamp> {
@@ -250,32 +308,55 @@ impl Rotation {
 
     /// Whether an app of an environment failed with a version.
     pub fn has_failed(&self, environment: &EnvironmentName, secret: &SecretId, version: &str) -> bool {
-        self.failed.contains(&(environment.clone(), secret.clone(), version.into()))
+        self.failed.contains(environment, secret, version)
     }
 
     /// The consumers that roll now.
     pub fn rolling(&self) -> usize {
-        self.apps.values().filter(|app| app.rolling).map(|app| app.consumers).sum()
+        self.apps.values().filter(|app| app.rolling).map(App::size).sum()
     }
 }
 
-/// What rolls now.
-struct Busy<'a> {
-    all: usize,
-    environments: BTreeMap<&'a EnvironmentName, usize>,
-    /// The versions with which something rolls.
-    tried: BTreeSet<(&'a EnvironmentName, &'a SecretId, &'a str)>,
+impl App {
+    /// How much of a limit it takes.
+    fn size(&self) -> usize {
+        // Where it is not known, it rolled before this process began.
+        self.consumers.unwrap_or(1)
+    }
 }
 
-impl<'a> Busy<'a> {
-    fn of(apps: &'a BTreeMap<Member, App>) -> Self {
-        let mut busy = Self { all: 0, environments: BTreeMap::new(), tried: BTreeSet::new() };
+/// An app that may go on as far as it is itself concerned, and since when it waits.
+type Waiting<'a> = (Option<Timestamp>, &'a Member, &'a App);
+
+/// What rolls now.
+#[derive(Default)]
+struct Busy {
+    all: usize,
+    environments: BTreeMap<EnvironmentName, usize>,
+    /// The versions with which something rolls.
+    tried: Marks,
+}
+
+impl Busy {
+    fn of(apps: &BTreeMap<Member, App>) -> Self {
+        let mut busy = Self::default();
         for ((environment, _), app) in apps.iter().filter(|(_, app)| app.rolling) {
-            busy.all += app.consumers;
-            *busy.environments.entry(environment).or_default() += app.consumers;
-            busy.tried.extend(app.pins.iter().map(|(secret, pin)| (environment, secret, &*pin.version)));
+            busy.add(environment, app.size(), app.pins.iter());
         }
         busy
+    }
+
+    fn add<'a>(
+        &mut self,
+        environment: &EnvironmentName,
+        size: usize,
+        tries: impl Iterator<Item = (&'a SecretId, &'a Pin)>,
+    ) {
+        self.all += size;
+        *self.environments.entry(environment.clone()).or_default() += size;
+        for (secret, pin) in tries {
+            self.tried.insert(environment, secret, &pin.version);
+        }
     }
 
     fn of_environment(&self, environment: &EnvironmentName) -> usize {
@@ -283,10 +364,53 @@ impl<'a> Busy<'a> {
     }
 }
 
-fn newer(app: &App) -> impl Iterator<Item = (&SecretId, &Pin)> {
-    app.newest
-        .iter()
-        .filter(|(secret, pin)| app.pins.get(*secret).is_none_or(|old| old.version != pin.version))
+/// The versions that an app would go on to: those that are another than what it has, and with which no app of its environment
+/// failed. One that failed does not hold up newer versions of other secrets.
+fn newer<'a>(
+    failed: &'a Marks,
+    environment: &'a EnvironmentName,
+    app: &'a App,
+) -> impl Iterator<Item = (&'a SecretId, &'a Pin)> {
+    app.newest.iter().filter(move |(secret, pin)| {
+        app.pins.get(*secret).is_none_or(|old| old.version != pin.version)
+            && !failed.contains(environment, secret, &pin.version)
+    })
+}
+
+/// Versions of secrets that something is known of, by environment.
+#[derive(Debug, Default)]
+struct Marks(BTreeMap<EnvironmentName, BTreeMap<SecretId, BTreeSet<Box<str>>>>);
+
+impl Marks {
+    fn contains(&self, environment: &EnvironmentName, secret: &SecretId, version: &str) -> bool {
+        let versions = self.0.get(environment).and_then(|secrets| secrets.get(secret));
+        versions.is_some_and(|versions| versions.contains(version))
+    }
+
+    fn insert(&mut self, environment: &EnvironmentName, secret: &SecretId, version: &str) {
+        if !self.contains(environment, secret, version) {
+            let secrets = self.0.entry(environment.clone()).or_default();
+            secrets.entry(secret.clone()).or_default().insert(version.into());
+        }
+    }
+
+    fn remove(&mut self, environment: &EnvironmentName, secret: &SecretId, version: &str) {
+        if let Some(versions) = self.0.get_mut(environment).and_then(|secrets| secrets.get_mut(secret)) {
+            versions.remove(version);
+        }
+    }
+
+    /// Keeps of an environment what is among these.
+    fn keep(&mut self, environment: &EnvironmentName, wanted: &Self) {
+        let Some(secrets) = self.0.get_mut(environment) else { return };
+        for (secret, versions) in secrets.iter_mut() {
+            versions.retain(|version| wanted.contains(environment, secret, version));
+        }
+        secrets.retain(|_, versions| !versions.is_empty());
+        if secrets.is_empty() {
+            self.0.remove(environment);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -307,6 +431,12 @@ mod tests {
         [(secret, Pin { version: version.into(), keys: BTreeMap::new(), old_works: false })].into()
     }
 
+    /// Takes the newest versions of an app with so many consumers that was rendered.
+    fn hear(rotation: &mut Rotation, of: &Member, newest: Versions, consumers: usize, now: Timestamp) {
+        rotation.hear(of, newest, now);
+        rotation.count(of, consumers);
+    }
+
     fn version(rotation: &Rotation, of: &Member) -> String {
         let pins = rotation.pins(of).expect("it is known");
         pins.values().map(|pin| &*pin.version).collect::<Vec<_>>().join(" ")
@@ -317,7 +447,7 @@ mod tests {
         let mut rotation = Rotation::default();
         let apps = ["a", "b", "c"].map(|app| member("dev", app));
         for version in ["1", "2"] {
-            apps.iter().for_each(|app| rotation.hear(app, versions("db", version), 1, at(0)));
+            apps.iter().for_each(|app| hear(&mut rotation, app, versions("db", version), 1, at(0)));
         }
         assert_eq!(apps.each_ref().map(|app| version(&rotation, app)), ["1", "1", "1"]);
         assert_eq!(rotation.release(at(0)), [apps[0].clone()]);
@@ -332,14 +462,14 @@ mod tests {
         let mut rotation = Rotation::default();
         let apps = ["a", "b"].map(|app| member("dev", app));
         for version in ["1", "2"] {
-            apps.iter().for_each(|app| rotation.hear(app, versions("db", version), 1, at(0)));
+            apps.iter().for_each(|app| hear(&mut rotation, app, versions("db", version), 1, at(0)));
         }
         assert_eq!(rotation.release(at(0)).len(), 1);
         rotation.ended(&apps[0], Verdict::Failed);
         assert!(rotation.release(at(1000)).is_empty());
         let (secret, _) = versions("db", "2").pop_first().expect("one");
         assert!(rotation.has_failed(&apps[1].0, &secret, "2"));
-        apps.iter().for_each(|app| rotation.hear(app, versions("db", "3"), 1, at(1001)));
+        apps.iter().for_each(|app| hear(&mut rotation, app, versions("db", "3"), 1, at(1001)));
         assert_eq!(rotation.release(at(1001)), [apps[1].clone()], "it waited longer");
         rotation.ended(&apps[1], Verdict::Well);
         assert_eq!(rotation.release(at(1002)), [apps[0].clone()]);
@@ -350,9 +480,9 @@ mod tests {
     fn a_commit_takes_the_newest_version_with_it() {
         let mut rotation = Rotation::default();
         let app = member("dev", "a");
-        rotation.hear(&app, versions("db", "1"), 1, at(0));
+        hear(&mut rotation, &app, versions("db", "1"), 1, at(0));
         assert!(!rotation.commit(&app));
-        rotation.hear(&app, versions("db", "2"), 1, at(0));
+        hear(&mut rotation, &app, versions("db", "2"), 1, at(0));
         assert!(rotation.commit(&app));
         assert_eq!(version(&rotation, &app), "2");
         assert!(rotation.release(at(0)).is_empty(), "it rolls once");
@@ -369,7 +499,7 @@ mod tests {
                 versions
             };
             for version in ["1", "2"] {
-                apps.iter().for_each(|app| rotation.hear(app, of(version), 1, at(0)));
+                apps.iter().for_each(|app| hear(&mut rotation, app, of(version), 1, at(0)));
             }
             assert_eq!(rotation.release(at(0)), [apps[0].clone()]);
             rotation.ended(&apps[0], Verdict::Failed);
@@ -385,10 +515,10 @@ mod tests {
     fn what_changes_again_and_again_rolls_once_in_a_while() {
         let mut rotation = Rotation::default();
         let app = member("dev", "a");
-        rotation.hear(&app, versions("db", "0"), 1, at(0));
+        hear(&mut rotation, &app, versions("db", "0"), 1, at(0));
         let mut rolled = 0;
         for second in 1..=600 {
-            rotation.hear(&app, versions("db", &second.to_string()), 1, at(second));
+            hear(&mut rotation, &app, versions("db", &second.to_string()), 1, at(second));
             if !rotation.release(at(second)).is_empty() {
                 rolled += 1;
                 rotation.ended(&app, Verdict::Well);
@@ -404,7 +534,7 @@ mod tests {
         let mut rotation = Rotation::default();
         let apps = ["a", "b"].map(|app| member("dev", app));
         for version in ["1", "2"] {
-            apps.iter().for_each(|app| rotation.hear(app, versions("db", version), 1, at(0)));
+            apps.iter().for_each(|app| hear(&mut rotation, app, versions("db", version), 1, at(0)));
         }
         assert_eq!(rotation.release(at(0)), [apps[0].clone()]);
         assert!(rotation.release(at(3600)).is_empty());
@@ -420,7 +550,7 @@ mod tests {
         let mut rotation = Rotation::default();
         let app = member("dev", "a");
         rotation.remember(&app, versions("db", "1"), Versions::new(), false);
-        rotation.hear(&app, versions("db", "2"), 1, at(0));
+        hear(&mut rotation, &app, versions("db", "2"), 1, at(0));
         assert_eq!(version(&rotation, &app), "1");
         assert_eq!(rotation.release(at(0)).len(), 1);
         assert_eq!(version(&rotation, &app), "2");
@@ -430,15 +560,15 @@ mod tests {
     #[test]
     fn however_many_change_together_the_limits_hold_and_all_get_their_turn() {
         let limits = Limits { cluster: 12, environment: 4, pause: SignedDuration::from_secs(60) };
-        for seed in 0..5 {
+        for seed in 0..2 {
             let mut random = fastrand::Rng::with_seed(seed);
             let mut rotation = Rotation::new(limits);
             let members: Vec<Member> =
                 (0..3000).map(|n| member(&format!("e{}", n % 10), &format!("a{n}"))).collect();
             for (n, of) in members.iter().enumerate() {
                 let consumers = random.usize(1..=3);
-                rotation.hear(of, versions(&format!("s{n}"), "1"), consumers, at(0));
-                rotation.hear(of, versions(&format!("s{n}"), "2"), consumers, at(0));
+                hear(&mut rotation, of, versions(&format!("s{n}"), "1"), consumers, at(0));
+                hear(&mut rotation, of, versions(&format!("s{n}"), "2"), consumers, at(0));
             }
             let mut ends: BTreeMap<i64, Vec<Member>> = BTreeMap::new();
             let (mut now, mut rolled, mut by_environment) = (0, 0, BTreeMap::<String, usize>::new());

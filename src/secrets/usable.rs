@@ -86,7 +86,7 @@ mod tests {
             "stringData": {"tls.crt": "${aws-sm:tls#crt}", "tls.key": "${aws-sm:tls#key}"},
         });
         let origin = Origin::new(Place::at(TreePath::new("base/tls.yaml").unwrap(), 1, 1));
-        let sealed = sealed_secrets(&[Manifest::new(&secret, origin).unwrap()]);
+        let sealed = sealed_secrets(&[Manifest::new(&secret, origin).unwrap()], None);
         let id = Reference::parse("aws-sm:tls").unwrap().secret;
         let value = json!({"crt": certificate, "key": KEY}).to_string();
         let values = BTreeMap::from([(id, Arc::new(Plaintext::new(value.into_bytes())))]);

@@ -125,6 +125,9 @@ pub struct Rolling {
     /// The commit that brought what it goes to, where one is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
+    /// The versions of secrets that it goes to, where the app refers to some: who comes after a restart goes on with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets: Option<Box<WithSecrets>>,
 }
 
 /// A digest that is set aside: it failed its gates, or a person wants something older back.

@@ -1,5 +1,8 @@
 //! Secrets: references in git, values in the Secret alone, and rotations that roll by themselves.
 
+mod consumers;
+mod leaks;
+
 use std::time::{Duration, Instant};
 
 use base64::Engine;

@@ -273,9 +273,9 @@ impl Follow<'_> {
 
     /// Has secrets read that are new, and says whether apps have to be rendered once more, with what is known of them by then.
     async fn is_behind(&self, desire: &Desire) -> bool {
-        self.secrets.want(&desire.sealed, &desire.config.secrets);
+        self.secrets.want(&desire.uses, &desire.config.secrets);
         self.note_rendered(desire);
-        if desire.sealed.is_empty() {
+        if desire.uses.sealed.is_empty() {
             return false;
         }
         self.secrets.settled(SECRETS_WITHIN).await;
@@ -283,7 +283,7 @@ impl Follow<'_> {
     }
 
     fn note_rendered(&self, desire: &Desire) {
-        for (spec, wanted) in desire.apps.iter().filter(|(spec, _)| desire.sealed.contains_key(&spec.name)) {
+        for (spec, wanted) in desire.apps.iter().filter(|(spec, _)| self.secrets.concerns(&spec.name)) {
             match wanted {
                 Ok(wanted) => self.secrets.rendered(wanted),
                 Err(_) => self.secrets.unrendered(&spec.name),

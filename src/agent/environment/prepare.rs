@@ -59,9 +59,7 @@ async fn hands(
     let store = opened.map_err(|error| trouble("StateUnavailable", &chain(&error), error.may_pass()))?;
     let apps = store.memory().apps.clone();
     for (app, known) in apps.iter() {
-        let good = known.last_good.as_ref().and_then(|good| good.secrets.as_deref());
-        let failed = known.quarantined.as_ref().and_then(|aside| aside.secrets.as_deref());
-        channels.secrets.remember(app, good, failed);
+        channels.secrets.remember(app, known);
     }
     Ok(Arc::new(Hands {
         session: context.session.filling(Filling::Values(channels.secrets.clone())),

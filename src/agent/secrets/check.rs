@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::aws::{Aws, Identity, Options, StartError};
 use crate::cluster::{Call, METADATA, Session};
-use crate::object::secret::{Pin, Pins, Plaintext, SecretId, read_versions};
+use crate::object::secret::{Pin, Pins, Plaintext, SecretId, SecretName, read_versions};
 use crate::object::{AppName, Gvk, Live, ObjectKey};
 use crate::plan::SealedSecret;
-use crate::secrets::unusable;
+use crate::secrets::{Lent, Uses, unusable};
 
 /// What apps refer to, by app.
 pub type SealedApps = BTreeMap<AppName, Arc<Vec<SealedSecret>>>;
@@ -71,24 +71,15 @@ pub async fn check_secrets(
 }
 
 /// The versions with which Secrets are live, by app. What cannot be looked at is not among them.
-pub async fn live_pins(
-    session: &Session,
-    sealed: &SealedApps,
-    namespace: Option<&str>,
-) -> BTreeMap<AppName, Pins> {
-    let mut found = BTreeMap::new();
-    for (app, secrets) in sealed {
-        let mut pins: BTreeMap<SecretId, Pin> = BTreeMap::new();
+pub async fn live_pins(session: &Session, uses: &Uses) -> BTreeMap<AppName, Pins> {
+    let mut pins: BTreeMap<AppName, BTreeMap<SecretId, Pin>> = BTreeMap::new();
+    for (app, secrets) in &uses.sealed {
+        let pins = pins.entry(app.clone()).or_default();
         for secret in secrets.iter() {
-            let Some(live) = live(session, &secret.key, namespace).await else { continue };
-            let (versions, keys) = live;
+            let Some((versions, keys)) = live(session, &secret.name).await else { continue };
             for id in secret.sealed.secrets() {
                 let Some(version) = versions.get(id) else { continue };
-                let pin = pins.entry(id.clone()).or_insert_with(|| Pin {
-                    version: version.clone(),
-                    keys: BTreeMap::new(),
-                    old_works: false,
-                });
+                let pin = pins.entry(id.clone()).or_insert_with(|| pin(version));
                 if let Some(whole) = secret.sealed.whole().filter(|whole| whole.secret == *id) {
                     let own: BTreeSet<&str> = secret.sealed.sealed_keys().collect();
                     let others = keys
@@ -98,17 +89,36 @@ pub async fn live_pins(
                 }
             }
         }
-        found.insert(app.clone(), Pins::some(pins));
+    }
+    let mut lent = uses.lent();
+    let apps: BTreeSet<AppName> = pins.keys().chain(lent.keys()).cloned().collect();
+    let mut found = BTreeMap::new();
+    for app in apps {
+        let mut own = pins.get(&app).cloned().unwrap_or_default();
+        let lent = lent.remove(&app).unwrap_or_default();
+        for Lent { owner, secrets } in lent.values() {
+            for id in secrets {
+                if let Some(theirs) = pins.get(owner).and_then(|pins| pins.get(id)) {
+                    own.entry(id.clone()).or_insert_with(|| pin(&theirs.version));
+                }
+            }
+        }
+        let beside = lent.into_iter().map(|(name, lent)| (name, lent.secrets)).collect();
+        found.insert(app, Pins::some(own).with_beside(beside));
     }
     found
+}
+
+fn pin(version: &str) -> Pin {
+    Pin { version: version.into(), keys: BTreeMap::new(), old_works: false }
 }
 
 type LiveSecret = (BTreeMap<SecretId, Box<str>>, Vec<Box<str>>);
 
 /// The versions on a live Secret, and the keys of its data that are ours.
-async fn live(session: &Session, key: &ObjectKey, namespace: Option<&str>) -> Option<LiveSecret> {
+async fn live(session: &Session, name: &SecretName) -> Option<LiveSecret> {
     let gvk = Gvk::new("", "v1", "Secret");
-    let key = ObjectKey::new("", "Secret", key.namespace.as_deref().or(namespace), &key.name);
+    let key = ObjectKey::new("", "Secret", name.namespace.as_deref(), &name.name);
     let path = session.path(&gvk, &key)?;
     let object = session.cluster.send(&Call::get(&path).accept(METADATA)).await.ok()?.json().ok()?;
     let text = object["metadata"]["annotations"][crate::object::secret::VERSIONS].as_str()?;

@@ -25,7 +25,7 @@ use crate::config::SecretsConfig;
 use crate::object::EnvironmentName;
 use crate::secrets::{Calls, Limits, Poke};
 
-pub use check::{CheckedSecret, SealedApps, check_secrets, live_pins};
+pub use check::{CheckedSecret, check_secrets, live_pins};
 pub use environment::EnvironmentSecrets;
 pub use provider::Lazy;
 use reader::Reader;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::sleep_until;
 use crate::object::secret::{Pick, Plaintext, SecretId};
-use crate::secrets::{Book, Known, Poke, Read, Trouble};
+use crate::secrets::{Book, Known, Poke, Read, Readings, Trouble};
 
 /// Where secrets are kept, as one identity sees it.
 pub trait Provider: Send + Sync {
@@ -107,7 +107,10 @@ impl Reader {
 
     /// Takes that somebody wants nothing any more.
     pub fn forget(&self, holder: Holder) {
-        self.needed.lock().unwrap_or_else(PoisonError::into_inner).remove(&holder);
+        let mut by = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
+        by.remove(&holder);
+        self.forget_older(&by);
+        drop(by);
         self.want(holder, &BTreeSet::new());
     }
 
@@ -128,33 +131,9 @@ impl Reader {
         self.changes.subscribe()
     }
 
-    pub fn known(&self, secret: &SecretId) -> Option<Known> {
-        self.book().known(secret).cloned()
-    }
-
     pub fn are_settled(&self, secrets: &BTreeSet<SecretId>) -> bool {
         let book = self.book();
         secrets.iter().all(|secret| book.is_settled(secret))
-    }
-
-    /// The value of one version, where it is at hand.
-    pub fn at_hand(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
-        let fixed = SecretId { pick: Pick::Version(version.into()), ..secret.clone() };
-        let book = self.book();
-        book.value(secret, version).or_else(|| book.value(&fixed, version))
-    }
-
-    /// The value of one version. One that is not at hand is read, and is there at the next try.
-    pub fn value(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
-        let fixed = SecretId { pick: Pick::Version(version.into()), ..secret.clone() };
-        let found = self.at_hand(secret, version);
-        if found.is_none() {
-            let mut wanted = self.wanted_versions.lock().unwrap_or_else(PoisonError::into_inner);
-            wanted.insert(fixed);
-            self.book().want(WAY_BACK, &wanted, Timestamp::now());
-            self.bell.notify_one();
-        }
-        found
     }
 
     /// Takes which versions an environment may still have to write; values of others that are not the newest are forgotten
@@ -162,6 +141,10 @@ impl Reader {
     pub fn keep_older(&self, holder: Holder, needed: Versions) {
         let mut by = self.needed.lock().unwrap_or_else(PoisonError::into_inner);
         by.insert(holder, needed);
+        self.forget_older(&by);
+    }
+
+    fn forget_older(&self, by: &BTreeMap<Holder, Versions>) {
         let is_needed = |secret: &SecretId, version: &str| {
             by.values().any(|needed| needed.contains(&(secret.clone(), version.into())))
         };
@@ -176,6 +159,30 @@ impl Reader {
         let mut book = self.book();
         book.want(WAY_BACK, &wanted, Timestamp::now());
         book.keep_older(is_needed);
+    }
+}
+
+impl Readings for Reader {
+    fn known(&self, secret: &SecretId) -> Option<Known> {
+        self.book().known(secret).cloned()
+    }
+
+    fn at_hand(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
+        let fixed = SecretId { pick: Pick::Version(version.into()), ..secret.clone() };
+        let book = self.book();
+        book.value(secret, version).or_else(|| book.value(&fixed, version))
+    }
+
+    fn value(&self, secret: &SecretId, version: &str) -> Option<Arc<Plaintext>> {
+        let fixed = SecretId { pick: Pick::Version(version.into()), ..secret.clone() };
+        let found = self.at_hand(secret, version);
+        if found.is_none() {
+            let mut wanted = self.wanted_versions.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.insert(fixed);
+            self.book().want(WAY_BACK, &wanted, Timestamp::now());
+            self.bell.notify_one();
+        }
+        found
     }
 }
 

@@ -55,6 +55,11 @@ impl Rotations {
         look(&self.state())
     }
 
+    /// Has all that watch look again.
+    pub fn wake(&self) {
+        self.releases.send_modify(|count| *count += 1);
+    }
+
     /// Until some app had its turn.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.releases.subscribe()

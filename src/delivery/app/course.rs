@@ -139,7 +139,8 @@ impl App {
     pub(in crate::delivery) fn break_off(&mut self) {
         if let Doing::Rolling(rollout) = std::mem::replace(&mut self.doing, Doing::Idle) {
             let phase = rollout.state.phase.clone();
-            self.runs.broken_off = Some(rollout.rolling(phase, self.log.commit(), &self.runs.unproven));
+            let rolling = rollout.rolling(phase, self.log.commit(), &self.runs.unproven);
+            self.runs.broken_off = Some(self.with_secrets(rolling));
         }
     }
 
@@ -205,6 +206,7 @@ mod tests {
             state: State { digest: Digest::from("d"), purpose: Purpose::Forward, phase },
             changed,
             commit: None,
+            secrets: None,
         }
     }
 

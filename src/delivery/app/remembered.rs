@@ -64,7 +64,7 @@ mod tests {
     }
 
     fn rolling(state: State) -> Option<Rolling> {
-        Some(Rolling { state, changed: None, commit: None })
+        Some(Rolling { state, changed: None, commit: None, secrets: None })
     }
 
     #[test]

@@ -127,8 +127,10 @@ impl App {
                 state: State::start(digest.clone()),
                 changed: Some(self.runs.unproven.clone()),
                 commit: commit.cloned(),
+                secrets: None,
             },
         };
+        let rolling = self.with_secrets(rolling);
         self.remember(Change::Roll { app: self.spec.name.clone(), rolling: Some(rolling) });
         self.tell(What::Restoring {
             digest: digest.clone(),

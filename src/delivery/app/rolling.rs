@@ -107,7 +107,8 @@ impl Rollout {
     ) -> Rolling {
         let named = self.waves.iter().map(Vec::len).sum::<usize>() + unproven.len() <= NAMED;
         let changed = named.then(|| self.waves.iter().flatten().chain(unproven).cloned().collect());
-        Rolling { state: State { phase, ..self.state.clone() }, changed, commit: commit.cloned() }
+        let state = State { phase, ..self.state.clone() };
+        Rolling { state, changed, commit: commit.cloned(), secrets: None }
     }
 }
 
@@ -231,6 +232,7 @@ impl App {
         // git says again what was good before it: a process that begins has to know what is not proven yet.
         let repairs = !is_back && good.as_ref() == Some(plan.digest()) && self.runs.unproven.is_empty();
         let rolling = (!repairs).then(|| rollout.rolling(phase, commit.as_ref(), &self.runs.unproven));
+        let rolling = rolling.map(|rolling| self.with_secrets(rolling));
         let remember = match writes {
             0 => Change::Begin { plan: plan.clone(), quarantine, rolling },
             _ => Change::Roll { app: self.spec.name.clone(), rolling },

@@ -6,13 +6,19 @@ use std::sync::Arc;
 use super::restore::{Back, Target};
 use super::{App, Way};
 use crate::plan::{WantedApp, repin};
-use crate::state::WithSecrets;
+use crate::state::{Rolling, WithSecrets};
 
 impl App {
     /// Whether what git says runs already, with other versions of its secrets.
     pub(super) fn is_rotation(&self, wanted: &WantedApp) -> bool {
         let good = self.runs.known_good.as_ref().filter(|good| good.digest != wanted.digest);
         good.and_then(|good| good.secrets.as_ref()).is_some_and(|secrets| secrets.content == wanted.content)
+    }
+
+    /// Adds the versions of secrets to what is remembered of a rollout of what git says.
+    pub(super) fn with_secrets(&self, rolling: Rolling) -> Rolling {
+        let wanted = self.wanted().filter(|wanted| wanted.digest == rolling.state.digest);
+        Rolling { secrets: wanted.and_then(|wanted| WithSecrets::of(wanted)), ..rolling }
     }
 
     /// Takes newer versions of secrets for what was set aside: it stays set aside, and what runs in its place is to have them,
@@ -42,7 +48,7 @@ impl App {
     pub(super) fn set_secrets_of_target(&self, back: &mut Back) {
         let Some(wanted) = self.wanted().filter(|wanted| !self.is_rotation(wanted)) else { return };
         if let Target::Known(target) = &mut back.target
-            && let Some(newer) = repin(target, &wanted.secrets)
+            && let Some(newer) = repin(target, wanted)
         {
             *target = Arc::new(newer);
         }

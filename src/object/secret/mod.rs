@@ -17,7 +17,7 @@ mod wiping;
 pub use fault::Fault;
 pub use fill::Values;
 pub use json::keys_of;
-pub use pins::{Pin, Pins, Unpinned, read_versions, versions_of, write_versions};
+pub use pins::{Beside, Pin, Pins, SecretName, Unpinned, read_versions, versions_of, write_versions};
 pub use plaintext::Plaintext;
 pub use reference::{BadReference, Pick, Provider, Reference, SecretId, find_reference};
 pub use scrub::{Scrubber, scrub};

@@ -1,6 +1,6 @@
 //! Which versions of secrets an app is to run with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -26,10 +26,21 @@ pub enum Unpinned {
     Trouble(String),
 }
 
+/// A Secret of the cluster, by its namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretName {
+    pub namespace: Option<Box<str>>,
+    pub name: Box<str>,
+}
+
+/// Secrets that an app reads and another app of its environment has, with what those refer to.
+pub type Beside = BTreeMap<SecretName, BTreeSet<SecretId>>;
+
 /// The versions of secrets that are in force.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pins {
     known: BTreeMap<SecretId, Result<Pin, String>>,
+    beside: Beside,
     /// Whether what is not known is a fault.
     complete: bool,
 }
@@ -42,12 +53,24 @@ impl Pins {
 
     /// What was read; a secret that is not among it is not read yet.
     pub fn read(known: BTreeMap<SecretId, Result<Pin, String>>) -> Self {
-        Self { known, complete: true }
+        Self { known, beside: Beside::new(), complete: true }
     }
 
     /// What is known of some, and nothing of the others, as where only live Secrets are looked at.
     pub fn some(known: BTreeMap<SecretId, Pin>) -> Self {
-        Self { known: known.into_iter().map(|(secret, pin)| (secret, Ok(pin))).collect(), complete: false }
+        let known = known.into_iter().map(|(secret, pin)| (secret, Ok(pin))).collect();
+        Self { known, beside: Beside::new(), complete: false }
+    }
+
+    /// The same, for an app that reads Secrets of other apps.
+    #[must_use]
+    pub fn with_beside(self, beside: Beside) -> Self {
+        Self { beside, ..self }
+    }
+
+    /// What a Secret of another app refers to.
+    pub fn beside(&self, secret: &SecretName) -> Option<&BTreeSet<SecretId>> {
+        self.beside.get(secret)
     }
 
     pub fn get(&self, secret: &SecretId) -> Result<&Pin, Unpinned> {
@@ -64,7 +87,7 @@ impl Pins {
     pub fn of<'a>(&self, secrets: impl IntoIterator<Item = &'a SecretId>) -> Self {
         let known =
             secrets.into_iter().filter_map(|secret| Some((secret.clone(), self.known.get(secret)?.clone())));
-        Self { known: known.collect(), complete: self.complete }
+        Self { known: known.collect(), beside: self.beside.clone(), complete: self.complete }
     }
 }
 

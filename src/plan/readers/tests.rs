@@ -1,12 +1,15 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::super::stamp::tests::{manifest, object, wanted};
+use super::super::consumers::ON_CHANGE;
+use super::super::sealing::tests::pins;
+use super::super::stamp::tests::{manifest, object, wanted, wanted_with};
 use super::super::{Action, Reason, Replicas, WantedApp};
 use super::*;
-use crate::object::Gvk;
-use crate::object::secret::Pins;
+use crate::object::secret::{Pins, Reference};
+use crate::object::{Gvk, Live};
 
 fn configmap(name: &str, value: &str) -> Value {
     let mut configmap = object("v1", "ConfigMap", name);
@@ -27,35 +30,6 @@ fn mounting(name: &str) -> Value {
 fn config(app: &WantedApp) -> Option<&str> {
     let found = app.objects.iter().find(|object| &*object.gvk.kind == "Deployment").unwrap();
     found.config.as_deref()
-}
-
-#[test]
-fn every_way_to_read_is_known() {
-    let pod = json!({
-        "volumes": [
-            {"configMap": {"name": "a"}}, {"secret": {"secretName": "b"}},
-            {"projected": {"sources": [{"configMap": {"name": "c"}}, {"secret": {"name": "d"}}]}},
-            {"emptyDir": {}},
-        ],
-        "initContainers": [{"envFrom": [{"configMapRef": {"name": "e"}}, {"secretRef": {"name": "f"}}]}],
-        "containers": [{"env": [
-            {"name": "X", "value": "1"}, {"valueFrom": {"configMapKeyRef": {"name": "g", "key": "k"}}},
-            {"valueFrom": {"secretKeyRef": {"name": "h", "key": "k"}}},
-        ]}],
-    });
-    let found = reads(&deployment(pod), Some("web"));
-    let names: Vec<(bool, &str)> = found.iter().map(|source| (source.secret, &*source.name)).collect();
-    let expected = [
-        (false, "a"),
-        (false, "c"),
-        (false, "e"),
-        (false, "g"),
-        (true, "b"),
-        (true, "d"),
-        (true, "f"),
-        (true, "h"),
-    ];
-    assert_eq!(names, expected);
 }
 
 #[test]
@@ -147,7 +121,7 @@ fn pods_roll_when_what_they_were_started_with_is_another() {
 fn the_digest_is_put_into_the_template_and_nothing_else_changes() {
     let step = step(Some("0123456789"), true, false);
     let plain: Value = serde_json::from_slice(&step.wanted.body_for("u")).unwrap();
-    let rolled = step.wanted.body_but(&[], true, Some("u"), None);
+    let rolled = step.wanted.body_but(&[], &step.template_digests(), Some("u"), None);
     let mut rolled: Value = serde_json::from_slice(&rolled).unwrap();
     let annotations = rolled["spec"]["template"]["metadata"].as_object_mut().unwrap().remove("annotations");
     assert_eq!(annotations.unwrap()[CONFIG], *step.wanted.config.as_deref().unwrap());
@@ -156,11 +130,76 @@ fn the_digest_is_put_into_the_template_and_nothing_else_changes() {
 
 #[test]
 fn what_others_read_is_never_changed_alone() {
-    let configs =
-        Configs::of(&[manifest(configmap("a", "1")), manifest(mounting("a"))], Some("web"), &Pins::offline());
-    assert!(!configs.suffice(&manifest(configmap("a", "2")), Some("web"), &Pins::offline()));
-    assert!(configs.suffice(&manifest(configmap("a", "1")), Some("web"), &Pins::offline()));
-    assert!(configs.suffice(&manifest(configmap("b", "2")), Some("web"), &Pins::offline()));
-    assert!(configs.suffice(&manifest(mounting("a")), Some("web"), &Pins::offline()));
-    assert!(!configs.suffice(&manifest(mounting("b")), Some("web"), &Pins::offline()));
+    let pins = Pins::offline();
+    let configs = Configs::of(&[manifest(configmap("a", "1")), manifest(mounting("a"))], Some("web"), &pins);
+    let suffice =
+        |changed: Value, before: Value| configs.suffice(&manifest(changed), || before, Some("web"), &pins);
+    assert!(!suffice(configmap("a", "2"), configmap("a", "1")));
+    assert!(suffice(configmap("a", "1"), configmap("a", "1")));
+    assert!(suffice(configmap("b", "2"), configmap("b", "1")));
+    assert!(suffice(mounting("a"), mounting("a")));
+    assert!(!suffice(mounting("b"), mounting("a")));
+    assert!(!suffice(deployment(json!({})), mounting("a")), "it reads less");
+    let mut left_alone = mounting("a");
+    left_alone["metadata"]["annotations"] = json!({ON_CHANGE: "ignore"});
+    assert!(!suffice(left_alone, mounting("a")));
+}
+
+/// A workload that reads a Secret of another app, which refers to `aws-sm:db`.
+fn reading_of_another(version: &str, is_known: bool) -> WantedApp {
+    let pod = json!({"containers": [{"envFrom": [{"secretRef": {"name": "theirs"}}]}]});
+    let name = SecretName { namespace: Some("web".into()), name: "theirs".into() };
+    let secret = Reference::parse("aws-sm:db").unwrap().secret;
+    let beside = is_known.then(|| (name, BTreeSet::from([secret]))).into_iter().collect();
+    let pins = pins(&[("aws-sm:db", version, &[])]).with_beside(beside);
+    wanted_with(vec![configmap("a", "1"), deployment(pod)], &pins).unwrap()
+}
+
+#[test]
+fn a_version_of_another_apps_secret_is_a_digest_of_its_own() {
+    let (unknown, first, second) =
+        (reading_of_another("v1", false), reading_of_another("v1", true), reading_of_another("v2", true));
+    let shared = |app: &WantedApp| app.objects[1].shared.clone();
+    assert_eq!(shared(&unknown), None);
+    assert!(shared(&first).is_some() && shared(&first) != shared(&second));
+    assert_eq!(first.objects[1].config, None, "of its own app it reads nothing");
+    assert!(unknown.secrets.is_empty());
+    assert_eq!(first.secrets.values().flatten().map(|version| &**version).collect::<Vec<_>>(), ["v1"]);
+    assert_eq!(first.content, second.content);
+    assert_ne!(first.digest, second.digest, "it is rolled out");
+}
+
+#[test]
+fn a_digest_that_is_new_to_a_workload_rolls_nothing_and_its_change_does() {
+    let rolls = |live: Option<&str>| {
+        let wanted = reading_of_another("v1", true).objects[1].clone();
+        let digest = wanted.shared.clone().unwrap();
+        let annotations =
+            live.map(|live| json!({SHARED_CONFIG: if live == "same" { &*digest } else { live }}));
+        let mut owned = json!({"f:metadata": {"f:annotations": {}}});
+        if live.is_some() {
+            owned["f:metadata"]["f:annotations"][format!("f:{SHARED_CONFIG}")] = json!({});
+        }
+        let live = Live::read(&json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "web", "namespace": "web", "uid": "u", "resourceVersion": "1",
+                "annotations": annotations.unwrap_or(json!({})),
+                "managedFields": [{"manager": "fairlead", "operation": "Apply", "apiVersion": "apps/v1",
+                                   "fieldsType": "FieldsV1", "fieldsV1": owned}],
+            },
+        }));
+        let step = Step {
+            wanted,
+            action: Action::Update { uid: "u".into() },
+            reason: Reason::Drifted { fields: Vec::new() },
+            live: live.map(Arc::new),
+            replicas: Replicas::Git,
+            withheld: Arc::default(),
+        };
+        step.rolls()
+    };
+    assert!(!rolls(None), "an agent that did not look at other apps wrote it");
+    assert!(!rolls(Some("same")));
+    assert!(rolls(Some("0123456789")));
 }

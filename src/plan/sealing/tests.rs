@@ -53,13 +53,14 @@ fn what_is_put_back_runs_with_the_versions_that_are_in_force() {
         wanted(objects, &pins(&[("aws-sm:db", version, &[])])).unwrap()
     };
     let (old, new) = (of("v1"), of("v2"));
-    let again = repin(&old, &new.secrets).expect("another version is in force");
+    let again = repin(&old, &new).expect("another version is in force");
     assert_eq!(again.digest, old.digest, "its name is what it was");
     assert_eq!(again.secrets, new.secrets);
     assert_eq!(again.objects, new.objects);
     assert!(Arc::ptr_eq(&again.objects[2], &old.objects[2]), "what reads no secret is what it was");
-    assert_eq!(repin(&old, &old.secrets).map(|app| app.digest), None);
-    let gone = [(Reference::parse("aws-sm:other").unwrap().secret, Some("v9".into()))].into();
+    assert_eq!(repin(&old, &old).map(|app| app.digest), None);
+    let other = Reference::parse("aws-sm:other").unwrap().secret;
+    let gone = WantedApp { secrets: [(other, Some("v9".into()))].into(), objects: Vec::new(), ..new };
     assert!(repin(&old, &gone).is_none(), "of a secret that git does not name any more it keeps its own");
 }
 

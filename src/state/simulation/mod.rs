@@ -204,7 +204,8 @@ fn uids(wanted: &WantedApp, of: usize) -> Vec<(ObjectKey, Box<str>)> {
 }
 
 fn rolling(wanted: &WantedApp) -> Rolling {
-    Rolling { state: rollout::State::start(wanted.digest.clone()), changed: None, commit: Some(commit()) }
+    let state = rollout::State::start(wanted.digest.clone());
+    Rolling { state, changed: None, commit: Some(commit()), secrets: WithSecrets::of(wanted) }
 }
 
 fn commit() -> Commit {
