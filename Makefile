@@ -65,8 +65,9 @@ bench: ## measure against kubectl and a bare client
 	@make/bench.sh
 
 .PHONY: build
-build: ## build the release binary
+build: ## build the release binary, and write what it is made of
 	@source make/tools.sh; cargo build --locked --release; echo "$$CARGO_TARGET_DIR/release/fairlead"
+	@make/sbom.sh
 
 .PHONY: fmt
 fmt: ## format the sources

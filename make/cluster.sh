@@ -38,8 +38,8 @@ environment's account may do is the platform's to say (docs/environment.md).
   kubectl get nodes
 
 kubectl of the same version, should you need one: $FAIRLEAD_KUBECTL
-The agent, as you: $fairlead agent --kubeconfig $kubeconfig
-The agent, with the rights of the chart: $fairlead agent --kubeconfig $agent_kubeconfig
+The agent, as you: $fairlead agent --kubeconfig $kubeconfig --git-folders
+The agent, with the rights of the chart: $fairlead agent --kubeconfig $agent_kubeconfig --git-folders
 
 Ctrl-C stops it; nothing stays.
 TEXT

@@ -142,7 +142,7 @@ head_commit() { infra rev-parse HEAD; }
 
 start_agent() {
 	"$fairlead" agent --kubeconfig "$kubeconfig" --namespace "${AGENT_NAMESPACE:-$HOME_NAMESPACE}" --env "$ENVIRONMENT" \
-		--state-namespace "${STATE_NAMESPACE:-$HOME_NAMESPACE}" --cache "$work/cache" --listen 127.0.0.1:0 --poll-interval 1s --secrets-interval 1s --log-format json \
+		--state-namespace "${STATE_NAMESPACE:-$HOME_NAMESPACE}" --cache "$work/cache" --listen 127.0.0.1:0 --poll-interval 1s --git-folders --secrets-interval 1s --log-format json \
 		2>"$work/agent.log" 7<&- 8>&- 9>&- &
 	agent_pid=$!
 }

@@ -45,5 +45,7 @@ run_and_count 'secrets' env FAIRLEAD_SEED="${FAIRLEAD_SEED:-0}" make/simulate.sh
 run_and_count 'regions' env FAIRLEAD_SEED="${FAIRLEAD_SEED:-0}" make/simulate-regions.sh 2000
 run_and_count 'control plane' tests/controlplane/smoke.sh
 run_and_count 'chart' make/chart.sh
+# Whether anything can be measured, not what: a benchmark that nobody runs for a while stops working unnoticed.
+check 'bench' env FAIRLEAD_BENCH=smoke FAIRLEAD_BENCH_OUT="$(mktemp -d)" cargo bench --locked --quiet --profile dev --bench bench
 echo
 conclude 'tests: '

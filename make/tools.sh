@@ -20,6 +20,7 @@ set -euo pipefail
 KUSTOMIZE_VERSION=v5.8.2
 HELM_VERSION=v4.3.1
 CARGO_DENY_VERSION=0.20.2
+CARGO_CYCLONEDX_VERSION=0.5.9
 MOTO_VERSION=5.2.5
 CMARKGFM_VERSION=2025.10.22
 NH3_VERSION=0.3.8
@@ -47,6 +48,7 @@ system_packages() {
 	lacks cmake && missing+=(cmake)
 	lacks ssh && missing+=(openssh-client)
 	lacks sshd && missing+=(openssh-server)
+	lacks gpg && missing+=(gnupg)
 	lacks shellcheck && missing+=(shellcheck)
 	# libgit2 speaks https and ssh by OpenSSL.
 	if lacks pkg-config; then
@@ -227,6 +229,11 @@ need() {
 		deny)
 			cargo_tool cargo-deny "$CARGO_DENY_VERSION"
 			export FAIRLEAD_CARGO_DENY=$bin/cargo-deny
+			;;
+		cyclonedx)
+			cargo_tool cargo-cyclonedx "$CARGO_CYCLONEDX_VERSION"
+			command -v jq >/dev/null || from_the_distribution jq
+			export FAIRLEAD_CARGO_CYCLONEDX=$bin/cargo-cyclonedx
 			;;
 		moto)
 			python_packages "$cache/moto-$MOTO_VERSION" \

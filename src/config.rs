@@ -1,8 +1,10 @@
 //! The only reader of the process environment: what the agent is told when it starts, checked once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 /// Resolved before anything begins; later code takes it as it is.
 #[derive(Clone, Debug)]
@@ -21,12 +23,16 @@ pub struct AgentConfig {
     pub instance: String,
     /// Polls every remote this often, whatever the Environments say.
     pub poll_interval: Option<Duration>,
+    /// Which git remotes may be reached.
+    pub git: GitConfig,
     /// The helm binary, where there is one, and what a chart may cost: all its renderings together, and bytes of memory.
     pub helm: Option<PathBuf>,
     pub helm_time: Duration,
     pub helm_memory: u64,
     /// Environments to look after; all where empty.
     pub only: Vec<String>,
+    /// Of those, the ones whose class is this.
+    pub class: Option<String>,
     pub history: HistoryConfig,
     /// Where notices are posted.
     pub notify: Option<Hidden>,
@@ -61,6 +67,19 @@ pub struct PullRequestsConfig {
     pub cluster: Option<String>,
 }
 
+/// Which git remotes may be reached.
+#[derive(Clone, Debug, Default)]
+pub struct GitConfig {
+    /// Hosts by pattern; any where none is named.
+    pub hosts: Vec<String>,
+    /// Addresses that are reached although they are this machine's, link-local, or the cluster's.
+    pub addresses: Vec<IpNet>,
+    /// The cluster's own addresses, beside those that the API server knows of.
+    pub cluster: Vec<IpNet>,
+    /// Whether `file://` names folders of this machine.
+    pub folders: bool,
+}
+
 /// Where and how long the history is kept.
 #[derive(Clone, Debug)]
 pub struct HistoryConfig {
@@ -92,6 +111,11 @@ impl std::fmt::Debug for Hidden {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("(hidden)")
     }
+}
+
+/// The addresses of the cluster that a pod knows of: that of the API server's Service.
+pub fn api_service() -> Option<IpAddr> {
+    std::env::var("KUBERNETES_SERVICE_HOST").ok()?.parse().ok()
 }
 
 /// The namespace of the pod that we are, if we are one.

@@ -3,12 +3,24 @@
 use super::Context;
 use super::environment::trouble;
 use crate::api::SourceSpec;
-use crate::git::Credentials;
+use crate::git::{Credentials, Remote};
 use crate::object::chain;
 use crate::report::Trouble;
 
-pub(super) async fn credentials(context: &Context, spec: &SourceSpec) -> Result<Credentials, Trouble> {
-    let Some(name) = &spec.secret_ref else { return Ok(Credentials::None) };
+/// Makes of a source the remote that git is asked at.
+pub(super) async fn remote(context: &Context, spec: &SourceSpec) -> Result<Remote, Trouble> {
+    let (credentials, ca) = credentials(context, spec).await?;
+    let remote = Remote::new(&spec.url, credentials)
+        .map_err(|error| trouble(error.reason(), &chain(&error), false))?;
+    Ok(match ca {
+        Some(pem) => remote.ca(pem),
+        None => remote,
+    })
+}
+
+/// What the remote is opened with, and the certificates that its own has to lead to.
+async fn credentials(context: &Context, spec: &SourceSpec) -> Result<(Credentials, Option<String>), Trouble> {
+    let Some(name) = &spec.secret_ref else { return Ok((Credentials::None, None)) };
     let namespace = &context.own.namespace;
     let secret = match context.environments.secret(namespace, &name.0).await {
         Ok(Some(secret)) => secret,
@@ -40,15 +52,19 @@ pub(super) async fn credentials(context: &Context, spec: &SourceSpec) -> Result<
             let message = format!("the Secret {namespace}/{} has a key but no known_hosts", name.0);
             return Err(trouble("NoCredentials", &message, true));
         };
-        return Ok(Credentials::Ssh { private_key, passphrase: field("passphrase"), known_hosts });
+        let key = Credentials::Ssh { private_key, passphrase: field("passphrase"), known_hosts };
+        return Ok((key, None));
     }
+    let ca = field("ca.crt");
     match field("password").or_else(|| field("token")) {
         Some(token) => {
-            Ok(Credentials::Token { username: field("username").unwrap_or_else(|| "git".to_owned()), token })
+            let username = field("username").unwrap_or_else(|| "git".to_owned());
+            Ok((Credentials::Token { username, token }, ca))
         }
+        None if ca.is_some() => Ok((Credentials::None, ca)),
         None => {
             let message = format!(
-                "the Secret {namespace}/{} has neither `password` nor `identity` with `known_hosts`",
+                "the Secret {namespace}/{} has none of `password`, `identity` with `known_hosts`, and `ca.crt`",
                 name.0
             );
             Err(trouble("NoCredentials", &message, true))

@@ -22,6 +22,7 @@ pub mod named_sources;
 mod once;
 mod plan_prune;
 mod pull_requests;
+mod reach;
 pub mod reads;
 mod requests;
 pub mod review;
@@ -164,7 +165,8 @@ pub async fn run(
     };
     let environments = Environments::new(&cluster, &config.instance);
     let requests = RequestBook::new(Asked::new(&cluster), &config.instance);
-    let remotes = Remotes::new(&config.cache.join("git"), Limits::default());
+    let reach = reach::reach(&config.git, &cluster).await;
+    let remotes = Remotes::new(&config.cache.join("git"), Limits::default(), reach);
     // Whoever needs the folder says what is wrong with it.
     let _ = std::fs::create_dir_all(&config.cache);
     let history = place.map(|place| Arc::new(History::start(place, settings(&config))));

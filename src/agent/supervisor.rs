@@ -44,8 +44,10 @@ pub struct Supervisor {
     member: Member,
     session: Option<Life>,
     join_at: Moment,
-    /// All that there are, once they were read.
+    /// All that there are of our class, once they were read.
     environments: Option<BTreeMap<EnvironmentName, Environment>>,
+    /// The names of those of other classes.
+    others: BTreeSet<String>,
     children: BTreeMap<String, Child>,
     under_way: UnderWay,
 }
@@ -54,6 +56,7 @@ pub struct Supervisor {
 struct Replica {
     instance: String,
     scope: Share,
+    class: Option<String>,
     footprint: Footprint,
     /// Dead for certain: the process before us.
     predecessor: Option<ReplicaId>,
@@ -97,6 +100,7 @@ impl Supervisor {
             replica: Replica {
                 instance: config.instance.clone(),
                 scope: if only.is_empty() { Share::All } else { Share::Only(only) },
+                class: config.class.clone(),
                 footprint,
                 predecessor,
             },
@@ -107,6 +111,7 @@ impl Supervisor {
             session: None,
             join_at: uptime(),
             environments: None,
+            others: BTreeSet::new(),
             children: BTreeMap::new(),
             under_way: UnderWay::default(),
         }
@@ -264,6 +269,7 @@ impl Supervisor {
                 }
                 self.context.pull_requests.keep(&all.iter().map(ResourceExt::name_any).collect());
                 self.environments = Some(BTreeMap::new());
+                self.others.clear();
                 for environment in all {
                     self.know(environment);
                 }
@@ -272,6 +278,7 @@ impl Supervisor {
                 self.know(*environment);
             }
             EnvironmentEvent::Gone(name) => {
+                self.others.remove(&name);
                 if let (Some(environments), Ok(name)) = (&mut self.environments, EnvironmentName::new(&name))
                 {
                     environments.remove(&name);
@@ -282,7 +289,8 @@ impl Supervisor {
             EnvironmentEvent::Failed(why) => tracing::warn!(error = %why, "watching the Environments failed"),
         }
         if let Some(known) = &self.environments {
-            self.context.requests.know(known.keys().map(ToString::to_string).collect());
+            let names = known.keys().map(ToString::to_string);
+            self.context.requests.know(names.chain(self.others.iter().cloned()).collect());
         }
     }
 
@@ -308,6 +316,12 @@ impl Supervisor {
                 return;
             }
         };
+        if environment.spec.class != self.replica.class {
+            self.environments.get_or_insert_default().remove(&name);
+            self.others.insert(name.to_string());
+            return;
+        }
+        self.others.remove(name.as_str());
         if let Some(child) = self.children.get(name.as_str()) {
             child.say.send_if_modified(|known| {
                 // Our own status comes back as a change, and says nothing new.
@@ -328,7 +342,8 @@ impl Supervisor {
     fn stop(&self, but: &BTreeMap<String, Epoch>) {
         for (name, child) in &self.children {
             if !but.contains_key(name) && !child.end.is_cancelled() {
-                if !self.environments.iter().flatten().any(|(known, _)| known.as_str() == name) {
+                let mut known = self.environments.iter().flatten().map(|(known, _)| known.as_str());
+                if !known.any(|known| known == name) && !self.others.contains(name) {
                     tracing::info!(environment = name, "the Environment is gone; its objects stay");
                 } else {
                     tracing::info!(environment = name, "no longer looks after the environment");
@@ -373,10 +388,8 @@ impl Supervisor {
 
 /// Until the heartbeat of this session is lost.
 async fn lost(session: Option<&mut Life>) {
-    match session {
-        Some(session) => drop(Pin::new(&mut session.task).await),
-        None => std::future::pending().await,
-    }
+    let Some(session) = session else { return std::future::pending().await };
+    drop(Pin::new(&mut session.task).await);
 }
 
 async fn sleep(pause: Option<Duration>) {

@@ -3,7 +3,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    KindLimits, PolicySpec, PruneLimit, PullRequestsSpec, RecordStatus, RollbackStatus, SecretStatus, Span,
+    KindLimits, PolicySpec, PruneLimit, PullRequestsSpec, RecordStatus, RollbackStatus, SecretStatus,
+    SourceSpec, Span,
 };
 use crate::object::{AppName, Digest, Revision};
 
@@ -36,6 +37,10 @@ use crate::object::{AppName, Digest, Revision};
 pub struct EnvironmentSpec {
     /// Where the environment's word is kept in git.
     pub source: SourceSpec,
+    /// Which installation of Fairlead looks after it, where there are several: the one that runs with this `--class`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub class: Option<String>,
     /// Writes and dry runs are made as this service account. Nothing is written without it.
     pub service_account: Identity,
     /// The namespaces that it may write into; every one is named.
@@ -154,36 +159,6 @@ pub struct AwsSpec {
     #[schemars(length(max = 63))]
     pub region: Option<String>,
 }
-
-/// A branch of a git remote, and the folder of it that holds `environment.yaml`.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SourceSpec {
-    /// https, http, ssh (also `git@host:path`) or file.
-    #[x_kube(validation = Rule::new("self.matches('^(https?|ssh|file)://[^ ]+$') || self.matches('^[A-Za-z0-9_.]+@[A-Za-z0-9.]+:[^ ]+$')").message("the URL must be https://, http://, ssh://, file:// or git@host:path"))]
-    #[x_kube(validation = Rule::new("!self.matches('^https?://[^/]*@')").message("put the password into the secret that secretRef names, not into the URL"))]
-    #[schemars(length(min = 1, max = 2048))]
-    pub url: String,
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9_][A-Za-z0-9_./+-]*$') && !self.contains('..')").message("this is not the name of a branch"))]
-    #[schemars(length(min = 1, max = 255))]
-    pub branch: String,
-    /// The folder with `environment.yaml`; `environments/<name>` where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[x_kube(validation = Rule::new("!self.startsWith('/') && !self.split('/').exists(p, p == '..')").message("the path is relative to the root of the repository and has no '..'"))]
-    #[schemars(length(max = 1024))]
-    pub path: Option<String>,
-    /// A Secret in the agent's own namespace: `username` and `password`, or `identity` and `known_hosts`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_ref: Option<Secret>,
-    /// How often the remote is asked; 30s where absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval: Option<Span>,
-}
-
-/// The name of a Secret in the namespace of the agent.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub struct Secret(#[schemars(length(min = 1, max = 253))] pub String);
 
 /// A service account. An empty one is refused: no identity means no rights, not the agent's own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

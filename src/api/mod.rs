@@ -18,6 +18,7 @@ mod request;
 mod rollback;
 mod secret_rule;
 mod secret_status;
+mod source;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -32,8 +33,8 @@ pub use drift_report::{
 pub use duration::Span;
 pub use environment::{
     AdoptionStatus, AppPhase, AppStatus, AwsSpec, Condition, ConditionStatus, DriftLimits, Environment,
-    EnvironmentSpec, EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, Secret, SourceSpec,
-    WaitingOn, WaveStatus,
+    EnvironmentSpec, EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, WaitingOn,
+    WaveStatus,
 };
 pub use history::RecordStatus;
 pub use limits::{KindLimits, PolicyMatch, PolicySpec, PruneLimit, Severity};
@@ -44,6 +45,7 @@ pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};
 pub use secret_rule::{OnRotationFailure, SecretRule, Strategy, strategy_of};
 pub use secret_status::{SecretStatus, SecretUse, SecretUseState};
+pub use source::{HistoryRule, Secret, SignedObject, SignersKind, SignersSpec, SourceSpec, VerifySpec};
 
 /// The CRDs that Fairlead needs, as `fairlead crd` prints them.
 pub fn crds() -> Vec<CustomResourceDefinition> {

@@ -1,8 +1,9 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use ipnet::IpNet;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -11,8 +12,9 @@ use super::target::Global;
 use super::{CliResult, Exit};
 use crate::api::Span;
 use crate::config::{
-    self, AgentConfig, AuditConfig, Hidden, HistoryConfig, PullRequestsConfig, SecretsConfig,
+    self, AgentConfig, AuditConfig, GitConfig, Hidden, HistoryConfig, PullRequestsConfig, SecretsConfig,
 };
+use crate::object::host;
 use crate::telemetry::{self, LogFormat};
 
 #[derive(Debug, Args)]
@@ -30,12 +32,30 @@ pub struct Arguments {
     /// Ask every remote this often, whatever the Environments say
     #[arg(long, value_name = "TIME", env = "FAIRLEAD_POLL_INTERVAL")]
     poll_interval: Option<Span>,
+    /// A host that git remotes may be on: git.example, *.git.example, git.example:8443; may be given more than once. Any
+    /// host where none is given
+    #[arg(long, value_name = "HOST", env = "FAIRLEAD_GIT_HOSTS", value_delimiter = ',', value_parser = host)]
+    git_host: Vec<String>,
+    /// An address, or a network such as 10.96.0.0/12, that git remotes may have although it is this machine's, link-local
+    /// or the cluster's own; may be given more than once
+    #[arg(long, value_name = "ADDRESS", env = "FAIRLEAD_GIT_ADDRESSES", value_delimiter = ',', value_parser = network)]
+    git_address: Vec<IpNet>,
+    /// A network of the cluster, such as that of its pods, in which no git remote is; may be given more than once. Those of
+    /// its Services are known
+    #[arg(long, value_name = "NETWORK", env = "FAIRLEAD_CLUSTER_NETWORKS", value_delimiter = ',', value_parser = network)]
+    cluster_network: Vec<IpNet>,
+    /// Let file:// URLs of Environments name folders of this machine
+    #[arg(long, env = "FAIRLEAD_GIT_FOLDERS")]
+    git_folders: bool,
     /// The name of this replica, where it is not that of the pod or machine
     #[arg(long, value_name = "NAME", env = "FAIRLEAD_INSTANCE")]
     instance: Option<String>,
     /// Look after these environments only; may be given more than once
     #[arg(long = "env", value_name = "NAME")]
     only: Vec<String>,
+    /// Look after the environments of this class (`spec.class`); after those that have none where none is given
+    #[arg(long, value_name = "CLASS", env = "FAIRLEAD_CLASS")]
+    class: Option<String>,
     /// Where the history is kept: sqlite:/var/lib/fairlead/history.sqlite, or postgres://user@host/database for several
     /// replicas; a file in the cache where none is given, and nowhere with `off`. With a password in it better by the
     /// environment than here
@@ -151,6 +171,12 @@ pub fn run(global: &Global, arguments: Arguments) -> CliResult {
         namespace,
         instance: arguments.instance.unwrap_or_else(config::own_name),
         poll_interval: arguments.poll_interval.map(Span::duration),
+        git: GitConfig {
+            hosts: arguments.git_host,
+            addresses: arguments.git_address,
+            cluster: arguments.cluster_network,
+            folders: arguments.git_folders,
+        },
         helm: config::program(global.helm.clone(), "helm"),
         helm_time: global.helm_timeout.duration(),
         helm_memory: global.helm_bytes(),
@@ -160,6 +186,7 @@ pub fn run(global: &Global, arguments: Arguments) -> CliResult {
             plain_http: arguments.allow_plain_http,
             cluster: Some(arguments.cluster).filter(|cluster| !cluster.is_empty()),
         },
+        class: arguments.class.filter(|class| !class.is_empty()),
         secrets: SecretsConfig {
             interval: arguments.secrets_interval.duration().max(Duration::from_secs(1)),
             queue: arguments.secrets_queue.filter(|url| !url.is_empty()),
@@ -193,4 +220,15 @@ async fn until_told(end: CancellationToken) {
         }
     }
     std::process::exit(130);
+}
+
+fn host(text: &str) -> Result<String, String> {
+    host::problem(text).map_or_else(|| Ok(text.to_owned()), Err)
+}
+
+/// An address stands for the network that has no other.
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(IpNet::from);
+    let network = address.ok().or_else(|| text.parse::<IpNet>().ok());
+    network.ok_or_else(|| format!("{text:?} is neither an address nor a network such as 10.96.0.0/12"))
 }

@@ -8,7 +8,7 @@ use futures::{Stream, StreamExt};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, ObjectReference, Pod, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::Api;
@@ -234,6 +234,11 @@ impl Environments {
     /// The values of a Secret in the agent's own namespace.
     pub async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, CallError> {
         self.find(path::<Secret>(Some(namespace), name)).await
+    }
+
+    /// A ConfigMap in the agent's own namespace.
+    pub async fn config_map(&self, namespace: &str, name: &str) -> Result<Option<ConfigMap>, CallError> {
+        self.find(path::<ConfigMap>(Some(namespace), name)).await
     }
 
     /// The pods that a selector finds: asked for only when a gate wants to say why it waits.

@@ -63,6 +63,7 @@ impl Changes {
                 found.map_err(|error| self.failed(&error))?
             }
             None => {
+                self.mirror.reach().resolve(remote)?;
                 let _turn = lock(&self.fetching);
                 let session = RemoteConnection::new(remote, deadline, self.mirror.limits().fetch_bytes);
                 let objects = self.objects()?;

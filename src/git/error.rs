@@ -18,6 +18,8 @@ pub enum GitError {
         "cannot use {remote} as a git remote: the scheme {scheme:?} is refused; use https, http, ssh or file"
     )]
     Scheme { remote: String, scheme: String },
+    #[error("{remote} is not reached: {why}")]
+    Refused { remote: String, why: String },
     #[error("{branch:?} is not a name that a branch can have")]
     BadBranch { branch: String },
     #[error("the branch {branch} is not on {remote}")]
@@ -48,6 +50,13 @@ pub enum GitError {
     CacheBusy { folder: PathBuf },
     #[error("the revision {revision} of {remote} is not held here any more; fetch again")]
     RevisionGone { remote: String, revision: Revision },
+    #[error("the commit {} of {remote} is not followed: {why}", revision.short())]
+    NotSigned { remote: String, revision: Revision, why: String },
+    #[error(
+        "the commit {} of {remote} is not followed: it does not build on {}, so the history of {branch} was rewritten",
+        revision.short(), before.short()
+    )]
+    Rewritten { remote: String, branch: String, revision: Revision, before: Revision },
     #[error("the branch {branch} of {remote} never had a commit {rev}")]
     NotInBranch { remote: String, branch: String, rev: String },
     #[error("more than one commit of {remote} begins with {rev}")]
@@ -68,6 +77,7 @@ impl GitError {
         match self {
             Self::BadUrl { .. } => "BadUrl",
             Self::Scheme { .. } => "SchemeRefused",
+            Self::Refused { .. } => "RemoteRefused",
             Self::BadBranch { .. } => "BadBranch",
             Self::BranchGone { .. } => "BranchGone",
             Self::Unreachable { .. } => "Unreachable",
@@ -83,6 +93,8 @@ impl GitError {
             Self::Cache { .. } => "CacheBroken",
             Self::CacheBusy { .. } => "CacheBusy",
             Self::RevisionGone { .. } => "RevisionGone",
+            Self::NotSigned { .. } => "NotSigned",
+            Self::Rewritten { .. } => "HistoryRewritten",
             Self::NotInBranch { .. } => "RevisionUnknown",
             Self::Ambiguous { .. } => "RevisionAmbiguous",
             Self::NotARepository { .. } => "NotARepository",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::fetch::{RemoteHeads, sync};
 use super::objects::{Objects, lock};
 use super::store::{Store, Usage};
-use super::{Cause, CommitInfo, GitError, GitTree, Remote};
+use super::{Cause, CommitInfo, GitError, GitTree, Reach, Remote};
 use crate::object::Revision;
 
 /// A server that left objects out makes each new cache look damaged as well; fetching it anew more often does not help.
@@ -55,10 +55,13 @@ pub struct Fetched {
 pub struct Mirror {
     remote: Remote,
     limits: Limits,
+    reach: Arc<Reach>,
     store: Store,
     state: Mutex<State>,
     /// Told whenever a fetch ends.
     ended: Condvar,
+    /// What the branch was, kept by those who ask whether it goes on from there.
+    history: Mutex<Option<Arc<Objects>>>,
 }
 
 struct State {
@@ -99,7 +102,12 @@ struct Worker {
 
 impl Mirror {
     /// Opens the cache of a remote in `folder`, or starts one.
-    pub(super) fn open(remote: Remote, folder: &Path, limits: Limits) -> Result<Self, GitError> {
+    pub(super) fn open(
+        remote: Remote,
+        folder: &Path,
+        limits: Limits,
+        reach: Arc<Reach>,
+    ) -> Result<Self, GitError> {
         let store = Store::open(folder)?;
         let (newest, latest) = store.latest();
         let state = State {
@@ -112,7 +120,15 @@ impl Mirror {
             worker: None,
             stuck: 0,
         };
-        Ok(Self { remote, limits, store, state: Mutex::new(state), ended: Condvar::new() })
+        Ok(Self {
+            remote,
+            limits,
+            reach,
+            store,
+            state: Mutex::new(state),
+            ended: Condvar::new(),
+            history: Mutex::default(),
+        })
     }
 
     pub fn remote(&self) -> &Remote {
@@ -125,6 +141,14 @@ impl Mirror {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    pub(super) fn history(&self) -> &Mutex<Option<Arc<Objects>>> {
+        &self.history
+    }
+
+    pub(super) fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -175,7 +199,11 @@ impl Mirror {
         self.find(revision, |objects| CommitInfo::read(objects, revision))
     }
 
-    fn find<T>(&self, revision: &Revision, read: impl Fn(&Arc<Objects>) -> Option<T>) -> Result<T, GitError> {
+    pub(super) fn find<T>(
+        &self,
+        revision: &Revision,
+        read: impl Fn(&Arc<Objects>) -> Option<T>,
+    ) -> Result<T, GitError> {
         let (current, previous) = {
             let state = lock(&self.state);
             (state.current.as_ref().map(|generation| generation.objects.clone()), state.previous.clone())
@@ -254,6 +282,7 @@ impl Mirror {
     }
 
     fn run(&self, batch: &Batch, id: u64) -> Result<RemoteHeads, GitError> {
+        self.reach.resolve(&self.remote)?;
         let Some(current) = self.usable() else {
             return self.rebuild(batch, id);
         };

@@ -25,6 +25,7 @@ impl Mirror {
         let objects = match self.remote().url().file_path() {
             Some(path) => Objects::open(path).map_err(|error| self.unread(&error))?,
             None => {
+                self.reach().resolve(self.remote())?;
                 let objects = self.store().create(self.next_number())?;
                 let (remote, limit) = (self.remote(), self.limits().fetch_bytes);
                 let mut result = Ok(());

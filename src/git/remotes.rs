@@ -7,7 +7,7 @@ use super::mirror::{Limits, Mirror};
 use super::objects::lock;
 use super::store::{Store, disk_error};
 use super::url::Scheme;
-use super::{Credentials, GitError, Remote, library};
+use super::{Credentials, GitError, Reach, Remote, library};
 use crate::object::Digest;
 
 /// Folders that one URL may have: one for each set of credentials in use at a time.
@@ -20,17 +20,19 @@ const SLOTS: usize = 16;
 pub struct Remotes {
     cache: PathBuf,
     limits: Limits,
+    reach: Arc<Reach>,
     mirrors: Mutex<HashMap<Remote, Weak<Mirror>>>,
 }
 
 impl Remotes {
     /// `cache` is a folder of our own; what is in it can be lost at any time.
-    pub fn new(cache: &Path, limits: Limits) -> Self {
-        Self { cache: cache.to_owned(), limits, mirrors: Mutex::default() }
+    pub fn new(cache: &Path, limits: Limits, reach: Reach) -> Self {
+        Self { cache: cache.to_owned(), limits, reach: Arc::new(reach), mirrors: Mutex::default() }
     }
 
     /// The mirror of a remote, opened if nobody has it yet. It is closed when the last one lets go.
     pub fn get(&self, remote: &Remote) -> Result<Arc<Mirror>, GitError> {
+        self.reach.check(remote)?;
         let mut mirrors = lock(&self.mirrors);
         mirrors.retain(|_, mirror| mirror.strong_count() > 0);
         if let Some(mirror) = mirrors.get(remote).and_then(Weak::upgrade) {
@@ -75,7 +77,7 @@ impl Remotes {
             if live.iter().any(|mirror| mirror.folder() == folder) {
                 continue;
             }
-            result = Mirror::open(remote.clone(), &folder, self.limits);
+            result = Mirror::open(remote.clone(), &folder, self.limits, self.reach.clone());
             if !matches!(result, Err(GitError::CacheBusy { .. })) {
                 return result;
             }

@@ -131,6 +131,11 @@ impl RemoteUrl {
         self.host.trim_start_matches('[').trim_end_matches(']')
     }
 
+    /// The host, with its port where one is written.
+    pub(super) fn host_and_port(&self) -> String {
+        self.port.map_or_else(|| self.host.clone(), |port| format!("{}:{port}", self.host))
+    }
+
     pub fn port(&self) -> u16 {
         self.port.unwrap_or(match self.scheme {
             Scheme::Https => 443,

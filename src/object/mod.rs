@@ -10,6 +10,7 @@ mod digest;
 mod drift_record;
 pub mod field_path;
 mod holder;
+pub mod host;
 mod kinds;
 mod live;
 mod managers;

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
-use super::hosts;
 use super::image;
 use super::policies::Policies;
 use crate::api::{EnvironmentSpec, KindLimits};
-use crate::object::{ObjectKey, pattern};
+use crate::object::{ObjectKey, host, pattern};
 use crate::plan::Budget;
 
 /// What the platform grants an environment, as its Environment says it today.
@@ -124,8 +123,8 @@ impl Grants {
         let registries =
             self.registries.iter().flatten().filter_map(|place| at("registries", image::problem(place)));
         let charts =
-            self.chart_hosts.iter().flatten().filter_map(|host| at("chartHosts", hosts::problem(host)));
-        let git = self.git_hosts.iter().flatten().filter_map(|host| at("gitHosts", hosts::problem(host)));
+            self.chart_hosts.iter().flatten().filter_map(|host| at("chartHosts", host::problem(host)));
+        let git = self.git_hosts.iter().flatten().filter_map(|host| at("gitHosts", host::problem(host)));
         let drift =
             self.never_ignore.iter().filter_map(|kind| at("drift.neverIgnore", pattern::kind_problem(kind)));
         let mut found: Vec<String> =

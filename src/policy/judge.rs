@@ -8,7 +8,7 @@ use super::image::Image;
 use super::sources::{self, Source, SourceKind};
 use super::workload;
 use crate::api::Severity;
-use crate::object::{KindScope, Kinds, ObjectKey, Place, Problem, Problems};
+use crate::object::{KindScope, Kinds, ObjectKey, Place, Problem, Problems, host};
 use crate::plan::{Wanted, WantedApp};
 
 /// Something that the platform does not let, or would rather not see.
@@ -149,7 +149,7 @@ impl Grants {
         let Some(allowed) = allowed else { return Ok(()) };
         match hosts::host_of(url) {
             Host::Local => Ok(()),
-            Host::Named(host) if hosts::is_allowed(&host, allowed) => Ok(()),
+            Host::Named(host) if host::is_allowed(&host, allowed) => Ok(()),
             Host::Named(host) => Err(format!("names the {} host {host}, which is not allowed", kind.word())),
             Host::Unknown => Err(format!("names a {} remote of which nobody can say the host", kind.word())),
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{Good, Hooks, Memory, Pieces, Quarantine, Rolling, WithSecrets};
+use super::{Followed, Good, Hooks, Memory, Pieces, Quarantine, Rolling, WithSecrets};
 use crate::object::{AppName, Digest, ObjectKey, Revision, RolloutRecord};
 use crate::plan::{Action, Budgets, CheckedPlan, Known, WantedApp};
 
@@ -46,6 +46,8 @@ pub enum Change {
     Budgets(Budgets),
     /// What git says of fields that others change; nothing where it says nothing.
     Drift(Option<Value>),
+    /// This commit of a branch is followed.
+    Followed(Followed),
     /// Git names these apps and no others: what an app was that git does not name is forgotten.
     Apps(BTreeSet<AppName>),
 }
@@ -141,6 +143,7 @@ impl Memory {
             Change::Ended(record) => self.note_record(record.clone()),
             Change::Budgets(budgets) => self.budgets = Some(budgets.clone()),
             Change::Drift(drift) => self.drift.clone_from(drift),
+            Change::Followed(followed) => self.followed = Some(followed.clone()),
             Change::Apps(apps) => self.retain_apps(|name| apps.contains(name)),
         }
     }

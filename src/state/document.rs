@@ -3,9 +3,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::AppMemory;
 use super::journal::Journal;
 use super::pack::{Damage, Pieces};
+use super::{AppMemory, Followed};
 use crate::object::{AppName, Digest, EnvironmentName};
 use crate::plan::Budgets;
 
@@ -57,6 +57,8 @@ pub(super) struct Head {
     pub budgets: Option<Budgets>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub followed: Option<Followed>,
 }
 
 /// The small document that names everything else.
@@ -109,7 +111,7 @@ impl Document {
             APPS_INSIDE => {
                 let FirstForm { environment, apps, ledger } = serde_json::from_slice(&contents.document)?;
                 let lists = Lists { ledger, ..Lists::default() };
-                let head = Head { environment, uid: None, budgets: None, drift: None };
+                let head = Head { environment, uid: None, budgets: None, drift: None, followed: None };
                 Self { head, lists, journal: Journal::default(), apps: Some(apps) }
             }
             VERSION => {

@@ -119,8 +119,13 @@ impl Log {
     }
 
     fn head(&self, memory: &Memory) -> Head {
-        let (budgets, drift) = (memory.budgets.clone(), memory.drift.clone());
-        Head { environment: self.environment.clone(), uid: self.uid.clone(), budgets, drift }
+        Head {
+            environment: self.environment.clone(),
+            uid: self.uid.clone(),
+            budgets: memory.budgets.clone(),
+            drift: memory.drift.clone(),
+            followed: memory.followed.clone(),
+        }
     }
 
     #[cfg(test)]
@@ -140,7 +145,8 @@ impl Log {
             list.names().map(piece).collect()
         };
         let there = Arc::new(document.needs().into_iter().cloned().collect());
-        let Document { head: Head { environment, uid, budgets, drift }, lists, journal, apps } = document;
+        let Document { head, lists, journal, apps } = document;
+        let Head { environment, uid, budgets, drift, followed } = head;
         let ledger = fetch(&lists.ledger).and_then(|stored| read_ledger(&lists.ledger, &stored));
         let (ledger, damage) = match ledger {
             Ok(ledger) => (ledger, None),
@@ -148,7 +154,7 @@ impl Log {
         };
         let anew = damage.is_some() || apps.is_some();
         let apps = apps.unwrap_or_default().into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
-        let mut memory = Memory { apps, ledger, budgets, drift };
+        let mut memory = Memory { apps, ledger, budgets, drift, followed };
         for list in std::iter::once(&lists.apps).chain(&lists.runs) {
             let mut patch = Patch::default();
             let lines = unpack(list, &fetch(list)?)?;
@@ -222,6 +228,7 @@ impl Log {
         let nothing = draft.puts.is_empty()
             && self.memory.budgets == draft.memory.budgets
             && self.memory.drift == draft.memory.drift
+            && self.memory.followed == draft.memory.followed
             && Patch::between(&self.memory, &draft.memory).is_empty();
         if nothing { None } else { Some(self.settle(draft, false)) }
     }

@@ -53,6 +53,17 @@ pub struct Memory {
     /// What git says of fields that others change, in its own words, where it says anything: while git cannot be read that
     /// holds on.
     pub drift: Option<Value>,
+    /// Where git was last, where it may only go on from there.
+    pub followed: Option<Followed>,
+}
+
+/// The newest commit of a branch that was followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Followed {
+    /// Names the remote and the branch: those of another begin anew.
+    pub branch: Digest,
+    pub revision: Revision,
 }
 
 /// What is remembered of one app.

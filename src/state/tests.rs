@@ -295,6 +295,13 @@ fn whose_it_is_and_what_counts_of_the_budget_are_read_again() {
     assert!(read.save(&[&change, &drift], &BTreeSet::new()).is_none(), "it is saved already");
     let nothing = Prepared::from(Change::Drift(None));
     assert!(read.save(&[&nothing], &BTreeSet::new()).is_some(), "git says nothing of it any more");
+    let followed = Followed { branch: Digest::of(b"main"), revision: commit.clone() };
+    let change = Prepared::from(Change::Followed(followed.clone()));
+    let contents = read.save(&[&change], &BTreeSet::new()).expect("it is new").contents;
+    let document = Document::read(&contents, &environment).unwrap();
+    let (read, _) = Log::read(document, &BTreeMap::new()).unwrap();
+    assert_eq!(read.memory().followed.as_ref(), Some(&followed));
+    assert!(read.save(&[&change], &BTreeSet::new()).is_none(), "it is saved already");
     // An older version left them out.
     let mut older: Value = serde_json::from_slice(&writes.contents.document).unwrap();
     for field in ["uid", "budgets", "drift"] {

@@ -23,7 +23,16 @@ impl Agent {
             &[json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})],
         );
         let mut child = Command::new(env!("CARGO_BIN_EXE_fairlead"))
-            .args(["agent", "--listen", "127.0.0.1:0", "--poll-interval", "100ms", "--log-format", "json"])
+            .args([
+                "agent",
+                "--listen",
+                "127.0.0.1:0",
+                "--poll-interval",
+                "100ms",
+                "--git-folders",
+                "--log-format",
+                "json",
+            ])
             .args(["--namespace", namespace, "--state-namespace", namespace, "--instance", instance])
             .arg("--kubeconfig")
             .arg(&plane.kubeconfig)

@@ -58,7 +58,9 @@ fn main() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads");
     let mut results: Vec<Measured> = Vec::new();
-    for workload in Workload::all().into_iter().filter(|w| only.as_ref().is_none_or(|only| *only == w.name)) {
+    let smoke = only.as_deref().filter(|only| *only == Workload::smoke().name).map(|_| Workload::smoke());
+    let wanted = |workload: &Workload| only.as_ref().is_none_or(|only| *only == workload.name);
+    for workload in Workload::all().into_iter().filter(wanted).chain(smoke) {
         eprintln!("== {}", workload.name);
         results.extend(runtime.block_on(measure(&workload)));
     }

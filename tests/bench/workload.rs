@@ -57,6 +57,11 @@ impl Workload {
         Self { name, count, kind: "ConfigMap", rounds: 1 }
     }
 
+    /// What is asked for by name alone: enough to see that all of it can be measured.
+    pub fn smoke() -> Self {
+        Self { name: "smoke", count: 60, kind: "ConfigMap", rounds: 1 }
+    }
+
     pub fn objects(&self, namespace: &str, phase: Phase) -> Vec<Value> {
         (0..self.count).map(|n| self.object(namespace, n, phase.round(n))).collect()
     }

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fairlead::git::{Credentials, Fetched, GitError, Limits, Mirror, Remote, Remotes};
+use fairlead::git::{Credentials, Fetched, GitError, Limits, Mirror, Reach, Remote, Remotes};
 pub use fairlead::object::chain;
 use fairlead::object::{Revision, Tree, TreePath};
 use tempfile::TempDir;
@@ -98,7 +98,7 @@ impl Cache {
 
     pub fn with(limits: Limits) -> Self {
         let folder = TempDir::new().unwrap();
-        let remotes = Remotes::new(folder.path(), limits);
+        let remotes = Remotes::new(folder.path(), limits, Reach::anywhere());
         Self { folder, remotes }
     }
 

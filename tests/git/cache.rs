@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use fairlead::git::{Credentials, GitError, Limits, News, Remote, Remotes};
+use fairlead::git::{Credentials, GitError, Limits, News, Reach, Remote, Remotes};
 use fairlead::object::Tree;
 
 use crate::bed::*;
@@ -45,7 +45,7 @@ fn a_restart_keeps_what_was_fetched() {
     let cache = Cache::new();
     revision(&cache.mirror(&origin.url()), "main");
     cache.wait_until_closed();
-    let again = Remotes::new(cache.folder.path(), Limits::default());
+    let again = Remotes::new(cache.folder.path(), Limits::default(), Reach::anywhere());
     let mirror = again.get(&Remote::new(&origin.url(), Credentials::None).unwrap()).unwrap();
     assert_eq!(read(&mirror.tree(&first).unwrap(), "base/web.yaml"), "kind: Service\n");
     assert_eq!(fetch(&mirror, "main").unwrap().news, News::Unchanged);
@@ -219,7 +219,7 @@ fn a_second_process_gets_a_folder_of_its_own() {
     let cache = Cache::new();
     let mirror = cache.mirror(&origin.url());
     revision(&mirror, "main");
-    let second = Remotes::new(cache.folder.path(), Limits::default());
+    let second = Remotes::new(cache.folder.path(), Limits::default(), Reach::anywhere());
     let other = second.get(&Remote::new(&origin.url(), Credentials::None).unwrap()).unwrap();
     assert_eq!(revision(&other, "main"), first);
     assert_eq!(cache.generations().len(), 2);
@@ -263,7 +263,7 @@ fn a_full_disk_is_named_and_passes() {
     let web = Web::start(origin.folder.path(), Manners::default());
     for url in [origin.url(), web.url()] {
         let folder = Path::new(&small).join("cache");
-        let remotes = Remotes::new(&folder, Limits::default());
+        let remotes = Remotes::new(&folder, Limits::default(), Reach::anywhere());
         let mirror = remotes.get(&Remote::new(&url, Credentials::None).unwrap()).unwrap();
         git(&origin.work(), &["reset", "--quiet", "--hard", first.as_str()]);
         origin.push("main");

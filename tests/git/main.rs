@@ -13,6 +13,7 @@ mod changes;
 mod file;
 mod http;
 mod links;
+mod signatures;
 mod ssh;
 mod tree;
 mod web;

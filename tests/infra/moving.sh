@@ -89,7 +89,7 @@ moving() {
 	world 7<&- 8>&- &
 	world_pid=$!
 	"$fairlead" agent --kubeconfig "$kubeconfig" --namespace fairlead --state-namespace fairlead --cache "$work/cache" \
-		--listen 127.0.0.1:0 --poll-interval 1s --log-format json 2>"$work/agent.log" 7<&- 8>&- &
+		--listen 127.0.0.1:0 --poll-interval 1s --git-folders --log-format json 2>"$work/agent.log" 7<&- 8>&- &
 	agent_pid=$!
 	check 'nothing is touched before somebody agrees' waits_for_a_word
 	check 'it is adopted, and no pod too few serves meanwhile' is_adopted

@@ -213,3 +213,26 @@ fn a_kind_that_the_agent_may_not_read_harms_only_its_app() {
     bed.wait_app("sibling", "Ready");
     assert!(bed.configmap("beside").is_none());
 }
+
+#[test]
+fn an_environment_of_another_class_is_left_to_another_installation() {
+    let bed = Bed::new("class");
+    bed.patch_environment(&json!({"spec": {"class": "blue"}}));
+    let first = bed.commit_web(&configmap("settings", "1"));
+    let plain = bed.agent();
+    // Once it has its heartbeat and has read the Environments, it would have begun.
+    wait_until(30 * SECOND, "the agent is ready", || plain.page("/readyz").0 == 200);
+    holds_for(3 * SECOND, "it leaves it alone", || {
+        bed.configmap("settings").is_none() && bed.status()["revision"].is_null()
+    });
+    drop(plain);
+    let blue = bed.agent_with(&[("FAIRLEAD_CLASS", "blue")]);
+    bed.wait_ready(&first);
+    // It is let go as soon as it is another's.
+    bed.patch_environment(&json!({"spec": {"class": "green"}}));
+    wait_until(30 * SECOND, "it is let go", || blue.has_logged("no longer looks after the environment"));
+    bed.kubectl(&["delete", "configmap/settings"]).ok();
+    holds_for(2 * SECOND, "it heals nothing any more", || bed.configmap("settings").is_none());
+    bed.patch_environment(&json!({"spec": {"class": "blue"}}));
+    wait_until(90 * SECOND, "it is looked after again", || bed.configmap("settings").is_some());
+}

@@ -55,6 +55,7 @@ mod together;
 #[path = "../tools/mod.rs"]
 mod tools;
 mod traffic;
+mod trust;
 mod validate;
 mod watches;
 mod write_back;

@@ -18,3 +18,12 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- define "fairlead.stateNamespace" -}}
 {{- .Values.stateNamespace | default (printf "%s-state" .Release.Namespace) -}}
 {{- end }}
+
+{{/* The names of the agents that may say what came of Environments and Requests, as CEL reads a list. */}}
+{{- define "fairlead.agents" -}}
+{{- $agents := list (printf "system:serviceaccount:%s:%s" .Release.Namespace (include "fairlead.name" .)) -}}
+{{- range .Values.otherAgents -}}
+{{- $agents = append $agents (printf "system:serviceaccount:%s:%s" .namespace .name) -}}
+{{- end -}}
+{{- toJson $agents -}}
+{{- end }}

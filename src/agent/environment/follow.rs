@@ -8,19 +8,21 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Channels, GitState, Shared, Spoken, grants, trouble};
+use super::place::{archive, scope};
+use super::trust::Trust;
+use super::{Channels, GitState, Shared, Spoken, trouble};
 use crate::agent::charts::Charts;
-use crate::agent::credentials::credentials;
+use crate::agent::credentials::remote;
 use crate::agent::desired::{Desire, DesiredScope, Memo, desire};
-use crate::agent::hands::Archive;
+use crate::agent::hands::Hands;
 use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::source::{BranchState, MANY_FAILURES, Subscription};
 use crate::api::{Environment, SourceSpec};
 use crate::delivery::Says;
 use crate::drift::Rules;
-use crate::git::{GitError, Remote};
+use crate::git::GitError;
 use crate::helm::Stop;
-use crate::object::{AppName, Commit, Kinds, Problems, Revision, TreePath, chain};
+use crate::object::{AppName, Commit, Kinds, Problems, Revision, chain};
 use crate::report::Trouble;
 use crate::requests::Words;
 
@@ -36,6 +38,7 @@ const SECRETS_WITHIN: Duration = Duration::from_secs(5);
 
 struct Follow<'a> {
     shared: &'a Shared,
+    trust: Trust<'a>,
     out: &'a watch::Sender<GitState>,
     state: GitState,
     source: Option<(SourceSpec, Subscription)>,
@@ -48,16 +51,22 @@ struct Follow<'a> {
     render_again: Option<Instant>,
     /// What was rendered last was dropped for a newer commit.
     was_overtaken: bool,
-    words: watch::Receiver<Words>,
     secrets: Arc<EnvironmentSecrets>,
-    /// The requests of people to look now, and the look that answers them.
+    asking: Asking,
+}
+
+/// What people ask git for.
+struct Asking {
+    words: watch::Receiver<Words>,
+    /// Their requests to look now, and the look that answers them.
     asked: Option<(BTreeSet<String>, u64)>,
 }
 
-pub(super) async fn run(shared: Shared, channels: Channels) {
+pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
     let mut platform = shared.platform.clone();
     let mut follow = Follow {
         shared: &shared,
+        trust: Trust::new(&hands),
         out: &channels.git,
         state: channels.git.borrow().clone(),
         source: None,
@@ -66,9 +75,8 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
         memo: Memo::default(),
         render_again: None,
         was_overtaken: false,
-        words: channels.words.subscribe(),
         secrets: channels.secrets.clone(),
-        asked: None,
+        asking: Asking { words: channels.words.subscribe(), asked: None },
     };
     let mut words = channels.words.subscribe();
     let (mut known, mut turns) = channels.secrets.watch();
@@ -147,6 +155,16 @@ impl Follow<'_> {
             }
             return None;
         };
+        let (spec, mirror) = (spec.clone(), source.mirror.clone());
+        let refused = self.trust.judge(self.shared, &spec, &mirror, &revision).await.err();
+        let revision = match (&refused, self.trust.accepted(&spec)) {
+            (None, _) => revision,
+            (Some(_), Some(accepted)) => accepted.clone(),
+            (Some(trouble), None) => {
+                self.away(trouble.clone());
+                return Some(Instant::now() + TRY_AGAIN);
+            }
+        };
         let wanted = (revision, scope, kinds);
         let is_due = self.render_again.is_some_and(|at| at <= Instant::now());
         if self.told.as_ref() != Some(&wanted) || is_due || self.secrets.is_behind() {
@@ -154,7 +172,7 @@ impl Follow<'_> {
                 Ok(true) => {}
                 Ok(false) => return Some(Instant::now()),
                 Err(trouble) => {
-                    self.state.trouble = Some(trouble);
+                    self.state.trouble = refused.or(Some(trouble));
                     return Some(Instant::now() + TRY_AGAIN);
                 }
             }
@@ -169,7 +187,11 @@ impl Follow<'_> {
         } else if self.state.trouble.is_none() {
             self.state.doubt = None;
         }
-        None
+        let trouble = refused?;
+        // What was followed before goes on, and nothing is deleted for what is not.
+        self.state.doubt.get_or_insert_with(|| trouble.message.clone());
+        self.state.trouble = Some(trouble);
+        Some(Instant::now() + TRY_AGAIN)
     }
 
     /// Notes that nothing can be read of git. What the apps were told last goes on.
@@ -188,10 +210,9 @@ impl Follow<'_> {
             return Ok(());
         }
         let context = &self.shared.context;
-        let credentials = credentials(context, spec).await?;
+        let remote = remote(context, spec).await?;
         self.credentials_read = Some(Instant::now());
         let refused = |error: GitError| trouble(error.reason(), &chain(&error), false);
-        let remote = Remote::new(&spec.url, credentials).map_err(refused)?;
         let interval =
             spec.interval.map_or(POLL_INTERVAL, |interval| interval.duration().max(Duration::from_secs(1)));
         let interval = context.own.poll_interval.unwrap_or(interval);
@@ -202,18 +223,21 @@ impl Follow<'_> {
 
     /// Looks at the remote now where a person asks for it.
     fn poke_if_asked(&mut self) {
-        let wanted = self.words.borrow().look.clone();
-        let known =
-            self.asked.as_ref().map_or_else(|| wanted.is_empty(), |(asked, _)| wanted.is_subset(asked));
+        let wanted = self.asking.words.borrow().look.clone();
+        let known = self
+            .asking
+            .asked
+            .as_ref()
+            .map_or_else(|| wanted.is_empty(), |(asked, _)| wanted.is_subset(asked));
         let Some((_, source)) = self.source.as_ref().filter(|_| !known) else { return };
         // Before the first answer nothing older than the request is looked at.
         let look = if self.told.is_some() { source.poke() } else { 0 };
-        self.asked = Some((wanted, look));
+        self.asking.asked = Some((wanted, look));
     }
 
     /// Until the remote answered what a person asked for.
     fn answered(&self) -> impl Future<Output = ()> + use<> {
-        let asked = self.asked.as_ref().filter(|(asked, _)| self.state.looked != *asked);
+        let asked = self.asking.asked.as_ref().filter(|(asked, _)| self.state.looked != *asked);
         let answer = asked.zip(self.source.as_ref()).filter(|_| self.told.is_some());
         let answer = answer.filter(|((_, look), (_, source))| !source.has_answered(*look));
         let answer = answer.map(|((_, look), (_, source))| source.answer_to(*look));
@@ -227,7 +251,7 @@ impl Follow<'_> {
 
     /// Notes that a person's request was answered, where what was read since has been rendered.
     fn note_answered(&mut self) {
-        if let (Some((asked, look)), Some((_, source))) = (&self.asked, &self.source)
+        if let (Some((asked, look)), Some((_, source))) = (&self.asking.asked, &self.source)
             && self.told.is_some()
             && source.has_answered(*look)
         {
@@ -347,38 +371,5 @@ impl Follow<'_> {
             }
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
-    }
-}
-
-fn scope(shared: &Shared, environment: &Environment) -> Result<DesiredScope, Trouble> {
-    let name = &shared.name;
-    let path = environment.spec.source.path.clone().unwrap_or_else(|| format!("environments/{name}"));
-    Ok(DesiredScope {
-        environment: name.clone(),
-        path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
-        grants: Some(grants(&shared.context, environment)),
-        default_namespace: None,
-    })
-}
-
-/// Where older revisions are read from.
-fn archive(
-    shared: &Shared,
-    source: &Subscription,
-    branch: &str,
-    scope: &DesiredScope,
-    kinds: &Arc<Kinds>,
-    secrets: &Arc<EnvironmentSecrets>,
-) -> Archive {
-    let context = &shared.context;
-    Archive {
-        mirror: source.mirror.clone(),
-        branch: branch.to_owned(),
-        scope: scope.clone(),
-        kinds: kinds.clone(),
-        helm: context.rendering.helm.clone(),
-        limits: context.rendering.limits.clone(),
-        session: context.session.clone(),
-        secrets: secrets.clone(),
     }
 }

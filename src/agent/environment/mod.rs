@@ -19,12 +19,14 @@ mod events;
 mod follow;
 mod inventory_task;
 mod pages;
+mod place;
 mod prepare;
 mod pull_requests_task;
 mod requests_task;
 mod secrets_task;
 mod status;
 mod tell;
+mod trust;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -185,8 +187,8 @@ async fn run_once(shared: Shared) {
     }));
     if let Some(hands) = prepare::prepare(&shared, &channels).await {
         let following = tokio::spawn(super::guard(shared.clone(), "follow", {
-            let (shared, channels) = (shared.clone(), channels.clone());
-            move || follow::run(shared.clone(), channels.clone())
+            let (shared, channels, hands) = (shared.clone(), channels.clone(), hands.clone());
+            move || follow::run(shared.clone(), channels.clone(), hands.clone())
         }));
         let marking = tokio::spawn(super::guard(shared.clone(), "inventory", {
             let (shared, channels, hands) = (shared.clone(), channels.clone(), hands.clone());

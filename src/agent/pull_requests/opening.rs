@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{Group, Hook};
-use crate::agent::credentials::credentials;
+use crate::agent::credentials::remote;
 use crate::agent::environment::Shared;
 use crate::agent::source::Subscription;
 use crate::api::{ForgeKind, PullRequestsSpec, SourceSpec};
@@ -72,8 +72,7 @@ pub(super) async fn open(shared: &Shared, group: &Group) -> Result<Opened, Strin
     let forge: Arc<dyn Forge> =
         forge::open(&place, &keys, config.plain_http).map_err(|error| chain(&error))?.into();
     let author = forge.author().await.map_err(|failure| failure.to_string())?;
-    let given = credentials(&shared.context, &source).await.map_err(|trouble| trouble.message)?;
-    let remote = Remote::new(&source.url, given).map_err(|error| chain(&error))?;
+    let remote = remote(&shared.context, &source).await.map_err(|trouble| trouble.message)?;
     let branch = source.branch.as_str();
     let followed = shared.context.sources.follow(&remote, branch, Duration::from_secs(300));
     let changes = Changes::new(followed.map_err(|error| chain(&error))?.mirror.clone());

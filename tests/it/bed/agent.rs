@@ -18,7 +18,21 @@ pub struct Agent {
     pid: u32,
 }
 
+/// The remotes of tests are folders, and servers on this machine.
+const GIT: [&str; 3] = ["--git-folders", "--git-address", "127.0.0.0/8"];
+
 fn arguments(command: &mut Command, kubeconfig: &Path, cache: &Path, environments: &[&str], instance: &str) {
+    bare_arguments(command, kubeconfig, cache, environments, instance);
+    command.args(GIT);
+}
+
+fn bare_arguments(
+    command: &mut Command,
+    kubeconfig: &Path,
+    cache: &Path,
+    environments: &[&str],
+    instance: &str,
+) {
     command.arg("agent").arg("--kubeconfig").arg(kubeconfig).arg("--cache").arg(cache);
     command.args(["--listen", "127.0.0.1:0", "--poll-interval", "1s", "--namespace", "fairlead"]);
     command.args(["--instance", instance]);
@@ -37,6 +51,13 @@ impl Agent {
     pub fn replica(kubeconfig: &Path, cache: &Path, environments: &[&str], instance: &str) -> Self {
         let mut command = fairlead();
         arguments(&mut command, kubeconfig, cache, environments, instance);
+        Self::run(command)
+    }
+
+    /// As it is started where nothing is said of git remotes.
+    pub fn without_git_flags(kubeconfig: &Path, cache: &Path, environment: &str) -> Self {
+        let mut command = fairlead();
+        bare_arguments(&mut command, kubeconfig, cache, &[environment], "bed");
         Self::run(command)
     }
 

@@ -293,6 +293,11 @@ impl Bed {
         Agent::with(&self.control_plane().agent_kubeconfig, &self.cache(), &self.name, more)
     }
 
+    /// The agent as it is where nothing is said of git remotes.
+    pub fn agent_without_git_flags(&self) -> Agent {
+        Agent::without_git_flags(&self.control_plane().agent_kubeconfig, &self.cache(), &self.name)
+    }
+
     /// One agent for several environments.
     pub fn agent_of(&self, environments: &[&str]) -> Agent {
         Agent::start(&self.control_plane().agent_kubeconfig, &self.cache(), environments)

@@ -43,6 +43,10 @@ fn policies() -> Vec<Value> {
         text.lines().filter(|line| !line.contains("{{-") && line.trim() != "labels:").collect();
     let text = text
         .join("\n")
+        .replace(
+            r#"{{ include "fairlead.agents" . }}"#,
+            &format!(r#"["system:serviceaccount:{NAMESPACE}:{ACCOUNT}"]"#),
+        )
         .replace("{{ $name }}", ACCOUNT)
         .replace("{{ .Release.Namespace }}", NAMESPACE)
         .replace("{{ $state }}", STATE_NAMESPACE)
