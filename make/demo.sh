@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows what Fairlead does, on a real API server: a first rollout wave by wave, a commit that rolls out, a bad commit that
-# is refused with nothing written, edits by hand that are seen and put back, a fight, a hold, a secret that is rotated. Each
-# step says what happens and checks that it did.
+# is refused with nothing written, edits by hand that are seen and put back, a fight, a hold, a secret that is rotated, a
+# pull request from its report to its rollout. Each step says what happens and checks that it did.
 #
 #   CI=1                 unattended: no pauses, no questions
 #   DEMO_KUBECONFIG=...  a cluster of yours instead of one of our own (make demo KUBECONFIG=...)
@@ -260,6 +260,28 @@ check 'and once they are well the old password may be revoked' eventually 60 old
 "$fairlead" --kubeconfig "$kubeconfig" secrets "$ENVIRONMENT" notejam/dev/db
 nowhere() { ! grep -rqE 'hidden-word' "$work/agent.log" "$work/infra" "$work/cache"; }
 check 'no value is in git, the log or the cache of the agent' nowhere
+
+act 'A pull request'
+tell 'A developer proposes on a branch that less is logged. A folder stands in for the forge:'
+pulls=$work/pulls/infra
+infra checkout --quiet -b less-log
+sed -i 's/LOG_LEVEL: debug/LOG_LEVEL: info/' "$work/infra/overlays/dev/notejam/configmap.yaml"
+infra commit --quiet --all --message 'Log less in dev'
+infra push --quiet origin less-log
+proposed=$(head_commit)
+infra checkout --quiet env/dev
+printf 'title: Log less in dev\nhead: less-log\nbase: env/dev\n' >"$pulls/7.yaml"
+check 'the pull request is told what the merge would do' eventually 60 contains LOG_LEVEL cat "$pulls/7.md"
+grep -v '^<!--' "$pulls/7.md" | sed 's/^/  /'
+check 'its commit has a status, which branch protection can ask for' \
+	eventually 10 contains success cat "$pulls/statuses/$proposed.json"
+tell 'It is merged.'
+infra merge --quiet --no-ff --no-edit less-log
+infra push --quiet origin env/dev
+printf 'title: Log less in dev\nhead: less-log\nbase: env/dev\nstate: merged\nrevision: %s\n' "$(head_commit)" >"$pulls/7.yaml"
+check 'the merge is rolled out' eventually 60 ready_at 50 "$(head_commit)"
+check 'the comment says what became of it' eventually 60 contains 'merged, applied and healthy' cat "$pulls/7.md"
+check 'and that it is what was shown' contains '| yes |' cat "$pulls/7.md"
 
 act 'Where it stands'
 "$fairlead" --kubeconfig "$kubeconfig" status "$ENVIRONMENT"

@@ -74,7 +74,9 @@ set_stage() {
 		  serviceAccount: {namespace: $HOME_NAMESPACE, name: deploy-dev}
 		  namespaces: [$NAMESPACE]
 		  secrets: [notejam/dev/*]
+		  pullRequests: {forge: files, repository: infra, interval: 1s}
 	YAML
+	mkdir -p "$work/pulls/infra"
 }
 
 # start_moto: what stands in for AWS, for an agent that is started after it.
@@ -143,6 +145,7 @@ head_commit() { infra rev-parse HEAD; }
 start_agent() {
 	"$fairlead" agent --kubeconfig "$kubeconfig" --namespace "${AGENT_NAMESPACE:-$HOME_NAMESPACE}" --env "$ENVIRONMENT" \
 		--state-namespace "${STATE_NAMESPACE:-$HOME_NAMESPACE}" --cache "$work/cache" --listen 127.0.0.1:0 --poll-interval 1s --git-folders --secrets-interval 1s --log-format json \
+		--pull-requests-folder "$work/pulls" \
 		2>"$work/agent.log" 7<&- 8>&- 9>&- &
 	agent_pid=$!
 }
