@@ -19,12 +19,31 @@ promote_by_hand() { kubectl -n ai-writer-ha create job --from cronjob/promote pr
 cron_by_hand() { kubectl -n bob-production create job --from cronjob/bob-invoices invoices-now && finished bob-production invoices-now; }
 rotated_by_hand() {
 	printf 'DATABASE_PASSWORD=new\n' >"$work/notejam.env"
-	kubectl -n notejam-production create secret generic notejam --from-env-file "$work/notejam.env" --dry-run=client -o yaml |
-		kubectl apply -f - && kubectl -n notejam-production rollout restart deployment notejam &&
-		kubectl -n notejam-production rollout status deployment notejam --timeout 60s || return 1
+	kubectl -n notejam-uat create secret generic notejam --from-env-file "$work/notejam.env" --dry-run=client -o yaml |
+		kubectl apply -f - && kubectl -n notejam-uat rollout restart deployment notejam &&
+		kubectl -n notejam-uat rollout status deployment notejam --timeout 60s || return 1
 	sleep 3
-	[[ -n $(kubectl -n notejam-production get deployment notejam -o 'jsonpath={.spec.template.metadata.annotations.kubectl\.kubernetes\.io/restartedAt}') ]] &&
-		"$fairlead" --kubeconfig "$kubeconfig" plan --env production --repo "$work/infra"
+	[[ -n $(kubectl -n notejam-uat get deployment notejam -o 'jsonpath={.spec.template.metadata.annotations.kubectl\.kubernetes\.io/restartedAt}') ]] &&
+		"$fairlead" --kubeconfig "$kubeconfig" plan --env uat --repo "$work/infra"
+}
+password() { kubectl -n notejam-production get secret notejam -o 'jsonpath={.data.DATABASE_PASSWORD}' | base64 --decode; }
+# Nothing is committed: the agent hears of the newer version when it asks next.
+rotated_in_aws() {
+	local before said _
+	[[ $(password) == first ]] || return 1
+	before=$(kubectl -n notejam-production get deployment notejam -o 'jsonpath={.metadata.generation}')
+	put_secret notejam/production/database '{"username": "notejam-b", "password": "second"}'
+	for _ in {1..240}; do
+		said=$("$fairlead" --kubeconfig "$kubeconfig" secrets production notejam/production/database)
+		if [[ $(password) == second && $said == *'may be revoked:'* ]]; then
+			(($(kubectl -n notejam-production get deployment notejam -o 'jsonpath={.metadata.generation}') > before)) &&
+				"$fairlead" --kubeconfig "$kubeconfig" plan --env production --repo "$work/infra"
+			return
+		fi
+		sleep 0.5
+	done
+	printf '%s\n' "$said"
+	return 1
 }
 # One commit moves production to the other region.
 to_region() { # FROM TO
@@ -68,6 +87,7 @@ commands() {
 	check 'a certain archive is restored by hand' restore_by_hand
 	check 'a replica is promoted by hand' promote_by_hand
 	check 'a cron job of BOB is run by hand' cron_by_hand
+	check 'a password is rotated in AWS, and the pods that read it roll' rotated_in_aws
 	check 'a Secret is replaced and its readers restarted, and the agent leaves that' rotated_by_hand
 	check 'a dependency of BOB moves by one line, and no pod is made anew' repointed
 	check 'production moves to the other region by one commit' to_region eu-west-1 eu-central-1

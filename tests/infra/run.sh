@@ -7,11 +7,13 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=make/tools.sh
 source make/tools.sh
-need helm promtool kubeconform kube-score checkov postgres
+need helm promtool kubeconform kube-score checkov postgres moto
 # shellcheck source=make/checks.sh
 source make/checks.sh
 # shellcheck source=make/controlplane.sh
 source make/controlplane.sh
+# shellcheck source=make/moto.sh
+source make/moto.sh
 # shellcheck source=tests/infra/trees.sh
 source tests/infra/trees.sh
 # shellcheck source=tests/infra/server.sh
@@ -36,6 +38,7 @@ close() {
 	local status=$? pid
 	trap - EXIT
 	for pid in $agent_pid $world_pid; do kill "$pid" 2>/dev/null || true; done
+	stop_moto
 	stop_controlplane
 	rm -rf "$work"
 	exit "$status"

@@ -27,9 +27,19 @@ nothing_said() { # COMMAND...: it succeeds, and has no notes.
 	output=$("$@" 2>&1) || { printf '%s\n' "$output" && return 1; }
 	[[ $output == *'nothing is wrong'* && $output != *note* ]] || { printf '%s\n' "$output" && return 1; }
 }
+# A Secret of git holds references, and nothing else.
 no_secret_in_git() {
-	jq -e -n '[inputs[] | select(.kind == "Secret")] == []' "$work"/rendered/*.json >/dev/null &&
+	jq -e -n '[inputs[] | select(.kind == "Secret") | (.data // {}) + (.stringData // {}) | to_entries[]
+		| select(.value | test("^[$][{]aws-(sm|ps):[^}]+[}]$") | not)] == []' "$work"/rendered/*.json >/dev/null &&
 		! git grep -nIE 'AGE-SECRET-KEY-1|AKIA[0-9A-Z]{16}|BEGIN (RSA |EC |OPENSSH )?PRIVATE KEY' -- base overlays environments charts
+}
+refers_to_secrets() {
+	local environment
+	for environment in staging production; do
+		jq -e --arg begin "\${aws-sm:notejam/$environment/" '[.[] | select(.kind == "Secret" and .metadata.name == "notejam") | .stringData]
+			| length == 1 and all(.[0] | .DATABASE_PASSWORD, .REDIS_PASSWORD, .SECRET_KEY_BASE; startswith($begin))' \
+			"$work/rendered/$environment.json" >/dev/null || return 1
+	done
 }
 one_of_each() { # No two environments write the same object.
 	local twice
@@ -84,6 +94,7 @@ trees() {
 	done
 	check 'each Role is what its environment renders to' make/rbac.sh check
 	check 'no secret is in git' no_secret_in_git
+	check 'the secrets of Notejam in staging and production are references' refers_to_secrets
 	check 'no two environments write the same object' one_of_each
 	check 'every workload has sizes, probes, tags, and may do nothing' meets_demands
 	check 'what serves rolls without a gap, and has a budget' without_downtime

@@ -12,6 +12,16 @@ secrets_of() { # ENVIRONMENT
 			((.env // [])[].valueFrom.secretKeyRef | values | .name)),
 		  ((.volumes // [])[].secret | values | .secretName)' "$work/rendered/$1.json" | sort -u
 }
+# The secrets that staging and production refer to, in what stands in for AWS.
+secrets_in_aws() {
+	local environment
+	start_moto
+	for environment in staging production; do
+		put_secret "notejam/$environment/database" '{"username": "notejam-a", "password": "first"}'
+		put_secret "notejam/$environment/redis" '{"password": "first"}'
+		put_secret "notejam/$environment/session" '{"key": "first"}'
+	done
+}
 # What operators would say of the objects that are theirs, while the agent waits for it.
 world() {
 	local kind of name status
@@ -74,9 +84,9 @@ while_a_client_asks() {
 	local status=0 asked failed_requests watcher client
 	mkfifo "$work/events"
 	"$FAIRLEAD_KUBECTL" --kubeconfig "$kubeconfig" -n notejam-production get endpointslices -l kubernetes.io/service-name=notejam \
-		--watch --output-watch-events -o json >"$work/events" 2>/dev/null 7<&- 8>&- &
+		--watch --output-watch-events -o json >"$work/events" 2>/dev/null 7<&- 8>&- 9>&- &
 	watcher=$!
-	python3 tests/infra/client.py <"$work/events" >"$work/asked" 7<&- 8>&- &
+	python3 tests/infra/client.py <"$work/events" >"$work/asked" 7<&- 8>&- 9>&- &
 	client=$!
 	sleep 1
 	"$@" || status=1
@@ -146,13 +156,16 @@ up() {
 	kubectl get storageclass sim -o json | jq '{apiVersion, kind, metadata: {name: "shared"}, provisioner}' | kubectl apply -f - >/dev/null
 	for environment in "${environments[@]}"; do
 		for secret in $(secrets_of "$environment"); do
+			# What git says of a Secret is made by the agent.
+			jq -e --arg name "$secret" 'any(.[]; .kind == "Secret" and .metadata.name == $name)' "$work/rendered/$environment.json" >/dev/null && continue
 			kubectl -n "$(namespace_of "$environment")" create secret generic "$secret" --from-literal password=x --from-literal REPLICA_PASSWORD=x >/dev/null
 		done
 	done
-	world 7<&- 8>&- &
+	secrets_in_aws
+	world 7<&- 8>&- 9>&- &
 	world_pid=$!
 	"$fairlead" agent --kubeconfig "$kubeconfig" --namespace fairlead --state-namespace fairlead --cache "$work/cache" \
-		--listen 127.0.0.1:0 --poll-interval 1s --git-folders --log-format json 2>"$work/agent.log" 7<&- 8>&- &
+		--listen 127.0.0.1:0 --poll-interval 1s --git-folders --secrets-interval 5s --log-format json 2>"$work/agent.log" 7<&- 8>&- 9>&- &
 	agent_pid=$!
 	for environment in "${environments[@]}"; do
 		check "$environment is up" ready "$environment"
@@ -168,5 +181,6 @@ up() {
 	kill "$world_pid" "$agent_pid" 2>/dev/null || true
 	wait "$world_pid" "$agent_pid" 2>/dev/null || true
 	agent_pid='' world_pid=''
+	stop_moto
 	stop_controlplane
 }
