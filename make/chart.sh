@@ -109,10 +109,11 @@ audit_is_told() {
 	done
 	"$fairlead" agent --audit-webhook=127.0.0.1:0 --audit-webhook-cert=/none --audit-webhook-key=/none \
 		--audit-webhook-client-ca=/none --audit-webhook-token-file=/none --unknown-after=5m --help >/dev/null || return 1
-	(! helm template fairlead "$chart" --set audit.secretName=audit 2>"$work/said") && grep -qF 'audit.clientCaKey' "$work/said" || {
+	if helm template fairlead "$chart" --set audit.secretName=audit >/dev/null 2>"$work/said" ||
+		! grep -qF 'audit.clientCaKey' "$work/said"; then
 		echo 'it is rendered without a way to tell who sends'
 		return 1
-	}
+	fi
 }
 check 'the agent is told of its audit webhook' audit_is_told
 check 'helm template with the values as they are' helm template fairlead "$chart" --namespace fairlead
