@@ -107,7 +107,15 @@ fn what_is_only_reported_stays_and_is_told_until_a_commit_changes_the_object() {
     assert_eq!(plan.code, 3, "{plan:?}");
     assert!(plan.stdout.contains("changed by someone else: .spec.replicas"), "{plan:?}");
     bed.wait_ready(&commit(&bed, "{policy: report}", &manifests("registry.example/web:2")));
-    assert_eq!((replicas(&bed), bed.configmap("settings").is_some()), (Some(1), true));
+    // What the commit changes is as it says; what it does not change stays as others left it.
+    assert_eq!((replicas(&bed), bed.configmap("settings").is_some()), (Some(1), false));
+    wait_until(SOON, "only the other is still told of", || {
+        let said = message(&bed);
+        said.contains("settings") && !said.contains(".spec.replicas")
+    });
+    let all = configmap("settings", "2") + &deployment_of("web", 1, "registry.example/web:2", "", &[]);
+    bed.wait_ready(&commit(&bed, "{policy: report}", &all));
+    assert!(bed.configmap("settings").is_some(), "the commit brings it");
     wait_until(SOON, "nothing is said any more", || message(&bed).is_empty());
 }
 
