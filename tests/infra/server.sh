@@ -14,8 +14,10 @@ taken() {
 }
 # Of what the account does not need it has nothing.
 no_more() {
-	local verb resource
-	for resource in secrets pods pods/exec roles.rbac.authorization.k8s.io resourcequotas namespaces environments.fairlead.dev; do
+	local verb resource others=(secrets)
+	# Who has references to secrets writes the Secrets that they stand in.
+	! jq -e 'any(.[]; .kind == "Secret")' "$work/rendered/$1.json" >/dev/null || others=()
+	for resource in "${others[@]}" pods pods/exec roles.rbac.authorization.k8s.io resourcequotas namespaces environments.fairlead.dev; do
 		for verb in get create patch delete; do
 			if kubectl auth can-i "$verb" "$resource" --as "$(account "$1")" -n "$(namespace_of "$1")" >/dev/null 2>&1; then
 				echo "$(account "$1") may $verb $resource"
