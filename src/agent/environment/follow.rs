@@ -156,7 +156,12 @@ impl Follow<'_> {
             return None;
         };
         let (spec, mirror) = (spec.clone(), source.mirror.clone());
-        let refused = self.trust.judge(self.shared, &spec, &mirror, &revision).await.err();
+        let judged = tokio::select! {
+            judged = self.trust.judge(self.shared, &spec, &mirror, &revision) => judged,
+            // Tags, and the history, may take long to fetch.
+            () = self.shared.end.cancelled() => return None,
+        };
+        let refused = judged.err();
         let revision = match (&refused, self.trust.accepted(&spec)) {
             (None, _) => revision,
             (Some(_), Some(accepted)) => accepted.clone(),
