@@ -107,6 +107,8 @@ struct App {
     /// Why a secret cannot be used in its newest version, or not be read.
     troubles: BTreeMap<SecretId, String>,
     said: Option<Said>,
+    /// What it was rendered to before that, the newest last, as far as it may still turn out to be well with it.
+    earlier: Vec<Said>,
     /// What git said when it was rendered last, be it before a restart.
     content: Option<Digest>,
     /// It could not be rendered; with what was known to be wrong then.
@@ -126,11 +128,27 @@ impl App {
         self.beside.values().flat_map(|lent| lent.secrets.iter().map(|secret| (&lent.owner, secret)))
     }
 
+    /// Takes with what it passed its gates before it was told of anything newer, where that was heard of only now. Says whether
+    /// it is with others than were known.
+    fn was_well(&mut self, status: &AppStatus) -> bool {
+        let is_effective = |said: &Said| status.effective.as_ref() == Some(&said.digest);
+        let Some(at) = self.earlier.iter().position(is_effective) else { return false };
+        let Some(said) = self.earlier.drain(..=at).next_back() else { return false };
+        let versions = said.secrets.into_iter().filter_map(|(secret, version)| Some((secret, version?)));
+        let versions: BTreeMap<_, _> = versions.collect();
+        let is_news = self.proven != versions;
+        (self.proven, self.proven_content) = (versions, Some(said.content));
+        is_news
+    }
+
     /// All that it runs with.
     fn all(&self) -> BTreeSet<SecretId> {
         self.own().into_iter().chain(self.lent().map(|(_, secret)| secret.clone())).collect()
     }
 }
+
+/// So many renderings of an app are remembered to which it may yet turn out to have come.
+const EARLIER: usize = 8;
 
 /// What an app was rendered to.
 struct Said {
@@ -369,7 +387,10 @@ impl Apps {
         let is_read = |object: &&Arc<crate::plan::Wanted>| object.config.is_some() || object.shared.is_some();
         let consumers = wanted.objects.iter().filter(is_read).count();
         let (digest, content) = (wanted.digest.clone(), wanted.content.clone());
-        app.said = Some(Said { digest, content, consumers, secrets: wanted.secrets.clone() });
+        let said = Said { digest, content, consumers, secrets: wanted.secrets.clone() };
+        app.earlier.extend(app.said.replace(said).filter(|said| said.digest != wanted.digest));
+        let too_many = app.earlier.len().saturating_sub(EARLIER);
+        app.earlier.drain(..too_many);
         rotation.count(&member, consumers);
         if before.is_some_and(|before| before != wanted.content) {
             rotation.commit(&member);
@@ -383,6 +404,7 @@ impl Apps {
         for status in statuses {
             let member = self.member(&status.name);
             let Some(app) = self.apps.get_mut(&status.name) else { continue };
+            is_news |= app.was_well(status);
             let Some(said) = &app.said else { continue };
             let pins = rotation.pins(&member).cloned().unwrap_or_default();
             if status.desired.as_ref() != Some(&said.digest) || !is_said(said, &pins) {
@@ -399,6 +421,14 @@ impl Apps {
                     Verdict::Failed
                 }
                 AppPhase::Suspended | AppPhase::RollingBack | AppPhase::RolledBack => Verdict::Left,
+                AppPhase::Applying | AppPhase::Waiting => {
+                    let is_new = |(secret, pin): (_, &Pin)| app.proven.get(secret) != Some(&pin.version);
+                    if is_rotation && pins.iter().any(is_new) {
+                        // A person may have it tried again, whosever turn it is; others wait for it all the same.
+                        rotation.resume(&member);
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             let versions = pins.into_iter().map(|(secret, pin)| (secret, pin.version)).collect();

@@ -12,12 +12,15 @@
 //! is well. Of an environment and of the cluster no more consumers roll at once than the limits say, and environments take
 //! turns.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod marks;
+
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::object::secret::{Pin, SecretId};
 use crate::object::{AppName, EnvironmentName};
+use marks::{Failed, Marks};
 
 /// How much may roll at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -56,12 +59,14 @@ pub enum Verdict {
 #[derive(Debug, Default)]
 struct App {
     pins: Versions,
-    /// What it was pinned to before it last went on.
+    /// What it was pinned to before it last went on, as far as it did not fail with that.
     before: Versions,
     newest: Versions,
     /// How many workloads of it read some; not known before it was rendered.
     consumers: Option<usize>,
     rolling: bool,
+    /// Nobody waits for the end of its rollout any more.
+    given_up: bool,
     /// When it last began to roll for secrets.
     began: Option<Timestamp>,
     pending_since: Option<Timestamp>,
@@ -75,7 +80,7 @@ pub struct Rotation {
     /// Versions with which an app of the environment passed its gates,
     proven: Marks,
     /// and those with which one did not.
-    failed: Marks,
+    failed: Failed,
     /// When each environment had its turn last.
     turns: BTreeMap<EnvironmentName, u64>,
     turn: u64,
@@ -95,18 +100,24 @@ impl Rotation {
         let app = self.apps.entry(of.clone()).or_default();
         let is_before =
             |secret: &SecretId, version: &str| before.get(secret).is_some_and(|pin| *pin.version == *version);
+        if have_failed {
+            let tried = pins.iter().filter(|(secret, pin)| !is_before(secret, &pin.version));
+            let tried = tried.map(|(secret, pin)| (secret.clone(), pin.version.clone()));
+            self.failed.insert(&of.0, &tried.collect());
+        }
         for (secret, pin) in pins {
-            if have_failed && !is_before(&secret, &pin.version) {
-                self.failed.insert(&of.0, &secret, &pin.version);
-            }
             app.pins.entry(secret).or_insert(pin);
         }
         app.before = before;
     }
 
-    /// Takes that an app was going on to its pins when the process before this one ended: it counts as what rolls.
+    /// Takes that an app is going on to its pins although it was not its turn: it was when the process before this one ended, or
+    /// a person wants it to be tried again. It counts as what rolls.
     pub fn resume(&mut self, of: &Member) {
-        if let Some(app) = self.apps.get_mut(of) {
+        if let Some(app) = self.apps.get_mut(of)
+            && !app.rolling
+            && !app.given_up
+        {
             (app.rolling, app.began) = (true, None);
         }
     }
@@ -130,10 +141,6 @@ impl Rotation {
             }
         }
         app.newest = newest;
-        if app.rolling {
-            // One that was resumed.
-            app.began.get_or_insert(now);
-        }
         match app.pins == app.newest {
             true => app.pending_since = None,
             false => app.pending_since = app.pending_since.or(Some(now)),
@@ -144,24 +151,11 @@ impl Rotation {
     /// failed, where the version before still works. Says whether any is another.
     pub fn commit(&mut self, of: &Member) -> bool {
         let Some(app) = self.apps.get_mut(of) else { return false };
-        let has_failed =
-            |secret: &SecretId, pin: &Pin| pin.old_works && self.failed.contains(&of.0, secret, &pin.version);
-        // Of what cannot be read it keeps what it has.
-        let mut next = app.pins.clone();
-        next.extend(app.newest.iter().map(|(secret, pin)| (secret.clone(), pin.clone())));
-        for (secret, pin) in &mut next {
-            if !has_failed(secret, pin) {
-                continue;
-            }
-            let older = [app.pins.get(secret), app.before.get(secret)];
-            if let Some(works) = older.into_iter().flatten().find(|older| older.version != pin.version) {
-                pin.clone_from(works);
-            }
-        }
+        let next = next(&self.failed, &of.0, app, &app.newest);
         let is_other = app.pins != next;
         app.pins = next;
         // What becomes of it now says nothing of the versions alone.
-        app.rolling = false;
+        (app.rolling, app.given_up) = (false, false);
         if app.pins == app.newest {
             app.pending_since = None;
         }
@@ -169,21 +163,31 @@ impl Rotation {
     }
 
     /// Takes how the rollout ended in which an app went on to its pins. One that is well at last, as after a person's word to
-    /// try again, has failed no more.
+    /// try again, has failed no more. Of several versions that failed together any may be to blame: once one of them is
+    /// replaced by a newer one that works, the others are tried again.
     pub fn ended(&mut self, of: &Member, verdict: Verdict) {
         let Some(app) = self.apps.get_mut(of) else { return };
         let was_rolling = std::mem::take(&mut app.rolling);
-        for (secret, pin) in &app.pins {
-            match verdict {
-                Verdict::Well => {
-                    self.failed.remove(&of.0, secret, &pin.version);
+        app.given_up = false;
+        match verdict {
+            Verdict::Well => {
+                let are_new = app.pins.iter().filter(|(secret, pin)| {
+                    let is_other = app.before.get(*secret).is_none_or(|before| before.version != pin.version);
+                    was_rolling && is_other || !self.proven.contains(&of.0, secret, &pin.version)
+                });
+                self.failed.are_well(&of.0, &app.pins, &are_new.collect());
+                for (secret, pin) in &app.pins {
                     self.proven.insert(&of.0, secret, &pin.version);
                 }
-                Verdict::Failed if was_rolling && !self.proven.contains(&of.0, secret, &pin.version) => {
-                    self.failed.insert(&of.0, secret, &pin.version);
-                }
-                Verdict::Failed | Verdict::Left => {}
             }
+            Verdict::Failed if was_rolling => {
+                let is_new =
+                    |(secret, pin): &(&SecretId, &Pin)| !self.proven.contains(&of.0, secret, &pin.version);
+                let tried = app.pins.iter().filter(is_new);
+                let tried = tried.map(|(secret, pin)| (secret.clone(), pin.version.clone())).collect();
+                self.failed.insert(&of.0, &tried);
+            }
+            Verdict::Failed | Verdict::Left => {}
         }
     }
 
@@ -208,8 +212,12 @@ impl Rotation {
     /// Has apps go on whose turn it is, and names them.
     pub fn release(&mut self, now: Timestamp) -> Vec<Member> {
         let is_over = |app: &App| app.began.is_some_and(|began| now.duration_since(began) > LONGEST);
-        for app in self.apps.values_mut().filter(|app| app.rolling && is_over(app)) {
-            app.rolling = false;
+        for app in self.apps.values_mut().filter(|app| app.rolling) {
+            // One that was resumed began before, nobody knows when.
+            app.began.get_or_insert(now);
+            if is_over(app) {
+                (app.rolling, app.given_up) = (false, true);
+            }
         }
         let chosen = self.choose(now);
         for of in &chosen {
@@ -218,9 +226,14 @@ impl Rotation {
             let Some(app) = self.apps.get_mut(of) else { continue };
             let newer = newer(&self.failed, &of.0, app);
             let newer: Versions = newer.map(|(secret, pin)| (secret.clone(), pin.clone())).collect();
-            app.before = app.pins.clone();
-            app.pins.extend(newer);
-            (app.rolling, app.began) = (app.size() > 0, Some(now));
+            let next = next(&self.failed, &of.0, app, &newer);
+            let works =
+                |(secret, pin): &(&SecretId, &Pin)| !self.failed.contains(&of.0, secret, &pin.version);
+            let works = app.pins.iter().filter(works).map(|(secret, pin)| (secret.clone(), pin.clone()));
+            app.before.extend(works);
+            app.before.retain(|secret, _| app.pins.contains_key(secret));
+            app.pins = next;
+            (app.rolling, app.given_up, app.began) = (app.size() > 0, false, Some(now));
             app.pending_since = (app.pins != app.newest).then_some(now);
         }
         chosen
@@ -283,12 +296,16 @@ impl Rotation {
 
     /// Whether there is something to go on to, and nobody in its environment is trying that who has not shown that it works.
     fn may_go(&self, environment: &EnvironmentName, app: &App, busy: &Busy) -> bool {
-        let mut newer = newer(&self.failed, environment, app).peekable();
-        newer.peek().is_some()
-            && newer.all(|(secret, pin)| {
-                self.proven.contains(environment, secret, &pin.version)
-                    || !busy.tried.contains(environment, secret, &pin.version)
-            })
+        let newer: Versions = newer(&self.failed, environment, app)
+            .map(|(secret, pin)| (secret.clone(), pin.clone()))
+            .collect();
+        let next = next(&self.failed, environment, app, &newer);
+        let is_free = |(secret, pin): (&SecretId, &Pin)| {
+            self.proven.contains(environment, secret, &pin.version)
+                || !busy.tried.contains(environment, secret, &pin.version)
+        };
+        // One that halted with what it has tries that once more.
+        !newer.is_empty() && next.iter().all(is_free)
     }
 
     fn due(&self, app: &App) -> Option<Timestamp> {
@@ -367,7 +384,7 @@ impl Busy {
 /// The versions that an app would go on to: those that are another than what it has, and with which no app of its environment
 /// failed. One that failed does not hold up newer versions of other secrets.
 fn newer<'a>(
-    failed: &'a Marks,
+    failed: &'a Failed,
     environment: &'a EnvironmentName,
     app: &'a App,
 ) -> impl Iterator<Item = (&'a SecretId, &'a Pin)> {
@@ -377,221 +394,23 @@ fn newer<'a>(
     })
 }
 
-/// Versions of secrets that something is known of, by environment.
-#[derive(Debug, Default)]
-struct Marks(BTreeMap<EnvironmentName, BTreeMap<SecretId, BTreeSet<Box<str>>>>);
-
-impl Marks {
-    fn contains(&self, environment: &EnvironmentName, secret: &SecretId, version: &str) -> bool {
-        let versions = self.0.get(environment).and_then(|secrets| secrets.get(secret));
-        versions.is_some_and(|versions| versions.contains(version))
-    }
-
-    fn insert(&mut self, environment: &EnvironmentName, secret: &SecretId, version: &str) {
-        if !self.contains(environment, secret, version) {
-            let secrets = self.0.entry(environment.clone()).or_default();
-            secrets.entry(secret.clone()).or_default().insert(version.into());
+/// What an app goes on to with some newer versions. Of what cannot be read it keeps what it has; in place of what failed it has
+/// the version before, where that still works.
+fn next(failed: &Failed, environment: &EnvironmentName, app: &App, newer: &Versions) -> Versions {
+    let mut next = app.pins.clone();
+    next.extend(newer.iter().map(|(secret, pin)| (secret.clone(), pin.clone())));
+    let has_failed = |secret: &SecretId, pin: &Pin| failed.contains(environment, secret, &pin.version);
+    for (secret, pin) in next.iter_mut().filter(|(_, pin)| pin.old_works) {
+        if !has_failed(secret, pin) {
+            continue;
+        }
+        let older = [app.pins.get(secret), app.before.get(secret)].into_iter().flatten();
+        if let Some(works) = older.into_iter().find(|older| !has_failed(secret, older)) {
+            pin.clone_from(works);
         }
     }
-
-    fn remove(&mut self, environment: &EnvironmentName, secret: &SecretId, version: &str) {
-        if let Some(versions) = self.0.get_mut(environment).and_then(|secrets| secrets.get_mut(secret)) {
-            versions.remove(version);
-        }
-    }
-
-    /// Keeps of an environment what is among these.
-    fn keep(&mut self, environment: &EnvironmentName, wanted: &Self) {
-        let Some(secrets) = self.0.get_mut(environment) else { return };
-        for (secret, versions) in secrets.iter_mut() {
-            versions.retain(|version| wanted.contains(environment, secret, version));
-        }
-        secrets.retain(|_, versions| !versions.is_empty());
-        if secrets.is_empty() {
-            self.0.remove(environment);
-        }
-    }
+    next
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::object::secret::Reference;
-
-    fn at(seconds: i64) -> Timestamp {
-        Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
-    }
-
-    fn member(environment: &str, app: &str) -> Member {
-        (EnvironmentName::new(environment).expect("a name"), AppName::new(app).expect("a name"))
-    }
-
-    fn versions(secret: &str, version: &str) -> Versions {
-        let secret = Reference::parse(&format!("aws-sm:{secret}")).expect("a reference").secret;
-        [(secret, Pin { version: version.into(), keys: BTreeMap::new(), old_works: false })].into()
-    }
-
-    /// Takes the newest versions of an app with so many consumers that was rendered.
-    fn hear(rotation: &mut Rotation, of: &Member, newest: Versions, consumers: usize, now: Timestamp) {
-        rotation.hear(of, newest, now);
-        rotation.count(of, consumers);
-    }
-
-    fn version(rotation: &Rotation, of: &Member) -> String {
-        let pins = rotation.pins(of).expect("it is known");
-        pins.values().map(|pin| &*pin.version).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn one_goes_first_and_the_others_follow_when_it_is_well() {
-        let mut rotation = Rotation::default();
-        let apps = ["a", "b", "c"].map(|app| member("dev", app));
-        for version in ["1", "2"] {
-            apps.iter().for_each(|app| hear(&mut rotation, app, versions("db", version), 1, at(0)));
-        }
-        assert_eq!(apps.each_ref().map(|app| version(&rotation, app)), ["1", "1", "1"]);
-        assert_eq!(rotation.release(at(0)), [apps[0].clone()]);
-        assert!(rotation.release(at(30)).is_empty());
-        rotation.ended(&apps[0], Verdict::Well);
-        assert_eq!(rotation.release(at(31)).len(), 2);
-        assert_eq!(apps.each_ref().map(|app| version(&rotation, app)), ["2", "2", "2"]);
-    }
-
-    #[test]
-    fn a_version_that_failed_is_tried_by_nobody_else_until_there_is_a_newer_one() {
-        let mut rotation = Rotation::default();
-        let apps = ["a", "b"].map(|app| member("dev", app));
-        for version in ["1", "2"] {
-            apps.iter().for_each(|app| hear(&mut rotation, app, versions("db", version), 1, at(0)));
-        }
-        assert_eq!(rotation.release(at(0)).len(), 1);
-        rotation.ended(&apps[0], Verdict::Failed);
-        assert!(rotation.release(at(1000)).is_empty());
-        let (secret, _) = versions("db", "2").pop_first().expect("one");
-        assert!(rotation.has_failed(&apps[1].0, &secret, "2"));
-        apps.iter().for_each(|app| hear(&mut rotation, app, versions("db", "3"), 1, at(1001)));
-        assert_eq!(rotation.release(at(1001)), [apps[1].clone()], "it waited longer");
-        rotation.ended(&apps[1], Verdict::Well);
-        assert_eq!(rotation.release(at(1002)), [apps[0].clone()]);
-        assert_eq!(version(&rotation, &apps[0]), "3");
-    }
-
-    #[test]
-    fn a_commit_takes_the_newest_version_with_it() {
-        let mut rotation = Rotation::default();
-        let app = member("dev", "a");
-        hear(&mut rotation, &app, versions("db", "1"), 1, at(0));
-        assert!(!rotation.commit(&app));
-        hear(&mut rotation, &app, versions("db", "2"), 1, at(0));
-        assert!(rotation.commit(&app));
-        assert_eq!(version(&rotation, &app), "2");
-        assert!(rotation.release(at(0)).is_empty(), "it rolls once");
-    }
-
-    #[test]
-    fn a_commit_takes_no_version_that_failed_where_the_one_before_still_works() {
-        for (old_works, wanted) in [(true, "1"), (false, "2")] {
-            let mut rotation = Rotation::default();
-            let apps = ["a", "b"].map(|app| member("dev", app));
-            let of = |version: &str| {
-                let mut versions = versions("db", version);
-                versions.values_mut().for_each(|pin| pin.old_works = old_works);
-                versions
-            };
-            for version in ["1", "2"] {
-                apps.iter().for_each(|app| hear(&mut rotation, app, of(version), 1, at(0)));
-            }
-            assert_eq!(rotation.release(at(0)), [apps[0].clone()]);
-            rotation.ended(&apps[0], Verdict::Failed);
-            for app in &apps {
-                rotation.commit(app);
-            }
-            assert_eq!(apps.each_ref().map(|app| version(&rotation, app)), [wanted, wanted]);
-            assert!(rotation.release(at(1000)).is_empty());
-        }
-    }
-
-    #[test]
-    fn what_changes_again_and_again_rolls_once_in_a_while() {
-        let mut rotation = Rotation::default();
-        let app = member("dev", "a");
-        hear(&mut rotation, &app, versions("db", "0"), 1, at(0));
-        let mut rolled = 0;
-        for second in 1..=600 {
-            hear(&mut rotation, &app, versions("db", &second.to_string()), 1, at(second));
-            if !rotation.release(at(second)).is_empty() {
-                rolled += 1;
-                rotation.ended(&app, Verdict::Well);
-            }
-        }
-        assert_eq!(rolled, 10);
-        let again = rotation.again(at(600)).expect("it waits for its pause to end");
-        assert_eq!(rotation.release(again), [app]);
-    }
-
-    #[test]
-    fn what_is_never_heard_of_again_holds_nobody_up_for_ever() {
-        let mut rotation = Rotation::default();
-        let apps = ["a", "b"].map(|app| member("dev", app));
-        for version in ["1", "2"] {
-            apps.iter().for_each(|app| hear(&mut rotation, app, versions("db", version), 1, at(0)));
-        }
-        assert_eq!(rotation.release(at(0)), [apps[0].clone()]);
-        assert!(rotation.release(at(3600)).is_empty());
-        assert_eq!(rotation.release(at(3601)), [apps[1].clone()]);
-        rotation.ended(&apps[1], Verdict::Left);
-        assert_eq!(rotation.rolling(), 0);
-        let (secret, _) = versions("db", "2").pop_first().expect("one");
-        assert!(!rotation.has_failed(&apps[1].0, &secret, "2"), "that says nothing of the version");
-    }
-
-    #[test]
-    fn a_start_goes_on_from_what_was_remembered() {
-        let mut rotation = Rotation::default();
-        let app = member("dev", "a");
-        rotation.remember(&app, versions("db", "1"), Versions::new(), false);
-        hear(&mut rotation, &app, versions("db", "2"), 1, at(0));
-        assert_eq!(version(&rotation, &app), "1");
-        assert_eq!(rotation.release(at(0)).len(), 1);
-        assert_eq!(version(&rotation, &app), "2");
-    }
-
-    /// Three thousand secrets of ten environments change in the same second.
-    #[test]
-    fn however_many_change_together_the_limits_hold_and_all_get_their_turn() {
-        let limits = Limits { cluster: 12, environment: 4, pause: SignedDuration::from_secs(60) };
-        for seed in 0..2 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let mut rotation = Rotation::new(limits);
-            let members: Vec<Member> =
-                (0..3000).map(|n| member(&format!("e{}", n % 10), &format!("a{n}"))).collect();
-            for (n, of) in members.iter().enumerate() {
-                let consumers = random.usize(1..=3);
-                hear(&mut rotation, of, versions(&format!("s{n}"), "1"), consumers, at(0));
-                hear(&mut rotation, of, versions(&format!("s{n}"), "2"), consumers, at(0));
-            }
-            let mut ends: BTreeMap<i64, Vec<Member>> = BTreeMap::new();
-            let (mut now, mut rolled, mut by_environment) = (0, 0, BTreeMap::<String, usize>::new());
-            while rolled < members.len() {
-                for of in ends.remove(&now).unwrap_or_default() {
-                    rotation.ended(&of, Verdict::Well);
-                }
-                for of in rotation.release(at(now)) {
-                    rolled += 1;
-                    *by_environment.entry(of.0.to_string()).or_default() += 1;
-                    ends.entry(now + random.i64(1..20)).or_default().push(of);
-                }
-                assert!(rotation.rolling() <= limits.cluster, "seed {seed}: {}", rotation.rolling());
-                if rolled == 1500 {
-                    let (least, most) = (by_environment.values().min(), by_environment.values().max());
-                    assert!(
-                        most.zip(least).is_some_and(|(most, least)| most - least < 60),
-                        "{by_environment:?}"
-                    );
-                }
-                now += 1;
-                assert!(now < 100_000, "seed {seed}: {rolled} rolled");
-            }
-        }
-    }
-}
+mod tests;

@@ -14,6 +14,8 @@ type Marked = BTreeSet<(SecretId, Box<str>)>;
 pub struct Checks {
     /// Versions with which an app of each environment passed its gates.
     proven: Vec<Marked>,
+    /// Versions with which one failed that tried nothing else for the first time.
+    alone: Vec<Marked>,
     /// When each app last began to roll for secrets, as far as its replica remembers.
     began: BTreeMap<(usize, usize), Second>,
     /// Apps that a person wants to be tried again.
@@ -23,12 +25,22 @@ pub struct Checks {
 impl Checks {
     pub fn new(environments: usize) -> Self {
         let (began, asked) = Default::default();
-        Self { proven: vec![Marked::new(); environments], began, asked }
+        let marked = vec![Marked::new(); environments];
+        Self { proven: marked.clone(), alone: marked, began, asked }
     }
 
     pub fn well(&mut self, environment: usize, with: &Is) {
         self.proven[environment]
             .extend(with.versions.iter().map(|(id, version)| (id.clone(), version.clone())));
+    }
+
+    /// A rollout for newer versions failed.
+    pub fn failed(&mut self, environment: usize, with: &Is) {
+        let tried = with.versions.iter().map(|(id, version)| (id.clone(), version.clone()));
+        let mut new = tried.filter(|tried| !self.proven[environment].contains(tried));
+        if let (Some(only), None) = (new.next(), new.next()) {
+            self.alone[environment].insert(only);
+        }
     }
 
     /// Who is begun anew does not remember when each app rolled last.
@@ -63,8 +75,11 @@ impl Checks {
         if !is_rotation {
             return Ok(());
         }
-        if !self.asked.remove(&(e, at))
-            && let Some(last) = self.began.insert((e, at), now)
+        if self.asked.remove(&(e, at)) {
+            // A person's word goes before limits; what begins after it has to count it.
+            return Ok(());
+        }
+        if let Some(last) = self.began.insert((e, at), now)
             && now - last < PAUSE
         {
             return Err(format!("{name} rolls for secrets after {} s again", now - last));
@@ -83,7 +98,9 @@ impl Checks {
         }
         let old = app.good.as_ref().map(|good| &good.versions);
         for (id, version) in &course.to.versions {
-            let is_new = old.and_then(|old| old.get(id)) != Some(version);
+            let had = course.halted.as_ref().is_some_and(|halted| halted.versions.get(id) == Some(version));
+            // What it did not refer to before is taken as it is.
+            let is_new = old.and_then(|old| old.get(id)).is_some_and(|old| old != version);
             if !is_new || self.proven[e].contains(&(id.clone(), version.clone())) {
                 continue;
             }
@@ -91,7 +108,7 @@ impl Checks {
                 if is_trying(other, id, version) {
                     return Err(format!("{name} tries {id} {version} while {} does", other.name));
                 }
-                if has_failed(other, id, version) {
+                if !had && has_failed(other, id, version, &self.proven[e], &self.alone[e]) {
                     return Err(format!(
                         "{name} goes on to {id} {version}, with which {} failed",
                         other.name
@@ -139,12 +156,22 @@ fn is_trying(app: &App, id: &SecretId, version: &str) -> bool {
     course.is_some_and(|course| is_new(&course.to))
 }
 
-/// Whether an app stands failed with a version, and by nothing else.
-fn has_failed(app: &App, id: &SecretId, version: &str) -> bool {
+/// Whether an app stands failed with a version, and by nothing else: neither by a commit, nor by another version that was tried
+/// with it and fails alone, or was replaced by a newer one that works.
+fn has_failed(app: &App, id: &SecretId, version: &str, proven: &Marked, alone: &Marked) -> bool {
     let Some(good) = &app.good else { return false };
     // What halts on its way back from a commit is remembered as that commit.
     let failed = app.aside.iter().chain(app.halted.iter().filter(|_| app.aside.is_none()));
-    let failed = failed.filter(|failed| failed.content == good.content);
-    let mut of = failed.filter_map(|failed| failed.versions.get(id));
-    of.any(|failed| **failed == *version) && good.versions.get(id).is_none_or(|good| **good != *version)
+    let number = super::provider::version;
+    let is_replaced = |id: &SecretId, version: &str| {
+        proven.iter().any(|(other, newer)| other == id && number(newer) > number(version))
+    };
+    failed.filter(|failed| failed.content == good.content).any(|failed| {
+        let mut new = failed.versions.iter().filter(|(id, version)| good.versions.get(*id) != Some(*version));
+        let is_it = new.clone().any(|(of, failed)| of == id && **failed == *version);
+        is_it
+            && !new.any(|(of, failed)| {
+                of != id && (is_replaced(of, failed) || alone.contains(&(of.clone(), failed.clone())))
+            })
+    })
 }

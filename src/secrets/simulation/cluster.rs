@@ -48,6 +48,8 @@ pub struct Course {
     pub ends: Second,
     pub old_works: bool,
     pub is_back: bool,
+    /// What it stood halted with before.
+    pub halted: Option<Is>,
 }
 
 /// An environment, and who looks after it.
@@ -178,8 +180,8 @@ impl App {
             .filter(|(id, _)| own.contains(id))
             .map(|(a, b)| (a.clone(), b.clone()))
             .collect();
-        self.halted = None;
-        self.course = Some(Course { to, ends: now + seconds, old_works, is_back });
+        let halted = self.halted.take();
+        self.course = Some(Course { to, ends: now + seconds, old_works, is_back, halted });
         true
     }
 

@@ -387,9 +387,12 @@ impl World {
                 let fails = versions.any(|(id, version)| provider.worth(id, version) == Worth::Fails);
                 let is_well = course.to.content.is_multiple_of(2) && !fails;
                 let to = course.to.clone();
+                let is_rotation = !course.is_back && app.is_rotation(&to);
                 app.end(is_well, seconds, now);
                 if is_well {
                     self.checks.well(e, &to);
+                } else if is_rotation {
+                    self.checks.failed(e, &to);
                 }
                 let name = format!("{}/{}", environment.name, app.name);
                 self.say(|| {
