@@ -20,7 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::object::secret::{Pin, SecretId};
 use crate::object::{AppName, EnvironmentName};
-use marks::{Failed, Marks};
+use marks::{Failed, IsNewTo, Marks};
 
 /// How much may roll at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +103,7 @@ impl Rotation {
         if have_failed {
             let tried = pins.iter().filter(|(secret, pin)| !is_before(secret, &pin.version));
             let tried = tried.map(|(secret, pin)| (secret.clone(), pin.version.clone()));
-            self.failed.insert(&of.0, &tried.collect());
+            self.failed.insert(of, &tried.collect());
         }
         for (secret, pin) in pins {
             app.pins.entry(secret).or_insert(pin);
@@ -171,11 +171,11 @@ impl Rotation {
         app.given_up = false;
         match verdict {
             Verdict::Well => {
-                let are_new = app.pins.iter().filter(|(secret, pin)| {
-                    let is_other = app.before.get(*secret).is_none_or(|before| before.version != pin.version);
-                    was_rolling && is_other || !self.proven.contains(&of.0, secret, &pin.version)
+                self.failed.are_well(of, &app.pins, |secret, pin, to| {
+                    let is_other = app.before.get(secret).is_none_or(|before| before.version != pin.version);
+                    to == IsNewTo::App && was_rolling && is_other
+                        || !self.proven.contains(&of.0, secret, &pin.version)
                 });
-                self.failed.are_well(&of.0, &app.pins, &are_new.collect());
                 for (secret, pin) in &app.pins {
                     self.proven.insert(&of.0, secret, &pin.version);
                 }
@@ -185,7 +185,7 @@ impl Rotation {
                     |(secret, pin): &(&SecretId, &Pin)| !self.proven.contains(&of.0, secret, &pin.version);
                 let tried = app.pins.iter().filter(is_new);
                 let tried = tried.map(|(secret, pin)| (secret.clone(), pin.version.clone())).collect();
-                self.failed.insert(&of.0, &tried);
+                self.failed.insert(of, &tried);
             }
             Verdict::Failed | Verdict::Left => {}
         }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::object::EnvironmentName;
+use super::Member;
 use crate::object::secret::{Pin, SecretId};
+use crate::object::{AppName, EnvironmentName};
 
 type Version = (SecretId, Box<str>);
 
@@ -37,10 +38,25 @@ impl Marks {
     }
 }
 
-/// Versions with which an app of an environment failed, each with the others that it tried for the first time with it: any of
-/// them may be to blame.
+/// To whom a version is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IsNewTo {
+    /// No app of the environment was well with it before.
+    All,
+    /// The app went on to it now.
+    App,
+}
+
+/// Versions with which an app of an environment failed.
 #[derive(Debug, Default)]
-pub(super) struct Failed(BTreeMap<EnvironmentName, BTreeMap<Version, BTreeSet<Version>>>);
+pub(super) struct Failed(BTreeMap<EnvironmentName, BTreeMap<Version, Attempt>>);
+
+/// Who failed with a version, and what else it tried for the first time with it: any of them may be to blame.
+#[derive(Debug)]
+struct Attempt {
+    app: AppName,
+    beside: BTreeSet<Version>,
+}
 
 impl Failed {
     pub fn contains(&self, environment: &EnvironmentName, secret: &SecretId, version: &str) -> bool {
@@ -48,33 +64,35 @@ impl Failed {
         failed.into_iter().any(|((of, failed), _)| of == secret && **failed == *version)
     }
 
-    /// Takes versions that were tried together, and failed. Where one of them failed alone before, that is why: nothing is known
-    /// of the others.
-    pub fn insert(&mut self, environment: &EnvironmentName, tried: &BTreeSet<Version>) {
+    /// Takes versions that an app tried together, and failed. Where one of them failed alone before, that is why: nothing is
+    /// known of the others.
+    pub fn insert(&mut self, (environment, app): &Member, tried: &BTreeSet<Version>) {
         let failed = self.0.entry(environment.clone()).or_default();
-        if tried.iter().any(|version| failed.get(version).is_some_and(BTreeSet::is_empty)) {
+        if tried.iter().any(|version| failed.get(version).is_some_and(|attempt| attempt.beside.is_empty())) {
             return;
         }
         for version in tried {
-            let company = tried.iter().filter(|other| *other != version).cloned().collect();
-            failed.insert(version.clone(), company);
+            let beside = tried.iter().filter(|other| *other != version).cloned().collect();
+            failed.insert(version.clone(), Attempt { app: app.clone(), beside });
         }
     }
 
-    /// Takes that an app is well with these, of which it went on to the new ones: they did not fail, and what failed only
-    /// beside another version of one of the new ones may work.
+    /// Takes that an app is well with versions: they did not fail. What failed only beside another version of one that works
+    /// now, be it new to all or to the app that failed, may work.
     pub fn are_well(
         &mut self,
-        environment: &EnvironmentName,
+        (environment, app): &Member,
         pins: &BTreeMap<SecretId, Pin>,
-        new: &BTreeMap<&SecretId, &Pin>,
+        is_new: impl Fn(&SecretId, &Pin, IsNewTo) -> bool,
     ) {
         let Some(failed) = self.0.get_mut(environment) else { return };
-        failed.retain(|(secret, version), company| {
-            let is_replaced =
-                |(secret, version): &Version| new.get(secret).is_some_and(|now| now.version != *version);
+        failed.retain(|(secret, version), attempt| {
+            let to = if attempt.app == *app { IsNewTo::App } else { IsNewTo::All };
+            let is_replaced = |(secret, version): &Version| {
+                pins.get(secret).is_some_and(|pin| pin.version != *version && is_new(secret, pin, to))
+            };
             let is_well = pins.get(secret).is_some_and(|pin| pin.version == *version);
-            !is_well && !company.iter().any(is_replaced)
+            !is_well && !attempt.beside.iter().any(is_replaced)
         });
     }
 
