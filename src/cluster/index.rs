@@ -4,7 +4,7 @@
 //! it is held (`watches`), a task reads what its watch tells (`follow`), and what is known lies in `objects`.
 //!
 //! All of it stands behind one lock, under which nothing waits and nothing runs that others wrote: rules of health are
-//! tried before it is taken. If something panics under it all the same, the next one who takes it counts the objects anew
+//! tried without it, those of teams on threads of their own. If something panics under it all the same, the next one who takes it counts the objects anew
 //! and goes on.
 
 mod feed;
@@ -17,21 +17,23 @@ mod watched;
 mod watches;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::autoscalers::Autoscalers;
 use super::discovery::Session;
-use super::judging::Judges;
+use super::judging::{Judges, Tell, Told};
 use super::sharing::Sharing;
 use crate::api::names;
-use crate::health::{self, Assessed, Health, Rule};
+use crate::health::{self, Assessed, Health, Rule, Rules, Status};
 use crate::object::{AppName, Kinds, Live, ObjectKey};
 use crate::plan::{Inventory, Lookup, Wanted, WantedKeys};
 use feed::Feed;
-use objects::{Bearer, Objects};
+use objects::{Bearer, Change, Objects};
 pub use watched::Watched;
 use watches::Counted;
 pub use watches::{IndexError, Listed, Watches};
@@ -142,8 +144,48 @@ impl Index {
     /// Judges the objects of an environment by its own rules from now on. Objects are not kept, so the kinds that its
     /// rules name are listed anew where the rules are others than before; until then what is known of them stays.
     pub fn judge(&self, environment: &str, rules: &[Rule]) {
-        if let Some(changed) = self.judges.set(environment, rules) {
+        let (index, of) = (self.clone(), environment.to_owned());
+        let runtime = Handle::try_current();
+        let tell = |rules: &Arc<Rules>| -> Tell {
+            let rules = rules.clone();
+            Box::new(move |told, is_over| match told {
+                Told::Judged(live, health) => index.judged(&live, health, is_over),
+                Told::LeftOut => {
+                    if let Ok(runtime) = &runtime {
+                        let _entered = runtime.enter();
+                        index.judge_anew(&of, |id| !id.is_bodyless() && rules.concern(&id.group, &id.kind));
+                    }
+                }
+            })
+        };
+        if let Some(changed) = self.judges.set(environment, rules, tell) {
             self.judge_anew(environment, |id| !id.is_bodyless() && changed.concerns(&id.group, &id.kind));
+        }
+    }
+
+    /// Judges an object that a watch brought. Where a team's rules do, what was known of it stays until they have.
+    fn assess(&self, live: &Arc<Live>, value: Value) -> Health {
+        self.judges.assess(live, self.selector, value).unwrap_or_else(|| {
+            let known = self.get(&live.key).filter(|known| known.live.uid == live.uid);
+            known.map_or_else(
+                || {
+                    Health::new(
+                        Status::Progressing,
+                        "BeingJudged",
+                        "the health rules are being asked about it",
+                    )
+                },
+                |known| known.health,
+            )
+        })
+    }
+
+    /// Takes the verdict of a team's rules, unless it has others by now.
+    fn judged(&self, live: &Arc<Live>, health: Health, is_over: &AtomicBool) {
+        let mut state = self.lock();
+        if !is_over.load(Ordering::Acquire) {
+            let Change { touched, .. } = state.objects.judged(live, health);
+            state.ring(&touched);
         }
     }
 

@@ -1,13 +1,17 @@
 //! Which rules judge an object: those of the environment that it bears the label of.
 //!
-//! Rules are what teams wrote, tried on what operators wrote. They are tried outside the lock, and a panic in one is the
-//! verdict on that object and nothing more.
+//! Rules are what teams wrote, tried on what operators wrote. Those of an environment are tried on a thread of its own, and a
+//! panic in one is the verdict on that object and nothing more.
+
+mod thread;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
+
+pub use thread::{JudgeThread, Tell, Told};
 
 use crate::health::{self, Health, Rule, Rules, Status};
 use crate::object::Live;
@@ -22,6 +26,7 @@ pub struct Judges {
 struct Judge {
     written: Vec<Rule>,
     compiled: Arc<Rules>,
+    thread: Arc<JudgeThread>,
 }
 
 /// The rules before and after. A kind that neither names is judged as it was.
@@ -39,7 +44,12 @@ impl Changed {
 impl Judges {
     /// Takes the rules of an environment; `None` where they are the same as before. They were found good when its file
     /// was read: one that is not leaves the others without force as well, so that no one relies on half of them.
-    pub fn set(&self, environment: &str, written: &[Rule]) -> Option<Changed> {
+    pub fn set(
+        &self,
+        environment: &str,
+        written: &[Rule],
+        tell: impl FnOnce(&Arc<Rules>) -> Tell,
+    ) -> Option<Changed> {
         // Compiled before the lock is taken, for what compiles them is not ours.
         let after = (!written.is_empty()).then(|| Arc::new(Rules::compile(written).unwrap_or_default()));
         let mut of = self.of.write().unwrap_or_else(PoisonError::into_inner);
@@ -50,8 +60,9 @@ impl Judges {
         let before = old.map(|old| old.compiled.clone());
         match &after {
             Some(compiled) => {
-                let judge = Judge { written: written.to_vec(), compiled: compiled.clone() };
-                of.insert(environment.to_owned(), judge);
+                let thread = JudgeThread::begin(environment, compiled.clone(), tell(compiled));
+                let (written, compiled) = (written.to_vec(), compiled.clone());
+                of.insert(environment.to_owned(), Judge { written, compiled, thread: Arc::new(thread) });
             }
             None => drop(of.remove(environment)),
         }
@@ -63,18 +74,18 @@ impl Judges {
         self.of.write().unwrap_or_else(PoisonError::into_inner).remove(environment);
     }
 
-    /// Judges an object by the rules of the environment whose name its label `selector` bears.
-    pub fn assess(&self, live: &Live, selector: &str, value: &Value) -> Health {
-        let rules = live.labels.get(selector).and_then(|environment| self.rules(environment));
-        guarded(|| match rules {
-            Some(rules) => health::assess_with(value, &rules),
-            None => health::assess(value),
-        })
-    }
-
-    fn rules(&self, environment: &str) -> Option<Arc<Rules>> {
-        let of = self.of.read().unwrap_or_else(PoisonError::into_inner);
-        of.get(environment).map(|judge| judge.compiled.clone())
+    /// Judges an object, or has it judged by the rules of the environment whose name its label `selector` bears, where these
+    /// are about its kind: then the verdict is told later.
+    pub fn assess(&self, live: &Arc<Live>, selector: &str, value: Value) -> Option<Health> {
+        let thread = live.labels.get(selector).and_then(|environment| {
+            let of = self.of.read().unwrap_or_else(PoisonError::into_inner);
+            let judge = of.get(environment)?;
+            judge.compiled.concern(&live.key.group, &live.key.kind).then(|| judge.thread.clone())
+        });
+        match thread {
+            Some(thread) => thread.ask(live, value),
+            None => Some(guarded(|| health::assess(&value))),
+        }
     }
 
     /// Counts the environments that have rules.
@@ -110,10 +121,11 @@ mod tests {
     #[test]
     fn rules_that_are_gone_change_what_they_judged() {
         let judges = Judges::default();
-        assert!(judges.set("a", &[]).is_none(), "there were none");
-        assert!(judges.set("a", &[rule("Thing")]).is_some_and(|changed| changed.concerns("", "Thing")));
-        assert!(judges.set("a", &[rule("Thing")]).is_none(), "the same as before");
-        assert!(judges.set("a", &[]).is_some_and(|changed| changed.concerns("", "Thing")));
+        let set = |rules: &[Rule]| judges.set("a", rules, |_| Box::new(|_, _| {}));
+        assert!(set(&[]).is_none(), "there were none");
+        assert!(set(&[rule("Thing")]).is_some_and(|changed| changed.concerns("", "Thing")));
+        assert!(set(&[rule("Thing")]).is_none(), "the same as before");
+        assert!(set(&[]).is_some_and(|changed| changed.concerns("", "Thing")));
         assert_eq!(judges.count(), 0);
     }
 }

@@ -7,7 +7,9 @@
 //! reading.
 
 mod expression;
+mod patterns;
 mod shipped;
+mod tree;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -245,7 +247,7 @@ impl Compiled {
 
 fn no_answer(claim: &Expression, why: &NoAnswer) -> Health {
     let reason = match why {
-        NoAnswer::TooCostly => "RuleTooCostly",
+        NoAnswer::TooCostly | NoAnswer::TooCostlyTogether => "RuleTooCostly",
         NoAnswer::WrongType { .. } | NoAnswer::Failed(_) => "RuleFailed",
     };
     Health::unknown(reason, format!("the health rule `{}` gave no answer: {why}", claim.source()))

@@ -92,8 +92,9 @@ impl Follower {
             value["apiVersion"] = api_version.as_str().into();
             value["kind"] = kind.as_str().into();
             value["metadata"] = serde_json::to_value(&object.metadata).ok()?;
-            let health = self.index.judges.assess(&live, self.index.selector, &value);
-            Some(Assessed { live: self.index.share(live), health })
+            let live = self.index.share(live);
+            let health = self.index.assess(&live, value);
+            Some(Assessed { live, health })
         };
         let events = watching::watch(api, self.config().labels(self.index.selector));
         watching::tell(events, read, |news| self.take(id, news)).await;

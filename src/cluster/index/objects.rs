@@ -25,6 +25,8 @@ struct OfKind {
     /// For an object whose dry run ended where it was although it does not look as wanted: what was wanted, and how it
     /// looked. Only the last one counts.
     settled: HashMap<ObjectKey, (Digest, Owned)>,
+    /// Verdicts on objects that are still on their way here, by resource version.
+    early: HashMap<ObjectKey, (Box<str>, Health)>,
 }
 
 /// What follows from a change.
@@ -61,10 +63,15 @@ impl Objects {
     }
 
     /// Takes all that there is of a kind.
-    pub fn replace(&mut self, id: &Id, listing: HashMap<ObjectKey, Assessed>) -> Change {
+    pub fn replace(&mut self, id: &Id, mut listing: HashMap<ObjectKey, Assessed>) -> Change {
         let Some(kind) = self.kinds.get_mut(id) else {
             return Change { gone: listing.into_values().map(|new| new.live).collect(), ..Change::default() };
         };
+        for (key, (version, health)) in std::mem::take(&mut kind.early) {
+            if let Some(new) = listing.get_mut(&key).filter(|new| new.live.resource_version == version) {
+                new.health = health;
+            }
+        }
         let mut touched: HashSet<Bearer> = HashSet::new();
         for old in kind.objects.values() {
             let same = listing.get(&old.live.key).is_some_and(|new| new.live == old.live);
@@ -115,8 +122,30 @@ impl Objects {
         self.insert(&id, Assessed { live, health })
     }
 
-    fn insert(&mut self, id: &Id, record: Assessed) -> Change {
+    /// Takes the verdict on an object as it was then. It may come before the object does.
+    pub fn judged(&mut self, live: &Arc<Live>, health: Health) -> Change {
+        let Some(kind) = self.kinds.get_mut(&Id::of(&live.key)) else { return Change::default() };
+        match kind.objects.get_mut(&live.key) {
+            Some(known) if known.live.resource_version == live.resource_version => {
+                known.health = health;
+                let touched = touch(self.selector, live).into_iter().collect();
+                Change { touched, gone: Vec::new() }
+            }
+            Some(known) if known.live.uid == live.uid && newer(&known.live, live) => Change::default(),
+            _ => {
+                kind.early.insert(live.key.clone(), (live.resource_version.clone(), health));
+                Change::default()
+            }
+        }
+    }
+
+    fn insert(&mut self, id: &Id, mut record: Assessed) -> Change {
         let Some(kind) = self.kinds.get_mut(id) else { return Change::none(record.live) };
+        if let Some((version, health)) = kind.early.remove(&record.live.key)
+            && version == record.live.resource_version
+        {
+            record.health = health;
+        }
         let old = kind.objects.get(&record.live.key);
         self.census.note(
             old.map(|old| (bearer(self.selector, &old.live), &*old.live)),
@@ -137,6 +166,7 @@ impl Objects {
         }
         let Some(old) = kind.objects.remove(&live.key) else { return Change::none(live) };
         kind.settled.remove(&live.key);
+        kind.early.remove(&live.key);
         kind.shrink();
         self.census.note(Some((bearer(self.selector, &old.live), &*old.live)), None);
         let touched = touch(self.selector, &old.live).into_iter().collect();

@@ -1,14 +1,18 @@
 //! One CEL expression over an object: compiled once, bounded in size, and in the steps that it may take on an object.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{EntryExpr, Expr};
+use cel::extractors::This;
 use cel::objects::Map;
 use cel::parser::PrattParser;
 use cel::{Context, Env, ExecutionError, IdedExpr, Value as Cel};
+use regex::Regex;
 use serde_json::Value;
 
+use super::patterns;
+use super::tree::{levels, nesting, patterns_of, steps, unknown_name};
 use crate::health::read::conditions;
 
 /// Longer than any rule that a person would read; parsing is linear in it.
@@ -35,9 +39,11 @@ const NESTING_LIMIT: usize = 3;
 /// compared with each other stays below it.
 const STEP_LIMIT: u64 = 500_000;
 
-/// Names of types, which `type(x) == string` compares with.
-const TYPES: [&str; 10] =
-    ["int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"];
+/// Steps that all rules together may take on one object.
+const ALL_STEPS_LIMIT: u64 = 2_000_000;
+
+/// Patterns in one expression. Each that is in use takes memory for as long as the rule is there.
+const PATTERNS_LIMIT: usize = 4;
 
 /// What an expression may name.
 const VARIABLES: [&str; 4] = ["object", "metadata", "spec", "status"];
@@ -46,6 +52,8 @@ const VARIABLES: [&str; 4] = ["object", "metadata", "spec", "status"];
 pub struct Expression {
     tree: IdedExpr,
     source: String,
+    /// What its `matches` look for.
+    _patterns: Vec<Arc<Regex>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +74,14 @@ pub enum BadExpression {
     UnknownName(String),
     #[error("it walks lists within lists {0} deep, at most {NESTING_LIMIT} are allowed")]
     TooDeep(usize),
+    #[error(
+        "the pattern of matches has to be a text that stands in the rule: it is compiled once, with the rule"
+    )]
+    PatternOfObject,
+    #[error("the pattern {0:?} of matches cannot be used: {1}")]
+    BadPattern(String, String),
+    #[error("it has {0} patterns, at most {PATTERNS_LIMIT} are allowed")]
+    TooManyPatterns(usize),
 }
 
 /// Why an expression gave no answer on an object.
@@ -73,6 +89,8 @@ pub enum BadExpression {
 pub enum NoAnswer {
     #[error("it would take more than {STEP_LIMIT} steps on this object")]
     TooCostly,
+    #[error("the rules before it took {ALL_STEPS_LIMIT} steps on this object, and more are not allowed")]
+    TooCostlyTogether,
     #[error("it gave {got}, not {wanted}")]
     WrongType { got: String, wanted: &'static str },
     #[error("{0}")]
@@ -109,7 +127,20 @@ impl Expression {
         if let Some(unknown) = unknown {
             return Err(BadExpression::UnknownName(unknown.to_owned()));
         }
-        Ok(Self { tree, source: source.to_owned() })
+        let found = patterns_of(&tree).ok_or(BadExpression::PatternOfObject)?;
+        if found.len() > PATTERNS_LIMIT {
+            return Err(BadExpression::TooManyPatterns(found.len()));
+        }
+        let compile = |pattern: &str| {
+            let bad = |error: regex::Error| match error {
+                regex::Error::CompiledTooBig(_) => "it is too large once it is compiled".to_owned(),
+                error => error.to_string().lines().last().unwrap_or_default().trim().to_owned(),
+            };
+            patterns::compile(pattern)
+                .map_err(|error| BadExpression::BadPattern(pattern.to_owned(), bad(error)))
+        };
+        let _patterns = found.into_iter().map(compile).collect::<Result<_, _>>()?;
+        Ok(Self { tree, source: source.to_owned(), _patterns })
     }
 
     pub fn source(&self) -> &str {
@@ -138,9 +169,15 @@ impl Expression {
     }
 
     fn evaluate(&self, input: &Input) -> Result<Option<Cel>, NoAnswer> {
-        if steps(&self.tree, input.widest) > STEP_LIMIT {
+        let steps = steps(&self.tree, input.sizes);
+        if steps > STEP_LIMIT {
             return Err(NoAnswer::TooCostly);
         }
+        let all = input.steps.get().saturating_add(steps);
+        if all > ALL_STEPS_LIMIT {
+            return Err(NoAnswer::TooCostlyTogether);
+        }
+        input.steps.set(all);
         match input.context.resolve(&self.tree) {
             Ok(value) => Ok(Some(value)),
             Err(ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_)) => Ok(None),
@@ -152,13 +189,15 @@ impl Expression {
 /// An object, made ready for any number of expressions.
 pub struct Input {
     context: Context<'static, 'static>,
-    /// The length of its longest list, map or text: what a walk may cost.
-    widest: u64,
+    sizes: Sizes,
+    /// What was asked of it so far may have taken so many.
+    steps: Cell<u64>,
 }
 
 impl Input {
     pub fn new(object: &Value) -> Self {
-        Self { context: context(object), widest: widest(object).max(8) }
+        let Sizes { longest, text } = Sizes::of(object);
+        Self { context: context(object), sizes: Sizes { longest: longest.max(8), text }, steps: Cell::new(0) }
     }
 }
 
@@ -188,6 +227,11 @@ fn context(object: &Value) -> Context<'static, 'static> {
         // The name cannot be taken: these are not in CEL's standard library.
         let _ = context.add_function(name, move |kind: Arc<String>| status(&kind) == wanted);
     }
+    let _ = context.add_function("matches", |This(text): This<Arc<String>>, pattern: Arc<String>| {
+        // Of an expression that was compiled, each pattern is known.
+        patterns::matches(&text, &pattern)
+            .ok_or_else(|| ExecutionError::function_error("matches", "unknown pattern"))
+    });
     let (reason, message) = (get(&said, 1), get(&said, 2));
     let _ = context.add_function("reason", move |kind: Arc<String>| reason(&kind));
     let _ = context.add_function("message", move |kind: Arc<String>| message(&kind));
@@ -212,119 +256,36 @@ fn to_cel(value: &Value) -> Cel {
     }
 }
 
-fn widest(value: &Value) -> u64 {
-    let width = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-    match value {
-        Value::Array(list) => list.iter().map(widest).max().unwrap_or(0).max(width(list.len())),
-        Value::Object(map) => map.values().map(widest).max().unwrap_or(0).max(width(map.len())),
-        // Walking a text is cheap beside walking a list: a step per 64 characters.
-        Value::String(text) => width(text.len() / 64),
-        _ => 1,
+/// What a walk and a look at a text may cost on an object.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    /// The length of its longest list or map.
+    pub longest: u64,
+    /// In steps, what it takes to look at its longest text.
+    pub text: u64,
+}
+
+impl Sizes {
+    fn of(value: &Value) -> Self {
+        let width = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let with = |all: Self, one: Self| Self {
+            longest: all.longest.max(one.longest),
+            text: all.text.max(one.text),
+        };
+        match value {
+            Value::Array(list) => {
+                let own = Self { longest: width(list.len()), text: 0 };
+                list.iter().map(Self::of).fold(own, with)
+            }
+            Value::Object(map) => {
+                let own = Self { longest: width(map.len()), text: 0 };
+                map.values().map(Self::of).fold(own, with)
+            }
+            // Looking at a text is cheap beside walking a list: a step for 64 characters.
+            Value::String(text) => Self { longest: 0, text: width(text.len() / 64) },
+            _ => Self { longest: 0, text: 0 },
+        }
     }
-}
-
-/// Everything that is evaluated once when this expression is.
-fn children(expr: &Expr) -> Vec<&IdedExpr> {
-    match expr {
-        Expr::Call(call) => call.target.iter().map(|target| &**target).chain(&call.args).collect(),
-        Expr::List(list) => list.elements.iter().collect(),
-        Expr::Select(select) => vec![&select.operand],
-        Expr::Map(map) => map.entries.iter().flat_map(|entry| entries(&entry.expr)).collect(),
-        Expr::Struct(fields) => fields.entries.iter().flat_map(|entry| entries(&entry.expr)).collect(),
-        Expr::Comprehension(walk) => vec![&walk.iter_range, &walk.accu_init, &walk.result],
-        _ => Vec::new(),
-    }
-}
-
-fn entries(entry: &EntryExpr) -> Vec<&IdedExpr> {
-    match entry {
-        EntryExpr::StructField(field) => vec![&field.value],
-        EntryExpr::MapEntry(entry) => vec![&entry.key, &entry.value],
-    }
-}
-
-/// What is evaluated once for each element of a walked list.
-fn repeated(expr: &Expr) -> Vec<&IdedExpr> {
-    match expr {
-        Expr::Comprehension(walk) => vec![&walk.loop_cond, &walk.loop_step],
-        _ => Vec::new(),
-    }
-}
-
-/// The height of the tree, found without recursion.
-fn levels(expr: &IdedExpr) -> usize {
-    let (mut level, mut levels) = (vec![expr], 0);
-    while !level.is_empty() {
-        levels += 1;
-        level = level.iter().flat_map(|node| [children(&node.expr), repeated(&node.expr)].concat()).collect();
-    }
-    levels
-}
-
-fn nesting(expr: &IdedExpr) -> usize {
-    let once = children(&expr.expr).into_iter().map(nesting).max().unwrap_or(0);
-    let inner = repeated(&expr.expr);
-    let walked = inner.iter().map(|expr| nesting(expr) + 1).max().unwrap_or(0);
-    once.max(walked)
-}
-
-/// The most steps it can take where no list is longer than `widest`.
-fn steps(expr: &IdedExpr, widest: u64) -> u64 {
-    let sum = |list: Vec<&IdedExpr>| {
-        list.into_iter().fold(0u64, |sum, expr| sum.saturating_add(steps(expr, widest)))
-    };
-    let once = sum(children(&expr.expr));
-    let each = sum(repeated(&expr.expr));
-    // A function may look at all of its argument: `in`, `contains`, `==` on lists.
-    let own = if matches!(expr.expr, Expr::Call(_)) { 2 } else { 1 };
-    own + once.saturating_add(each.saturating_mul(widest)).min(u64::MAX / 4)
-}
-
-/// A name that nothing stands for. `scope` holds the variables that can be seen from here.
-fn unknown_name<'e>(expr: &'e IdedExpr, scope: &mut Vec<&'e str>) -> Option<&'e str> {
-    match &expr.expr {
-        Expr::Ident(name) if !scope.contains(&&**name) && !TYPES.contains(&&**name) => return Some(name),
-        Expr::Call(call) if !is_function(&call.func_name) => return Some(&call.func_name),
-        _ => {}
-    }
-    let Expr::Comprehension(walk) = &expr.expr else {
-        return children(&expr.expr).into_iter().find_map(|expr| unknown_name(expr, scope));
-    };
-    if let Some(unknown) =
-        [&walk.iter_range, &walk.accu_init].into_iter().find_map(|expr| unknown_name(expr, scope))
-    {
-        return Some(unknown);
-    }
-    let seen = scope.len();
-    scope.extend([&*walk.iter_var, &*walk.accu_var]);
-    scope.extend(walk.iter_var2.as_deref());
-    let unknown = [&walk.loop_cond, &walk.loop_step, &walk.result]
-        .into_iter()
-        .find_map(|expr| unknown_name(expr, scope));
-    scope.truncate(seen);
-    unknown
-}
-
-fn is_function(name: &str) -> bool {
-    const OWN: [&str; 5] = ["isTrue", "isFalse", "isUnknown", "reason", "message"];
-    const STANDARD: [&str; 14] = [
-        "size",
-        "contains",
-        "startsWith",
-        "endsWith",
-        "matches",
-        "string",
-        "int",
-        "double",
-        "uint",
-        "bool",
-        "max",
-        "min",
-        "type",
-        "dyn",
-    ];
-    // Operators are functions with names that no one can write, such as `_&&_` and `@in`.
-    OWN.contains(&name) || STANDARD.contains(&name) || !name.starts_with(|c: char| c.is_ascii_alphabetic())
 }
 
 fn first_line(text: &str) -> String {

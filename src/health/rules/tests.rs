@@ -153,3 +153,50 @@ fn whole_numbers_compare_with_each_other() {
     );
     assert_eq!(assess_with(&widget(json!({"n": 3})), &rules.unwrap()).status, Status::Healthy);
 }
+
+#[test]
+fn a_pattern_is_compiled_once_and_stands_in_the_rule() {
+    let rule = |healthy: &str| format!("[{{group: example.org, kind: Widget, healthy: \"{healthy}\"}}]");
+    for (healthy, why) in [
+        ("status.name.matches(spec.pattern)", "has to be a text that stands in the rule"),
+        ("status.name.matches('a' + 'b')", "has to be a text that stands in the rule"),
+        ("status.l.all(x, matches(x, status.pattern))", "has to be a text that stands in the rule"),
+        ("status.name.matches('(')", "\"(\" of matches cannot be used: error: unclosed group"),
+        ("status.name.matches('[a-z]{1000000}')", "cannot be used: "),
+        (r"status.name.matches('\\\\w{100}')", "it is too large once it is compiled"),
+        (&["status.n.matches('a')"; 5].join("||").replace("'a'", "'aa'"), "it has 5 patterns, at most 4"),
+    ] {
+        let why_not = refused(&rule(healthy));
+        assert!(why_not.contains(why), "{healthy}: {why_not}");
+    }
+    let rules = rules(&rule("status.l.all(x, x.matches('^v[0-9]+$')) && matches(status.l[0], '1')")).unwrap();
+    let of = |last: &str| assess_with(&widget(json!({"l": ["v1", "v22", last]})), &rules).status;
+    assert_eq!([of("v333"), of("latest")], [Status::Healthy, Status::Progressing]);
+}
+
+/// Of 10,000 entries each is matched with a pattern: this took almost four minutes when each match compiled it.
+#[test]
+fn looking_at_many_texts_costs_by_their_size() {
+    let rules = rules(
+        "[{group: example.org, kind: Widget, healthy: \"status.l.exists(e, e.name.matches('x{40}$'))\", otherwise: suspended}]",
+    )
+    .unwrap();
+    let of = |count: usize, length: usize| {
+        let list: Vec<_> = (0..count).map(|_| json!({"name": "x".repeat(length)})).collect();
+        assess_with(&widget(json!({"l": list})), &rules)
+    };
+    assert_eq!(of(10_000, 20).status, Status::Suspended);
+    assert_eq!(of(10, 10_000).status, Status::Healthy);
+    assert_eq!(of(10_000, 1000).reason, "RuleTooCostly");
+}
+
+#[test]
+fn what_all_rules_take_on_one_object_is_bounded() {
+    let many: Vec<String> = (0..200)
+        .map(|n| format!("{{group: example.org, kind: '*', failed: 'status.l.all(a, a > {n}) && false'}}"))
+        .collect();
+    let rules = rules(&format!("[{}]", many.join(", "))).unwrap();
+    assert_ne!(assess_with(&widget(json!({"l": vec![1000; 100]})), &rules).reason, "RuleTooCostly");
+    let health = assess_with(&widget(json!({"l": vec![1000; 10_000]})), &rules);
+    assert_eq!((health.status, &*health.reason), (Status::Unknown, "RuleTooCostly"));
+}
