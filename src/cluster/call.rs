@@ -12,20 +12,17 @@ use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fence::{Fence, Fenced};
 use super::heard::Hearing;
+use super::slots::Slots;
 use crate::api::Identity;
 pub use crate::object::chain;
 
-/// So many requests are under way at once, for the whole agent. On two cores eight are as fast for small objects; where the
-/// server has more to do for each, twice as many finish 1.4 times as soon. More only queue there.
-const CONCURRENT_CALLS: usize = 16;
 /// A webhook may take 30 s by the API's own limit, and then the server answers; so one try waits a little longer.
 const TRY_TIMEOUT: Duration = Duration::from_secs(34);
-/// All tries of one call together.
+/// All tries of one call together, without the time in which it waited for its turn here.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection that something is expected of and that says nothing for so long is dead: one that was forgotten on the way
 /// never ends by itself. Watches are never so quiet, for the server sends a bookmark about once a minute.
@@ -59,7 +56,7 @@ pub struct Cluster {
     /// Writes of this one stop at the fence.
     client: kube::Client,
     unfenced: kube::Client,
-    permits: Arc<Semaphore>,
+    slots: Slots,
     counts: Arc<Counts>,
     hearing: Hearing,
     default_namespace: Arc<str>,
@@ -288,14 +285,7 @@ impl Cluster {
         let builder = kube::client::ClientBuilder::try_from(config).map_err(ConnectError::Client)?;
         let hearing = Hearing::default();
         let client = builder.with_layer(fence).with_layer(&hearing).build();
-        Ok(Self {
-            client,
-            unfenced,
-            permits: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
-            counts: Arc::default(),
-            hearing,
-            default_namespace,
-        })
+        Ok(Self { client, unfenced, slots: Slots::new(), counts: Arc::default(), hearing, default_namespace })
     }
 
     /// Speaks to what a test puts in the place of the API server.
@@ -304,18 +294,17 @@ impl Cluster {
         Self {
             unfenced: client.clone(),
             client,
-            permits: Arc::new(Semaphore::new(CONCURRENT_CALLS)),
+            slots: Slots::new(),
             counts: Arc::default(),
             hearing: Hearing::default(),
             default_namespace: "default".into(),
         }
     }
 
-    /// Takes all permits, as calls that are under way do.
+    /// Takes all slots, as calls that are under way do.
     #[cfg(test)]
-    pub(super) async fn take_permits(&self) -> tokio::sync::OwnedSemaphorePermit {
-        let all = self.permits.clone().acquire_many_owned(CONCURRENT_CALLS as u32);
-        all.await.expect("the semaphore is never closed")
+    pub(super) async fn take_slots(&self) -> tokio::sync::OwnedSemaphorePermit {
+        self.slots.take_all().await
     }
 
     /// For the watches of kube's own runtime.
@@ -344,10 +333,10 @@ impl Cluster {
     /// Sends a call until it is answered. A call that the server may have done is sent again: all of ours may be, since
     /// reads change nothing, applying twice is applying once, and what is created bears its name: twice is a refusal.
     pub async fn send(&self, call: &Call<'_>) -> Result<Reply, CallError> {
-        let deadline = Instant::now() + CALL_TIMEOUT;
+        let mut deadline = Instant::now() + CALL_TIMEOUT;
         let mut backoff = FIRST_BACKOFF;
         loop {
-            let (error, asked_to_wait) = match self.try_once(call, deadline).await {
+            let (error, asked_to_wait) = match self.try_once(call, &mut deadline).await {
                 Ok(reply) if reply.status.is_success() => return Ok(reply),
                 Ok(reply) => {
                     let body = serde_json::from_slice(&reply.body).unwrap_or(Value::Null);
@@ -372,9 +361,12 @@ impl Cluster {
         }
     }
 
-    async fn try_once(&self, call: &Call<'_>, deadline: Instant) -> Result<Reply, CallError> {
+    async fn try_once(&self, call: &Call<'_>, deadline: &mut Instant) -> Result<Reply, CallError> {
         let request = call.request()?;
-        let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
+        let asked = Instant::now();
+        let _slot = self.slots.take(call.identity).await;
+        // To wait for a turn is no failure.
+        *deadline += asked.elapsed();
         let count = match call.method {
             Method::GET => &self.counts.reads,
             _ if call.path.contains("dryRun=All") => &self.counts.dry_runs,
@@ -382,7 +374,7 @@ impl Cluster {
             _ => &self.counts.writes,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        let until = deadline.min(Instant::now() + TRY_TIMEOUT);
+        let until = (*deadline).min(Instant::now() + TRY_TIMEOUT);
         let answered = timeout_at(until, async {
             let response = self.client.send(request).await?;
             let (head, body) = response.into_parts();

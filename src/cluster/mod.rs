@@ -35,6 +35,7 @@ mod replace;
 mod requests;
 mod shared_place;
 mod sharing;
+mod slots;
 mod state_secrets;
 mod watching;
 

@@ -18,7 +18,7 @@ use crate::report::Told;
 /// So many events of one reason are written one by one within [`WINDOW`]; what comes beyond is told together at its end.
 const ONE_BY_ONE: usize = 20;
 const WINDOW: Duration = Duration::from_secs(10);
-/// So many are written at once. They share the permits of all requests.
+/// So many are written at once. They share the slots of all requests of the agent itself.
 const AT_ONCE: usize = 4;
 /// Events that wait to be looked at; what does not fit is counted in the log.
 const QUEUE: usize = 1024;

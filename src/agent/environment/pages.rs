@@ -98,7 +98,7 @@ async fn round(
     };
     let surplus: Vec<usize> = known.keys().copied().filter(|number| *number >= wanted.pages.len()).collect();
     let mut result = Ok(());
-    // One after the other: nobody waits for them, and all requests share the same permits.
+    // One after the other: nobody waits for them, and all requests of the agent itself share its slots.
     for (number, rows) in wanted.pages.iter().enumerate() {
         let sketch = Sketch::of(&body(rows));
         let content = sketch.digest();
