@@ -33,6 +33,7 @@ mod source;
 mod state_store;
 mod supervisor;
 mod team_config;
+mod watchdog;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -67,6 +68,7 @@ use requests::RequestBook;
 use secrets::Secrets;
 use source::Sources;
 use supervisor::Supervisor;
+use watchdog::Watchdog;
 
 /// What all environments share.
 pub struct Context {
@@ -98,6 +100,7 @@ struct Own {
     poll_interval: Option<Duration>,
     /// A kind that could not be verified for so long is unknown.
     unknown_after: Duration,
+    watchdog: Watchdog,
 }
 
 /// What renders, and what that may cost.
@@ -177,6 +180,7 @@ pub async fn run(
     let secrets = Secrets::new(&config.secrets, end.clone());
     let asked = secrets.clone();
     let pull_requests = PullRequests::new(config.pull_requests.clone());
+    let watchdog = Watchdog::default();
     let context = Arc::new(Context {
         outlets: Outlets {
             history: history.clone(),
@@ -196,6 +200,7 @@ pub async fn run(
             namespace: config.namespace.clone(),
             poll_interval: config.poll_interval,
             unknown_after: config.unknown_after,
+            watchdog: watchdog.clone(),
         },
         secrets,
     });
@@ -223,8 +228,19 @@ pub async fn run(
         };
         metrics.scrape(requests, index.size())
     };
-    let port =
-        Arc::new(Port { ready: false.into(), metrics: Box::new(scrape), webhooks: Box::new(pull_requests) });
+    let beats = fence.clone();
+    let stands = move || match (beats.left(), environments.is_heard()) {
+        (None, _) => Err("the heartbeat is not confirmed".to_owned()),
+        (_, false) => Err("the watch of the environments says nothing".to_owned()),
+        (Some(_), true) => Ok(()),
+    };
+    let port = Arc::new(Port {
+        ready: false.into(),
+        stands: Box::new(stands),
+        turns: Box::new(move || watchdog.check()),
+        metrics: Box::new(scrape),
+        webhooks: Box::new(pull_requests),
+    });
     let address =
         listener.local_addr().map_or_else(|_| config.listen.to_string(), |address| address.to_string());
     tracing::info!(%address, instance = %config.instance, "the agent is up");

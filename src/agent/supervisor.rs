@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::heartbeat::{Footprint, keep};
+use super::watchdog::TICK;
 use super::{Context, dead_states, look_after};
 use crate::api::Environment;
 use crate::cluster::{EnvironmentEvent, Fence, LeaseEvent, Leases, uptime};
@@ -126,10 +127,11 @@ impl Supervisor {
         let context = self.context.clone();
         let mut platform = std::pin::pin!(context.environments.watch());
         let mut leases: BoxStream<'static, LeaseEvent> = self.leases.watch().boxed();
+        let pulse = context.own.watchdog.pulse("the supervisor");
         let mut looked_anew = uptime();
         loop {
-            let again = self.turn();
-            let timer = again.map(|at| at.saturating_sub(uptime()));
+            pulse.turn();
+            let timer = self.turn().map_or(TICK, |at| at.saturating_sub(uptime()).min(TICK));
             let held = self.fence.left().is_some();
             let fence = self.fence.clone();
             let turned = async move { if held { fence.passed().await } else { fence.raised().await } };
@@ -154,7 +156,7 @@ impl Supervisor {
                     self.join_at = uptime() + JOIN_PAUSE;
                 }
                 () = turned => {}
-                () = sleep(timer) => {}
+                () = tokio::time::sleep(timer) => {}
             }
             if self.is_blind() && uptime() > looked_anew + self.leases.timing().takeover {
                 tracing::warn!("the watch of the Leases is silent; it is begun anew");
@@ -162,6 +164,7 @@ impl Supervisor {
                 looked_anew = uptime();
             }
         }
+        drop(pulse);
         self.hand_over().await;
     }
 
@@ -390,11 +393,4 @@ impl Supervisor {
 async fn lost(session: Option<&mut Life>) {
     let Some(session) = session else { return std::future::pending().await };
     drop(Pin::new(&mut session.task).await);
-}
-
-async fn sleep(pause: Option<Duration>) {
-    match pause {
-        Some(pause) => tokio::time::sleep(pause).await,
-        None => std::future::pending().await,
-    }
 }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -17,6 +18,9 @@ use hyper::body::Body as HttpBody;
 use kube::client::Body;
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
+
+/// A watch that goes well is heard once a minute. One that is silent for so long is not.
+pub const QUIET: Duration = Duration::from_secs(180);
 
 /// What was heard of the watch of one path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

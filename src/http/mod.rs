@@ -32,9 +32,16 @@ const WEBHOOK_WITHIN: Duration = Duration::from_secs(10);
 pub struct Port {
     /// Whether the environments were read once.
     pub ready: AtomicBool,
+    /// Whether its heartbeat and its watch of the environments stand; else, why not.
+    pub stands: Check,
+    /// Whether its loops turn; else, which do not.
+    pub turns: Check,
     pub metrics: Box<dyn Fn() -> Result<String, std::fmt::Error> + Send + Sync>,
     pub webhooks: Box<dyn Webhooks>,
 }
+
+/// Looks at something, and says what is wrong with it.
+pub type Check = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// What is done with a webhook.
 pub trait Webhooks: Send + Sync {
@@ -52,7 +59,7 @@ pub async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 pub async fn serve(listener: TcpListener, port: Arc<Port>, end: CancellationToken) -> std::io::Result<()> {
     let routes = Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/webhooks/{name}", post(webhook))
@@ -85,11 +92,21 @@ async fn webhook(
     }
 }
 
+async fn alive(State(shared): State<Arc<Shared>>) -> Response {
+    answer((shared.port.turns)().inspect_err(|why| tracing::error!(%why, "the agent is stuck")))
+}
+
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    if shared.port.ready.load(Ordering::Relaxed) {
-        "ok\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "the environments were not read yet\n").into_response()
+    answer(match shared.port.ready.load(Ordering::Relaxed) {
+        true => (shared.port.stands)(),
+        false => Err("the environments were not read yet".to_owned()),
+    })
+}
+
+fn answer(checked: Result<(), String>) -> Response {
+    match checked {
+        Ok(()) => "ok\n".into_response(),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
 }
 

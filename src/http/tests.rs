@@ -27,11 +27,30 @@ async fn start() -> (SocketAddr, Arc<Mutex<Vec<usize>>>) {
     let heard = Heard::default();
     let all = heard.0.clone();
     let metrics = Box::new(|| Ok(String::new()));
-    let port = Port { ready: true.into(), metrics, webhooks: Box::new(heard) };
+    let stands = Box::new(|| Err("the heartbeat is not confirmed".to_owned()));
+    let port =
+        Port { ready: true.into(), stands, turns: Box::new(|| Ok(())), metrics, webhooks: Box::new(heard) };
     let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, Arc::new(port), CancellationToken::new()));
     (address, all)
+}
+
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn what_is_alive_need_not_be_ready_and_says_why() {
+    let (address, _) = start().await;
+    assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 "));
+    let ready = get(address, "/readyz").await;
+    assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("heartbeat is not confirmed"), "{ready}");
 }
 
 async fn post(address: SocketAddr, path: &str, word: &str, bytes: usize) -> String {

@@ -12,6 +12,7 @@ use super::{Asked, Channels, GitState, Inventoried, Report, Shared, Spoken, gran
 use crate::agent::deliver::Deliver;
 use crate::agent::hands::Hands;
 use crate::agent::inventory;
+use crate::agent::watchdog::TICK;
 use crate::api::{Environment, Identity};
 use crate::delivery::{Fact, News, Platform, PruneTerms, What};
 use crate::object::{AppName, Kinds};
@@ -26,7 +27,7 @@ const REPORT_PAUSE: Duration = Duration::from_millis(50);
 /// and in no more than such a part of the time: for ten thousand apps that is work.
 const REPORT_PART: u32 = 10;
 /// Whether all kinds are verified is looked at a few times within what is granted, within these bounds.
-const VERIFY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+const VERIFY: (Duration, Duration) = (Duration::from_millis(500), TICK);
 /// Facts that nobody takes; the oldest are dropped.
 const FACTS_KEPT: usize = 10_000;
 
@@ -74,7 +75,9 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     let (mut known, mut turns) = channels.secrets.watch();
     let mut verify = interval(this.unknown_after().div_f64(4.0).clamp(VERIFY.0, VERIFY.1));
     verify.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let pulse = shared.context.own.watchdog.pulse(format!("environment {}", shared.name));
     loop {
+        pulse.turn();
         let again = this.turn();
         let wake = [again, swarm, this.report.1.then_some(this.report.0)].into_iter().flatten().min();
         // In no fixed order: news that came without end would keep the answers waiting.

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::cluster::heard::Heard;
-
-/// A watch that goes well is heard once a minute. One that is silent for so long beyond what is granted anyway is not.
-const QUIET: Duration = Duration::from_secs(180);
+use crate::cluster::heard::{Heard, QUIET};
 
 /// What is known of one watch, beside what its connection says.
 #[derive(Debug)]
