@@ -111,6 +111,9 @@ pub struct Rollout {
     pub restarts: u32,
     #[serde(default)]
     pub on_failure: OnFailure,
+    /// Whether the last lines of a container that failed are told, with what looks like a secret taken out.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub last_words: bool,
     #[serde(default)]
     pub scope: RolloutScope,
     #[serde(default)]
@@ -123,6 +126,14 @@ pub struct Rollout {
 /// Ten minutes: the time in which a Deployment of the default progress deadline says that it failed.
 const fn default_timeout() -> Span {
     Span::seconds(600)
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn is_yes(word: &bool) -> bool {
+    *word
 }
 
 const fn no_time() -> Span {
@@ -141,6 +152,7 @@ impl Default for Rollout {
             settle: no_time(),
             restarts: default_restarts(),
             on_failure: OnFailure::default(),
+            last_words: true,
             scope: RolloutScope::default(),
             prune: PruneBudget::default(),
             health: Vec::new(),

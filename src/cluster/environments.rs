@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
+use http::StatusCode;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::batch::v1::Job;
@@ -18,13 +19,17 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::call::{ANYTHING, Call, CallError, Cluster, JSON};
+use super::call::{ANYTHING, Call, CallError, Cluster, JSON, Reply};
 use super::discovery::escape;
 use super::drift_reports::DriftReports;
+use super::heard::QUIET;
 use super::pages::{self, Pages};
 use super::watching;
-use crate::api::{Environment, names};
+use crate::api::{Environment, Identity, names};
 use crate::object::{MANAGER, ObjectKey, chain};
+
+/// As whom something is read first; nobody but the caller where it is none.
+type Reader<'a> = Option<&'a Identity>;
 
 /// A change of what the platform says.
 #[derive(Debug)]
@@ -36,7 +41,7 @@ pub enum EnvironmentEvent {
     Failed(String),
 }
 
-/// Every request goes by [`Cluster::send`], with the deadline, the retries and the permits of all others; only the watch
+/// Every request goes by [`Cluster::send`], with the deadline, the retries and the slots of all others; only the watch
 /// is kube's.
 #[derive(Clone)]
 pub struct Environments {
@@ -81,6 +86,12 @@ impl Environments {
         let list: List<Environment> =
             self.cluster.send(&Call::get(Environment::url_path(&(), None))).await?.read()?;
         Ok(list.items)
+    }
+
+    /// Whether the watch of them stands: the server says something at least once a minute, be it that there is nothing new.
+    pub fn is_heard(&self) -> bool {
+        let heard = self.cluster.hearing().of(&Environment::url_path(&(), None));
+        heard.told.max(heard.began).is_some_and(|last| last.elapsed() < QUIET)
     }
 
     /// Every change from now on, beginning with all there is. Failures are told and tried again.
@@ -242,8 +253,13 @@ impl Environments {
     }
 
     /// The pods that a selector finds: asked for only when a gate wants to say why it waits.
-    pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, CallError> {
-        self.select::<Pod>(namespace, selector, &format!("limit={POD_LIMIT}")).await
+    pub async fn pods(
+        &self,
+        namespace: &str,
+        selector: &str,
+        reader: Reader<'_>,
+    ) -> Result<Vec<Value>, CallError> {
+        self.select::<Pod>(namespace, selector, &format!("limit={POD_LIMIT}"), reader).await
     }
 
     /// A workload as it is, with what its controller says of it.
@@ -261,14 +277,25 @@ impl Environments {
     }
 
     /// The ReplicaSets that a selector finds: they tell which pods are of the newest template.
-    pub async fn replica_sets(&self, namespace: &str, selector: &str) -> Result<Vec<Value>, CallError> {
+    pub async fn replica_sets(
+        &self,
+        namespace: &str,
+        selector: &str,
+        reader: Reader<'_>,
+    ) -> Result<Vec<Value>, CallError> {
         // From the server's cache, as old as that may be.
-        self.select::<ReplicaSet>(namespace, selector, "resourceVersion=0&resourceVersionMatch=NotOlderThan")
-            .await
+        let cached = "resourceVersion=0&resourceVersionMatch=NotOlderThan";
+        self.select::<ReplicaSet>(namespace, selector, cached, reader).await
     }
 
     /// The last lines of the container that ran before, or of this one where none did.
-    pub async fn log_tail(&self, namespace: &str, pod: &str, container: &str) -> Option<String> {
+    pub async fn log_tail(
+        &self,
+        namespace: &str,
+        pod: &str,
+        container: &str,
+        reader: Reader<'_>,
+    ) -> Option<String> {
         let log = format!("{}/log", path::<Pod>(Some(namespace), pod));
         for previous in [true, false] {
             let container = escape(container);
@@ -276,7 +303,7 @@ impl Environments {
                 "{log}?container={container}&previous={previous}&tailLines={LOG_LINES}&limitBytes={LOG_BYTES}"
             ))
             .accept(ANYTHING);
-            let Ok(Ok(reply)) = tokio::time::timeout(LOG_TIMEOUT, self.cluster.send(&call)).await else {
+            let Ok(Ok(reply)) = tokio::time::timeout(LOG_TIMEOUT, self.read_as(call, reader)).await else {
                 continue;
             };
             let text = String::from_utf8_lossy(&reply.body);
@@ -285,6 +312,18 @@ impl Environments {
             }
         }
         None
+    }
+
+    /// Reads as an environment's account where that may. Where it may not, as the agent: that a gate waits for pods that the
+    /// account cannot read is no reason not to see why.
+    async fn read_as<'a>(&self, call: Call<'a>, reader: Reader<'a>) -> Result<Reply, CallError> {
+        if reader.is_some() {
+            match self.cluster.send(&Call { identity: reader, ..call.clone() }).await {
+                Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {}
+                read => return read,
+            }
+        }
+        self.cluster.send(&call).await
     }
 
     async fn find<T: DeserializeOwned>(&self, path: String) -> Result<Option<T>, CallError> {
@@ -301,10 +340,11 @@ impl Environments {
         namespace: &str,
         selector: &str,
         query: &str,
+        reader: Reader<'_>,
     ) -> Result<Vec<Value>, CallError> {
         let root = K::url_path(&(), Some(namespace));
         let call = Call::get(format!("{root}?labelSelector={}&{query}", escape(selector)));
-        let mut list: List<Value> = self.cluster.send(&call).await?.read()?;
+        let mut list: List<Value> = self.read_as(call, reader).await?.read()?;
         for item in &mut list.items {
             // Only the list says of which kind its items are.
             if let Some(item) = item.as_object_mut() {

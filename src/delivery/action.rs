@@ -38,9 +38,9 @@ pub enum Action {
     /// Find what a person wants back, and remember it.
     Find { want: Box<Want>, remember: Vec<Change> },
     /// Look at the pods of what a gate waits for.
-    Look { wanted: Vec<Arc<Wanted>>, limits: Thresholds },
+    Look { wanted: Vec<Arc<Wanted>>, limits: Thresholds, last_words: bool },
     /// Ask the pods of what a gate halted on for their reasons.
-    Reasons { wanted: Vec<Arc<Wanted>> },
+    Reasons { wanted: Vec<Arc<Wanted>>, last_words: bool },
     /// Remember these changes.
     Remember(Vec<Change>),
     /// Ask the server about deletes, without deleting.

@@ -13,7 +13,7 @@ pub enum HookWork {
     /// Make its Job.
     Make { hook: Arc<Hook>, run: HookRun },
     /// Remember that its Job ended: well, or as it says.
-    End { name: String, run: HookRun, failed: Option<String>, job: Option<Arc<Wanted>> },
+    End { name: String, run: HookRun, failed: Option<String>, job: Option<Arc<Wanted>>, last_words: bool },
     /// Ask for its Job, which is not seen any more.
     Look { name: String, run: HookRun },
     /// Look at the pods of its Job, which takes its time.

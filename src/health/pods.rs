@@ -4,6 +4,8 @@
 //! to stop a rollout before its time is up is decided by [`known_failure`], by thresholds: an app that crashes twice
 //! while its database starts, and then runs, is not a failure.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -201,6 +203,41 @@ pub fn newest<'a>(workload: &Value, replica_sets: &[Value], pods: &'a [Value]) -
         },
         _ => pods.iter().collect(),
     }
+}
+
+/// Of these pods, those that a workload owns: of a Deployment, by one of its ReplicaSets. A selector finds more, be it by chance
+/// or because somebody wrote it so.
+pub fn owned(workload: &Value, replica_sets: &[Value], pods: Vec<Value>) -> Vec<Value> {
+    let uid = text(&workload["metadata"]["uid"]);
+    if text(&workload["kind"]) != "Deployment" {
+        return owned_by(uid, pods);
+    }
+    let sets = replica_sets.iter().filter(|set| is_owned_by(set, uid));
+    let sets: Vec<&str> = sets.map(|set| text(&set["metadata"]["uid"])).collect();
+    pods.into_iter().filter(|pod| sets.iter().any(|set| is_owned_by(pod, set))).collect()
+}
+
+/// Of these pods, those whose owner this is.
+pub fn owned_by(uid: &str, pods: Vec<Value>) -> Vec<Value> {
+    pods.into_iter().filter(|pod| is_owned_by(pod, uid)).collect()
+}
+
+/// A pod, where its containers' own words are not to be told without them.
+pub fn told(pod: &Value, last_words: bool) -> Cow<'_, Value> {
+    if last_words {
+        return Cow::Borrowed(pod);
+    }
+    let mut pod = pod.clone();
+    for list in ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"] {
+        for status in pod["status"][list].as_array_mut().into_iter().flatten() {
+            for state in ["state", "lastState"] {
+                if let Some(ended) = status[state]["terminated"].as_object_mut() {
+                    ended.remove("message");
+                }
+            }
+        }
+    }
+    Cow::Owned(pod)
 }
 
 /// The worst problem of one pod.

@@ -3,6 +3,9 @@
 //! What a plan shows of a Secret is that a key changes, never what it holds; the same for what `kubectl apply` left in
 //! an annotation, which is a copy of the object.
 
+mod forms;
+
+pub use forms::mask;
 use serde_json::Value;
 
 use crate::object::ObjectKey;

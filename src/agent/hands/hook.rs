@@ -61,11 +61,11 @@ pub(super) async fn work(
 async fn done(notes: &mut Notes<'_>, work: HookWork, stop: &CancellationToken) -> HookDone {
     match work {
         HookWork::Make { hook, run } => make(notes, &hook, run, stop).await,
-        HookWork::End { name, run, failed, job } => {
+        HookWork::End { name, run, failed, job, last_words } => {
             let result = match failed {
                 None => Ok(()),
                 Some(why) => {
-                    let words = reasons(notes.hands, job.as_slice()).await;
+                    let words = reasons(notes.hands, job.as_slice(), last_words).await;
                     Err(std::iter::once(why).chain(words).collect::<Vec<_>>().join("; "))
                 }
             };
@@ -91,8 +91,9 @@ async fn done(notes: &mut Notes<'_>, work: HookWork, stop: &CancellationToken) -
 /// for the end of its time. Says why; `None` where it is left alone.
 async fn never_ran(hands: &Hands, run: &HookRun) -> Option<String> {
     let (namespace, uid) = (run.job.namespace.as_deref()?, run.uid.as_deref()?);
-    let found = hands.environments.pods(namespace, &format!("job-name={}", run.job.name)).await;
-    let problem = pods::never_ran(&found.ok()?)?;
+    let (selector, reader) = (format!("job-name={}", run.job.name), hands.identity.as_ref());
+    let found = hands.environments.pods(namespace, &selector, reader).await;
+    let problem = pods::never_ran(&pods::owned_by(uid, found.ok()?))?;
     match end_job(&hands.session, &run.job, uid, hands.identity.as_ref()).await {
         Ok(true) => {}
         Ok(false) => return None,

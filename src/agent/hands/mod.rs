@@ -22,6 +22,7 @@ use crate::api::Identity;
 use crate::cluster::{Environments, Index, Session};
 use crate::delivery::{Action, Event, Failure, Owner, Ticket};
 use crate::object::{AppName, EnvironmentName, chain};
+use crate::redact;
 pub use find::Archive;
 pub use inspect::look;
 pub use prove::refused_hooks;
@@ -74,13 +75,22 @@ impl Hands {
                 Some(app) => find::find(self, app, *want, remember).await,
                 None => not_of_an_app(),
             },
-            Action::Look { wanted, limits } => look::look(self, &wanted, limits).await,
-            Action::Reasons { wanted } => Event::Reasons(reasons::reasons(self, &wanted).await),
+            Action::Look { wanted, limits, last_words } => {
+                look::look(self, &wanted, limits, last_words).await
+            }
+            Action::Reasons { wanted, last_words } => {
+                Event::Reasons(reasons::reasons(self, &wanted, last_words).await)
+            }
             Action::Remember(changes) => remember::remember(self, changes).await,
             Action::AskPrune(due) => until(&stop, prune::ask(self, due)).await,
             Action::Prune { prune, wave } => prune::prune(self, &prune, wave, &stop).await,
             Action::Finalizers(objects) => prune::held(self, &objects).await,
         }
+    }
+
+    /// What pods say, without values that this process has read, and without what looks like a secret.
+    fn masked(&self, words: &str) -> String {
+        redact::mask(&self.session.scrub(words))
     }
 
     /// Says where older revisions are read from.

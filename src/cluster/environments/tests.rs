@@ -84,9 +84,9 @@ async fn a_server_that_says_nothing_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_told_waits_for_a_permit_as_all_calls_do() {
+async fn what_is_told_waits_for_a_slot_as_all_calls_do() {
     let (environments, cluster, asked) = server(&[(200, json!({}))]);
-    let all = cluster.take_permits().await;
+    let all = cluster.take_slots().await;
     let environment = dev();
     let write = environments.patch_status(&environment, steps(), Some("7"));
     let mut write = std::pin::pin!(write);
@@ -131,7 +131,7 @@ async fn an_event_whose_first_answer_was_lost_is_written_once() {
 async fn what_a_selector_finds_says_of_which_kind_it_is() {
     let list = json!({"kind": "PodList", "items": [{"metadata": {"name": "a"}}]});
     let (environments, _, asked) = server(&[(200, list)]);
-    let pods = environments.pods("web", "app=web,tier in (a b)").await.unwrap();
+    let pods = environments.pods("web", "app=web,tier in (a b)", None).await.unwrap();
     assert_eq!(pods, [json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}})]);
     let line = "GET /api/v1/namespaces/web/pods?labelSelector=app%3Dweb%2Ctier%20in%20%28a%20b%29&limit=50";
     assert_eq!(lines(&asked), [line]);
@@ -141,7 +141,7 @@ async fn what_a_selector_finds_says_of_which_kind_it_is() {
 async fn a_kubelet_that_does_not_answer_holds_no_reason_up() {
     let (environments, _, asked) = server(&[]);
     let began = tokio::time::Instant::now();
-    assert_eq!(environments.log_tail("web", "web-1", "main").await, None);
+    assert_eq!(environments.log_tail("web", "web-1", "main", None).await, None);
     assert!(began.elapsed() <= 2 * LOG_TIMEOUT, "{:?}", began.elapsed());
     let line =
         "GET /api/v1/namespaces/web/pods/web-1/log?container=main&previous=true&tailLines=5&limitBytes=1000";
@@ -151,6 +151,16 @@ async fn a_kubelet_that_does_not_answer_holds_no_reason_up() {
 #[tokio::test(start_paused = true)]
 async fn the_last_words_of_a_container_are_told_on_one_line() {
     let (environments, _, _) = server(&[(400, json!({"reason": "BadRequest"})), (200, json!("one\ntwo\n"))]);
-    let words = environments.log_tail("web", "web-1", "main").await;
+    let words = environments.log_tail("web", "web-1", "main", None).await;
     assert_eq!(words.as_deref(), Some("one | two"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_account_may_not_read_is_read_by_the_agent() {
+    let refused = json!({"kind": "Status", "reason": "Forbidden", "message": "no"});
+    let list = json!({"kind": "PodList", "items": [{"metadata": {"name": "a"}}]});
+    let (environments, _, asked) = server(&[(403, refused), (200, list)]);
+    let account = Identity { namespace: "teams".to_owned(), name: "web".to_owned() };
+    assert_eq!(environments.pods("web", "app=web", Some(&account)).await.unwrap().len(), 1);
+    assert_eq!(lines(&asked).len(), 2);
 }

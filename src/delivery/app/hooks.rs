@@ -228,7 +228,7 @@ impl App {
                 _ => return None,
             };
             let job = self.wanted().and_then(|wanted| job_of(&wanted.hooks, &run.job));
-            Some(HookWork::End { name, run, failed, job })
+            Some(HookWork::End { name, run, failed, job, last_words: self.terms.last_words })
         });
         self.hooks.probe = probe;
         ended.map(|ended| self.do_hook(AppPhase::Waiting, ended))

@@ -88,6 +88,8 @@ pub(super) struct Terms {
     pub scope: RolloutScope,
     /// Whether a rollout that fails is taken back.
     pub restores: bool,
+    /// Whether what a container said last is told.
+    pub last_words: bool,
 }
 
 /// What git says of it.
@@ -388,6 +390,7 @@ impl Terms {
             restarts: rollout.restarts.into(),
             scope: rollout.scope,
             restores: rollout.on_failure == OnFailure::Restore,
+            last_words: rollout.last_words,
         }
     }
 }

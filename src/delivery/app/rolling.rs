@@ -252,7 +252,10 @@ impl App {
             Ok(wanted) => {
                 let even_if_up = matches!(rollout.state.phase, Phase::Settle { .. });
                 let limits = Thresholds { restarts, since: Some(since), even_if_up };
-                AppStep::Do { phase: AppPhase::Waiting, action: Action::Look { wanted, limits } }
+                AppStep::Do {
+                    phase: AppPhase::Waiting,
+                    action: Action::Look { wanted, limits, last_words: self.terms.last_words },
+                }
             }
             Err(due) => AppStep::Rest { until: [Some(until), due, edits].into_iter().flatten().min() },
         }
@@ -275,7 +278,8 @@ impl App {
             let own = wanted.objects.iter().find(|object| object.key == waiting.key).cloned();
             own.or_else(|| self.hook_job(&waiting.key))
         };
-        let action = Action::Reasons { wanted: on.iter().filter_map(find).collect() };
+        let wanted = on.iter().filter_map(find).collect();
+        let action = Action::Reasons { wanted, last_words: self.terms.last_words };
         AppStep::Do { phase: AppPhase::Waiting, action }
     }
 

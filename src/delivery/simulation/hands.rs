@@ -91,7 +91,7 @@ impl Task {
             Action::Find { want, remember } => {
                 Box::new(find::Find::new(app.expect("who asks asks of an app"), *want, remember))
             }
-            Action::Look { wanted, limits } => Box::new(Read::new(
+            Action::Look { wanted, limits, .. } => Box::new(Read::new(
                 move |reach| {
                     let look = |object: &Arc<Wanted>| {
                         let found = look(reach, object, limits.restarts);
@@ -101,7 +101,7 @@ impl Task {
                 },
                 false,
             )),
-            Action::Reasons { wanted } => {
+            Action::Reasons { wanted, .. } => {
                 Box::new(Read::new(move |reach| Event::Reasons(reasons(reach, &wanted)), false))
             }
             Action::Remember(mut changes) => {

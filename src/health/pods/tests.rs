@@ -157,3 +157,39 @@ fn only_what_never_started_anything_may_be_ended() {
         json!([{"name": "init", "restartCount": 0, "state": {"terminated": {"exitCode": 0}}}]);
     assert_eq!(never_ran(&[prepared]), None);
 }
+
+#[test]
+fn a_pod_of_another_workload_is_not_asked() {
+    let owned_by_uid = |uid: &str| json!({"metadata": {"name": uid, "ownerReferences": [{"uid": uid}]}});
+    let set = |uid: &str, owner: &str| json!({"metadata": {"uid": uid, "ownerReferences": [{"uid": owner}]}});
+    let pods = vec![
+        owned_by_uid("ours-old"),
+        owned_by_uid("ours-new"),
+        owned_by_uid("theirs"),
+        json!({"metadata": {"name": "bare"}}),
+    ];
+    let names = |pods: Vec<Value>| {
+        pods.iter().map(|pod| text(&pod["metadata"]["name"]).to_owned()).collect::<Vec<_>>()
+    };
+    let deployment = json!({"kind": "Deployment", "metadata": {"uid": "d"}});
+    let sets = [set("ours-old", "d"), set("ours-new", "d"), set("theirs", "other")];
+    assert_eq!(names(owned(&deployment, &sets, pods.clone())), ["ours-old", "ours-new"]);
+    let stateful = json!({"kind": "StatefulSet", "metadata": {"uid": "theirs"}});
+    assert_eq!(names(owned(&stateful, &[], pods.clone())), ["theirs"]);
+    assert!(
+        owned(&json!({"kind": "StatefulSet", "metadata": {}}), &[], pods).is_empty(),
+        "without a uid nothing is owned"
+    );
+}
+
+#[test]
+fn a_team_may_keep_the_words_of_its_containers() {
+    let crashed = crashing("a", 5);
+    let silent = told(&crashed, false);
+    assert_eq!(*told(&crashed, true), crashed);
+    for state in ["state", "lastState"] {
+        assert!(silent["status"]["containerStatuses"][0][state]["terminated"].get("message").is_none());
+    }
+    let causes = |pod: &Value| explain([pod]).into_iter().map(|problem| problem.cause).collect::<Vec<_>>();
+    assert_eq!(causes(&silent), causes(&crashed));
+}
