@@ -54,7 +54,7 @@ use crate::cluster::{
 };
 use crate::config::{AgentConfig, HistoryConfig};
 use crate::git::{Limits, Remotes};
-use crate::helm::{Bounds, Helm};
+use crate::helm::Helm;
 use crate::history::{self, BadPlace, History, Place};
 use crate::http::{self, AuditError, Port};
 use crate::metrics::{Beside, Metrics, Requests};
@@ -174,8 +174,7 @@ pub async fn run(
     let _ = std::fs::create_dir_all(&config.cache);
     let history = place.map(|place| Arc::new(History::start(place, settings(&config))));
     let notifier = channel.map(|channel| Arc::new(Notifier::start(channel)));
-    let bounds = Bounds { time: config.helm_time, memory: config.helm_memory, ..Bounds::default() };
-    let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), bounds);
+    let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), config.helm_bounds.clone());
     helm.sweep();
     let secrets = Secrets::new(&config.secrets, end.clone());
     let asked = secrets.clone();

@@ -36,6 +36,9 @@ pub struct Global {
     /// How much memory helm may take for a chart, in MiB
     #[arg(long, global = true, value_name = "MIB", default_value_t = 384, env = "FAIRLEAD_HELM_MEMORY")]
     pub helm_memory: u32,
+    /// Run helm although this kernel cannot confine it (no Landlock or no seccomp): whoever writes charts has to be trusted then
+    #[arg(long, global = true, env = "FAIRLEAD_HELM_UNCONFINED")]
+    pub helm_unconfined: bool,
     #[command(flatten)]
     limits: LimitArguments,
 }
@@ -43,9 +46,17 @@ pub struct Global {
 impl Global {
     /// What renders charts, for one command.
     pub fn helm(&self) -> Helm {
-        let bounds =
-            Bounds { time: self.helm_timeout.duration(), memory: self.helm_bytes(), ..Bounds::default() };
-        Helm::new(config::program(self.helm.clone(), "helm"), &config::scratch(), bounds)
+        Helm::new(config::program(self.helm.clone(), "helm"), &config::scratch(), self.helm_bounds())
+    }
+
+    /// What helm is held to.
+    pub fn helm_bounds(&self) -> Bounds {
+        Bounds {
+            time: self.helm_timeout.duration(),
+            memory: self.helm_bytes(),
+            confined: !self.helm_unconfined,
+            ..Bounds::default()
+        }
     }
 
     /// What a render may cost.

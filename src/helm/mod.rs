@@ -6,6 +6,7 @@
 //! 4. It is done again with another clock and other chance ([`otherwise`]); where the two outputs are not the same both
 //!    are handed over, and `render` says whether an object differs, and where.
 
+mod confine;
 mod files;
 mod kept;
 mod otherwise;
@@ -15,7 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::object::{Again, ChartFailure, ChartOutput, ChartRequest, ChartTarget, Digest, Problem, Tree};
+use crate::object::{
+    Again, ChartFailure, ChartOutput, ChartRequest, ChartTarget, Digest, Problem, Tree, chain,
+};
 use files::Files;
 use kept::KeptCharts;
 use process::{Ended, Run};
@@ -194,7 +197,7 @@ impl Helm {
 
     /// What helm wrote, or the words in which it refused.
     fn ended(&self, ended: Ended, request: &ChartRequest) -> Result<Result<Written, String>, ChartFailure> {
-        let Bounds { time, memory, output } = self.bounds;
+        let Bounds { time, memory, output, .. } = self.bounds;
         let give = |message: String, hint: &str| {
             let problem = Problem::at(request.place.clone(), message);
             Err(ChartFailure::Exhausted(problem.hint(hint)))
@@ -220,6 +223,14 @@ impl Helm {
             ),
             Ended::Stopped => Err(self.unable(request, "there is a newer commit")),
             Ended::Killed { how } => Err(self.unable(request, &format!("helm ended by {how}"))),
+            Ended::NotConfined(why) => {
+                let message =
+                    format!("the chart {chart} is not rendered: helm would not be confined; {}", chain(&why));
+                let problem = Problem::at(request.place.clone(), message);
+                Err(ChartFailure::Unable(problem.hint(
+                    "--helm-unconfined renders it all the same: whoever writes charts has to be trusted then",
+                )))
+            }
             Ended::NotStarted(error) => {
                 let program = self.program.as_deref().unwrap_or(Path::new("helm")).display();
                 Err(self.unable(request, &format!("{program} cannot be run: {error}")))

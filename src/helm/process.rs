@@ -2,8 +2,9 @@
 //!
 //! - It sees an environment with nothing of ours in it, a home of its own in its scratch folder, no plugins, and no
 //!   repository or registry that anybody logged in to.
-//! - It has no network: a network namespace of its own where the kernel gives one to us, and proxies that lead nowhere
-//!   where it does not (many container runtimes forbid it). helm is never asked for what needs one.
+//! - It has no network, and of all files its scratch folder and the system's programs and libraries: [`Confinement`]. Where
+//!   the kernel cannot do that it is not run, unless somebody said so (`--helm-unconfined`). helm is never asked for what
+//!   needs a network.
 //! - It has so much time, memory and output. Memory is that which it writes to (`RLIMIT_DATA`): Go reserves far more
 //!   addresses than it ever uses, and an address limit would end it at once.
 //! - It runs in a process group of its own, which is killed as a whole when it is over, and when we are.
@@ -17,9 +18,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process_group, setrlimit};
-use rustix::thread::UnshareFlags;
+use rustix::process::{Pid, Signal, kill_process_group};
 
+use super::confine::{Confinement, Unconfinable};
 use super::otherwise;
 
 /// What a chart may cost.
@@ -31,12 +32,14 @@ pub struct Bounds {
     pub memory: u64,
     /// Bytes of output.
     pub output: usize,
+    /// Whether it sees nothing but what it needs. Where that cannot be had it does not run.
+    pub confined: bool,
 }
 
 impl Default for Bounds {
     /// Most charts take 0.15 s and 100 MB, twice; the largest umbrella charts some seconds.
     fn default() -> Self {
-        Self { time: Duration::from_secs(60), memory: 384 << 20, output: 64 << 20 }
+        Self { time: Duration::from_secs(60), memory: 384 << 20, output: 64 << 20, confined: true }
     }
 }
 
@@ -60,11 +63,6 @@ const SAID: usize = 256 << 10;
 const LOOK: Duration = Duration::from_millis(4);
 /// Of what helm may use, the share at which Go collects its garbage in earnest.
 const COLLECT_AT: (u64, u64) = (3, 4);
-/// Files that it may have open.
-const OPEN_FILES: u64 = 1_024;
-/// Bytes of a file that it may write: it has to write none.
-const WRITTEN_FILE: u64 = 64 << 20;
-
 /// What Go says where it gets no memory: for its heap, or for the stack of a thread.
 const OUT_OF_MEMORY: [&str; 3] = ["cannot allocate memory", "out of memory", "pthread_create failed"];
 
@@ -77,6 +75,16 @@ pub(super) enum Ended {
     Stopped,
     Killed { how: String },
     NotStarted(io::Error),
+    NotConfined(Unconfinable),
+}
+
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+enum NotBegun {
+    #[error(transparent)]
+    Confined(#[from] Unconfinable),
+    #[error(transparent)]
+    Started(#[from] io::Error),
 }
 
 pub(super) struct Run<'a> {
@@ -93,11 +101,12 @@ impl Run<'_> {
     pub fn run(&self, arguments: &[String], deadline: Instant) -> Ended {
         match self.start(arguments) {
             Ok(child) => self.watch(child, deadline),
-            Err(error) => Ended::NotStarted(error),
+            Err(NotBegun::Confined(why)) => Ended::NotConfined(why),
+            Err(NotBegun::Started(error)) => Ended::NotStarted(error),
         }
     }
 
-    fn start(&self, arguments: &[String]) -> io::Result<Child> {
+    fn start(&self, arguments: &[String]) -> Result<Child, NotBegun> {
         let home = self.folder.join("home");
         std::fs::create_dir_all(&home)?;
         let zone = match self.far_away {
@@ -109,6 +118,10 @@ impl Run<'_> {
             false => "UTC".into(),
         };
         let memory = self.bounds.memory;
+        let mut confinement = match self.bounds.confined {
+            true => Confinement::closed(memory, self.program, self.folder)?,
+            false => Confinement::open(memory),
+        };
         let mut command = Command::new(self.program);
         command.args(arguments).current_dir(self.folder).env_clear();
         for name in ["HOME", "TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"] {
@@ -127,9 +140,9 @@ impl Run<'_> {
         // SAFETY: between fork and exec there is one thread and it may only make system calls. These are that, and
         // nothing else: none allocates, locks, or looks at anything of another thread.
         unsafe {
-            command.pre_exec(move || confine(memory));
+            command.pre_exec(move || confinement.enter());
         }
-        command.spawn()
+        Ok(command.spawn()?)
     }
 
     fn watch(&self, mut child: Child, deadline: Instant) -> Ended {
@@ -187,21 +200,6 @@ impl Run<'_> {
             },
         }
     }
-}
-
-/// In the child, before helm begins.
-fn confine(memory: u64) -> io::Result<()> {
-    let limit = |resource, most| setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) });
-    limit(Resource::Data, memory)?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::Nofile, OPEN_FILES)?;
-    limit(Resource::Fsize, WRITTEN_FILE)?;
-    rustix::thread::set_no_new_privs(true)?;
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    // Not everywhere allowed, and then the proxies have to do. A user namespace of its own gives the right to the other.
-    // SAFETY: the file descriptors of other threads are not touched, and there are no other threads.
-    let _ = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWUSER | UnshareFlags::NEWNET) };
-    Ok(())
 }
 
 /// Reads to the end and keeps the first `limit` bytes; `full` is set where there are more.
