@@ -55,7 +55,7 @@ pub fn classify(word: &str) -> Option<Status> {
     if whole == "unknown" {
         return Some(Status::Unknown);
     }
-    if matches!(&*whole, "missing" | "absent") {
+    if matches!(&*whole, "missing" | "absent" | "notfound") {
         return Some(Status::Missing);
     }
     if whole == "new" {
@@ -156,7 +156,7 @@ mod tests {
             ("CreateFailed", Failed),
             ("ConfigError", Failed),
             ("PartiallyFailed", Failed),
-            ("NotFound", Failed),
+            ("NotFound", Status::Missing),
             ("Missing", Status::Missing),
             ("SecretNotFound", Failed),
             ("RevisionMissing", Failed),
