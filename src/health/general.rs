@@ -37,7 +37,8 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
     if verdict.status != Status::Healthy || is_step(kind) || is_built_in(group) {
         return verdict;
     }
-    let beside = parts::failed_part(object)
+    let beside = parts::failed_condition(object)
+        .or_else(|| parts::failed_part(object))
         .or_else(|| parts::short_count(object))
         .or_else(|| parts::missing_sum(group, kind, object));
     beside.map_or(verdict, |beside| Health::new(beside.status, beside.reason, beside.message))
@@ -73,10 +74,13 @@ fn by_signals(group: &str, kind: &str, object: &Value) -> Health {
 /// The verdict of a shipped rule, weighed against what stands beside it. A rule knows what its operator calls healthy; it
 /// need not know every way of saying that something failed, was asked to stand still, or is of an earlier generation.
 pub fn weigh(kind: &str, object: &Value, health: Health) -> Health {
+    let by = |signal: Option<Signal>| signal.map(|s| Health::new(s.status, s.reason, s.message));
     let beside = match health.status {
         Status::Healthy => objection(object)
             .or_else(|| asked_to_stand_still(object).filter(|_| !is_step(kind)))
-            .or_else(|| parts::stale_sum(object).map(|s| Health::new(s.status, s.reason, s.message))),
+            .or_else(|| by(parts::failed_condition(object)))
+            .or_else(|| by(parts::failed_side(object)).filter(|_| !is_step(kind)))
+            .or_else(|| by(parts::stale_sum(object))),
         Status::Progressing => asked_to_stand_still(object),
         _ => None,
     };
@@ -85,7 +89,14 @@ pub fn weigh(kind: &str, object: &Value, health: Health) -> Health {
 
 /// A condition or a phase that says outright that something failed, whatever else the object says.
 pub fn objection(object: &Value) -> Option<Health> {
-    let failed = conditions(object).find(|condition| {
+    // Some keep a log of conditions: what came after "partially ready" is the news.
+    let ready_at =
+        conditions(object).position(|condition| condition.kind() == "Ready" && condition.is_true());
+    let failed = conditions(object).enumerate().find(|(at, condition)| {
+        let outlived = matches!(condition.kind(), "NotReady" | "PartiallyReady");
+        if outlived && ready_at.is_some_and(|ready| ready > *at) {
+            return false;
+        }
         let outright = match condition.is_true() {
             true => polarity(condition.kind()) == Polarity::Bad,
             false => condition.kind() == "Ready" && is_failing(condition.reason()),
@@ -93,7 +104,7 @@ pub fn objection(object: &Value) -> Option<Health> {
         outright && read(*condition, false) == Some(Status::Failed) && !condition.is_stale(object)
     });
     match failed {
-        Some(failed) => Some(Health::failed(one_word(&failed.why()), failed.words())),
+        Some((_, failed)) => Some(Health::failed(one_word(&failed.why()), failed.words())),
         None => said_by_phase(object),
     }
 }

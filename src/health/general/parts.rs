@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::polarity::{Polarity, polarity, read};
+use super::polarity::{Polarity, counts_beside_ready, polarity, read};
 use super::signals::{Signal, one_word};
 use super::words::is_failing;
 use crate::health::Status;
@@ -14,6 +14,27 @@ const DEPTH: usize = 5;
 /// Words in names of fields that tell of the past or of something else than the object as it is.
 const ELSEWHERE: &str = "history previous last old retr event log attempt desired expected target spec template \
     condition backup snapshot annotation label message reason";
+
+/// A condition that is not the sum, is False, and gives a failure as its reason. Operators draw their sums late, and leave
+/// some parts out of them.
+pub fn failed_condition(object: &Value) -> Option<Signal> {
+    let mut failed = conditions(object).filter(|condition| {
+        condition.is_false()
+            && is_failing(condition.reason())
+            && matches!(polarity(condition.kind()), Polarity::Good | Polarity::End | Polarity::Part)
+            && !matches!(condition.severity(), "Info" | "Warning")
+            && !condition.is_stale(object)
+    });
+    let failed = failed.next()?;
+    Some(Signal { status: Status::Failed, reason: one_word(&failed.why()), message: failed.words() })
+}
+
+/// A field beside `phase` and `state` that sums up another side of the whole: `tableStatus: FAILED`.
+pub fn failed_side(object: &Value) -> Option<Signal> {
+    let status = object["status"].as_object()?;
+    let sides = status.iter().filter(|(name, _)| is_summary(name) && !is_elsewhere(name));
+    sides.filter_map(|(name, word)| failed_word(name, word.as_str()?)).next()
+}
 
 /// A part that says outright that it failed: the state of an instance, of a task, of a listener.
 pub fn failed_part(object: &Value) -> Option<Signal> {
@@ -80,11 +101,17 @@ pub fn short_count(object: &Value) -> Option<Signal> {
         ("availableNodes", "expectedNodes"),
     ];
     let (spec, status) = (&object["spec"], &object["status"]);
-    let short = PAIRS.iter().find_map(|(ready, wanted)| {
-        let has = number(&status[*ready])?;
-        let wanted = number(&spec[*wanted]).or_else(|| number(&status[*wanted]))?;
-        (has < wanted).then(|| format!("{ready} is {has} of {wanted}"))
-    });
+    let short_in = |counted: &Value, asked: &Value| {
+        PAIRS.iter().find_map(|(ready, wanted)| {
+            let has = number(&counted[*ready])?;
+            let wanted = number(&asked[*wanted]).or_else(|| number(&counted[*wanted]))?;
+            (has < wanted).then(|| format!("{ready} is {has} of {wanted}"))
+        })
+    };
+    // Some count for each of several sets: `status.instances[0].readyReplicas`.
+    let sets = status.as_object().into_iter().flatten().filter(|(name, _)| !is_elsewhere(name));
+    let mut sets = sets.flat_map(|(_, part)| part.as_array().into_iter().flatten());
+    let short = short_in(status, spec).or_else(|| sets.find_map(|set| short_in(set, &Value::Null)));
     let missing = || {
         let missing = number(&status["unavailableReplicas"]).filter(|missing| *missing > 0)?;
         Some(format!("unavailableReplicas is {missing}"))
@@ -114,7 +141,7 @@ pub fn missing_sum(group: &str, kind: &str, object: &Value) -> Option<Signal> {
 pub fn stale_sum(object: &Value) -> Option<Signal> {
     let has_ready = conditions(object).any(|condition| condition.kind() == "Ready");
     let mut sums = conditions(object).filter(|condition| match has_ready {
-        true => condition.kind() == "Ready",
+        true => condition.kind() == "Ready" || counts_beside_ready(condition.kind()),
         false => polarity(condition.kind()) == Polarity::Good,
     });
     let stale = sums.find(|condition| condition.is_stale(object))?;

@@ -133,6 +133,7 @@ pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
         "Error" => Status::Failed,
         "Info" | "Warning" => Status::Progressing,
         _ if is_waiting(reason) => Status::Progressing,
+        _ if classify(reason) == Some(Status::Suspended) => Status::Suspended,
         _ => Status::Failed,
     };
     // Some write a word of their own instead of False, such as "Degraded".

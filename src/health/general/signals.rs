@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::polarity::{Polarity, counts_beside_ready, polarity, read};
-use super::words::{classify, is_failing};
+use super::words::{classify, is_failing, is_waiting};
 use crate::health::Status;
 use crate::health::read::{Condition, conditions, conditions_of, is_empty, number, text};
 
@@ -42,7 +42,8 @@ pub fn gather(object: &Value, kind: &str) -> Vec<Signal> {
 
 /// Kinds that are a piece of work: they are good once done, and while they run they are under way.
 pub fn is_step(kind: &str) -> bool {
-    const ENDINGS: &str = "Run Job Backup Restore Workflow Experiment Migration Import Export Snapshot Test Task Build Rebalance";
+    const ENDINGS: &str = "Run Job Backup Restore Workflow Experiment Migration Import Export Snapshot Test Task Build \
+        Rebalance Promotion";
     const ENDLESS: &str = "CronJob ScaledJob ScheduledJob CronWorkflow AdvancedCronJob SyntheticTest";
     let ends = ENDINGS.split_ascii_whitespace().any(|end| kind.ends_with(end));
     ends && !super::words::among(ENDLESS, kind)
@@ -64,6 +65,9 @@ fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
         all.any(|one| polarity(one.kind()) == polarity_is && read(*one, step) == Some(status))
     };
     // "Not ready" beside "installing" or "stopped" is no failure, unless it gives one as its reason.
+    let a_part_moves = all
+        .iter()
+        .any(|one| polarity(one.kind()) == Polarity::Part && !one.is_true() && is_waiting(one.reason()));
     let under_way = moving || any(Polarity::Way, Status::Progressing);
     let stands_still = any(Polarity::Still, Status::Suspended);
     let is_sum = |condition: &Condition<'_>| match has_ready {
@@ -90,7 +94,8 @@ fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
             continue;
         }
         if read == Status::Failed && !failing && polarity(condition.kind()) == Polarity::Good {
-            read = match (under_way, stands_still) {
+            let explained_by_a_part = a_part_moves && condition.reason().is_empty();
+            read = match (under_way || explained_by_a_part, stands_still) {
                 (true, _) => Status::Progressing,
                 (false, true) => Status::Suspended,
                 (false, false) => read,

@@ -16,7 +16,7 @@ const FAILED: &str = "fail failed failure failures failing error errors errored 
 /// Good words that say the opposite with one of these before them.
 const NOT: &str = "not no non never un isnt cannot unable couldnt in";
 
-const UNDER_WAY: &str = "pending progress inprogress progressing queued scheduled yellow wait started unavailable inactive \
+const UNDER_WAY: &str = "pending progress inprogress progressing queued scheduled yellow wait started unavailable inactive start \
     unready notready accepted submitted unbound retry rollback init transitioning unsynced partial partially \
     recovery maintenance requested uninitialized outofsync stale unfinished incomplete requeued delayed \
     preparation inqueue awaiting uninstalled expanding startup bootstrap initialization";
