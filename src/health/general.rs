@@ -38,6 +38,7 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
         return verdict;
     }
     let beside = parts::failed_condition(object)
+        .or_else(|| parts::failed_side(object))
         .or_else(|| parts::failed_part(object))
         .or_else(|| parts::short_count(object))
         .or_else(|| parts::missing_sum(group, kind, object));

@@ -6,7 +6,7 @@ use super::polarity::{Polarity, counts_beside_ready, polarity, read};
 use super::signals::{Signal, one_word};
 use super::words::is_failing;
 use crate::health::Status;
-use crate::health::read::{conditions, conditions_of, number};
+use crate::health::read::{conditions, conditions_of, number, text};
 
 /// How deep a part may lie: `status.components.web.instances[0].state`.
 const DEPTH: usize = 5;
@@ -21,6 +21,8 @@ pub fn failed_condition(object: &Value) -> Option<Signal> {
     let mut failed = conditions(object).filter(|condition| {
         condition.is_false()
             && is_failing(condition.reason())
+            // How the last backup went is a matter of its own.
+            && !condition.kind().starts_with("Last")
             && matches!(polarity(condition.kind()), Polarity::Good | Polarity::End | Polarity::Part)
             && !matches!(condition.severity(), "Info" | "Warning")
             && !condition.is_stale(object)
@@ -32,6 +34,15 @@ pub fn failed_condition(object: &Value) -> Option<Signal> {
 /// A field beside `phase` and `state` that sums up another side of the whole: `tableStatus: FAILED`.
 pub fn failed_side(object: &Value) -> Option<Signal> {
     let status = object["status"].as_object()?;
+    // Cluster API: what is written here does not pass by itself.
+    let said = ["failureMessage", "failureReason"].map(|field| text(&object["status"][field]));
+    if let Some(said) = said.into_iter().find(|said| !said.is_empty()) {
+        return Some(Signal {
+            status: Status::Failed,
+            reason: "Failure".to_owned(),
+            message: said.to_owned(),
+        });
+    }
     let sides = status.iter().filter(|(name, _)| is_summary(name) && !is_elsewhere(name));
     sides.filter_map(|(name, word)| failed_word(name, word.as_str()?)).next()
 }

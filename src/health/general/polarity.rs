@@ -44,7 +44,7 @@ const STILL: &str = "Paused Suspended ReconciliationPaused Hibernated Hibernatin
 
 const NEUTRAL: &str = "Warning Deprecated Drifted Consolidatable Expired Upgradeable Recommended DisruptionAllowed \
     LowConfidence ParametersGenerated Remediating Empty Released TestSuccess ManagedBy Terminating Info NoWarnings \
-    FetchingHistory CheckpointingEnabled InstallPlanMissing ACK.Advisory ACK.LateInitialized ACK.IAMRoleSelected";
+    FetchingHistory CheckpointingEnabled InstallPlanMissing RetrievedUpdates ACK.Advisory ACK.LateInitialized ACK.IAMRoleSelected";
 
 /// Endings of parts that are either refused or taken, rather than slow to come.
 const VERDICT_ENDINGS: &str =
