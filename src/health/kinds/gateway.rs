@@ -51,7 +51,7 @@ fn parties<'a>(object: &'a Value, list: &str) -> Vec<Party<'a>> {
     let is_left_over = |entry: &&Value| {
         let mut of_the_same =
             entries.clone().filter(|other| other["controllerName"] == entry["controllerName"]);
-        is_old(entry) && !is_empty(&entry["controllerName"]) && of_the_same.any(|other| is_new(other))
+        is_old(entry) && !is_empty(&entry["controllerName"]) && of_the_same.any(is_new)
     };
     entries
         .clone()
