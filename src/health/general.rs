@@ -80,7 +80,7 @@ pub fn weigh(kind: &str, object: &Value, health: Health) -> Health {
         Status::Healthy => objection(object)
             .or_else(|| asked_to_stand_still(object).filter(|_| !is_step(kind)))
             .or_else(|| by(parts::failed_condition(object)))
-            .or_else(|| by(parts::failed_side(object)).filter(|_| !is_step(kind)))
+            .or_else(|| by(parts::failed_side(object)))
             .or_else(|| by(parts::stale_sum(object))),
         Status::Progressing => asked_to_stand_still(object),
         _ => None,
@@ -165,7 +165,12 @@ fn gravity(status: Status) -> u8 {
 }
 
 fn asked_to_stand_still(object: &Value) -> Option<Health> {
-    let spec = &object["spec"];
+    let (spec, status) = (&object["spec"], &object["status"]);
+    // It was asked to, and is on its way there.
+    let stops = |word: &str| matches!(&*word.to_ascii_lowercase(), "stopping" | "pausing" | "suspending");
+    if stops(text(&status["state"])) || stops(text(&status["phase"])) {
+        return None;
+    }
     let field = ["suspend", "suspended", "paused", "pause"].into_iter().find(|field| spec[*field] == true);
     if let Some(field) = field {
         return Some(Health::suspended("Suspended", format!("spec.{field} is set")));

@@ -43,7 +43,7 @@ pub fn gather(object: &Value, kind: &str) -> Vec<Signal> {
 /// Kinds that are a piece of work: they are good once done, and while they run they are under way.
 pub fn is_step(kind: &str) -> bool {
     const ENDINGS: &str = "Run Job Backup Restore Workflow Experiment Migration Import Export Snapshot Test Task Build \
-        Rebalance Promotion";
+        Rebalance Promotion Benchmark";
     const ENDLESS: &str = "CronJob ScaledJob ScheduledJob CronWorkflow AdvancedCronJob SyntheticTest";
     let ends = ENDINGS.split_ascii_whitespace().any(|end| kind.ends_with(end));
     ends && !super::words::among(ENDLESS, kind)
@@ -75,9 +75,15 @@ fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
         false => polarity(condition.kind()) == Polarity::Good,
     };
     let sum_holds = all.iter().any(|condition| is_sum(condition) && condition.is_true());
+    let all_kinds: Vec<_> = all.iter().map(|condition| condition.kind()).collect();
     let mut signals = Vec::new();
     for condition in all {
         let Some(mut read) = read(condition, step) else { continue };
+        if is_work_of_ansible(condition)
+            && all_kinds.iter().any(|kind| matches!(*kind, "Failure" | "Successful"))
+        {
+            read = Status::Progressing;
+        }
         let failing = is_failing(condition.reason());
         let counts = match polarity(condition.kind()) {
             Polarity::Good => !has_ready || counts_beside_ready(condition.kind()),
@@ -110,6 +116,11 @@ fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
         }
     }
     signals
+}
+
+/// Operators written in Ansible: "Running" is their own work, until its reason is "Successful".
+fn is_work_of_ansible(condition: Condition<'_>) -> bool {
+    condition.kind() == "Running" && condition.is_true() && condition.reason() == "Running"
 }
 
 fn is_a_sum_of_its_own(kind: &str) -> bool {

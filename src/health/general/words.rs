@@ -82,6 +82,10 @@ pub fn classify(word: &str) -> Option<Status> {
     if parts.windows(2).any(|pair| is(NOT, &pair[0]) && pair[0] != "in" && is(GOOD, &pair[1])) {
         return Some(Status::Progressing);
     }
+    // "NotAllPodsReady"
+    if parts.len() > 2 && parts[0] == "not" && parts[1] == "all" && parts.iter().any(|part| is(GOOD, part)) {
+        return Some(Status::Progressing);
+    }
     if parts.iter().any(|part| matches!(&**part, "terminating" | "deleting" | "destroying")) {
         return Some(Status::Terminating);
     }
@@ -164,6 +168,7 @@ mod tests {
             ("InProgress", Progressing),
             ("NotReady", Progressing),
             ("SomePodsNotReady", Progressing),
+            ("NotAllReplicasReady", Progressing),
             ("ContainerCreating", Progressing),
             ("Pending", Progressing),
             ("ScalingUp", Progressing),
