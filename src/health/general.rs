@@ -40,6 +40,7 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
     let beside = parts::failed_condition(object)
         .or_else(|| parts::failed_side(object))
         .or_else(|| parts::failed_part(object))
+        .or_else(|| parts::error(object))
         .or_else(|| parts::short_count(object))
         .or_else(|| parts::missing_sum(group, kind, object));
     beside.map_or(verdict, |beside| Health::new(beside.status, beside.reason, beside.message))

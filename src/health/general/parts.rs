@@ -47,6 +47,15 @@ pub fn failed_side(object: &Value) -> Option<Signal> {
     sides.filter_map(|(name, word)| failed_word(name, word.as_str()?)).next()
 }
 
+/// An error in words of its own, beside whatever is good.
+pub fn error(object: &Value) -> Option<Signal> {
+    let said = ["error", "errorMessage"].map(|field| text(&object["status"][field]).trim());
+    let is_none =
+        |said: &str| ["", "none", "nil", "null", "no error"].iter().any(|no| said.eq_ignore_ascii_case(no));
+    let said = said.into_iter().find(|said| !is_none(said))?;
+    Some(Signal { status: Status::Failed, reason: "Error".to_owned(), message: said.to_owned() })
+}
+
 /// A part that says outright that it failed: the state of an instance, of a task, of a listener.
 pub fn failed_part(object: &Value) -> Option<Signal> {
     let status = object["status"].as_object()?;

@@ -172,6 +172,7 @@ pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
                 Some(if failing { Status::Failed } else { Status::Progressing })
             }
             Polarity::Way if failing => Some(Status::Failed),
+            Polarity::Way if classify(reason) == Some(Status::Suspended) => Some(Status::Suspended),
             // That nothing is wrong or under way is good news only where something good is said too.
             Polarity::Way | Polarity::Bad | Polarity::Still | Polarity::Neutral => None,
         };
