@@ -112,12 +112,13 @@ fn is_elsewhere(name: &str) -> bool {
 
 /// A count that falls short of what was asked for, or that counts what is not there.
 pub fn short_count(object: &Value) -> Option<Signal> {
-    const PAIRS: [(&str, &str); 6] = [
+    const PAIRS: [(&str, &str); 7] = [
         ("readyReplicas", "replicas"),
         ("availableReplicas", "replicas"),
         ("updatedReplicas", "replicas"),
         ("readyInstances", "instances"),
         ("readyMembers", "members"),
+        ("currentMongoDBMembers", "members"),
         ("availableNodes", "expectedNodes"),
     ];
     let (spec, status) = (&object["spec"], &object["status"]);

@@ -174,26 +174,32 @@ fn from_word(status: &Value, field: &str, step: bool) -> Option<Signal> {
     Some(Signal { status: read, reason, message })
 }
 
-/// Where nothing else speaks: fields whose name ends as a summary's does (`engineStatus`), and such fields one level
-/// below (`lastUpdate.state`, `connectionState.lastObservedState`).
+/// Where nothing else speaks: fields whose name ends as a summary's does (`engineStatus`), and such fields one or two
+/// levels below (`lastUpdate.state`, `connectionState.lastObservedState`, `feStatus.componentCondition.phase`).
 fn from_other_words(status: &Value, step: bool) -> Vec<Signal> {
+    let mut signals = words_of(status, step);
+    for inner in status.as_object().into_iter().flatten().map(|(_, inner)| inner) {
+        signals.extend(words_of(inner, step));
+        let parts = inner.as_object().into_iter().flatten().filter(|(name, _)| !is_of_the_past(name));
+        signals.extend(parts.flat_map(|(_, part)| words_of(part, step)));
+    }
+    signals
+}
+
+fn is_of_the_past(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["last", "previous", "old", "history", "template", "desired"].iter().any(|word| name.contains(word))
+}
+
+fn words_of(part: &Value, step: bool) -> Vec<Signal> {
     let is_one = |field: &str| {
         let name = field.to_ascii_lowercase();
         ["state", "status", "phase", "health", "stage", "progress"].iter().any(|end| name.ends_with(end))
             && !["previous", "old", "desired", "target", "spec"].iter().any(|begin| name.starts_with(begin))
     };
-    let mut signals = Vec::new();
-    for (field, value) in status.as_object().into_iter().flatten() {
-        match value {
-            Value::String(_) if is_one(field) => signals.extend(from_word(status, field, step)),
-            Value::Object(inner) => {
-                let names = inner.iter().filter(|(name, word)| word.is_string() && is_one(name));
-                signals.extend(names.filter_map(|(name, _)| from_word(value, name, step)));
-            }
-            _ => {}
-        }
-    }
-    signals
+    let fields = part.as_object().into_iter().flatten();
+    let words = fields.filter(|(name, word)| word.is_string() && is_one(name));
+    words.filter_map(|(name, _)| from_word(part, name, step)).collect()
 }
 
 fn is_still_running(word: &str) -> bool {

@@ -105,6 +105,7 @@ pub const FILES: &[(&str, &str)] = files![
     "submariner.io",
     "tower.ansible.com",
     "trident.netapp.io",
+    "vault.banzaicloud.com",
     "velero.io",
     "work.karmada.io",
 ];
