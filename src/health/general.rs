@@ -4,6 +4,7 @@
 //! (`phase`, `state`, `health` …), plain booleans, counts of replicas. The gravest signal decides, so that a "ready"
 //! beside a "failed" never reads as healthy.
 
+mod parts;
 mod polarity;
 mod signals;
 mod words;
@@ -32,6 +33,21 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
     if let Some(health) = judge_by_parties(object) {
         return objection(object).unwrap_or(health);
     }
+    let verdict = by_signals(group, kind, object);
+    if verdict.status != Status::Healthy || is_step(kind) || is_built_in(group) {
+        return verdict;
+    }
+    let beside = parts::failed_condition(object)
+        .or_else(|| parts::failed_side(object))
+        .or_else(|| parts::failed_part(object))
+        .or_else(|| parts::error(object))
+        .or_else(|| parts::short_count(object))
+        .or_else(|| parts::missing_sum(group, kind, object));
+    beside.map_or(verdict, |beside| Health::new(beside.status, beside.reason, beside.message))
+}
+
+fn by_signals(group: &str, kind: &str, object: &Value) -> Health {
+    let status = &object["status"];
     // Of equally grave ones the first: conditions explain themselves better than a phase does.
     let gravest = gather(object, kind).into_iter().rev().max_by_key(|signal| gravity(signal.status));
     if let Some(signal) = gravest {
@@ -57,9 +73,32 @@ pub fn judge(group: &str, kind: &str, object: &Value) -> Health {
     }
 }
 
+/// The verdict of a shipped rule, weighed against what stands beside it. A rule knows what its operator calls healthy; it
+/// need not know every way of saying that something failed, was asked to stand still, or is of an earlier generation.
+pub fn weigh(kind: &str, object: &Value, health: Health) -> Health {
+    let by = |signal: Option<Signal>| signal.map(|s| Health::new(s.status, s.reason, s.message));
+    let beside = match health.status {
+        Status::Healthy => objection(object)
+            .or_else(|| asked_to_stand_still(object).filter(|_| !is_step(kind)))
+            .or_else(|| by(parts::failed_condition(object)))
+            .or_else(|| by(parts::failed_side(object)))
+            .or_else(|| by(parts::stale_sum(object))),
+        Status::Progressing => asked_to_stand_still(object),
+        _ => None,
+    };
+    beside.unwrap_or(health)
+}
+
 /// A condition or a phase that says outright that something failed, whatever else the object says.
 pub fn objection(object: &Value) -> Option<Health> {
-    let failed = conditions(object).find(|condition| {
+    // Some keep a log of conditions: what came after "partially ready" is the news.
+    let ready_at =
+        conditions(object).position(|condition| condition.kind() == "Ready" && condition.is_true());
+    let failed = conditions(object).enumerate().find(|(at, condition)| {
+        let outlived = matches!(condition.kind(), "NotReady" | "PartiallyReady");
+        if outlived && ready_at.is_some_and(|ready| ready > *at) {
+            return false;
+        }
         let outright = match condition.is_true() {
             true => polarity(condition.kind()) == Polarity::Bad,
             false => condition.kind() == "Ready" && is_failing(condition.reason()),
@@ -67,7 +106,7 @@ pub fn objection(object: &Value) -> Option<Health> {
         outright && read(*condition, false) == Some(Status::Failed) && !condition.is_stale(object)
     });
     match failed {
-        Some(failed) => Some(Health::failed(one_word(&failed.why()), failed.words())),
+        Some((_, failed)) => Some(Health::failed(one_word(&failed.why()), failed.words())),
         None => said_by_phase(object),
     }
 }
@@ -127,23 +166,35 @@ fn gravity(status: Status) -> u8 {
 }
 
 fn asked_to_stand_still(object: &Value) -> Option<Health> {
-    let spec = &object["spec"];
+    let (spec, status) = (&object["spec"], &object["status"]);
+    // It was asked to, and is on its way there.
+    let stops = |word: &str| matches!(&*word.to_ascii_lowercase(), "stopping" | "pausing" | "suspending");
+    if stops(text(&status["state"])) || stops(text(&status["phase"])) {
+        return None;
+    }
     let field = ["suspend", "suspended", "paused", "pause"].into_iter().find(|field| spec[*field] == true);
     if let Some(field) = field {
         return Some(Health::suspended("Suspended", format!("spec.{field} is set")));
     }
-    const ANNOTATIONS: [&str; 6] = [
+    const ANNOTATIONS: [&str; 12] = [
         "autoscaling.keda.sh/paused",
+        "autoscaling.keda.sh/paused-replicas",
         "cluster.x-k8s.io/paused",
+        "cnpg.io/reconciliation",
+        "common.k8s.elastic.co/pause",
         "crossplane.io/paused",
+        "eck.k8s.elastic.co/managed",
         "fleet.cattle.io/paused",
+        "hive.openshift.io/reconcile-pause",
         "kustomize.toolkit.fluxcd.io/reconcile",
+        "serving.kserve.io/stop",
         "strimzi.io/pause-reconciliation",
     ];
     let annotation =
         ANNOTATIONS.into_iter().find(|name| match text(&object["metadata"]["annotations"][*name]) {
             "" => false,
-            value if name.ends_with("/reconcile") => value == "disabled",
+            value if name.ends_with("/reconcile") || name.ends_with("/reconciliation") => value == "disabled",
+            value if name.ends_with("/managed") => value == "false",
             value => value != "false",
         })?;
     Some(Health::suspended("Paused", format!("annotation {annotation} is set")))

@@ -63,8 +63,7 @@ pub fn assess_with(object: &Value, rules: &Rules) -> Health {
         return judge(object);
     }
     if let Some(health) = Rules::shipped().judge(group, kind, object) {
-        // A rule knows what its operator calls healthy; it need not know every way of saying that something failed.
-        return general::objection(object).filter(|_| health.status == Status::Healthy).unwrap_or(health);
+        return general::weigh(kind, object, health);
     }
     general::judge(group, kind, object)
 }

@@ -119,14 +119,58 @@ pub fn is_empty(value: &Value) -> bool {
     }
 }
 
+/// What controllers call the generation that they saw last.
+const OBSERVED: [&str; 4] =
+    ["observedGeneration", "lastObservedGeneration", "lastReconciledGeneration", "reconciledGeneration"];
+
 /// `Some` where the controller has not seen this generation of the object: its rollout fields then speak of another.
 pub fn unobserved(object: &Value) -> Option<Health> {
     let generation = number(&object["metadata"]["generation"])?;
-    let observed = number(&object["status"]["observedGeneration"])?;
+    let status = &object["status"];
+    let observed = match OBSERVED.iter().find_map(|name| number(&status[*name])) {
+        Some(observed) => observed,
+        None => least_observed(status, 3)?,
+    };
     (observed < generation).then(|| {
         let message = format!("its controller has seen generation {observed}, the object is at {generation}");
         Health::progressing("NotObserved", message)
     })
+}
+
+/// The earliest generation that some part of the status was written for, where the whole does not say. Conditions are
+/// judged one by one, and what is kept of other objects speaks of their generations.
+fn least_observed(value: &Value, depth: usize) -> Option<i64> {
+    const OTHERS: [&str; 12] = [
+        "conditions",
+        "deployment",
+        "statefulset",
+        "daemonset",
+        "workload",
+        "resource",
+        "generation",
+        "child",
+        "component",
+        "datacenter",
+        "cluster",
+        "ref",
+    ];
+    let is_other = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        OTHERS.iter().any(|other| name.starts_with(other) || name.ends_with(other))
+    };
+    if depth == 0 {
+        return None;
+    }
+    match value {
+        Value::Array(list) => list.iter().filter_map(|part| least_observed(part, depth - 1)).min(),
+        Value::Object(map) => {
+            let parts =
+                map.iter().filter(|(name, part)| (part.is_object() || part.is_array()) && !is_other(name));
+            let own = OBSERVED[..1].iter().find_map(|name| number(map.get(*name)?));
+            own.into_iter().chain(parts.filter_map(|(_, part)| least_observed(part, depth - 1))).min()
+        }
+        _ => None,
+    }
 }
 
 /// The same, for kinds whose controller always writes `observedGeneration`: its absence means "not yet seen".

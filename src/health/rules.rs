@@ -88,6 +88,9 @@ struct Compiled {
     claims: Vec<(Status, Expression)>,
     message: Option<Expression>,
     otherwise: Option<Status>,
+    /// A team is told where its rule gave no answer. A shipped one then claims nothing: an object in a form that its
+    /// author did not know must not pass a gate as `unknown`.
+    shipped: bool,
 }
 
 /// Compiled rules, by group and kind.
@@ -218,7 +221,10 @@ impl Compiled {
             problems.push(RuleProblem::NoClaim);
         }
         let otherwise = rule.otherwise.or(not_yet.filter(|_| rule.healthy.is_some()));
-        if problems.is_empty() { Ok(Self { claims, message, otherwise }) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self { claims, message, otherwise, shipped: not_yet.is_none() })
     }
 
     fn judge(&self, input: &Input, object: &Value) -> Option<Health> {
@@ -232,6 +238,7 @@ impl Compiled {
                     ));
                 }
                 Ok(false) => {}
+                Err(_) if self.shipped => {}
                 Err(why) => return Some(no_answer(claim, &why)),
             }
         }

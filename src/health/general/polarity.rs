@@ -44,7 +44,7 @@ const STILL: &str = "Paused Suspended ReconciliationPaused Hibernated Hibernatin
 
 const NEUTRAL: &str = "Warning Deprecated Drifted Consolidatable Expired Upgradeable Recommended DisruptionAllowed \
     LowConfidence ParametersGenerated Remediating Empty Released TestSuccess ManagedBy Terminating Info NoWarnings \
-    FetchingHistory CheckpointingEnabled ACK.Advisory ACK.LateInitialized ACK.IAMRoleSelected";
+    FetchingHistory CheckpointingEnabled InstallPlanMissing RetrievedUpdates ACK.Advisory ACK.LateInitialized ACK.IAMRoleSelected";
 
 /// Endings of parts that are either refused or taken, rather than slow to come.
 const VERDICT_ENDINGS: &str =
@@ -133,6 +133,7 @@ pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
         "Error" => Status::Failed,
         "Info" | "Warning" => Status::Progressing,
         _ if is_waiting(reason) => Status::Progressing,
+        _ if classify(reason) == Some(Status::Suspended) => Status::Suspended,
         _ => Status::Failed,
     };
     // Some write a word of their own instead of False, such as "Degraded".
@@ -171,6 +172,7 @@ pub fn read(condition: Condition<'_>, step: bool) -> Option<Status> {
                 Some(if failing { Status::Failed } else { Status::Progressing })
             }
             Polarity::Way if failing => Some(Status::Failed),
+            Polarity::Way if classify(reason) == Some(Status::Suspended) => Some(Status::Suspended),
             // That nothing is wrong or under way is good news only where something good is said too.
             Polarity::Way | Polarity::Bad | Polarity::Still | Polarity::Neutral => None,
         };

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::polarity::{Polarity, counts_beside_ready, polarity, read};
-use super::words::{classify, is_failing};
+use super::words::{classify, is_failing, is_waiting};
 use crate::health::Status;
 use crate::health::read::{Condition, conditions, conditions_of, is_empty, number, text};
 
@@ -42,7 +42,8 @@ pub fn gather(object: &Value, kind: &str) -> Vec<Signal> {
 
 /// Kinds that are a piece of work: they are good once done, and while they run they are under way.
 pub fn is_step(kind: &str) -> bool {
-    const ENDINGS: &str = "Run Job Backup Restore Workflow Experiment Migration Import Export Snapshot Test Task Build Rebalance";
+    const ENDINGS: &str = "Run Job Backup Restore Workflow Experiment Migration Import Export Snapshot Test Task Build \
+        Rebalance Promotion Benchmark";
     const ENDLESS: &str = "CronJob ScaledJob ScheduledJob CronWorkflow AdvancedCronJob SyntheticTest";
     let ends = ENDINGS.split_ascii_whitespace().any(|end| kind.ends_with(end));
     ends && !super::words::among(ENDLESS, kind)
@@ -64,6 +65,9 @@ fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
         all.any(|one| polarity(one.kind()) == polarity_is && read(*one, step) == Some(status))
     };
     // "Not ready" beside "installing" or "stopped" is no failure, unless it gives one as its reason.
+    let a_part_moves = all
+        .iter()
+        .any(|one| polarity(one.kind()) == Polarity::Part && !one.is_true() && is_waiting(one.reason()));
     let under_way = moving || any(Polarity::Way, Status::Progressing);
     let stands_still = any(Polarity::Still, Status::Suspended);
     let is_sum = |condition: &Condition<'_>| match has_ready {
@@ -71,9 +75,15 @@ fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
         false => polarity(condition.kind()) == Polarity::Good,
     };
     let sum_holds = all.iter().any(|condition| is_sum(condition) && condition.is_true());
+    let all_kinds: Vec<_> = all.iter().map(|condition| condition.kind()).collect();
     let mut signals = Vec::new();
     for condition in all {
         let Some(mut read) = read(condition, step) else { continue };
+        if is_work_of_ansible(condition)
+            && all_kinds.iter().any(|kind| matches!(*kind, "Failure" | "Successful"))
+        {
+            read = Status::Progressing;
+        }
         let failing = is_failing(condition.reason());
         let counts = match polarity(condition.kind()) {
             Polarity::Good => !has_ready || counts_beside_ready(condition.kind()),
@@ -90,7 +100,8 @@ fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
             continue;
         }
         if read == Status::Failed && !failing && polarity(condition.kind()) == Polarity::Good {
-            read = match (under_way, stands_still) {
+            let explained_by_a_part = a_part_moves && condition.reason().is_empty();
+            read = match (under_way || explained_by_a_part, stands_still) {
                 (true, _) => Status::Progressing,
                 (false, true) => Status::Suspended,
                 (false, false) => read,
@@ -105,6 +116,11 @@ fn from_conditions(object: &Value, step: bool, moving: bool) -> Vec<Signal> {
         }
     }
     signals
+}
+
+/// Operators written in Ansible: "Running" is their own work, until its reason is "Successful".
+fn is_work_of_ansible(condition: Condition<'_>) -> bool {
+    condition.kind() == "Running" && condition.is_true() && condition.reason() == "Running"
 }
 
 fn is_a_sum_of_its_own(kind: &str) -> bool {
@@ -158,26 +174,32 @@ fn from_word(status: &Value, field: &str, step: bool) -> Option<Signal> {
     Some(Signal { status: read, reason, message })
 }
 
-/// Where nothing else speaks: fields whose name ends as a summary's does (`engineStatus`), and such fields one level
-/// below (`lastUpdate.state`, `connectionState.lastObservedState`).
+/// Where nothing else speaks: fields whose name ends as a summary's does (`engineStatus`), and such fields one or two
+/// levels below (`lastUpdate.state`, `connectionState.lastObservedState`, `feStatus.componentCondition.phase`).
 fn from_other_words(status: &Value, step: bool) -> Vec<Signal> {
+    let mut signals = words_of(status, step);
+    for inner in status.as_object().into_iter().flatten().map(|(_, inner)| inner) {
+        signals.extend(words_of(inner, step));
+        let parts = inner.as_object().into_iter().flatten().filter(|(name, _)| !is_of_the_past(name));
+        signals.extend(parts.flat_map(|(_, part)| words_of(part, step)));
+    }
+    signals
+}
+
+fn is_of_the_past(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["last", "previous", "old", "history", "template", "desired"].iter().any(|word| name.contains(word))
+}
+
+fn words_of(part: &Value, step: bool) -> Vec<Signal> {
     let is_one = |field: &str| {
         let name = field.to_ascii_lowercase();
         ["state", "status", "phase", "health", "stage", "progress"].iter().any(|end| name.ends_with(end))
             && !["previous", "old", "desired", "target", "spec"].iter().any(|begin| name.starts_with(begin))
     };
-    let mut signals = Vec::new();
-    for (field, value) in status.as_object().into_iter().flatten() {
-        match value {
-            Value::String(_) if is_one(field) => signals.extend(from_word(status, field, step)),
-            Value::Object(inner) => {
-                let names = inner.iter().filter(|(name, word)| word.is_string() && is_one(name));
-                signals.extend(names.filter_map(|(name, _)| from_word(value, name, step)));
-            }
-            _ => {}
-        }
-    }
-    signals
+    let fields = part.as_object().into_iter().flatten();
+    let words = fields.filter(|(name, word)| word.is_string() && is_one(name));
+    words.filter_map(|(name, _)| from_word(part, name, step)).collect()
 }
 
 fn is_still_running(word: &str) -> bool {

@@ -16,7 +16,7 @@ const FAILED: &str = "fail failed failure failures failing error errors errored 
 /// Good words that say the opposite with one of these before them.
 const NOT: &str = "not no non never un isnt cannot unable couldnt in";
 
-const UNDER_WAY: &str = "pending progress inprogress progressing queued scheduled yellow wait started unavailable inactive \
+const UNDER_WAY: &str = "pending progress inprogress progressing queued scheduled yellow wait started unavailable inactive start \
     unready notready accepted submitted unbound retry rollback init transitioning unsynced partial partially \
     recovery maintenance requested uninitialized outofsync stale unfinished incomplete requeued delayed \
     preparation inqueue awaiting uninstalled expanding startup bootstrap initialization";
@@ -55,7 +55,7 @@ pub fn classify(word: &str) -> Option<Status> {
     if whole == "unknown" {
         return Some(Status::Unknown);
     }
-    if matches!(&*whole, "missing" | "absent") {
+    if matches!(&*whole, "missing" | "absent" | "notfound") {
         return Some(Status::Missing);
     }
     if whole == "new" {
@@ -80,6 +80,10 @@ pub fn classify(word: &str) -> Option<Status> {
         return Some(Status::Failed);
     }
     if parts.windows(2).any(|pair| is(NOT, &pair[0]) && pair[0] != "in" && is(GOOD, &pair[1])) {
+        return Some(Status::Progressing);
+    }
+    // "NotAllPodsReady"
+    if parts.len() > 2 && parts[0] == "not" && parts[1] == "all" && parts.iter().any(|part| is(GOOD, part)) {
         return Some(Status::Progressing);
     }
     if parts.iter().any(|part| matches!(&**part, "terminating" | "deleting" | "destroying")) {
@@ -156,7 +160,7 @@ mod tests {
             ("CreateFailed", Failed),
             ("ConfigError", Failed),
             ("PartiallyFailed", Failed),
-            ("NotFound", Failed),
+            ("NotFound", Status::Missing),
             ("Missing", Status::Missing),
             ("SecretNotFound", Failed),
             ("RevisionMissing", Failed),
@@ -164,6 +168,7 @@ mod tests {
             ("InProgress", Progressing),
             ("NotReady", Progressing),
             ("SomePodsNotReady", Progressing),
+            ("NotAllReplicasReady", Progressing),
             ("ContainerCreating", Progressing),
             ("Pending", Progressing),
             ("ScalingUp", Progressing),

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use crate::health::Health;
-use crate::health::read::{condition, count, is_empty, never_observed, replicas, text};
+use crate::health::read::{condition, count, is_empty, never_observed, number, replicas, text};
 
 /// An Argo Rollout is healthy when the newest template is the stable one and all its replicas are available. One that
 /// waits at a pause was asked to; one that was aborted has failed, though the old template goes on serving.
@@ -13,6 +13,14 @@ pub fn judge(object: &Value) -> Health {
     if let Some(invalid) = condition(object, "InvalidSpec").filter(|invalid| !invalid.is_false()) {
         return Health::failed(invalid.why(), invalid.words());
     }
+    let workload = number(&object["metadata"]["annotations"]["rollout.argoproj.io/workload-generation"]);
+    if let (Some(wanted), Some(seen)) = (workload, number(&status["workloadObservedGeneration"]))
+        && spec["workloadRef"].is_object()
+        && seen != wanted
+    {
+        let message = format!("it has seen generation {seen} of its workload, which is at {wanted}");
+        return Health::progressing("NotObserved", message);
+    }
     let progress = condition(object, "Progressing");
     if let Some(progress) = progress
         && matches!(progress.reason(), "RolloutAborted" | "ProgressDeadlineExceeded")
@@ -21,6 +29,17 @@ pub fn judge(object: &Value) -> Health {
     }
     if status["abort"] == true {
         return Health::failed("RolloutAborted", "the rollout was aborted");
+    }
+    // Since v1.0 the controller sums it up itself.
+    let said = || match text(&status["message"]) {
+        "" => format!("its phase is {}", text(&status["phase"])),
+        message => message.to_owned(),
+    };
+    match text(&status["phase"]) {
+        "Degraded" => return Health::failed("Degraded", said()),
+        "Paused" => return Health::suspended("Paused", said()),
+        "Progressing" => return Health::progressing("Progressing", said()),
+        _ => {}
     }
     if spec["paused"] == true || !is_empty(&status["pauseConditions"]) {
         let reason = text(&status["pauseConditions"][0]["reason"]);

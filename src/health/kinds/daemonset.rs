@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use crate::health::Health;
-use crate::health::read::{count, never_observed, text};
+use crate::health::read::{count, never_observed, number, text};
 
 /// A DaemonSet is healthy when its pod is available on every node that should have one, and runs the newest
 /// template. With `OnDelete` old pods stay until someone deletes them, so only availability counts.
@@ -11,7 +11,10 @@ pub fn judge(object: &Value) -> Health {
     }
     let status = &object["status"];
     let wanted = count(&status["desiredNumberScheduled"]);
-    let (updated, available) = (count(&status["updatedNumberScheduled"]), count(&status["numberAvailable"]));
+    let updated = count(&status["updatedNumberScheduled"]);
+    // What is available was ready; the two are written at once, but one may be of a moment ago.
+    let ready = number(&status["numberReady"]).unwrap_or(wanted);
+    let available = count(&status["numberAvailable"]).min(ready);
     let on_delete = text(&object["spec"]["updateStrategy"]["type"]) == "OnDelete";
     if !on_delete && updated < wanted {
         return Health::progressing(

@@ -31,6 +31,12 @@ pub fn judge(object: &Value) -> Health {
         Health::progressing("OldReplicas", format!("{} old replicas are still there", total - updated))
     } else if available < updated {
         Health::progressing("Unavailable", format!("{available} of {updated} replicas are available"))
+    } else if let Some(short) = ["Available", "Progressing"]
+        .into_iter()
+        .find_map(|kind| condition(object, kind).filter(|c| c.is_false()))
+    {
+        // The counts may be of a moment ago, or be kept by pods that do not stay available.
+        Health::progressing(short.why(), short.words())
     } else {
         return Health::healthy("Available", format!("{available} of {wanted} replicas are available"));
     };

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use crate::health::Health;
-use crate::health::read::{Condition, conditions, conditions_of, text};
+use crate::health::read::{Condition, conditions, conditions_of, is_empty, text};
 
 /// The Gateway API keeps the word of each controller apart: of a Gateway and its listeners, of each parent of a route,
 /// of each ancestor of a policy. Every one must have accepted this generation; one that refuses is enough to fail.
@@ -40,7 +40,22 @@ fn gateway(object: &Value) -> Health {
 fn parties<'a>(object: &'a Value, list: &str) -> Vec<Party<'a>> {
     let reference = if list == "parents" { "parentRef" } else { "ancestorRef" };
     let entries = object["status"][list].as_array().into_iter().flatten();
+    // A controller writes all of its entries at once: beside one of this generation, an older one is left over from a
+    // reference that is gone.
+    let is_old =
+        |entry: &Value| conditions_of(&entry["conditions"]).any(|condition| condition.is_stale(object));
+    let is_new = |entry: &Value| {
+        let mut conditions = conditions_of(&entry["conditions"]).peekable();
+        conditions.peek().is_some() && !is_old(entry)
+    };
+    let is_left_over = |entry: &&Value| {
+        let mut of_the_same =
+            entries.clone().filter(|other| other["controllerName"] == entry["controllerName"]);
+        is_old(entry) && !is_empty(&entry["controllerName"]) && of_the_same.any(is_new)
+    };
     entries
+        .clone()
+        .filter(|entry| !is_left_over(entry))
         .map(|entry| (text(&entry[reference]["name"]), conditions_of(&entry["conditions"]).collect()))
         .collect()
 }

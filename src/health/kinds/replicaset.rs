@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 use crate::health::Health;
-use crate::health::read::{condition, count, never_observed, replicas};
+use crate::health::read::{condition, count, never_observed, number, replicas};
 
 /// A ReplicaSet (or ReplicationController) is healthy when all its replicas are available.
 pub fn judge(object: &Value) -> Health {
@@ -14,7 +14,8 @@ pub fn judge(object: &Value) -> Health {
         return Health::failed(failure.why(), failure.words());
     }
     let (wanted, status) = (replicas(object), &object["status"]);
-    let (total, available) = (count(&status["replicas"]), count(&status["availableReplicas"]));
+    let ready = number(&status["readyReplicas"]).unwrap_or(wanted);
+    let (total, available) = (count(&status["replicas"]), count(&status["availableReplicas"]).min(ready));
     if available < wanted {
         return Health::progressing("Unavailable", format!("{available} of {wanted} replicas are available"));
     }

@@ -40,6 +40,12 @@ pub fn judge(object: &Value) -> Health {
         return Health::healthy("Partitioned", message);
     }
     let (current, newest) = (text(&status["currentRevision"]), text(&status["updateRevision"]));
+    // Of an old revision there may be fewer only while the newest takes its place.
+    if newest.is_empty()
+        && let Some(in_place) = number(&status["currentReplicas"]).filter(|in_place| *in_place < wanted)
+    {
+        return Health::progressing("Updating", format!("{in_place} of {wanted} replicas are in place"));
+    }
     // Either says it: an old server counts no updated replicas where nothing was ever updated.
     if !newest.is_empty() && current != newest && updated < wanted {
         let message = format!("{updated} of {wanted} replicas run the newest revision");

@@ -69,7 +69,7 @@ pub enum BadExpression {
     #[error("it is not CEL: {0}")]
     Syntax(String),
     #[error(
-        "it names {0:?}, which does not exist: there are object, metadata, spec, status, and the functions isTrue, isFalse, isUnknown, reason, message of a condition's type"
+        "it names {0:?}, which does not exist: there are object, metadata, spec, status, the functions isTrue, isFalse, isUnknown, reason, message of a condition's type, and scaled(count or percentage, total)"
     )]
     UnknownName(String),
     #[error("it walks lists within lists {0} deep, at most {NESTING_LIMIT} are allowed")]
@@ -214,7 +214,11 @@ fn context(object: &Value) -> Context<'static, 'static> {
     }
     let said: Arc<HashMap<String, [String; 3]>> = Arc::new(
         conditions(object)
-            .map(|c| (c.kind().to_owned(), [c.status(), c.reason(), c.message()].map(str::to_owned)))
+            .map(|c| {
+                // What is said of an earlier generation is not known of this one.
+                let status = if c.is_stale(object) { "Unknown" } else { c.status() };
+                (c.kind().to_owned(), [status, c.reason(), c.message()].map(str::to_owned))
+            })
             .collect(),
     );
     let get = |said: &Arc<HashMap<String, [String; 3]>>, part: usize| {
@@ -235,7 +239,23 @@ fn context(object: &Value) -> Context<'static, 'static> {
     let (reason, message) = (get(&said, 1), get(&said, 2));
     let _ = context.add_function("reason", move |kind: Arc<String>| reason(&kind));
     let _ = context.add_function("message", move |kind: Arc<String>| message(&kind));
+    let _ = context.add_function("scaled", scaled);
     context
+}
+
+/// A count, or a percentage of a total, rounded up as Kubernetes does: `partition: 50%`. What is neither is nothing.
+fn scaled(value: Cel, total: i64) -> i64 {
+    match value {
+        Cel::Int(count) => count,
+        Cel::String(text) => match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent = percent.trim().parse::<i64>().unwrap_or(0).clamp(0, 100);
+                total.saturating_mul(percent).saturating_add(99) / 100
+            }
+            None => text.trim().parse().unwrap_or(0),
+        },
+        _ => 0,
+    }
 }
 
 /// CEL tells signed numbers from unsigned ones and JSON does not, so all whole numbers are signed here.

@@ -200,3 +200,35 @@ fn what_all_rules_take_on_one_object_is_bounded() {
     let health = assess_with(&widget(json!({"l": vec![1000; 10_000]})), &rules);
     assert_eq!((health.status, &*health.reason), (Status::Unknown, "RuleTooCostly"));
 }
+
+#[test]
+fn a_condition_of_an_earlier_generation_is_unknown_to_a_rule() {
+    let rules =
+        rules("[{group: example.org, kind: Widget, healthy: isTrue('Ready'), failed: isFalse('Ready')}]");
+    let rules = rules.unwrap();
+    for (status, now) in [("True", Status::Healthy), ("False", Status::Failed)] {
+        let ready = json!({"type": "Ready", "status": status, "observedGeneration": 3});
+        let mut object = widget(json!({"conditions": [ready]}));
+        object["metadata"]["generation"] = json!(3);
+        assert_eq!(assess_with(&object, &rules).status, now);
+        object["metadata"]["generation"] = json!(4);
+        assert_eq!(assess_with(&object, &rules).status, Status::Progressing);
+    }
+}
+
+#[test]
+fn a_percentage_of_a_total_is_rounded_up() {
+    let rules =
+        rules("[{group: example.org, kind: Widget, healthy: 'scaled(status.a, 3) == status.b'}]").unwrap();
+    for (given, count) in [
+        (json!(2), 2),
+        (json!("2"), 2),
+        (json!("50%"), 2),
+        (json!("0%"), 0),
+        (json!("400%"), 3),
+        (json!([]), 0),
+    ] {
+        let health = assess_with(&widget(json!({"a": given, "b": count})), &rules);
+        assert_eq!(health.status, Status::Healthy, "{given}: {health}");
+    }
+}

@@ -120,7 +120,7 @@ pub(super) fn unknown_name<'e>(expr: &'e IdedExpr, scope: &mut Vec<&'e str>) -> 
 }
 
 fn is_function(name: &str) -> bool {
-    const OWN: [&str; 5] = ["isTrue", "isFalse", "isUnknown", "reason", "message"];
+    const OWN: [&str; 6] = ["isTrue", "isFalse", "isUnknown", "reason", "message", "scaled"];
     const STANDARD: [&str; 14] = [
         "size",
         "contains",

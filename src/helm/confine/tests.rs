@@ -110,7 +110,6 @@ fn a_program_in_the_place_of_helm_gets_nothing_out_and_reaches_nobody() {
     for what in [
         "a service account's token",
         "a mirror",
-        "the agent's environment",
         "who there is",
         "a file outside",
         "any socket",
