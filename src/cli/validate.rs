@@ -3,6 +3,7 @@ mod show;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
@@ -17,11 +18,13 @@ use crate::agent::charts::Charts;
 use crate::agent::desired::{DesiredScope, read_config, render_app, want_unchecked};
 use crate::agent::named_sources::named_sources;
 use crate::agent::reads::Recording;
-use crate::api::{AppSpec, EnvironmentConfig};
+use crate::api::{AppSpec, Drift, EnvironmentConfig};
+use crate::drift::Rules;
 use crate::object::secret::Pins;
 use crate::object::{
     Desired, EntryKind, EnvironmentName, Note, ObjectKey, Place, Problem, Problems, Tree, TreePath,
 };
+use crate::plan::Wanted;
 use crate::schema::Definitions;
 use crate::{plan, render, schema, yaml};
 use shapes::Against;
@@ -82,6 +85,8 @@ struct Rendered {
     apps: Vec<App>,
     found: Vec<Problem>,
     notes: Vec<Note>,
+    /// What holds for what others change.
+    drift: Option<Drift>,
 }
 
 struct App {
@@ -160,12 +165,19 @@ fn of_environments(
     for name in names {
         // Where nobody says what the environment is granted, a placeholder stands for the one namespace it has.
         let scope = platform.bind(DesiredScope::unbound(name, Some("default".to_owned()))?)?;
-        let mut one =
-            Rendered { scope, is_environment: true, apps: Vec::new(), found: Vec::new(), notes: Vec::new() };
+        let mut one = Rendered {
+            scope,
+            is_environment: true,
+            apps: Vec::new(),
+            found: Vec::new(),
+            notes: Vec::new(),
+            drift: None,
+        };
         match read_config(&*repo.tree, &one.scope) {
             Err(problems) => one.found = problems.into_vec(),
             Ok(config) => {
                 one.notes.extend(rules_over(&config));
+                one.drift = Some(config.drift.clone());
                 for spec in &config.apps {
                     let tree = Recording::new(&*repo.tree);
                     let desired = render_app(&tree, &one.scope, &config, spec, limits, cache, charts);
@@ -231,6 +243,7 @@ fn of_folders(
             apps: vec![App { spec, desired }],
             found: wrong,
             notes: Vec::new(),
+            drift: None,
         };
         match &mut found {
             None => found = Some((repo, vec![one])),
@@ -245,7 +258,8 @@ fn of_folders(
 }
 
 fn judge(repo: &Repo, environment: Rendered, against: &Against<'_>, findings: &mut Findings) {
-    let Rendered { scope, is_environment, apps, mut found, notes } = environment;
+    let Rendered { scope, is_environment, apps, mut found, notes, drift } = environment;
+    let (mut all, mut is_whole) = (Vec::new(), true);
     findings.notes.extend(notes);
     findings.environments += usize::from(is_environment);
     let mut owners: HashMap<ObjectKey, (String, Place)> = HashMap::new();
@@ -258,6 +272,7 @@ fn judge(repo: &Repo, environment: Rendered, against: &Against<'_>, findings: &m
             match want_unchecked(desired, &scope, &spec, against.builtin.kinds(), &Pins::offline()) {
                 Err(problems) => wrong.extend(problems.into_vec()),
                 Ok((wanted, _)) => {
+                    all.extend(wanted.objects.iter().cloned());
                     let broken = scope.findings(&wanted, against.builtin.kinds());
                     let (refused, warned) = shapes::placed(&*repo.tree, &spec, broken, against);
                     wrong.extend(refused);
@@ -278,12 +293,27 @@ fn judge(repo: &Repo, environment: Rendered, against: &Against<'_>, findings: &m
             Problems::check(wrong)
         });
         if let Err(problems) = judged {
+            is_whole = false;
             found.extend(problems.into_vec());
         }
+    }
+    // Of what could not be rendered it is not known what it has.
+    if let Some(drift) = drift.filter(|_| is_whole) {
+        findings.notes.extend(rules_unused(&drift, &all));
     }
     let environment = is_environment.then(|| scope.environment.to_string());
     let named = found.into_iter().map(|problem| Finding { environment: environment.clone(), problem });
     findings.errors.extend(named);
+}
+
+/// The rules about what others change that are about none of the objects.
+fn rules_unused(drift: &Drift, objects: &[Arc<Wanted>]) -> Vec<Note> {
+    let unused = Rules::new(drift).unused(objects, Timestamp::now()).into_iter();
+    let note = |n: usize| Note {
+        place: drift.places.get(n).cloned(),
+        message: "this rule is about no object that git has: is a kind or a name misspelt?".to_owned(),
+    };
+    unused.map(note).collect()
 }
 
 /// Notes what kustomize and kubectl would read differently in the files that were looked at.

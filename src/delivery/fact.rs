@@ -25,6 +25,10 @@ pub enum What {
     PolicyWarning {
         warnings: Vec<String>,
     },
+    /// Rules about what others change that do nothing.
+    IdleRules {
+        rules: Vec<String>,
+    },
     /// A newer commit takes over from a rollout.
     Preempted {
         digest: Digest,

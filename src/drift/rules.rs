@@ -128,6 +128,29 @@ impl Rules {
         }
     }
 
+    /// The rules that are about none of these objects, which are all of their environment, by their numbers. What is over is told
+    /// as that.
+    pub fn unused(&self, objects: &[Arc<Wanted>], now: Timestamp) -> Vec<usize> {
+        let is_used = |rule: &CompiledRule| {
+            objects.iter().any(|wanted| {
+                let value = OnceCell::new();
+                rule.is_about(&wanted.key) && rule.is_when(&|| value.get_or_init(|| wanted.value()))
+            })
+        };
+        let rules = self.rules.iter().enumerate();
+        rules.filter(|(_, rule)| rule.holds(now) && !is_used(rule)).map(|(n, _)| n).collect()
+    }
+
+    /// What a team is to know of its rules: those that are over, and those that are about nothing.
+    pub fn idle(&self, objects: &[Arc<Wanted>], now: Timestamp) -> Vec<String> {
+        let name = |n: usize| format!("drift rule {} ({})", n + 1, self.describe(n).unwrap_or_default());
+        let over = self.rules.iter().enumerate().filter(|(_, rule)| !rule.holds(now));
+        let over =
+            over.map(|(n, _)| format!("{} is over, and what it excused is put back: take it out", name(n)));
+        let unused = self.unused(objects, now).into_iter();
+        over.chain(unused.map(|n| format!("{} is about no object that git has", name(n)))).collect()
+    }
+
     /// Tells these rules, as far as they hold now, from others.
     pub fn print(&self, now: Timestamp) -> u64 {
         let holding = self.rules.iter().filter(|rule| rule.holds(now)).count();
@@ -316,6 +339,28 @@ mod tests {
         let newer = json!({"rules": [{"policy": "ask"}]});
         let found = Rules::remembered(Some(&newer)).judge(&deployment(), None, Timestamp::UNIX_EPOCH);
         assert_eq!(found.policy, DriftPolicy::Report, "what cannot be read may be theirs");
+    }
+
+    #[test]
+    fn rules_that_are_over_or_about_nothing_are_named() {
+        let all = rules(json!([
+            {"policy": "ignore", "kinds": ["Deployment.apps"], "reason": "theirs"},
+            {"policy": "report", "kinds": ["StatefulSet.apps"], "owner": "team-db"},
+            {"policy": "report", "when": "spec.replicas == 1000"},
+            {"policy": "report", "until": "2026-06-01"},
+        ]));
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        let objects = [Arc::new(deployment())];
+        assert_eq!(all.unused(&objects, now), [1, 2]);
+        assert_eq!(
+            all.idle(&objects, now),
+            [
+                "drift rule 4 (report, until: 2026-06-01) is over, and what it excused is put back: take it out",
+                "drift rule 2 (report, owner: team-db) is about no object that git has",
+                "drift rule 3 (report) is about no object that git has",
+            ]
+        );
+        assert_eq!(all.unused(&[], Timestamp::UNIX_EPOCH), [0, 1, 2, 3]);
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub fn told(fact: &Fact) -> Option<Told> {
         }
         What::Unwatched { why } => (true, "WatchFailed", why.clone(), false),
         What::PolicyWarning { warnings } => (true, "PolicyWarning", some(warnings.iter().cloned()), false),
+        What::IdleRules { rules } => (true, "IdleDriftRules", some(rules.iter().cloned()), false),
         What::Preempted { .. } => (false, "Preempted", "a newer commit takes over".to_owned(), false),
         What::Refused { messages } => {
             let first = messages.first().cloned().unwrap_or_default();

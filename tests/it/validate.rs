@@ -117,3 +117,32 @@ fn folders_and_releases_are_looked_at_by_name() {
     assert!(said.stderr.contains("Kubernetes 1.21 are not known here; known are 1.36, 1.35"), "{said:?}");
     assert_eq!(ask(&["--env", "dev"]).code, 2, "folders or environments, not both");
 }
+
+#[test]
+fn rules_about_drift_that_do_nothing_are_named_with_their_line() {
+    let repo = Repo::default();
+    let rules = "  drift:\n    rules:\n    - {policy: report, kinds: [ConfigMap]}\n    - {policy: report, kinds: [Deployment.app]}\n    - {policy: report, until: 2020-01-01}\n";
+    repo.write("environments/dev/environment.yaml", format!("{}{rules}", config(&["web"])).as_bytes());
+    repo.write("web/base.yaml", configmap("one").as_bytes());
+    let said = validate(&repo, &[]);
+    let told: Vec<&str> = said.stdout.lines().filter(|line| line.contains("this rule")).collect();
+    let [unused, over] = told[..] else { panic!("{said:?}") };
+    let (unused, over) = if unused.contains("is over") || unused.contains("was over") {
+        (over, unused)
+    } else {
+        (unused, over)
+    };
+    assert!(
+        unused.contains("environments/dev/environment.yaml:8: this rule is about no object that git has"),
+        "{said:?}"
+    );
+    assert!(
+        over.contains("environments/dev/environment.yaml:9: this rule was over on 2020-01-01"),
+        "{said:?}"
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    // Of what cannot be rendered it is not known what it has.
+    repo.write("web/base.yaml", b"{ this is no YAML: [");
+    let said = validate(&repo, &[]);
+    assert!(!said.stdout.contains("about no object") && !said.stderr.contains("about no object"), "{said:?}");
+}

@@ -253,7 +253,7 @@ impl Loop<'_> {
         self.report.1 = true;
     }
 
-    /// Tells what the platform warns of, once for as long as it stays the same.
+    /// Tells what the platform warns of and which rules do nothing, once for as long as it stays the same.
     fn tell_warnings(&mut self, spoken: &Spoken) {
         let before = self.said.as_ref().map(|said| &said.warnings);
         let is_news = |app: &AppName, warnings: &Vec<String>| {
@@ -265,6 +265,10 @@ impl Loop<'_> {
             what: What::PolicyWarning { warnings: warnings.clone() },
         });
         self.facts.extend(facts);
+        let known = self.said.as_ref().map_or(&[][..], |said| &said.idle);
+        if !spoken.idle.is_empty() && known != spoken.idle {
+            self.facts.push(Fact { app: None, what: What::IdleRules { rules: spoken.idle.clone() } });
+        }
     }
 
     fn hear_inventory(&mut self, environment: &Environment) {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -284,8 +285,13 @@ impl Follow<'_> {
                 self.render_again = desire.again.map(|pause| Instant::now() + pause);
                 let Desire { config, apps, warnings, .. } = desire;
                 let drift = Arc::new(Rules::new(&config.drift));
+                // Of what could not be rendered it is not known what it has.
+                let all: Option<Vec<_>> =
+                    apps.iter().map(|(_, wanted)| Some(wanted.as_ref().ok()?.objects.clone())).collect();
+                let idle = all.map_or_else(Vec::new, |all| drift.idle(&all.concat(), Timestamp::now()));
                 let says = Says { apps, rollout: config.rollout.clone(), drift, commit: Some(commit) };
-                self.state.says = Some(Arc::new(Spoken { says, rules: config.rollout.health, warnings }));
+                self.state.says =
+                    Some(Arc::new(Spoken { says, rules: config.rollout.health, warnings, idle }));
             }
             Err(problems) => {
                 // The team's file is wrong: what ran goes on, nothing new begins.

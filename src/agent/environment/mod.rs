@@ -79,6 +79,8 @@ pub(super) struct GitState {
 
 /// What a revision says, and how health is judged by it.
 pub(super) struct Spoken {
+    /// Rules about what others change that do nothing.
+    pub idle: Vec<String>,
     pub says: Says,
     pub rules: Vec<Rule>,
     /// What the platform warns of, by app.

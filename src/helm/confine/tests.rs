@@ -107,13 +107,7 @@ fn a_program_in_the_place_of_helm_gets_nothing_out_and_reaches_nobody() {
         let at = attempts.iter().position(|(name, _)| *name == what).expect("an attempt");
         open.lines().nth(at) == Some("open")
     };
-    for what in [
-        "a service account's token",
-        "a mirror",
-        "who there is",
-        "a file outside",
-        "any socket",
-    ] {
+    for what in ["a service account's token", "a mirror", "who there is", "a file outside", "any socket"] {
         assert!(reached(what), "{what}: {open}");
     }
     let _ = fs::remove_file("/tmp/fairlead-was-here");
