@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::charts::Charts;
 use super::named_sources::named_sources;
 use super::reads::{Difference, ReadSet, Recording};
+use super::regional::Regional;
 pub use super::scope::DesiredScope;
 pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
 use crate::api::{AppSpec, EnvironmentConfig};
@@ -14,7 +15,7 @@ use crate::object::secret::Pins;
 use crate::object::{AppName, Desired, Kinds, Problems, RenderContext, Tree};
 use crate::plan::{Basis, Consumer, SealedSecret, WantedApp, consumers, restamp, sealed_secrets, stamp};
 use crate::policy::may_read;
-use crate::render;
+use crate::render::{self, AppSource};
 use crate::secrets::Uses;
 
 /// Renders one app, as the agent does.
@@ -31,11 +32,28 @@ pub fn render_app(
         environment: scope.environment.clone(),
         app: app.name.clone(),
         cluster: None,
-        region: config.region.as_ref().map(|region| region.active.to_string()),
+        region: region_of(scope, config),
         role: None,
     };
     let source = source_of(tree, scope, config, app)?;
-    charts.serve(tree, |answers| render::render(tree, &source, &context, limits, cache, answers))
+    let render = |tree: &dyn Tree, source: &AppSource| {
+        charts.serve(tree, |answers| render::render(tree, source, &context, limits, cache, answers))
+    };
+    let (desired, kept) = match Regional::of(tree, &source, context.region.as_deref())? {
+        Some((regional, joined)) => render(&regional, &joined)?,
+        None => render(tree, &source)?,
+    };
+    match &scope.part {
+        // What is written for a region is not what its files say, so a change of one file tells nothing.
+        Some(part) => Ok((part.shape(desired)?, render::KeptRender::default())),
+        None => Ok((desired, kept)),
+    }
+}
+
+/// The region that is rendered for: that of this cluster, or else the active one.
+fn region_of(scope: &DesiredScope, config: &EnvironmentConfig) -> Option<String> {
+    let here = scope.part.as_ref().map(|part| part.region.to_string());
+    here.or_else(|| config.region.as_ref().map(|region| region.active.to_string()))
 }
 
 /// Makes what an app rendered to what will be sent, if its environment may have all of it.
@@ -164,7 +182,7 @@ pub fn desire(
     pins: &dyn Fn(&AppName) -> Pins,
 ) -> Result<Desire, Problems> {
     let config = read_config(tree, scope)?;
-    let region = config.region.as_ref().map(|region| region.active.to_string());
+    let region = region_of(scope, &config);
     let mut apps = Vec::with_capacity(config.apps.len());
     let (mut fresh, mut is_late) = (BTreeMap::new(), false);
     let mut uses = Uses::default();

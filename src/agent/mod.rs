@@ -24,6 +24,8 @@ mod plan_prune;
 mod pull_requests;
 mod reach;
 pub mod reads;
+mod regional;
+mod regions;
 mod requests;
 pub mod review;
 mod scope;
@@ -63,6 +65,7 @@ use crate::ownership::TIMING;
 use crate::render;
 use audit::{AuditHearing, AuditTrail};
 use pull_requests::PullRequests;
+use regions::{Regions, RegionsError};
 use requests::RequestBook;
 use secrets::Secrets;
 use source::Sources;
@@ -82,6 +85,8 @@ pub struct Context {
     outlets: Outlets,
     secrets: Arc<Secrets>,
     pull_requests: Arc<PullRequests>,
+    /// In which region this is; nothing where it is in none.
+    regions: Option<Arc<Regions>>,
 }
 
 /// What is told of the work, beside it, and who may say more of it.
@@ -118,6 +123,8 @@ pub enum AgentError {
     Notify(#[from] BadUrl),
     #[error("the audit webhook cannot be served")]
     Audit(#[from] AuditError),
+    #[error("it cannot be told in which region this is")]
+    Regions(#[from] RegionsError),
     #[error("listening on {address} failed")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
 }
@@ -177,6 +184,7 @@ pub async fn run(
     let secrets = Secrets::new(&config.secrets, end.clone());
     let asked = secrets.clone();
     let pull_requests = PullRequests::new(config.pull_requests.clone());
+    let regions = Regions::new(&config.regions, secrets.aws())?.map(Arc::new);
     let context = Arc::new(Context {
         outlets: Outlets {
             history: history.clone(),
@@ -184,6 +192,7 @@ pub async fn run(
             audit: audit.as_ref().map(AuditHearing::trail),
         },
         pull_requests: pull_requests.clone(),
+        regions,
         sources: Sources::new(remotes, end.clone()),
         session,
         index: index.clone(),

@@ -184,6 +184,7 @@ impl Once {
             store: None,
             identity: self.identity.clone(),
             archive: RwLock::default(),
+            gate: None,
         }
     }
 }

@@ -37,6 +37,7 @@ mod shared_place;
 mod sharing;
 mod state_secrets;
 mod watching;
+mod writers;
 
 pub use apply::apply_wave;
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, METADATA, Reply, chain};
@@ -56,3 +57,4 @@ pub use prune::{ask_prune, finalizers, prune_wave};
 pub use requests::{RequestEvent, Requests};
 pub use shared_place::LeasePlace;
 pub use state_secrets::{DocumentVersion, KnownDocument, StateSecrets, StateSecretsError, StoredDocument};
+pub use writers::stop_writers;

@@ -36,6 +36,8 @@ mod prune;
 mod pull_requests;
 mod quiet;
 mod regions;
+mod regions_killed;
+mod regions_move;
 mod regress;
 mod removal;
 mod replicas;

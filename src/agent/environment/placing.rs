@@ -1,0 +1,89 @@
+//! What of git's word is rendered where the agent is in a region: nothing before the region has heard what git says of it, and
+//! nothing new while a re-point is under way.
+
+use std::sync::Arc;
+
+use super::regions_task::RegionChannels;
+use super::{GitState, Shared};
+use crate::agent::desired::{DesiredScope, read_config};
+use crate::agent::regions::{Heard, Orders};
+use crate::git::Mirror;
+use crate::object::Revision;
+
+pub(super) struct Placing<'a> {
+    channels: &'a RegionChannels,
+    is_regional: bool,
+    /// The commit whose word was handed on.
+    heard: Option<Revision>,
+    /// By which is rendered now, and by which was rendered what is told.
+    orders: Orders,
+    rendered: Option<Orders>,
+}
+
+impl<'a> Placing<'a> {
+    pub fn new(shared: &Shared, channels: &'a RegionChannels) -> Self {
+        let is_regional = shared.context.regions.is_some();
+        Self { channels, is_regional, heard: None, orders: Orders::default(), rendered: None }
+    }
+
+    /// Which commit is rendered, and what of it; nothing while that is not decided.
+    pub async fn place(
+        &mut self,
+        mirror: &Arc<Mirror>,
+        revision: Revision,
+        mut scope: DesiredScope,
+        told: Option<&Revision>,
+    ) -> Option<(Revision, DesiredScope)> {
+        if !self.is_regional {
+            return Some((revision, scope));
+        }
+        if self.heard.as_ref() != Some(&revision) {
+            let (mirror, of, at) = (mirror.clone(), revision.clone(), scope.clone());
+            let read =
+                tokio::task::spawn_blocking(move || Some(read_config(&mirror.tree(&of).ok()?, &at))).await;
+            match read.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+                Some(Ok(config)) => {
+                    let spec = config.region;
+                    self.channels.heard.send_replace(Some(Heard { revision: revision.clone(), spec }));
+                    self.heard = Some(revision.clone());
+                }
+                // What is wrong with it is told by the render, which changes nothing of what runs.
+                Some(Err(_)) | None => return Some((revision, scope)),
+            }
+        }
+        let orders = self.channels.orders.borrow().clone()?;
+        if orders.heard.as_ref() != Some(&revision) {
+            return None;
+        }
+        self.orders = orders.clone();
+        scope.part = orders.part;
+        let revision = told.filter(|_| orders.frozen).cloned().unwrap_or(revision);
+        Some((revision, scope))
+    }
+
+    /// Notes that what is told was rendered by what runs here now.
+    pub fn rendered(&mut self) {
+        self.rendered = Some(self.orders.clone());
+    }
+
+    /// Says by what the apps are told.
+    pub fn note(&mut self, state: &mut GitState) {
+        // Whether it is frozen is no matter of what was rendered.
+        if let Some(rendered) = &mut self.rendered
+            && rendered.part == self.orders.part
+        {
+            *rendered = self.orders.clone();
+            state.orders = rendered.clone();
+        }
+        if state.doubt.is_none() {
+            state.doubt = self.doubt();
+        }
+    }
+
+    /// Why what git says is no reason to delete anything now.
+    pub fn doubt(&self) -> Option<String> {
+        self.orders
+            .frozen
+            .then(|| "a re-point is under way: nothing new is deployed, and nothing is deleted".to_owned())
+    }
+}

@@ -1,0 +1,89 @@
+//! The regions of environments: in which one this agent is, where they meet, and what keeps writers from starting where the
+//! region does not hold. What is decided is decided in `region`; here is what acts.
+//!
+//! | file | does |
+//! | --- | --- |
+//! | `address` | reads where the shared place is |
+//! | `asking` | asks the shared place |
+//! | `gate` | lets a write of a writer through, or not |
+//! | `stopping` | stops writers, and sees that none is left |
+//! | `desk` | what one environment's region knows and decides from |
+//! | `step` | does a step of a re-point |
+//! | `jobs` | runs the Job that a team declared for one |
+//! | `preflights` | what was seen of whether a move to this region could begin |
+//! | `seen` | what follows git is told, and what came of it |
+//! | `told` | what happened, for people |
+
+mod address;
+mod asking;
+mod desk;
+mod gate;
+mod jobs;
+mod preflights;
+mod seen;
+mod step;
+mod stopping;
+mod told;
+
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+
+pub use address::{NoSharedPlace, SharedPlaceUrl};
+pub use asking::Asking;
+pub use desk::{Desk, Heard};
+pub use gate::{Pass, WriterGate};
+pub use jobs::{JobWith, run as run_job};
+pub use preflights::look;
+pub use seen::{Orders, Seen, Standing};
+pub use step::Stepper;
+pub use stopping::{StopWith, Stopping};
+pub use told::{fact, kept, status};
+
+use super::secrets::Lazy;
+use super::shared_place::SharedPlace;
+use crate::cluster::LeasePlace;
+use crate::config::RegionsConfig;
+use crate::object::{EnvironmentName, chain};
+use crate::region::{NotARegion, RegionName, TIMING};
+
+/// In which region this agent is, and where it meets the others.
+pub struct Regions {
+    pub me: RegionName,
+    place: SharedPlaceUrl,
+    aws: Lazy,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegionsError {
+    #[error(transparent)]
+    Name(#[from] NotARegion),
+    #[error(transparent)]
+    Place(#[from] NoSharedPlace),
+}
+
+impl Regions {
+    /// `None` where the agent is in no region: then environments run as if there were one.
+    pub fn new(config: &RegionsConfig, aws: Lazy) -> Result<Option<Self>, RegionsError> {
+        let (Some(region), Some(place)) = (&config.region, &config.shared_place) else { return Ok(None) };
+        Ok(Some(Self { me: RegionName::new(region)?, place: place.parse()?, aws }))
+    }
+
+    /// The shared place of an environment. Calls are made once each: what came of one that was lost is the fence's to find out.
+    pub async fn shared_place(&self, environment: &EnvironmentName) -> Result<SharedPlace, String> {
+        let within: Duration = TIMING.attempt;
+        if let Some(address) = self.place.in_aws(environment.as_str()) {
+            let place = self.aws.shared_place(address, within).await.map_err(|error| chain(&error))?;
+            return Ok(SharedPlace::Aws(place));
+        }
+        let SharedPlaceUrl::Lease { namespace, kubeconfig } = &self.place else {
+            return Err("it is nowhere".to_owned());
+        };
+        let read = Kubeconfig::read_from(kubeconfig).map_err(|error| chain(&error))?;
+        let config = kube::Config::from_custom_kubeconfig(read, &KubeConfigOptions::default()).await;
+        let mut config = config.map_err(|error| chain(&error))?;
+        config.default_retry = false;
+        let client = kube::Client::try_from(config).map_err(|error| chain(&error))?;
+        Ok(SharedPlace::Lease(Box::new(LeasePlace::new(client, namespace, environment.as_str(), within))))
+    }
+}

@@ -1,0 +1,123 @@
+//! One commit moves an environment from a region to another, and never do two write at once.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::bed::regions::{A_WHILE, CENTRAL, MOVED, Regions, WEST, ask, job, repoint, said, step};
+use crate::bed::{SOON, holds_for, wait_until};
+
+#[test]
+fn one_commit_moves_an_environment_and_no_two_regions_write_at_once() {
+    let regions = Regions::new("move");
+    let (west, central) = (&regions.west, &regions.central);
+    let _agents = (west.agent(), central.agent());
+    regions.point_to(WEST, 1);
+    west.wait_active(SOON, 1);
+    central.wait_standby(SOON, WEST);
+    wait_until(SOON, "the standby runs what does not write, and no more", || {
+        (central.replicas("writer"), central.replicas("reader")) == (Some(0), Some(1))
+    });
+    assert_eq!((west.replicas("writer"), west.replicas("reader")), (Some(2), Some(3)));
+    let nightly = |site: &crate::bed::regions::Site| {
+        site.bed.get("batch/v1", "cronjobs", "nightly").unwrap_or_default()
+    };
+    let ingress = |site: &crate::bed::regions::Site| site.bed.get("networking.k8s.io/v1", "ingresses", "web");
+    assert_eq!(
+        (&nightly(west)["spec"]["suspend"], &nightly(central)["spec"]["suspend"]),
+        (&json!(false), &json!(true))
+    );
+    assert!(ingress(west).is_some() && ingress(central).is_none(), "traffic goes to one of them");
+    for site in [west, central] {
+        let map = site.bed.configmap("web").expect("a map");
+        assert_eq!(map["data"]["REGION"], site.region, "each joins the component of its region");
+    }
+    wait_until(SOON, "the writer runs", || regions.ledger.judge()[0] >= 2);
+
+    regions.point_to(CENTRAL, 2);
+    let moved = central.wait_active(MOVED, 2);
+    assert_eq!(moved["run"]["message"], "done", "{moved:#}");
+    for done in ["freeze", "scaleTarget", "fence", "data", "writers", "traffic", "healthy", "drain"] {
+        assert_eq!(step(&moved, done)["outcome"], "done", "{done}: {moved:#}");
+    }
+    assert!(moved["run"]["recoverySeconds"].as_u64().is_some(), "{moved:#}");
+    west.wait_standby(SOON, CENTRAL);
+    wait_until(SOON, "what ran in the old region is as in any standby", || {
+        (west.replicas("writer"), west.replicas("reader")) == (Some(0), Some(1)) && ingress(west).is_none()
+    });
+    assert_eq!((central.replicas("writer"), central.replicas("reader")), (Some(2), Some(3)));
+    let writer = central.bed.deployment("writer").expect("it is there");
+    assert_eq!(writer["metadata"]["annotations"]["fairlead.dev/region-epoch"], "2", "objects bear the epoch");
+    assert_eq!(nightly(central)["spec"]["suspend"], json!(false));
+    assert!(ingress(central).is_some());
+    let record = regions.record();
+    assert_eq!(
+        (&record["holder"], &record["epoch"], &record["drains"]),
+        (&json!(CENTRAL), &json!(2), &Value::Null)
+    );
+    wait_until(SOON, "the writer runs in the other region", || regions.ledger.judge()[1] >= 2);
+    central.bed.wait_events("RepointEnded", 1);
+
+    // Back again is a move of its own.
+    regions.point_to(WEST, 3);
+    west.wait_active(MOVED, 3);
+    central.wait_standby(SOON, WEST);
+    assert!(regions.ledger.judge()[0] >= 4);
+}
+
+#[test]
+fn a_job_that_fails_halts_the_move_and_people_decide_how_it_goes_on() {
+    let regions = Regions::new("halt");
+    let (west, central) = (&regions.west, &regions.central);
+    let _agents = (west.agent(), central.agent());
+    let jobs = ", steps: {verifyWritable: {job: jobs/verify.yaml}, smokeTest: {job: jobs/smoke.yaml}}";
+    let (verify, smoke) = (job("verify", ""), job("smoke", "sim.fairlead.dev/job: fail"));
+    let files: &[(&str, &str)] = &[("jobs/verify.yaml", &verify), ("jobs/smoke.yaml", &smoke)];
+    regions.commit_with(&said(WEST, 1, jobs), files);
+    west.wait_active(SOON, 1);
+    central.wait_standby(SOON, WEST);
+    regions.commit_with(&said(CENTRAL, 2, jobs), files);
+    let halted =
+        central.wait(MOVED, "it halts at the smoke test", |status| status["run"]["state"] == "Halted");
+    assert_eq!(halted["run"]["step"], "smokeTest", "{halted:#}");
+    let why = halted["run"]["message"].as_str().unwrap_or_default();
+    assert!(why.contains("jobs/smoke.yaml") && why.contains("failed"), "{why}");
+    assert!(!halted["run"]["choices"].as_array().expect("a list").is_empty(), "no cause is without a choice");
+    assert_eq!(step(&halted, "verifyWritable")["outcome"], "done");
+    central.bed.wait_events("RepointHalted", 1);
+    // Not the step that is shown, and no reason: neither is heard.
+    let refused = ask(central, repoint("skip", json!({"step": "data"})));
+    let refused = central.bed.wait_request(&refused, "Refused");
+    assert!(refused["status"]["message"].as_str().unwrap_or_default().contains("at smokeTest"), "{refused}");
+    let skip = ask(central, repoint("skip", json!({"step": "smokeTest"})));
+    central.bed.wait_request(&skip, "Done");
+    let moved = central.wait_active(MOVED, 2);
+    let outcome = step(&moved, "smokeTest")["outcome"].as_str().unwrap_or_default().to_owned();
+    assert!(outcome.starts_with("skipped by") && outcome.ends_with("a test"), "{outcome}");
+    assert_eq!(regions.ledger.judge().map(|count| count > 0), [true, true]);
+    let halts = central.bed.events().iter().filter(|event| event.starts_with("RepointHalted")).count();
+    assert_eq!(halts, 1, "a halt is told once");
+}
+
+#[test]
+fn a_region_that_is_cut_off_from_the_shared_place_keeps_the_environment_until_it_is_back() {
+    let regions = Regions::new("cut");
+    let (west, central) = (&regions.west, &regions.central);
+    let _agents = (west.agent(), central.agent());
+    regions.point_to(WEST, 1);
+    west.wait_active(SOON, 1);
+    central.wait_standby(SOON, WEST);
+    west.link.cut();
+    // Nothing ends its writers by themselves, so its silence proves nothing, however ungraceful the move is.
+    regions.commit(&said(CENTRAL, 2, ", mode: ungraceful"));
+    central.wait(MOVED, "it waits for the fence", |status| status["run"]["step"] == "fence");
+    holds_for(A_WHILE + Duration::from_secs(60), "the old region writes, and no other", || {
+        regions.ledger.judge();
+        west.replicas("writer") == Some(2) && central.replicas("writer") == Some(0)
+    });
+    assert_eq!(regions.record()["holder"], WEST);
+    west.link.mend();
+    central.wait_active(MOVED, 2);
+    west.wait_standby(SOON, CENTRAL);
+    assert_eq!(regions.ledger.judge().map(|count| count > 0), [true, true]);
+}
