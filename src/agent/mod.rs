@@ -85,8 +85,6 @@ pub struct Context {
     outlets: Outlets,
     secrets: Arc<Secrets>,
     pull_requests: Arc<PullRequests>,
-    /// In which region this is; nothing where it is in none.
-    regions: Option<Arc<Regions>>,
 }
 
 /// What is told of the work, beside it, and who may say more of it.
@@ -103,6 +101,8 @@ struct Own {
     poll_interval: Option<Duration>,
     /// A kind that could not be verified for so long is unknown.
     unknown_after: Duration,
+    /// In which region it is; nothing where it is in none.
+    regions: Option<Arc<Regions>>,
 }
 
 /// What renders, and what that may cost.
@@ -192,7 +192,6 @@ pub async fn run(
             audit: audit.as_ref().map(AuditHearing::trail),
         },
         pull_requests: pull_requests.clone(),
-        regions,
         sources: Sources::new(remotes, end.clone()),
         session,
         index: index.clone(),
@@ -205,6 +204,7 @@ pub async fn run(
             namespace: config.namespace.clone(),
             poll_interval: config.poll_interval,
             unknown_after: config.unknown_after,
+            regions,
         },
         secrets,
     });

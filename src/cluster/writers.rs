@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::call::{Call, CallError};
 use super::discovery::Session;
 use crate::api::{Identity, names};
-use crate::object::MANAGER;
+use crate::object::{MANAGER, REGION_JOB};
 use crate::region::{is_fenced, stop};
 
 /// Group, kind, and the path of its collection in a namespace.
@@ -52,6 +52,14 @@ async fn stop_in(
             let is_ours = item["metadata"]["labels"][names::ENVIRONMENT_LABEL] == environment;
             // What a CronJob made runs on when it is suspended.
             let is_made = kind == "Job" && owners(&item).any(|owner| fenced.names.contains(&owner));
+            // What a step of a re-point began goes on to its end, and until then something writes.
+            let is_step = kind == "Job" && item["metadata"]["labels"][REGION_JOB] == environment;
+            if is_step && !is_over(&item) {
+                left.push(format!(
+                    "{kind} {namespace}/{}",
+                    item["metadata"]["name"].as_str().unwrap_or_default()
+                ));
+            }
             if !(is_made || is_ours && is_fenced(group, kind, &item)) || is_over(&item) {
                 continue;
             }

@@ -66,6 +66,10 @@ pub const REGION_PART: &str = "fairlead.dev/region-part";
 /// On what runs in the active region alone: the epoch at which it was started. No other epoch may write it.
 pub const REGION_EPOCH: &str = "fairlead.dev/region-epoch";
 
+/// On the Job of a step of a re-point: the environment that it is of. It bears none of the marks by which objects are kept or
+/// deleted.
+pub const REGION_JOB: &str = "fairlead.dev/region-job";
+
 /// What is kept of an object in the cluster: enough to decide whether anything is to be done, not the object itself.
 ///
 /// Ten thousand whole objects would cost 100 MB; these cost a tenth. What a plan must show, it asks for.

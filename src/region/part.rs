@@ -33,8 +33,21 @@ pub enum Scale {
 }
 
 impl Part {
-    /// What is to run here by what was decided.
-    pub fn of(state: &State, decision: &Decision, fence: &Fence, here: Here<'_>) -> Self {
+    /// What would run here if this region were the active one, at the next epoch there can be.
+    pub fn as_active(&self) -> Self {
+        let epoch = Some(Epoch(u64::MAX));
+        Self {
+            region: self.region.clone(),
+            scale: Scale::Full,
+            writers: epoch,
+            consumers: epoch,
+            traffic: true,
+        }
+    }
+
+    /// What is to run here by what was decided. Where writers start again that were stopped, all else that needs them waits until
+    /// they run: autoscalers leave alone what has no replicas.
+    pub fn of(state: &State, decision: &Decision, fence: &Fence, here: Here<'_>, is_restart: bool) -> Self {
         let run = state.run().filter(|run| !run.is_drill());
         let Some(serving) = state.serving() else {
             let is_scaled = run.is_some_and(|run| !run.is_ended() && run.has_begun(RegionStep::ScaleTarget));
@@ -52,7 +65,8 @@ impl Part {
             region: here.me.clone(),
             scale: Scale::Full,
             writers: Some(serving).filter(|_| may_run && begun(RegionStep::Writers)),
-            consumers: Some(serving).filter(|_| may_run && begun(RegionStep::CronAndConsumers)),
+            consumers: Some(serving)
+                .filter(|_| may_run && !is_restart && begun(RegionStep::CronAndConsumers)),
             traffic: begun(RegionStep::Traffic),
         }
     }

@@ -134,20 +134,17 @@ impl Part {
             Some(epoch) => {
                 object["metadata"]["annotations"][REGION_EPOCH] = epoch.to_string().into();
                 let target = (kind.to_string(), manifest.name().to_owned());
-                if !self.is_autoscaled(here)
-                    && object["spec"].get("replicas").is_none()
-                    && let Some(least) = scalers.least.get(&target)
-                {
-                    // Its autoscaler comes later, and finds as many as it would have at least.
-                    object["spec"]["replicas"] = (*least).into();
+                let least = scalers.least.get(&target);
+                let is_scaled = self.is_autoscaled(here) && least.is_some();
+                if is_scalable(&kind) && !is_scaled && object["spec"].get("replicas").is_none() {
+                    // What was stopped has none, and stays so where nobody says how many. Its autoscaler comes later, and
+                    // finds as many as it would have at least.
+                    object["spec"]["replicas"] = least.copied().unwrap_or(1).into();
                 }
             }
             None if here == Use::Reader && self.scale == Scale::Warm => {
                 let count = object["spec"]["replicas"].as_u64().unwrap_or(1).min(1);
-                if matches!(
-                    kind.as_ref(),
-                    "Deployment" | "StatefulSet" | "ReplicaSet" | "ReplicationController"
-                ) {
+                if is_scalable(&kind) {
                     object["spec"]["replicas"] = count.into();
                 }
             }
@@ -222,6 +219,10 @@ fn is_workload(group: &str, kind: &str) -> bool {
             | ("batch", "Job" | "CronJob")
             | ("", "Pod" | "ReplicationController")
     )
+}
+
+fn is_scalable(kind: &str) -> bool {
+    matches!(kind, "Deployment" | "StatefulSet" | "ReplicaSet" | "ReplicationController")
 }
 
 fn is_scaler(group: &str, kind: &str) -> bool {

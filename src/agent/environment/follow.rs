@@ -183,6 +183,9 @@ impl Follow<'_> {
         let Some((revision, scope)) = self.placing.place(&mirror, revision, scope, told).await else {
             return Some(Instant::now() + TRY_AGAIN); // What runs here is not decided yet.
         };
+        if let Some(archive) = &mut self.state.archive {
+            archive.scope.clone_from(&scope);
+        }
         let wanted = (revision, scope, kinds);
         let is_due = self.rendering.again.is_some_and(|at| at <= Instant::now());
         if self.told.as_ref() != Some(&wanted) || is_due || self.secrets.is_behind() {

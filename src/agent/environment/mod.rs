@@ -24,6 +24,8 @@ mod place;
 mod placing;
 mod prepare;
 mod pull_requests_task;
+mod readiness_task;
+mod region_channels;
 mod regions_task;
 mod requests_task;
 mod secrets_task;
@@ -52,7 +54,7 @@ use crate::requests::Words;
 
 use super::hands::Archive;
 use super::regions::Orders;
-use regions_task::RegionChannels;
+use region_channels::RegionChannels;
 
 /// Facts that wait to be told; more than that is not told one by one.
 const FACTS: usize = 4096;
@@ -228,9 +230,18 @@ async fn run_once(shared: Shared) {
             let (shared, channels, hands) = (shared.clone(), channels.clone(), hands.clone());
             move || regions_task::run(shared.clone(), channels.clone(), hands.clone())
         }));
+        let proving = shared.context.own.regions.is_some().then(|| {
+            let (shared, channels, hands) = (shared.clone(), channels.clone(), hands.clone());
+            tokio::spawn(super::guard(shared.clone(), "readiness", move || {
+                readiness_task::run(shared.clone(), channels.clone(), hands.clone())
+            }))
+        });
         deliver_loop::run(&shared, &channels, hands).await;
         shared.end.cancel();
         let _ = tokio::join!(following, marking, asking, watching, reporting, placing);
+        if let Some(proving) = proving {
+            let _ = proving.await;
+        }
     }
     shared.end.cancel();
     let _ = telling.await;

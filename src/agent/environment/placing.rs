@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::regions_task::RegionChannels;
+use super::region_channels::RegionChannels;
 use super::{GitState, Shared};
 use crate::agent::desired::{DesiredScope, read_config};
 use crate::agent::regions::{Heard, Orders};
@@ -22,7 +22,7 @@ pub(super) struct Placing<'a> {
 
 impl<'a> Placing<'a> {
     pub fn new(shared: &Shared, channels: &'a RegionChannels) -> Self {
-        let is_regional = shared.context.regions.is_some();
+        let is_regional = shared.context.own.regions.is_some();
         Self { channels, is_regional, heard: None, orders: Orders::default(), rendered: None }
     }
 

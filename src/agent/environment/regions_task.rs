@@ -5,20 +5,18 @@
 //! 3. Remember what changed. What cannot be remembered is not acted on.
 //! 4. Act: ask the shared place, open or close the gate of writers, stop them, say what runs here, do the step that is next.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
 
+use super::region_channels::RegionReplies;
 use super::{Channels, Report, Shared};
 use crate::agent::hands::Hands;
-use crate::agent::regions::{
-    self, Asking, Desk, JobWith, Orders, Seen, Stepper, StopWith, Stopping, WriterGate,
-};
-use crate::api::{AppPhase, AppStatus, RegionStatus, RequestState};
+use crate::agent::regions::{self, Asking, Desk, JobWith, Orders, Seen, Stepper, StopWith, Stopping};
+use crate::api::{AppPhase, AppStatus, RequestState};
 use crate::cluster::uptime;
+use crate::delivery::{Fact, What};
 use crate::object::chain;
 use crate::region::{Decision, Facts, News, RegionStep, Wish, Writers};
 use crate::requests::RegionWord;
@@ -28,32 +26,6 @@ use crate::state::Change;
 const TICK: Duration = Duration::from_millis(500);
 /// What cannot be remembered within this is tried again: the hold is renewed meanwhile.
 const SAVED_WITHIN: Duration = Duration::from_secs(5);
-
-/// What came of the requests about regions, by their uids.
-pub(super) type RegionReplies = BTreeMap<String, (RequestState, String)>;
-
-/// Between what follows git and what looks after the region.
-pub(super) struct RegionChannels {
-    /// What git says.
-    pub heard: watch::Sender<Option<regions::Heard>>,
-    /// What is to run here; nothing before that is known.
-    pub orders: watch::Sender<Option<Orders>>,
-    pub status: watch::Sender<Option<Arc<RegionStatus>>>,
-    pub replies: watch::Sender<RegionReplies>,
-    pub gate: Arc<WriterGate>,
-}
-
-impl Default for RegionChannels {
-    fn default() -> Self {
-        Self {
-            heard: watch::channel(None).0,
-            orders: watch::channel(None).0,
-            status: watch::channel(None).0,
-            replies: watch::channel(RegionReplies::new()).0,
-            gate: Arc::default(),
-        }
-    }
-}
 
 struct Region<'a> {
     shared: &'a Shared,
@@ -75,10 +47,12 @@ struct Acted {
     /// What a halt was told of already.
     halted: Option<String>,
     untold: Option<String>,
+    /// What was told to be wrong with git's word.
+    fault: Option<String>,
 }
 
 pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
-    let Some(regions) = shared.context.regions.clone() else { return refuse(&shared, &channels).await };
+    let Some(regions) = shared.context.own.regions.clone() else { return refuse(&shared, &channels).await };
     let remembered = hands.store.as_ref().and_then(|store| store.memory().region.clone());
     let desk = match Desk::new(&regions.me, remembered.as_ref()) {
         Ok(desk) => desk,
@@ -148,7 +122,9 @@ impl Region<'_> {
         }
         let (now, time) = (uptime(), Timestamp::now());
         let replies = self.hear_people(words);
-        self.desk.looked.take(regions::look(&self.seen, &self.acted.orders, &self.desk.fence), time);
+        let trial = self.channels.region.trial.borrow().clone();
+        let found = regions::look(&self.seen, &self.acted.orders, &self.desk.fence, trial.as_ref(), time);
+        self.desk.looked.take(found, time);
         let facts = self.facts();
         let Some((decision, orders)) = self.desk.decide(&facts, now, time) else { return };
         if self.desk.memory != self.desk.saved && !self.save().await {
@@ -159,6 +135,7 @@ impl Region<'_> {
             return;
         }
         self.tell(&decision.news, time);
+        self.tell_fault();
         self.channels.region.replies.send_if_modified(|known| {
             let new = *known != replies;
             *known = replies;
@@ -274,6 +251,14 @@ impl Region<'_> {
         self.place.ask(&mut self.desk.fence, &decision.wish).await;
         self.acted.wish = Some(decision.wish.clone());
         let standing = self.seen.standing(&orders);
+        let part = orders.part.as_ref();
+        match decision.duties.writers {
+            Writers::Stop => self.desk.is_restart = self.desk.state().serving().is_some(),
+            _ if part.is_some_and(|part| part.writers.is_some()) && standing == regions::Standing::Ready => {
+                self.desk.is_restart = false;
+            }
+            _ => {}
+        }
         // What runs since before there were regions goes on until it is known that nobody else has it.
         if !self.desk.is_beginning() {
             self.see_to_writers(&decision);
@@ -286,7 +271,10 @@ impl Region<'_> {
             if let (Some(run), Some(settings)) = (self.desk.state().run(), self.desk.settings()) {
                 let with = self.job_with();
                 let job = move |run| tokio::spawn(regions::run_job(with, run));
-                self.stepper.go_on(run, decision.next.as_ref(), &standing, settings, job);
+                if self.stepper.go_on(run, decision.next.as_ref(), &standing, settings, job) {
+                    // A Job writes: that nothing does was confirmed before it.
+                    self.stopping.end();
+                }
             }
         }
         let status = regions::status(
@@ -303,8 +291,23 @@ impl Region<'_> {
         });
     }
 
+    /// Tells what is wrong with what git says of regions, once for as long as it stays the same.
+    fn tell_fault(&mut self) {
+        let fault = self.desk.state().words.fault().map(ToString::to_string);
+        if fault != self.acted.fault
+            && let Some(note) = &fault
+        {
+            let (warning, reason, note) = (true, "RegionNotFollowed", note.clone());
+            let fact = Fact { app: None, what: What::Region { warning, reason, note } };
+            let _ = self.channels.facts.try_send(fact);
+        }
+        self.acted.fault = fault;
+    }
+
     fn see_to_writers(&mut self, decision: &Decision) {
         let gate = &self.channels.region.gate;
+        let held = self.desk.fence.may_start(uptime()).zip(self.desk.fence.fresh_until());
+        gate.hold(held);
         match decision.duties.writers {
             Writers::Run { epoch, .. } => {
                 self.stopping.end();
@@ -330,6 +333,7 @@ impl Region<'_> {
     fn job_with(&self) -> JobWith {
         JobWith {
             gate: self.channels.region.gate.clone(),
+            pass: self.channels.region.gate.enter([]).ok(),
             session: self.hands.session.clone(),
             archive: self.channels.git.borrow().archive.clone(),
             revision: self.desk.heard().cloned(),

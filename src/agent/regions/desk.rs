@@ -43,6 +43,8 @@ pub struct Desk {
     settings: Option<Settings>,
     /// `region:` left git; the last word stands.
     is_wordless: bool,
+    /// Writers that were stopped while this region serves are started again.
+    pub is_restart: bool,
 }
 
 impl Desk {
@@ -57,6 +59,7 @@ impl Desk {
             looked: Looked::default(),
             heard: None,
             is_wordless: false,
+            is_restart: false,
         })
     }
 
@@ -175,7 +178,7 @@ impl Desk {
         let settings = self.settings.clone()?;
         let here = Here { me: &self.me, settings: &settings, now, time };
         let decision = self.memory.state.decide(facts, &self.fence, here);
-        let part = Part::of(&self.memory.state, &decision, &self.fence, here);
+        let part = Part::of(&self.memory.state, &decision, &self.fence, here, self.is_restart);
         let orders = Orders { heard: self.heard.clone(), part: Some(part), frozen: decision.duties.freeze };
         Some((decision, orders))
     }

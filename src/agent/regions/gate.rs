@@ -23,6 +23,8 @@ struct Inner {
     is_free: bool,
     /// The epoch that is held, until when that is sure, and what ends with it.
     open: Option<(Epoch, Moment, CancellationToken)>,
+    /// The epoch that is held, be it that no writer may be started yet, and until when that is sure.
+    held: Option<(Epoch, Moment)>,
     inside: usize,
 }
 
@@ -56,6 +58,16 @@ impl WriterGate {
         if let Some((_, _, end)) = inner.open.take() {
             end.cancel();
         }
+    }
+
+    /// Takes which epoch is held, and until when that is sure.
+    pub fn hold(&self, held: Option<(Epoch, Moment)>) {
+        self.lock().held = held;
+    }
+
+    /// Whether what needs the hold of an epoch, and is no writer, may begin.
+    pub fn is_held(&self, epoch: Epoch) -> bool {
+        self.lock().held.is_some_and(|(held, until)| held == epoch && uptime() < until)
     }
 
     /// Lets somebody in who is about to write these; says why not.

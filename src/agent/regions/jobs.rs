@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::gate::WriterGate;
+use super::gate::{Pass, WriterGate};
 use crate::agent::desired::{DesiredScope, want};
 use crate::agent::hands::Archive;
 use crate::api::{AppSpec, Identity, names};
 use crate::cluster::{Call, CallError, Cluster, Session, chain};
 use crate::object::secret::Pins;
 use crate::object::{
-    AppName, Desired, Kinds, MANAGER, Manifest, Origin, Place, Problem, Problems, REGION_EPOCH, Revision,
-    Tree, TreePath,
+    AppName, Desired, Kinds, MANAGER, Manifest, Origin, Place, Problem, Problems, REGION_EPOCH, REGION_JOB,
+    Revision, Tree, TreePath,
 };
-use crate::region::{Epoch, RegionName, RegionStep, Starts};
+use crate::region::{Epoch, RegionName, RegionStep};
 use crate::yaml;
 
 /// Between two looks at what became of it.
@@ -25,8 +25,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const FILE_LIMIT: u64 = 1 << 20;
 /// The name of a Job is a label of its pods.
 const NAME_LIMIT: usize = 63;
-/// On the Job of a step: the environment that it is of. It bears none of the marks by which objects are kept or deleted.
-const LABEL: &str = "fairlead.dev/region-job";
 
 /// Which Job, and for what.
 #[derive(Clone, Debug)]
@@ -42,6 +40,8 @@ pub struct JobRun {
 /// What it works with.
 pub struct JobWith {
     pub gate: Arc<WriterGate>,
+    /// Until the Job is made, nobody says that nothing writes here.
+    pub pass: Option<Pass>,
     pub session: Session,
     pub archive: Option<Archive>,
     pub revision: Option<Revision>,
@@ -49,7 +49,7 @@ pub struct JobWith {
 }
 
 /// Runs it to its end.
-pub async fn run(with: JobWith, run: JobRun) -> Result<(), String> {
+pub async fn run(mut with: JobWith, run: JobRun) -> Result<(), String> {
     let (Some(archive), Some(revision)) = (with.archive.clone(), with.revision.clone()) else {
         return Err(format!("git was not read yet, and {} stands there", run.file));
     };
@@ -66,8 +66,9 @@ pub async fn run(with: JobWith, run: JobRun) -> Result<(), String> {
     let path = format!("{collection}/{name}");
     let what = format!("Job {namespace}/{name} of {}", run.file);
     if found(&with.session.cluster, &path).await.map_err(|error| failed(&what, &error))?.is_none() {
-        let starts = if run.step.needs_the_fence() { Starts::At(run.epoch) } else { Starts::Nothing };
-        let _pass = with.gate.enter([starts]).map_err(|why| format!("{what} is not made: {why}"))?;
+        if run.step.needs_the_fence() && !with.gate.is_held(run.epoch) {
+            return Err(format!("{what} is not made: this region does not hold epoch {} now", run.epoch));
+        }
         let url = format!("{collection}?fieldManager={MANAGER}&fieldValidation=Strict");
         let call = Call::create(url, job.to_string().into(), with.identity.as_ref());
         match with.session.cluster.send(&call).await {
@@ -76,6 +77,7 @@ pub async fn run(with: JobWith, run: JobRun) -> Result<(), String> {
             Err(error) => return Err(failed(&what, &error)),
         }
     }
+    drop(with.pass.take());
     loop {
         match found(&with.session.cluster, &path).await {
             Ok(Some(job)) => match end_of(&job) {
@@ -161,7 +163,7 @@ fn read(tree: &dyn Tree, scope: &DesiredScope, kinds: &Kinds, run: &JobRun) -> R
         for mark in [names::ENVIRONMENT_LABEL, names::APP_LABEL, names::APPLYSET_PART_OF] {
             labels.remove(mark);
         }
-        labels.insert(LABEL.to_owned(), scope.environment.as_str().into());
+        labels.insert(REGION_JOB.to_owned(), scope.environment.as_str().into());
     }
     Ok(job)
 }
@@ -223,7 +225,7 @@ mod tests {
         let job = read_job(JOB).unwrap();
         assert_eq!(text(&job, "name"), "promote-7-verifywritable-2");
         assert_eq!(text(&job, "namespace"), "prod");
-        assert_eq!(job["metadata"]["labels"], json!({LABEL: "prod"}));
+        assert_eq!(job["metadata"]["labels"], json!({REGION_JOB: "prod"}));
         let env = &job["spec"]["template"]["spec"]["containers"][0]["env"];
         assert_eq!(env[1], json!({"name": "FAIRLEAD_REGION_FROM", "value": "a"}));
     }

@@ -34,7 +34,7 @@ pub use asking::Asking;
 pub use desk::{Desk, Heard};
 pub use gate::{Pass, WriterGate};
 pub use jobs::{JobWith, run as run_job};
-pub use preflights::look;
+pub use preflights::{Found, Trial, look, try_out};
 pub use seen::{Orders, Seen, Standing};
 pub use step::Stepper;
 pub use stopping::{StopWith, Stopping};

@@ -39,7 +39,7 @@ impl Stepper {
         self.waits_for.as_deref()
     }
 
-    /// Goes on with what is next. `job` begins the Job of a step; it is found again where it was begun before.
+    /// Goes on with what is next, and says whether a Job was begun. `job` begins it, or finds the one that was begun before.
     pub fn go_on(
         &mut self,
         run: &Run,
@@ -47,28 +47,28 @@ impl Stepper {
         standing: &Standing,
         settings: &Settings,
         job: impl FnOnce(JobRun) -> JoinHandle<Result<(), String>>,
-    ) {
+    ) -> bool {
         let Some(Next::Do { step, attempt }) = next else {
             self.waits_for = None;
-            return;
+            return false;
         };
         let at = (run.epoch, *step, *attempt);
         if self.at != Some(at) {
             *self = Self { at: Some(at), ..Self::default() };
         }
         if self.outcome.is_some() || self.job.is_some() {
-            return;
+            return false;
         }
         if run.is_drill() {
             self.outcome = Some(StepOutcome::Failed("drills are not acted out yet".to_owned()));
-            return;
+            return false;
         }
         if changes_what_runs(*step) {
             match standing {
                 Standing::Ready => self.stuck_since = None,
                 Standing::Going(why) => {
                     (self.stuck_since, self.waits_for) = (None, Some(why.clone()));
-                    return;
+                    return false;
                 }
                 Standing::Stuck(why) => {
                     let since = *self.stuck_since.get_or_insert_with(uptime);
@@ -76,18 +76,22 @@ impl Stepper {
                     if uptime() >= since + STUCK_FOR {
                         self.outcome = Some(StepOutcome::Failed(why.clone()));
                     }
-                    return;
+                    return false;
                 }
             }
         }
         match settings.steps.get(step).and_then(|step| step.job.as_ref()) {
-            None => self.outcome = Some(StepOutcome::Done),
+            None => {
+                self.outcome = Some(StepOutcome::Done);
+                false
+            }
             Some(file) => {
                 self.waits_for = Some(format!("the Job of {file}"));
                 let (epoch, from, to) = (run.epoch, run.from.clone(), run.to.clone());
                 let begun =
                     job(JobRun { file: file.clone(), step: *step, attempt: *attempt, epoch, from, to });
                 self.job = Some(AbortOnDropHandle::new(begun));
+                true
             }
         }
     }

@@ -100,8 +100,12 @@ pub fn status(
         holder: desk.fence.record().map(holder),
         message: message(desk, left),
         run: desk.state().run().map(|run| run_status(run, decision.next.as_ref(), desk, waits_for)),
-        readiness: desk.looked.rows(),
-        looked: desk.looked.at.map(|at| at.round(jiff::Unit::Second).unwrap_or(at).to_string()),
+        readiness: if desk.role() == Some(Role::Active) { Vec::new() } else { desk.looked.rows() },
+        looked: desk
+            .looked
+            .at
+            .filter(|_| desk.role() != Some(Role::Active))
+            .map(|at| at.round(jiff::Unit::Second).unwrap_or(at).to_string()),
     })
 }
 

@@ -46,6 +46,8 @@ fn what_git_says_nothing_of_runs_only_where_the_region_holds() {
         (&json!(4), Starts::At(Epoch(3)))
     );
     assert_eq!(starts("apps", "Deployment", &web().value()), Starts::Unknown);
+    let there = one(&active(), object("apps/v1", "Deployment", "web", "", json!({}))).unwrap();
+    assert_eq!(there["spec"]["replicas"], 1, "what was stopped would stay so if nobody said how many");
     for (api, kind) in [("batch/v1", "CronJob"), ("batch/v1", "Job")] {
         let there = one(&standby(), object(api, kind, "x", "", json!({}))).unwrap();
         assert_eq!(there["spec"]["suspend"], true, "{kind}");

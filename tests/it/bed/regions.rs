@@ -88,11 +88,12 @@ impl Site {
 }
 
 pub struct Regions {
+    // It goes before what it watches.
+    pub ledger: Ledger,
     pub west: Site,
     pub central: Site,
     moto: &'static Moto,
     table: String,
-    pub ledger: Ledger,
 }
 
 impl Regions {
