@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::bed::regions::{A_WHILE, CENTRAL, MOVED, Regions, WEST, ask, job, repoint, said, step};
-use crate::bed::{SOON, holds_for, wait_until};
+use crate::bed::manifests::definition;
+use crate::bed::regions::{A_WHILE, CENTRAL, MOVED, Regions, Site, WEST, ask, job, repoint, said, step};
+use crate::bed::{SOON, find, holds_for, wait_until};
 
 #[test]
 fn one_commit_moves_an_environment_and_no_two_regions_write_at_once() {
@@ -19,10 +20,8 @@ fn one_commit_moves_an_environment_and_no_two_regions_write_at_once() {
         (central.replicas("writer"), central.replicas("reader")) == (Some(0), Some(1))
     });
     assert_eq!((west.replicas("writer"), west.replicas("reader")), (Some(2), Some(3)));
-    let nightly = |site: &crate::bed::regions::Site| {
-        site.bed.get("batch/v1", "cronjobs", "nightly").unwrap_or_default()
-    };
-    let ingress = |site: &crate::bed::regions::Site| site.bed.get("networking.k8s.io/v1", "ingresses", "web");
+    let nightly = |site: &Site| site.bed.get("batch/v1", "cronjobs", "nightly").unwrap_or_default();
+    let ingress = |site: &Site| site.bed.get("networking.k8s.io/v1", "ingresses", "web");
     assert_eq!(
         (&nightly(west)["spec"]["suspend"], &nightly(central)["spec"]["suspend"]),
         (&json!(false), &json!(true))
@@ -89,8 +88,13 @@ fn a_job_that_fails_halts_the_move_and_people_decide_how_it_goes_on() {
     let refused = ask(central, repoint("skip", json!({"step": "data"})));
     let refused = central.bed.wait_request(&refused, "Refused");
     assert!(refused["status"]["message"].as_str().unwrap_or_default().contains("at smokeTest"), "{refused}");
-    let skip = ask(central, repoint("skip", json!({"step": "smokeTest"})));
-    central.bed.wait_request(&skip, "Done");
+    let shown = central.bed.fairlead(&["regions", &central.bed.name]).ok().stdout;
+    for said in ["Halted at smokeTest", "can be done: skip the step", "held by   eu-central-1 at 2 (held)"] {
+        assert!(shown.contains(said), "{said:?} is not in {shown}");
+    }
+    let name = central.bed.name.as_str();
+    let skip = ["repoint", name, "--skip", "smokeTest", "--reason", "a test"];
+    assert_eq!(central.bed.fairlead(&skip).ok().stderr.trim(), "it is taken into account");
     let moved = central.wait_active(MOVED, 2);
     let outcome = step(&moved, "smokeTest")["outcome"].as_str().unwrap_or_default().to_owned();
     assert!(outcome.starts_with("skipped by") && outcome.ends_with("a test"), "{outcome}");
@@ -119,5 +123,70 @@ fn a_region_that_is_cut_off_from_the_shared_place_keeps_the_environment_until_it
     west.link.mend();
     central.wait_active(MOVED, 2);
     west.wait_standby(SOON, CENTRAL);
+    assert_eq!(regions.ledger.judge().map(|count| count > 0), [true, true]);
+}
+
+#[test]
+fn a_standby_says_what_a_move_to_it_lacks_and_waits_until_it_is_there() {
+    let regions = Regions::new("ready");
+    let (west, central) = (&regions.west, &regions.central);
+    let _agents = (west.agent(), central.agent());
+    let define = |site: &Site| {
+        for document in definition("Gadget", "gadgets").split("---\n").filter(|text| !text.trim().is_empty())
+        {
+            site.bed.api().apply(&serde_saphyr::from_str::<Value>(document).expect("YAML"));
+        }
+    };
+    define(west);
+    let gadget = "apiVersion: bed.fairlead.dev/v1\nkind: Gadget\nmetadata: {name: g, annotations: {fairlead.dev/region-part: \
+                  traffic}}\nspec: {metres: 1}\n";
+    let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [all.yaml, gadget.yaml]\n";
+    let files: &[(&str, &str)] = &[("web/gadget.yaml", gadget), ("web/kustomization.yaml", kustomization)];
+    regions.commit_with(&said(WEST, 1, ""), files);
+    west.wait_active(SOON, 1);
+    let red = central.wait(SOON, "it says that a kind is missing", |status| {
+        status["readiness"].as_array().into_iter().flatten().any(|row| {
+            row["state"] == "missing" && row["message"].as_str().is_some_and(|why| why.contains("Gadget"))
+        })
+    });
+    assert_eq!(find(&red["readiness"], "check", "sharedPlace")["state"], "ready");
+    regions.commit_with(&said(CENTRAL, 2, ""), files);
+    let halted = central.wait(SOON, "the move waits", |status| status["run"]["state"] == "Halted");
+    assert_eq!(halted["run"]["step"], "freeze", "{halted:#}");
+    assert_eq!(west.status()["writers"], "running", "nothing was done to the old region");
+    define(central);
+    central.wait_active(MOVED, 2);
+    west.wait_standby(SOON, CENTRAL);
+    regions.ledger.judge();
+}
+
+#[test]
+fn a_person_moves_it_while_git_is_away_and_git_has_to_go_beyond_that() {
+    let regions = Regions::new("glass");
+    let (west, central) = (&regions.west, &regions.central);
+    let _agents = (west.agent(), central.agent());
+    regions.point_to(WEST, 1);
+    west.wait_active(SOON, 1);
+    central.wait_standby(SOON, WEST);
+    let (there, away) = (west.bed.repo.bare(), west.bed.repo.bare().with_extension("away"));
+    std::fs::rename(&there, &away).expect("it is moved");
+    let name = central.bed.name.as_str();
+    let glass = ["repoint", name, "--to", CENTRAL, "--break-glass", "--reason", "git is away"];
+    central.bed.fairlead(&glass).ok();
+    central.wait_active(MOVED, 2);
+    west.wait(SOON, "it gave up", |status| {
+        status["writers"] == "stopped" && status["holder"]["region"] == CENTRAL
+    });
+    std::fs::rename(&away, &there).expect("it is moved back");
+    // Git says the same epoch for the region that was, and is not followed.
+    regions.point_to(WEST, 2);
+    central.wait(SOON, "the fault is shown", |status| {
+        status["message"].as_str().is_some_and(|why| why.contains("region.epoch 2 stands for"))
+            || status["active"] == CENTRAL
+    });
+    holds_for(A_WHILE, "nothing moves", || regions.record()["holder"] == CENTRAL);
+    regions.point_to(WEST, 3);
+    west.wait_active(MOVED, 3);
+    central.wait_standby(SOON, WEST);
     assert_eq!(regions.ledger.judge().map(|count| count > 0), [true, true]);
 }
