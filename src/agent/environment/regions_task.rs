@@ -284,6 +284,10 @@ impl Region<'_> {
             self.stepper.waits_for(),
             self.stopping.left(),
         );
+        if let Some(status) = &status {
+            let gauges = regions::gauges(status, self.desk.fence.trouble().is_none());
+            self.shared.context.metrics.region.stands(self.shared.name.as_str(), gauges);
+        }
         self.channels.region.status.send_if_modified(|known| {
             let new = known.as_deref() != status.as_ref();
             *known = status.map(Arc::new);

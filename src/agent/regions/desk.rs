@@ -10,7 +10,7 @@ use crate::api::RegionSpec;
 use crate::object::Revision;
 use crate::region::{
     Ask, Attestation, Decision, Epoch, Facts, Fence, Here, Mode, Moment, Part, RegionAsk, RegionName,
-    Request, Role, Settings, Source, State, TIMING, Word,
+    Request, Role, Settings, Source, State, TIMING, Warmth, Word,
 };
 use crate::requests::{RegionWish, RegionWord};
 
@@ -75,8 +75,15 @@ impl Desk {
         self.heard.as_ref()
     }
 
+    /// What this region is by what counts: git's word, or a person's that goes beyond it.
     pub fn role(&self) -> Option<Role> {
-        Some(self.settings.as_ref()?.role(&self.me))
+        let role = self.settings.as_ref()?.role(&self.me);
+        let active = self.memory.state.words.wanted().map(|word| &word.active);
+        Some(match (active == Some(&self.me), role) {
+            (true, _) => Role::Active,
+            (false, Role::Active) => Role::Standby(Warmth::Warm),
+            (false, role) => role,
+        })
     }
 
     /// Whether `region:` left git although regions were heard of before.

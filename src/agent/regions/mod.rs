@@ -38,7 +38,7 @@ pub use preflights::{Found, Trial, look, try_out};
 pub use seen::{Orders, Seen, Standing};
 pub use step::Stepper;
 pub use stopping::{StopWith, Stopping};
-pub use told::{fact, kept, status};
+pub use told::{fact, gauges, kept, status};
 
 use super::secrets::Lazy;
 use super::shared_place::SharedPlace;

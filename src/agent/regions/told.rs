@@ -7,6 +7,7 @@ use super::desk::Desk;
 use super::seen::Seen;
 use crate::api::{HolderStatus, RegionRunStatus, RegionStatus, RegionStepStatus};
 use crate::delivery::{Fact, What};
+use crate::metrics::RegionGauges;
 use crate::object::{Digest, EnvironmentName, EventKind, RecordId, TimelineEvent};
 use crate::region::{
     Choice, Decision, Hold, News, Next, RegionRecord, Report, Role, Run, Settings, Silence, Waits, Writers,
@@ -107,6 +108,20 @@ pub fn status(
             .filter(|_| desk.role() != Some(Role::Active))
             .map(|at| at.round(jiff::Unit::Second).unwrap_or(at).to_string()),
     })
+}
+
+/// The same as numbers.
+pub fn gauges(status: &RegionStatus, reached: bool) -> RegionGauges {
+    let is_moving = |run: &&RegionRunStatus| run.state != "Ended";
+    let run = status.run.as_ref().filter(is_moving);
+    RegionGauges {
+        writes: matches!(status.writers.as_str(), "running" | "starting" | "kept"),
+        epoch: status.epoch,
+        moving: run.is_some(),
+        halted: run.is_some_and(|run| run.state == "Halted"),
+        missing: status.readiness.iter().filter(|row| row.state == "missing").count(),
+        reached,
+    }
 }
 
 fn writers(desk: &Desk, decision: &Decision, left: Option<&str>) -> &'static str {
