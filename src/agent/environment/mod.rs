@@ -1,4 +1,4 @@
-//! One environment: eight tasks, joined by channels of which each holds only the newest.
+//! One environment: nine tasks, joined by channels of which each holds only the newest.
 //!
 //! ```text
 //!   follow ──what git says──► deliver ──what is needed──► inventory
@@ -7,7 +7,7 @@
 //!   requests ◄──what people ask────┤                    pull_requests (of its repository, if it is the one to do so)
 //!   (what it means, its status)    │
 //!                                ├──what happened, where things stand──► tell (status, events, notices, history)
-//!                                └──where the apps stand──► regions (what runs here; joined with follow, both ways)
+//!                                └──where the apps stand──► regions (what runs here; joined with follow, both ways) ◄── readiness
 //! ```
 //!
 //! None can stop another: `deliver` waits for nothing but its own select, a slow chart holds up only news of git, and a
