@@ -185,6 +185,7 @@ pub async fn run(
     let asked = secrets.clone();
     let pull_requests = PullRequests::new(config.pull_requests.clone());
     let regions = Regions::new(&config.regions, secrets.aws())?.map(Arc::new);
+    let placed = regions.clone();
     let context = Arc::new(Context {
         outlets: Outlets {
             history: history.clone(),
@@ -232,8 +233,13 @@ pub async fn run(
         };
         metrics.scrape(requests, index.size())
     };
-    let port =
-        Arc::new(Port { ready: false.into(), metrics: Box::new(scrape), webhooks: Box::new(pull_requests) });
+    let left = move |name: &str| placed.as_ref().map_or(http::Writers::NotKnown, |placed| placed.left(name));
+    let port = Arc::new(Port {
+        ready: false.into(),
+        metrics: Box::new(scrape),
+        webhooks: Box::new(pull_requests),
+        writers: Box::new(left),
+    });
     let address =
         listener.local_addr().map_or_else(|_| config.listen.to_string(), |address| address.to_string());
     tracing::info!(%address, instance = %config.instance, "the agent is up");

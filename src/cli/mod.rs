@@ -12,6 +12,7 @@ mod environment_file;
 mod explain;
 mod failure;
 mod follow;
+mod guard;
 mod health;
 mod history;
 mod hold;
@@ -108,6 +109,8 @@ enum Verb {
     Repoint(Box<repoint::Arguments>),
     /// Show in which region environments are active, who holds them, how far a move is, and whether a standby is ready
     Regions(regions::Arguments),
+    /// Run a writer while the agent of its region says that it may, and end it when nobody says so any more
+    Guard(guard::Arguments),
     /// List what people asked for, and what came of it
     Requests(requests::Arguments),
     /// Show which secrets apps refer to, in which version each runs, and whether the old one may be revoked
@@ -164,6 +167,7 @@ fn dispatch(cli: Cli) -> CliResult {
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),
         Verb::Rollback(arguments) => block_on(rollback::run(&global, &arguments)),
         Verb::Repoint(arguments) => repoint::run(&global, &arguments),
+        Verb::Guard(arguments) => block_on(guard::run(arguments)),
         Verb::Regions(arguments) => block_on(regions::run(&global, &arguments)),
         Verb::Requests(arguments) => block_on(requests::run(&global, &arguments)),
         Verb::Secrets(arguments) => block_on(secrets::run(&global, &arguments)),

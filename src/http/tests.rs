@@ -27,7 +27,12 @@ async fn start() -> (SocketAddr, Arc<Mutex<Vec<usize>>>) {
     let heard = Heard::default();
     let all = heard.0.clone();
     let metrics = Box::new(|| Ok(String::new()));
-    let port = Port { ready: true.into(), metrics, webhooks: Box::new(heard) };
+    let port = Port {
+        ready: true.into(),
+        metrics,
+        webhooks: Box::new(heard),
+        writers: Box::new(|_| Writers::NotKnown),
+    };
     let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, Arc::new(port), CancellationToken::new()));

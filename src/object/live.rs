@@ -66,6 +66,10 @@ pub const REGION_PART: &str = "fairlead.dev/region-part";
 /// On what runs in the active region alone: the epoch at which it was started. No other epoch may write it.
 pub const REGION_EPOCH: &str = "fairlead.dev/region-epoch";
 
+/// On what runs in the active region alone: `true` where each of its processes is run by `fairlead guard`, and so ends by itself
+/// when nobody says any more that it may run.
+pub const REGION_GUARDED: &str = "fairlead.dev/region-guarded";
+
 /// On the Job of a step of a re-point: the environment that it is of. It bears none of the marks by which objects are kept or
 /// deleted.
 pub const REGION_JOB: &str = "fairlead.dev/region-job";

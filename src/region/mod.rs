@@ -39,7 +39,7 @@ pub use run::{
     Waits,
 };
 pub use settings::{Automatic, Objectives, PostRecovery, Role, Settings, StepSettings, Warmth};
-pub use shape::{Starts, is_fenced, starts, stop};
+pub use shape::{Starts, ends_by_itself, is_fenced, starts, stop};
 pub use state::{Decision, Duties, Facts, Here, News, Refused, RegionAsk, State, Writers};
 pub use step::{Mode, RegionStep};
 pub use words::{Source, Word, WordFault, Words};

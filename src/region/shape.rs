@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::name::Epoch;
 use super::part::{Part, Scale};
-use crate::object::{Desired, HOOK, Manifest, Problem, Problems, REGION_EPOCH, REGION_PART};
+use crate::object::{Desired, HOOK, Manifest, Problem, Problems, REGION_EPOCH, REGION_GUARDED, REGION_PART};
 
 /// No node bears it: what selects nodes by it runs nowhere.
 const NOWHERE: &str = "fairlead.dev/region-stopped";
@@ -42,8 +42,8 @@ const USES: [(&str, Use); 5] = [
 pub enum Starts {
     /// It starts nothing that only an active region may run.
     Nothing,
-    /// It starts what may run at this epoch alone.
-    At(Epoch),
+    /// It starts what may run at this epoch alone; and whether that ends by itself.
+    At { epoch: Epoch, ends: bool },
     /// It starts what only an active region may run, and does not say at which epoch.
     Unknown,
 }
@@ -57,9 +57,14 @@ pub fn starts(group: &str, kind: &str, object: &Value) -> Starts {
         return Starts::Nothing;
     }
     match annotation(object, REGION_EPOCH).and_then(|epoch| epoch.parse().ok()) {
-        Some(epoch) => Starts::At(Epoch(epoch)),
+        Some(epoch) => Starts::At { epoch: Epoch(epoch), ends: ends_by_itself(object) },
         None => Starts::Unknown,
     }
+}
+
+/// Whether what runs of this object is told when to end, and then ends by itself.
+pub fn ends_by_itself(object: &Value) -> bool {
+    annotation(object, REGION_GUARDED) == Some("true")
 }
 
 /// What stops an object that only an active region may run, as a merge patch; nothing where it is stopped, or need not be.

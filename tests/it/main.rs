@@ -36,6 +36,7 @@ mod prune;
 mod pull_requests;
 mod quiet;
 mod regions;
+mod regions_guard;
 mod regions_killed;
 mod regions_move;
 mod regress;

@@ -234,6 +234,7 @@ impl Loop<'_> {
             unknown: self.deliver.unknown(self.unknown_after()),
             region: RegionReport {
                 orders: git.orders.clone(),
+                is_guarded: git.is_guarded,
                 status: self.channels.region.status.borrow().clone(),
             },
         }

@@ -303,7 +303,7 @@ impl Follow<'_> {
                 let drift = Arc::new(Rules::new(&config.drift));
                 let says = Says { apps, rollout: config.rollout.clone(), drift, commit: Some(commit) };
                 self.state.says = Some(Arc::new(Spoken { says, rules: config.rollout.health, warnings }));
-                self.placing.rendered();
+                self.state.is_guarded = self.placing.rendered(self.state.says.as_deref());
             }
             Err(problems) => {
                 // The team's file is wrong: what ran goes on, nothing new begins.

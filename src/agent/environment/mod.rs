@@ -84,6 +84,8 @@ pub(super) struct GitState {
     pub looked: BTreeSet<String>,
     /// What of it runs in this region, as it was rendered.
     pub orders: Orders,
+    /// Whether all that only an active region may run ends by itself.
+    pub is_guarded: bool,
 }
 
 /// What a revision says, and how health is judged by it.
@@ -136,6 +138,7 @@ pub(super) struct Report {
 pub(super) struct RegionReport {
     /// What the apps were told by.
     pub orders: Orders,
+    pub is_guarded: bool,
     pub status: Option<Arc<RegionStatus>>,
 }
 

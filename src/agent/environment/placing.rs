@@ -4,11 +4,23 @@
 use std::sync::Arc;
 
 use super::region_channels::RegionChannels;
-use super::{GitState, Shared};
+use super::{GitState, Shared, Spoken};
 use crate::agent::desired::{DesiredScope, read_config};
 use crate::agent::regions::{Heard, Orders};
 use crate::git::Mirror;
 use crate::object::Revision;
+use crate::plan::Wanted;
+use crate::region::{ends_by_itself, is_fenced};
+
+/// Whether nothing of an object goes on by itself in a region that lost the environment.
+fn ends(object: &Wanted) -> bool {
+    let (group, kind) = (&*object.key.group, &*object.key.kind);
+    if !matches!(group, "" | "apps" | "batch") {
+        return true;
+    }
+    let value = object.value();
+    !is_fenced(group, kind, &value) || ends_by_itself(&value)
+}
 
 pub(super) struct Placing<'a> {
     channels: &'a RegionChannels,
@@ -61,9 +73,17 @@ impl<'a> Placing<'a> {
         Some((revision, scope))
     }
 
-    /// Notes that what is told was rendered by what runs here now.
-    pub fn rendered(&mut self) {
+    /// Notes that what is told was rendered by what runs here now; says whether all of it that only an active region may run ends
+    /// by itself.
+    pub fn rendered(&mut self, says: Option<&Spoken>) -> bool {
         self.rendered = Some(self.orders.clone());
+        if self.orders.part.is_none() {
+            return false;
+        }
+        let apps = says.into_iter().flat_map(|spoken| &spoken.says.apps);
+        // Of what cannot be rendered nobody knows.
+        apps.into_iter()
+            .all(|(_, wanted)| wanted.as_ref().is_ok_and(|app| app.all().all(|object| ends(object))))
     }
 
     /// Says by what the apps are told.

@@ -13,7 +13,9 @@ use jiff::Timestamp;
 use super::region_channels::RegionReplies;
 use super::{Channels, Report, Shared};
 use crate::agent::hands::Hands;
-use crate::agent::regions::{self, Asking, Desk, JobWith, Orders, Seen, Stepper, StopWith, Stopping};
+use crate::agent::regions::{
+    self, Asking, Desk, JobWith, Orders, Regions, Seen, Stepper, StopWith, Stopping,
+};
 use crate::api::{AppPhase, AppStatus, RequestState};
 use crate::cluster::uptime;
 use crate::delivery::{Fact, What};
@@ -28,6 +30,7 @@ const TICK: Duration = Duration::from_millis(500);
 const SAVED_WITHIN: Duration = Duration::from_secs(5);
 
 struct Region<'a> {
+    regions: Arc<Regions>,
     shared: &'a Shared,
     channels: &'a Channels,
     hands: &'a Hands,
@@ -67,7 +70,8 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
         channels: &channels,
         hands: &hands,
         desk,
-        place: Asking::new(regions, shared.name.clone()),
+        place: Asking::new(regions.clone(), shared.name.clone()),
+        regions: regions.clone(),
         stopping: Stopping::default(),
         stepper: Stepper::default(),
         seen: Seen::default(),
@@ -96,6 +100,7 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
             () = region.stepper.ended() => {}
         }
     }
+    region.regions.forget(shared.name.as_str());
 }
 
 /// Answers people where the agent is in no region.
@@ -188,9 +193,9 @@ impl Region<'_> {
             // Where no Job promotes or restores anything there is nothing here that could be behind.
             lag: (!has_data).then_some(Duration::ZERO),
             outcome: self.stepper.outcome(self.desk.state().run()),
-            // Nothing beside the writers ends them while the agent is dead.
-            writers_are_guarded: false,
-            writers_have_ends: false,
+            writers_are_guarded: self.seen.is_guarded,
+            // Once all apps run what ends by itself, nothing older runs.
+            writers_have_ends: self.seen.is_guarded && is_ready,
             writers_stopped: is_confirmed,
             frozen: self.acted.orders.frozen && self.seen.orders.frozen,
             drained: is_standby && is_confirmed && is_ready && !self.seen.is_pruning,
@@ -311,7 +316,8 @@ impl Region<'_> {
     fn see_to_writers(&mut self, decision: &Decision) {
         let gate = &self.channels.region.gate;
         let held = self.desk.fence.may_start(uptime()).zip(self.desk.fence.fresh_until());
-        gate.hold(held);
+        gate.hold(held, self.desk.fence.until().is_some());
+        self.regions.leave(self.shared.name.as_str(), decision.duties.writers);
         match decision.duties.writers {
             Writers::Run { epoch, .. } => {
                 self.stopping.end();
@@ -351,6 +357,7 @@ fn seen(report: &Report) -> Seen {
     let behind = report.apps.iter().filter(|app| app.phase != AppPhase::Ready);
     Seen {
         orders: report.region.orders.clone(),
+        is_guarded: report.region.is_guarded,
         knows_apps: report.knows_apps,
         behind: behind.map(|app| (app.name.to_string(), (is_stuck(app), words(app)))).collect(),
         is_pruning: report.prune.as_ref().is_some_and(|prune| prune.count > 0),

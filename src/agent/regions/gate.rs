@@ -25,6 +25,8 @@ struct Inner {
     open: Option<(Epoch, Moment, CancellationToken)>,
     /// The epoch that is held, be it that no writer may be started yet, and until when that is sure.
     held: Option<(Epoch, Moment)>,
+    /// The shared place has the promise that writers end by themselves.
+    is_promised: bool,
     inside: usize,
 }
 
@@ -60,9 +62,10 @@ impl WriterGate {
         }
     }
 
-    /// Takes which epoch is held, and until when that is sure.
-    pub fn hold(&self, held: Option<(Epoch, Moment)>) {
-        self.lock().held = held;
+    /// Takes which epoch is held, until when that is sure, and whether it was promised that writers end by themselves.
+    pub fn hold(&self, held: Option<(Epoch, Moment)>, is_promised: bool) {
+        let mut inner = self.lock();
+        (inner.held, inner.is_promised) = (held, is_promised);
     }
 
     /// Whether what needs the hold of an epoch, and is no writer, may begin.
@@ -76,7 +79,14 @@ impl WriterGate {
         let mut end = CancellationToken::new();
         for starts in starts.into_iter().filter(|starts| *starts != Starts::Nothing && !inner.is_free) {
             let wanted = match starts {
-                Starts::At(epoch) => Some(epoch),
+                Starts::At { ends: false, .. } if inner.is_promised => {
+                    return Err(
+                        "it would start writers that nothing ends, and the others were promised that something does: that is taken \
+                         back first"
+                            .to_owned(),
+                    );
+                }
+                Starts::At { epoch, .. } => Some(epoch),
                 _ => None,
             };
             match (&inner.open, wanted) {
@@ -136,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    const AT_3: [Starts; 2] = [Starts::Nothing, Starts::At(Epoch(3))];
+    const AT_3: [Starts; 2] = [Starts::Nothing, Starts::At { epoch: Epoch(3), ends: false }];
 
     #[test]
     fn a_writer_is_written_only_at_the_epoch_that_is_held() {
@@ -146,8 +156,16 @@ mod tests {
         let later = uptime() + Duration::from_secs(60);
         gate.open(Epoch(3), later);
         assert!(gate.enter(AT_3).is_ok());
-        assert!(gate.enter([Starts::At(Epoch(2))]).is_err_and(|why| why.contains("holds epoch 3")));
+        assert!(
+            gate.enter([Starts::At { epoch: Epoch(2), ends: false }])
+                .is_err_and(|why| why.contains("holds epoch 3"))
+        );
         assert!(gate.enter([Starts::Unknown]).is_err());
+        gate.hold(Some((Epoch(3), later)), true);
+        assert!(gate.enter(AT_3).is_err_and(|why| why.contains("promised")));
+        assert!(gate.enter([Starts::At { epoch: Epoch(3), ends: true }]).is_ok());
+        assert!(gate.is_held(Epoch(3)) && !gate.is_held(Epoch(2)));
+        gate.hold(None, false);
         gate.open(Epoch(3), Duration::ZERO);
         assert!(gate.enter(AT_3).is_err(), "a hold that was not confirmed lately is none");
         gate.free();

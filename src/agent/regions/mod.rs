@@ -25,6 +25,8 @@ mod step;
 mod stopping;
 mod told;
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -42,16 +44,22 @@ pub use told::{fact, gauges, kept, status};
 
 use super::secrets::Lazy;
 use super::shared_place::SharedPlace;
-use crate::cluster::LeasePlace;
+use crate::cluster::{LeasePlace, uptime};
 use crate::config::RegionsConfig;
+use crate::http;
 use crate::object::{EnvironmentName, chain};
-use crate::region::{NotARegion, RegionName, TIMING};
+use crate::region::{Epoch, Moment, NotARegion, RegionName, TIMING, Writers};
+
+/// The epoch at which writers may run, and until when, where there is an end; nothing where they may not.
+type Leave = Option<(Epoch, Option<Moment>)>;
 
 /// In which region this agent is, and where it meets the others.
 pub struct Regions {
     pub me: RegionName,
     place: SharedPlaceUrl,
     aws: Lazy,
+    /// How long the writers of environments may run, for what guards them.
+    leaves: Mutex<BTreeMap<String, Leave>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +74,38 @@ impl Regions {
     /// `None` where the agent is in no region: then environments run as if there were one.
     pub fn new(config: &RegionsConfig, aws: Lazy) -> Result<Option<Self>, RegionsError> {
         let (Some(region), Some(place)) = (&config.region, &config.shared_place) else { return Ok(None) };
-        Ok(Some(Self { me: RegionName::new(region)?, place: place.parse()?, aws }))
+        Ok(Some(Self { me: RegionName::new(region)?, place: place.parse()?, aws, leaves: Mutex::default() }))
+    }
+
+    /// Takes what becomes of the writers of an environment. What runs on keeps the end that it was told.
+    pub fn leave(&self, environment: &str, writers: Writers) {
+        let leave = match writers {
+            Writers::Run { epoch, until } => Some((epoch, until)),
+            Writers::Stop => None,
+            Writers::Keep => return,
+        };
+        self.leaves().insert(environment.to_owned(), leave);
+    }
+
+    /// Another replica looks after an environment.
+    pub fn forget(&self, environment: &str) {
+        self.leaves().remove(environment);
+    }
+
+    /// Whether writers of an environment may run, and for how long from now on. No answer is good for longer than the fence is:
+    /// who asks has to ask again.
+    pub fn left(&self, environment: &str) -> http::Writers {
+        let Some(leave) = self.leaves().get(environment).copied() else { return http::Writers::NotKnown };
+        let Some((epoch, until)) = leave else { return http::Writers::MayNot };
+        let left = until.map_or(TIMING.fence, |until| until.saturating_sub(uptime())).min(TIMING.fence);
+        match u64::try_from(left.as_millis()).unwrap_or_default() {
+            0 => http::Writers::MayNot,
+            milliseconds => http::Writers::MayRun { epoch: epoch.0, milliseconds },
+        }
+    }
+
+    fn leaves(&self) -> MutexGuard<'_, BTreeMap<String, Leave>> {
+        self.leaves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The shared place of an environment. Calls are made once each: what came of one that was lost is the fence's to find out.

@@ -27,6 +27,8 @@ pub struct Seen {
     pub is_pruning: bool,
     /// What is wrong with git, or with the Environment.
     pub trouble: Option<String>,
+    /// Whether all that only an active region may run ends by itself, as git has it.
+    pub is_guarded: bool,
     /// The secrets that cannot be read here, and why.
     pub secrets: Vec<String>,
 }

@@ -2,6 +2,8 @@ use super::*;
 use crate::object::{AppName, Origin, Place, TreePath};
 use crate::region::RegionName;
 
+const AT_3: Starts = Starts::At { epoch: Epoch(3), ends: false };
+
 fn part(scale: Scale, writers: Option<u64>, consumers: Option<u64>, traffic: bool) -> Part {
     let region = RegionName::new("eu-west-1").unwrap();
     Part { region, scale, writers: writers.map(Epoch), consumers: consumers.map(Epoch), traffic }
@@ -41,10 +43,7 @@ fn what_git_says_nothing_of_runs_only_where_the_region_holds() {
         (&json!(0), Starts::Nothing)
     );
     let there = one(&active(), web()).unwrap();
-    assert_eq!(
-        (&there["spec"]["replicas"], starts("apps", "Deployment", &there)),
-        (&json!(4), Starts::At(Epoch(3)))
-    );
+    assert_eq!((&there["spec"]["replicas"], starts("apps", "Deployment", &there)), (&json!(4), AT_3));
     assert_eq!(starts("apps", "Deployment", &web().value()), Starts::Unknown);
     let there = one(&active(), object("apps/v1", "Deployment", "web", "", json!({}))).unwrap();
     assert_eq!(there["spec"]["replicas"], 1, "what was stopped would stay so if nobody said how many");
@@ -83,7 +82,9 @@ fn consumers_and_traffic_come_after_the_writers() {
     };
     let names = |part: &Part| -> Vec<String> {
         let runs = |object: &Value| match starts("apps", object["kind"].as_str().unwrap(), object) {
-            Starts::At(epoch) => format!("{} at {epoch}", object["metadata"]["name"].as_str().unwrap()),
+            Starts::At { epoch, .. } => {
+                format!("{} at {epoch}", object["metadata"]["name"].as_str().unwrap())
+            }
             _ => object["metadata"]["name"].as_str().unwrap().to_owned(),
         };
         shaped(part, objects()).iter().map(runs).collect()
@@ -122,7 +123,7 @@ fn a_hook_writes_and_so_runs_with_the_writers() {
         Manifest::new(&value, Origin::new(Place::file(TreePath::root()))).unwrap()
     };
     assert_eq!(one(&standby(), hook()), None);
-    assert_eq!(starts("batch", "Job", &one(&active(), hook()).unwrap()), Starts::At(Epoch(3)));
+    assert_eq!(starts("batch", "Job", &one(&active(), hook()).unwrap()), AT_3);
 }
 
 #[test]

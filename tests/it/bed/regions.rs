@@ -94,6 +94,8 @@ pub struct Regions {
     pub central: Site,
     moto: &'static Moto,
     table: String,
+    /// Whether git says that what writes ends by itself.
+    pub is_guarded: bool,
 }
 
 impl Regions {
@@ -108,7 +110,7 @@ impl Regions {
         let site = |region, bed| Site { region, bed, link: Link::to(moto.port()), table: table.clone() };
         let (west, central) = (site(WEST, first), site(CENTRAL, second));
         let ledger = Ledger::watch(&[&west, &central]);
-        Self { west, central, moto, table, ledger }
+        Self { west, central, moto, table, ledger, is_guarded: false }
     }
 
     /// What stands in the shared place.
@@ -125,16 +127,19 @@ impl Regions {
         let more_of =
             format!("rollout: {{timeout: 60s, prune: {{max: 50, percent: 100}}}}\n  region: {{{region}}}");
         let (path, config) = self.west.bed.config("{name: web, path: web}", &more_of);
+        let guarded = if self.is_guarded { "fairlead.dev/region-guarded: \"true\"" } else { "" };
         // It takes a while to end, as writers do.
-        let writer = deployment_of("writer", 2, "registry.example/writer:1", "", &[("stop-after", "3s")]);
+        let writer =
+            deployment_of("writer", 2, "registry.example/writer:1", guarded, &[("stop-after", "3s")]);
         let reader = "fairlead.dev/region-part: reader";
         let reader = deployment_of("reader", 3, "registry.example/reader:1", reader, &[]);
-        let cron = "---\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: nightly}\nspec:\n  schedule: \"0 3 * * *\"\n  jobTemplate:\n    \
-                    spec:\n      template:\n        spec:\n          restartPolicy: Never\n          containers: [{name: main, image: \"registry.example/cron:1\"}]\n";
+        let cron = "---\napiVersion: batch/v1\nkind: CronJob\nmetadata: {name: nightly, annotations: {GUARDED}}\nspec:\n  schedule: \"0 3 * * *\"\n  jobTemplate:\n    \
+                    spec:\n      template:\n        spec:\n          restartPolicy: Never\n          containers: [{name: main, image: \"registry.example/cron:1\"}]\n"
+            .replace("GUARDED", guarded);
         let ingress = "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec:\n  defaultBackend: {service: {name: web, port: {number: 80}}}\n";
         let config_map =
             "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {value: \"1\"}\n";
-        let all = [&writer, &reader, cron, ingress, config_map].map(|text| text.to_owned()).concat();
+        let all = [&writer, &reader, &cron, ingress, config_map].map(|text| text.to_owned()).concat();
         let component = |region: &str| {
             format!(
                 "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches:\n  - target: {{kind: ConfigMap, name: web}}\n    \
