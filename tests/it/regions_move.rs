@@ -194,3 +194,45 @@ fn a_person_moves_it_while_git_is_away_and_git_has_to_go_beyond_that() {
     central.wait_standby(SOON, WEST);
     assert_eq!(regions.ledger.judge().map(|count| count > 0), [true, true]);
 }
+
+#[test]
+fn a_commit_that_is_taken_back_half_way_and_epochs_that_go_back_end_in_one_region() {
+    let regions = Regions::new("back");
+    let (west, central) = (&regions.west, &regions.central);
+    let _agents = (west.agent(), central.agent());
+    regions.point_to(WEST, 1);
+    west.wait_active(SOON, 1);
+    central.wait_standby(SOON, WEST);
+    // At each of these it is taken back by the next epoch, with the old region in another state each time.
+    for (n, at) in ["scaleTarget", "fence", "writers"].into_iter().enumerate() {
+        let epoch = 2 + 2 * n as u64;
+        regions.point_to(CENTRAL, epoch);
+        central.wait(MOVED, "it came so far", |status| {
+            let step = step(status, at);
+            status["run"]["epoch"] == epoch && step["outcome"] != "not begun" && step != Value::Null
+        });
+        regions.point_to(WEST, epoch + 1);
+        west.wait_active(MOVED, epoch + 1);
+        central.wait_standby(MOVED, WEST);
+        wait_until(SOON, "the writers of the west run, and no others", || {
+            (west.replicas("writer"), central.replicas("writer")) == (Some(2), Some(0))
+        });
+        regions.ledger.judge();
+    }
+    // Git goes back: it is told, and nothing moves.
+    regions.point_to(CENTRAL, 6);
+    central.bed.wait_events("RegionNotFollowed", 1);
+    let told = west.bed.wait_events("RegionNotFollowed", 1);
+    assert!(told.iter().any(|event| event.contains("went back from 7 to 6")), "{told:?}");
+    holds_for(A_WHILE, "nothing moves", || {
+        regions.record()["holder"] == WEST && west.replicas("writer") == Some(2)
+    });
+    // `region:` leaves git: what it said stands.
+    let (path, config) = west.bed.config("{name: web, path: web}", "rollout: {timeout: 60s}");
+    west.bed.commit(&[(&path, &config)]);
+    central.wait(SOON, "the fault is shown", |status| {
+        status["message"].as_str().is_some_and(|why| why.contains("left environment.yaml"))
+    });
+    holds_for(A_WHILE, "the standby stays one", || central.replicas("writer") == Some(0));
+    regions.ledger.judge();
+}

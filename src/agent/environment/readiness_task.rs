@@ -12,7 +12,7 @@ use crate::delivery::Tokens;
 use crate::object::chain;
 
 /// What is proven is at most five minutes old.
-const EVERY: Duration = Duration::from_secs(120);
+const EVERY: Duration = Duration::from_secs(240);
 /// What was missing may be there soon, and a person waits for it.
 const AGAIN: Duration = Duration::from_secs(20);
 /// What runs here changes in swarms.

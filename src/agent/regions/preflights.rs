@@ -84,8 +84,8 @@ pub struct Looked {
     pub found: BTreeMap<Preflight, Found>,
 }
 
-/// What was seen is told again after so long, though it is the same: people see how old it is.
-const TOLD_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// What was seen is told again after so long, though it is the same: people see how old it is. Each time is a write.
+const TOLD_EVERY: SignedDuration = SignedDuration::from_mins(4);
 
 impl Looked {
     /// Takes what was found.
@@ -189,7 +189,7 @@ mod tests {
         );
         looked.take(found.clone(), Timestamp::UNIX_EPOCH + SignedDuration::from_secs(5));
         assert_eq!(looked.at, Some(Timestamp::UNIX_EPOCH), "the same is not told anew all the time");
-        looked.take(found, Timestamp::UNIX_EPOCH + SignedDuration::from_secs(60));
-        assert_eq!(looked.at, Some(Timestamp::UNIX_EPOCH + SignedDuration::from_secs(60)));
+        looked.take(found, Timestamp::UNIX_EPOCH + TOLD_EVERY);
+        assert_eq!(looked.at, Some(Timestamp::UNIX_EPOCH + TOLD_EVERY));
     }
 }
