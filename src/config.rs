@@ -43,6 +43,14 @@ pub struct AgentConfig {
     /// A kind that could not be verified for so long is unknown.
     pub unknown_after: Duration,
     pub pull_requests: PullRequestsConfig,
+    pub regions: RegionsConfig,
+}
+
+/// In which region the agent is, and where it meets those of the others. Both are there, or none.
+#[derive(Clone, Debug, Default)]
+pub struct RegionsConfig {
+    pub region: Option<String>,
+    pub shared_place: Option<String>,
 }
 
 /// The webhook that takes audit logs.

@@ -1,6 +1,7 @@
 //! What Prometheus is told. One vocabulary: the reasons of Events are the labels here.
 
 mod drift;
+mod region;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 pub use drift::DriftMetrics;
+pub use region::{RegionGauges, RegionMetrics};
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct EventLabels {
@@ -68,6 +70,8 @@ pub struct Metrics {
     shown: Mutex<BTreeMap<String, BTreeSet<String>>>,
     /// What is told of drift.
     pub drift: DriftMetrics,
+    /// What is told of regions.
+    pub region: RegionMetrics,
     beside: [Gauge; 7],
     events: Family<EventLabels, Counter>,
     panics: Family<EnvironmentLabels, Counter>,
@@ -167,8 +171,10 @@ impl Default for Metrics {
         registry.register("index_watches", "Kinds that are watched", watches.clone());
         let shown = Mutex::default();
         let drift = DriftMetrics::new(&mut registry);
+        let region = RegionMetrics::new(&mut registry);
         Self {
             drift,
+            region,
             registry,
             aside,
             shown,
@@ -241,6 +247,7 @@ impl Metrics {
     pub fn forget(&self, environment: &str) {
         self.quarantined(environment, BTreeSet::new());
         self.drift.forget(environment);
+        self.region.forget(environment);
         self.ready.remove(&EnvironmentLabels { environment: environment.to_owned() });
     }
 

@@ -4,17 +4,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::charts::Charts;
 use super::named_sources::named_sources;
 use super::reads::{Difference, ReadSet, Recording};
+use super::regional::Regional;
 pub use super::scope::DesiredScope;
 pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
 use crate::api::{AppSpec, EnvironmentConfig};
+use crate::drift::Rules;
 use crate::object::secret::Pins;
 use crate::object::{AppName, Desired, Kinds, Problems, RenderContext, Tree};
 use crate::plan::{Basis, Consumer, SealedSecret, WantedApp, consumers, restamp, sealed_secrets, stamp};
 use crate::policy::may_read;
-use crate::render;
+use crate::render::{self, AppSource};
 use crate::secrets::Uses;
 
 /// Renders one app, as the agent does.
@@ -31,11 +35,28 @@ pub fn render_app(
         environment: scope.environment.clone(),
         app: app.name.clone(),
         cluster: None,
-        region: config.region.as_ref().map(|region| region.active.to_string()),
+        region: region_of(scope, config),
         role: None,
     };
     let source = source_of(tree, scope, config, app)?;
-    charts.serve(tree, |answers| render::render(tree, &source, &context, limits, cache, answers))
+    let render = |tree: &dyn Tree, source: &AppSource| {
+        charts.serve(tree, |answers| render::render(tree, source, &context, limits, cache, answers))
+    };
+    let (desired, kept) = match Regional::of(tree, &source, context.region.as_deref())? {
+        Some((regional, joined)) => render(&regional, &joined)?,
+        None => render(tree, &source)?,
+    };
+    match &scope.part {
+        // What is written for a region is not what its files say, so a change of one file tells nothing.
+        Some(part) => Ok((part.shape(desired)?, render::KeptRender::default())),
+        None => Ok((desired, kept)),
+    }
+}
+
+/// The region that is rendered for: that of this cluster, or else the active one.
+fn region_of(scope: &DesiredScope, config: &EnvironmentConfig) -> Option<String> {
+    let here = scope.part.as_ref().map(|part| part.region.to_string());
+    here.or_else(|| config.region.as_ref().map(|region| region.active.to_string()))
 }
 
 /// Makes what an app rendered to what will be sent, if its environment may have all of it.
@@ -164,7 +185,7 @@ pub fn desire(
     pins: &dyn Fn(&AppName) -> Pins,
 ) -> Result<Desire, Problems> {
     let config = read_config(tree, scope)?;
-    let region = config.region.as_ref().map(|region| region.active.to_string());
+    let region = region_of(scope, &config);
     let mut apps = Vec::with_capacity(config.apps.len());
     let (mut fresh, mut is_late) = (BTreeMap::new(), false);
     let mut uses = Uses::default();
@@ -240,6 +261,12 @@ pub fn desire(
     let warnings = warned.collect();
     let again = charts.again().into_iter().chain(is_late.then_some(LATE_AGAIN)).min();
     Ok(Desire { config, apps, uses, warnings, again })
+}
+
+/// The rules about what others change that do nothing. Of an app that could not be rendered it is not known what it has.
+pub fn idle_rules(drift: &Rules, apps: &[AppDesire]) -> Vec<String> {
+    let all: Option<Vec<_>> = apps.iter().map(|(_, wanted)| Some(wanted.as_ref().ok()?.objects.clone())).collect();
+    all.map_or_else(Vec::new, |all| drift.idle(&all.concat(), Timestamp::now()))
 }
 
 /// The Secrets of an app that refer to secrets, where its environment may read all of them.

@@ -24,6 +24,8 @@ mod plan_prune;
 mod pull_requests;
 mod reach;
 pub mod reads;
+mod regional;
+mod regions;
 mod requests;
 pub mod review;
 mod scope;
@@ -64,6 +66,7 @@ use crate::ownership::TIMING;
 use crate::render;
 use audit::{AuditHearing, AuditTrail};
 use pull_requests::PullRequests;
+use regions::{Regions, RegionsError};
 use requests::RequestBook;
 use secrets::Secrets;
 use source::Sources;
@@ -101,6 +104,8 @@ struct Own {
     /// A kind that could not be verified for so long is unknown.
     unknown_after: Duration,
     watchdog: Watchdog,
+    /// In which region it is; nothing where it is in none.
+    regions: Option<Arc<Regions>>,
 }
 
 /// What renders, and what that may cost.
@@ -121,6 +126,8 @@ pub enum AgentError {
     Notify(#[from] BadUrl),
     #[error("the audit webhook cannot be served")]
     Audit(#[from] AuditError),
+    #[error("it cannot be told in which region this is")]
+    Regions(#[from] RegionsError),
     #[error("listening on {address} failed")]
     Listen { address: std::net::SocketAddr, source: std::io::Error },
 }
@@ -180,6 +187,8 @@ pub async fn run(
     let asked = secrets.clone();
     let pull_requests = PullRequests::new(config.pull_requests.clone());
     let watchdog = Watchdog::default();
+    let regions = Regions::new(&config.regions, secrets.aws())?.map(Arc::new);
+    let placed = regions.clone();
     let context = Arc::new(Context {
         outlets: Outlets {
             history: history.clone(),
@@ -200,6 +209,7 @@ pub async fn run(
             poll_interval: config.poll_interval,
             unknown_after: config.unknown_after,
             watchdog: watchdog.clone(),
+            regions,
         },
         secrets,
     });
@@ -227,6 +237,7 @@ pub async fn run(
         };
         metrics.scrape(requests, index.size())
     };
+    let left = move |name: &str| placed.as_ref().map_or(http::Writers::NotKnown, |placed| placed.left(name));
     let beats = fence.clone();
     let stands = move || match (beats.left(), environments.is_heard()) {
         (None, _) => Err("the heartbeat is not confirmed".to_owned()),
@@ -239,6 +250,7 @@ pub async fn run(
         turns: Box::new(move || watchdog.check()),
         metrics: Box::new(scrape),
         webhooks: Box::new(pull_requests),
+        writers: Box::new(left),
     });
     let address =
         listener.local_addr().map_or_else(|_| config.listen.to_string(), |address| address.to_string());

@@ -184,6 +184,7 @@ impl Once {
             store: None,
             identity: self.identity.clone(),
             archive: RwLock::default(),
+            gate: None,
         }
     }
 }
@@ -246,8 +247,9 @@ async fn plan_app(
 ) -> Result<AppPlan, OnceError> {
     let watches = index.watch(&Watched::of(wanted.all().map(|object| &**object)));
     watches.listed().await?;
-    let lookup = Ruled { lookup: index, rules, now: Timestamp::now() };
-    let found = match plan_with(wanted, &lookup, consent) {
+    let now = Timestamp::now();
+    let planned = plan_with(wanted, &Ruled { lookup: index, rules, now }, consent);
+    let found = match planned {
         Ok(plan) => plan,
         Err(problems) => return Ok(AppPlan::broken(wanted.app.as_str(), problems.into_vec())),
     };
@@ -284,7 +286,7 @@ async fn plan_app(
     report.notes.extend(repeated(&wanted.objects));
     report.downtime = down;
     report.notes.extend(wanted.left.iter().cloned());
-    report.notes.extend(theirs(wanted, &lookup));
+    report.notes.extend(theirs(wanted, &Ruled { lookup: index, rules, now }));
     report.notes.extend(once.scope.warnings(wanted, &once.session.kinds()));
     let hooks = hooks_due(once, wanted);
     let asked: Vec<_> =

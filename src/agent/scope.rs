@@ -5,6 +5,7 @@ use crate::object::secret::Pins;
 use crate::object::{EnvironmentName, Kinds, Manifest, Problems, TreeError, TreePath};
 use crate::plan::{Stamp, WantedApp};
 use crate::policy::{Finding, Grants, Severity, Source, refusal, refused_secrets};
+use crate::region::Part;
 
 /// For whom is rendered, and what the platform grants them.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,6 +17,8 @@ pub struct DesiredScope {
     pub grants: Option<Grants>,
     /// Where objects go that name no namespace, if the grants do not say.
     pub default_namespace: Option<String>,
+    /// What of it runs in the region that is rendered for; all of it where none is meant.
+    pub part: Option<Part>,
 }
 
 impl DesiredScope {
@@ -25,7 +28,7 @@ impl DesiredScope {
         default_namespace: Option<String>,
     ) -> Result<Self, TreeError> {
         let path = TreePath::new(&format!("environments/{environment}"))?;
-        Ok(Self { environment, path, grants: None, default_namespace })
+        Ok(Self { environment, path, grants: None, default_namespace, part: None })
     }
 
     /// What marks this environment's objects.

@@ -3,8 +3,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    KindLimits, PolicySpec, PruneLimit, PullRequestsSpec, RecordStatus, RollbackStatus, SecretStatus,
-    SourceSpec, Span,
+    KindLimits, PolicySpec, PruneLimit, PullRequestsSpec, RecordStatus, RegionStatus, RollbackStatus,
+    SecretStatus, SourceSpec, Span,
 };
 use crate::object::{AppName, Digest, Revision};
 
@@ -214,6 +214,9 @@ pub struct EnvironmentStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
     pub secrets: Vec<SecretStatus>,
+    /// Where it stands in the region of this cluster, where it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionStatus>,
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
 }

@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RequestSpec {
-    /// `apply` (look at git now), `retry`, `rollback`, `approve`, `adopt`, `hold` or `release`.
+    /// `apply` (look at git now), `retry`, `rollback`, `approve`, `adopt`, `hold`, `release`; of regions `repoint`, `attest` and
+    /// `breakglass`.
     #[x_kube(validation = Rule::new("self.matches('^[a-z]+$')").message("a verb is lowercase letters"))]
     #[schemars(length(min = 1, max = 30))]
     pub verb: String,
@@ -65,6 +66,27 @@ pub struct RequestSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub hold: Option<String>,
+    /// For `repoint`: `pause`, `resume`, `retry`, `skip`, `ungraceful`, `override`, `loss` (of up to `duration`) or `abort`. For
+    /// `breakglass`: `graceful` or `ungraceful`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 30))]
+    pub action: Option<String>,
+    /// For `repoint` and `skip`: the step that was shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 30))]
+    pub step: Option<String>,
+    /// For `repoint` and `override`: what is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 30))]
+    pub check: Option<String>,
+    /// For `attest`: the region that is off. For `breakglass`: the one that is to be active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub region: Option<String>,
+    /// For `attest`: the epoch at which it was shown. For `breakglass`: the one to be; the next one where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 20))]
+    pub epoch: Option<String>,
     /// Why, in the words of who asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 500))]

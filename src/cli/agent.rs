@@ -12,7 +12,8 @@ use super::target::Global;
 use super::{CliResult, Exit};
 use crate::api::Span;
 use crate::config::{
-    self, AgentConfig, AuditConfig, GitConfig, Hidden, HistoryConfig, PullRequestsConfig, SecretsConfig,
+    self, AgentConfig, AuditConfig, GitConfig, Hidden, HistoryConfig, PullRequestsConfig, RegionsConfig,
+    SecretsConfig,
 };
 use crate::object::host;
 use crate::telemetry::{self, LogFormat};
@@ -115,6 +116,14 @@ pub struct Arguments {
     /// Ask a forge on a loopback address without TLS, if its URL says so
     #[arg(long)]
     allow_plain_http: bool,
+    /// The region that this cluster is in. Then environments that say something of regions run here what this region has of
+    /// them, and write only while it holds them
+    #[arg(long, value_name = "REGION", env = "FAIRLEAD_REGION", requires = "shared_place")]
+    region: Option<String>,
+    /// Where the regions meet: dynamodb:REGION/TABLE, s3:REGION/BUCKET/FOLDER, or lease:NAMESPACE@KUBECONFIG of a cluster that
+    /// belongs to none of them
+    #[arg(long, value_name = "PLACE", env = "FAIRLEAD_SHARED_PLACE")]
+    shared_place: Option<String>,
     /// What is logged, such as `info` or `fairlead=debug`
     #[arg(long, value_name = "FILTER", default_value = "info", env = "FAIRLEAD_LOG")]
     log: String,
@@ -184,6 +193,10 @@ pub fn run(global: &Global, arguments: Arguments) -> CliResult {
             folder: arguments.pull_requests_folder.filter(|folder| !folder.as_os_str().is_empty()),
             plain_http: arguments.allow_plain_http,
             cluster: Some(arguments.cluster).filter(|cluster| !cluster.is_empty()),
+        },
+        regions: RegionsConfig {
+            region: arguments.region.filter(|region| !region.is_empty()),
+            shared_place: arguments.shared_place.filter(|place| !place.is_empty()),
         },
         class: arguments.class.filter(|class| !class.is_empty()),
         secrets: SecretsConfig {

@@ -18,7 +18,7 @@ use crate::object::EnvironmentName;
 pub struct Reason {
     /// Why you ask for it, for the record
     #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// Between two looks at what became of a request.

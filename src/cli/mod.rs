@@ -12,12 +12,14 @@ mod environment_file;
 mod explain;
 mod failure;
 mod follow;
+mod guard;
 mod health;
 mod history;
 mod hold;
 mod limits;
 mod output;
 mod plan;
+mod regions;
 mod render;
 mod repo;
 mod repoint;
@@ -103,8 +105,12 @@ enum Verb {
     Retry(retry::Arguments),
     /// Put back what ran before, until git says something new
     Rollback(rollback::Arguments),
-    /// Move an environment to another region: write the change, and show what it begins
-    Repoint(repoint::Arguments),
+    /// Move an environment to another region: write the change, and show what it begins; or pause, resume, skip a step, …
+    Repoint(Box<repoint::Arguments>),
+    /// Show in which region environments are active, who holds them, how far a move is, and whether a standby is ready
+    Regions(regions::Arguments),
+    /// Run a writer while the agent of its region says that it may, and end it when nobody says so any more
+    Guard(guard::Arguments),
     /// List what people asked for, and what came of it
     Requests(requests::Arguments),
     /// Show which secrets apps refer to, in which version each runs, and whether the old one may be revoked
@@ -160,7 +166,9 @@ fn dispatch(cli: Cli) -> CliResult {
         Verb::Approve(arguments) => block_on(approve::run(&global, &arguments)),
         Verb::Retry(arguments) => block_on(retry::run(&global, &arguments)),
         Verb::Rollback(arguments) => block_on(rollback::run(&global, &arguments)),
-        Verb::Repoint(arguments) => repoint::run(&arguments),
+        Verb::Repoint(arguments) => repoint::run(&global, &arguments),
+        Verb::Guard(arguments) => block_on(guard::run(arguments)),
+        Verb::Regions(arguments) => block_on(regions::run(&global, &arguments)),
         Verb::Requests(arguments) => block_on(requests::run(&global, &arguments)),
         Verb::Secrets(arguments) => block_on(secrets::run(&global, &arguments)),
         Verb::History(arguments) => block_on(history::run(&global, &arguments)),

@@ -1,5 +1,7 @@
-//! Moves an environment to another region: writes the change into its `environment.yaml`, and shows what it begins.
+//! Moves an environment to another region: writes the change into its `environment.yaml`, and shows what it begins; or asks the
+//! agent about a re-point that is under way.
 
+mod asked;
 mod edit;
 
 use std::fmt::Write as _;
@@ -10,6 +12,7 @@ use similar::TextDiff;
 use super::failure::Failure;
 use super::output::print;
 use super::repo::RepoArguments;
+use super::target::Global;
 use super::{CliResult, Exit};
 use crate::agent::desired::{CONFIG_FILE, DesiredScope, read_config};
 use crate::object::EnvironmentName;
@@ -23,11 +26,17 @@ pub struct Arguments {
     env: EnvironmentName,
     /// The region that is to be active; one of its standbys
     #[arg(long, value_name = "REGION", value_parser = RegionName::new)]
-    to: RegionName,
+    to: Option<RegionName>,
     /// Do not wait for the old region's help: what it did not copy in time may be lost
-    #[arg(long)]
+    #[arg(long, requires = "to")]
     ungraceful: bool,
-    /// Why, for the message of the commit
+    /// Say it to this cluster and not to git, while git cannot be asked: it holds until git says a higher epoch. Each region
+    /// has to be told
+    #[arg(long, requires = "to", requires = "reason")]
+    break_glass: bool,
+    #[command(flatten)]
+    asked: asked::Asked,
+    /// Why, for the message of the commit, or for the record
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Show the change, and write nothing
@@ -41,7 +50,13 @@ pub struct Arguments {
 /// A file of a team is short.
 const FILE_LIMIT: u64 = 1 << 20;
 
-pub fn run(arguments: &Arguments) -> CliResult {
+pub fn run(global: &Global, arguments: &Arguments) -> CliResult {
+    if let Some(spec) = asked::spec(arguments)? {
+        return super::block_on(asked::run(global, arguments, spec));
+    }
+    let Some(to) = &arguments.to else {
+        return Err(Failure::input("nothing is asked for").hint("say where to, with --to, or see --help"));
+    };
     let repo = RepoArguments { repo: arguments.repo.clone(), rev: None }.open()?;
     let scope = DesiredScope::unbound(arguments.env.clone(), Some("default".to_owned()))?;
     let config = read_config(&*repo.tree, &scope)?;
@@ -51,11 +66,11 @@ pub fn run(arguments: &Arguments) -> CliResult {
             .hint("`region: {active: REGION, standby: [REGION]}`: docs/environment.md"));
     };
     let settings = spec.settings();
-    check(&settings, arguments)?;
+    check(&settings, &arguments.env, to)?;
     let mode = if arguments.ungraceful { Mode::Ungraceful } else { Mode::Graceful };
     // Epoch 1 is the first, be it written or not.
     let epoch = settings.epoch.max(Epoch(1)).next();
-    let change = Change { active: arguments.to.as_str(), epoch: epoch.0, mode: mode.as_str() };
+    let change = Change { active: to.as_str(), epoch: epoch.0, mode: mode.as_str() };
     let blob = repo.tree.read(&path, FILE_LIMIT)?;
     let text =
         String::from_utf8(blob.bytes.to_vec()).map_err(|_| Failure::input(format!("{path} is not UTF-8")))?;
@@ -73,12 +88,11 @@ pub fn run(arguments: &Arguments) -> CliResult {
     }
     let name = format!("{path}");
     let diff = TextDiff::from_lines(&text, &edited).unified_diff().header(&name, &name).to_string();
-    print(&format!("{diff}\n{}", told(arguments, &settings, epoch, mode)));
+    print(&format!("{diff}\n{}", told(arguments, to, &settings, epoch, mode)));
     Ok(Exit::Done)
 }
 
-fn check(settings: &Settings, arguments: &Arguments) -> Result<(), Failure> {
-    let (env, to) = (&arguments.env, &arguments.to);
+fn check(settings: &Settings, env: &EnvironmentName, to: &RegionName) -> Result<(), Failure> {
     match settings.role(to) {
         Role::Standby(_) => Ok(()),
         Role::Active => Err(Failure::input(format!("{env} is active in {to} already"))),
@@ -95,8 +109,8 @@ fn check(settings: &Settings, arguments: &Arguments) -> Result<(), Failure> {
 }
 
 /// What the commit will begin.
-fn told(arguments: &Arguments, settings: &Settings, epoch: Epoch, mode: Mode) -> String {
-    let (env, to, from) = (&arguments.env, &arguments.to, &settings.active);
+fn told(arguments: &Arguments, to: &RegionName, settings: &Settings, epoch: Epoch, mode: Mode) -> String {
+    let (env, from) = (&arguments.env, &settings.active);
     let mut text = format!("{env} moves from {from} to {to}, {}, as epoch {epoch}:\n\n", mode.as_str());
     for (n, step) in RegionStep::ALL.into_iter().enumerate() {
         let minutes = settings.timeout(step).as_secs().div_ceil(60);

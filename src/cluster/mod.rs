@@ -38,6 +38,7 @@ mod sharing;
 mod slots;
 mod state_secrets;
 mod watching;
+mod writers;
 
 pub use apply::apply_wave;
 pub use call::{Call, CallError, Cluster, ConnectError, ConnectOptions, METADATA, Reply, chain};
@@ -57,3 +58,4 @@ pub use prune::{ask_prune, finalizers, prune_wave};
 pub use requests::{RequestEvent, Requests};
 pub use shared_place::LeasePlace;
 pub use state_secrets::{DocumentVersion, KnownDocument, StateSecrets, StateSecretsError, StoredDocument};
+pub use writers::stop_writers;

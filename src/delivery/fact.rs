@@ -168,6 +168,12 @@ pub enum What {
         digest: Option<Digest>,
         why: String,
     },
+    /// Something about the region of the environment, in words.
+    Region {
+        warning: bool,
+        reason: &'static str,
+        note: String,
+    },
     /// A rollout ended.
     Ended(Box<RolloutRecord>),
 }

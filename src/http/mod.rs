@@ -38,6 +38,19 @@ pub struct Port {
     pub turns: Check,
     pub metrics: Box<dyn Fn() -> Result<String, std::fmt::Error> + Send + Sync>,
     pub webhooks: Box<dyn Webhooks>,
+    /// The epoch at which writers of an environment may run in this region, and for how many milliseconds.
+    pub writers: Box<dyn Fn(&str) -> Writers + Send + Sync>,
+}
+
+/// Whether writers of an environment may run.
+pub enum Writers {
+    MayRun {
+        epoch: u64,
+        milliseconds: u64,
+    },
+    MayNot,
+    /// Another replica may look after it.
+    NotKnown,
 }
 
 /// Looks at something, and says what is wrong with it.
@@ -63,6 +76,7 @@ pub async fn serve(listener: TcpListener, port: Arc<Port>, end: CancellationToke
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/webhooks/{name}", post(webhook))
+        .route("/writers/{environment}", get(writers))
         .with_state(Arc::new(Shared { port, reading: Semaphore::new(WEBHOOKS) }));
     axum::serve(listener, routes).with_graceful_shutdown(async move { end.cancelled().await }).await
 }
@@ -89,6 +103,19 @@ async fn webhook(
         Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE,
         Ok(Ok(body)) if shared.port.webhooks.take(&name, &headers, &body) => StatusCode::NO_CONTENT,
         Ok(Ok(_)) => StatusCode::FORBIDDEN,
+    }
+}
+
+/// For what guards writers.
+async fn writers(State(shared): State<Arc<Shared>>, Path(environment): Path<String>) -> Response {
+    match (shared.port.writers)(&environment) {
+        Writers::MayRun { epoch, milliseconds: left } => (
+            [(header::CONTENT_TYPE, "application/json")],
+            format!("{{\"epoch\":{epoch},\"milliseconds\":{left}}}\n"),
+        )
+            .into_response(),
+        Writers::MayNot => (StatusCode::GONE, "no writer of it may run in this region\n").into_response(),
+        Writers::NotKnown => (StatusCode::NOT_FOUND, "this replica does not look after it\n").into_response(),
     }
 }
 

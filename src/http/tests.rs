@@ -28,8 +28,14 @@ async fn start() -> (SocketAddr, Arc<Mutex<Vec<usize>>>) {
     let all = heard.0.clone();
     let metrics = Box::new(|| Ok(String::new()));
     let stands = Box::new(|| Err("the heartbeat is not confirmed".to_owned()));
-    let port =
-        Port { ready: true.into(), stands, turns: Box::new(|| Ok(())), metrics, webhooks: Box::new(heard) };
+    let port = Port {
+        ready: true.into(),
+        stands,
+        turns: Box::new(|| Ok(())),
+        metrics,
+        webhooks: Box::new(heard),
+        writers: Box::new(|_| Writers::NotKnown),
+    };
     let listener = listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener, Arc::new(port), CancellationToken::new()));

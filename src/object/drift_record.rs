@@ -204,6 +204,8 @@ pub enum EventKind {
     Restore,
     /// A workload went on to another version of a secret.
     Rotation,
+    /// A re-point to another region ended.
+    Region,
 }
 
 /// Implements what an enum of words needs: all of them, and the word of each.
@@ -242,6 +244,7 @@ words!(EventKind {
     Request => "request",
     Restore => "restore",
     Rotation => "rotation",
+    Region => "region",
 });
 
 impl DriftRecord {

@@ -60,6 +60,20 @@ pub const HOOK_IDENTITY: &str = "fairlead.dev/hook-identity";
 /// On an object in git: the uid of the one in the cluster that may be deleted for it, where a field cannot change.
 pub const REPLACE: &str = "fairlead.dev/replace";
 
+/// On an object in git: what it is for the regions of its environment: `writer`, `consumer`, `reader`, `traffic`, `everywhere`.
+pub const REGION_PART: &str = "fairlead.dev/region-part";
+
+/// On what runs in the active region alone: the epoch at which it was started. No other epoch may write it.
+pub const REGION_EPOCH: &str = "fairlead.dev/region-epoch";
+
+/// On what runs in the active region alone: `true` where each of its processes is run by `fairlead guard`, and so ends by itself
+/// when nobody says any more that it may run.
+pub const REGION_GUARDED: &str = "fairlead.dev/region-guarded";
+
+/// On the Job of a step of a re-point: the environment that it is of. It bears none of the marks by which objects are kept or
+/// deleted.
+pub const REGION_JOB: &str = "fairlead.dev/region-job";
+
 /// What is kept of an object in the cluster: enough to decide whether anything is to be done, not the object itself.
 ///
 /// Ten thousand whole objects would cost 100 MB; these cost a tenth. What a plan must show, it asks for.

@@ -7,17 +7,20 @@
 //! 2. [`Fence`] says what to ask the shared place, and whether this region's writers may run at this moment.
 //! 3. [`Run`] is one re-point, or one drill of it: its steps, what people say to it, and where it halts.
 //! 4. [`State`] is all that a region remembers; it puts these together into what is to be so here, and what is next.
-//! 5. [`Report`] is what a run leaves behind, and [`automatic`] says whether one begins by itself.
+//! 5. [`Part`] is what of the environment runs here by that, and how objects are written for it.
+//! 6. [`Report`] is what a run leaves behind, and [`automatic`] says whether one begins by itself.
 //!
 //! Nothing here waits, reads a clock, or knows which place it is. `docs/decisions/0023-regions-and-the-fence.md` has the proofs.
 
 pub mod automatic;
 mod fence;
 mod name;
+mod part;
 mod record;
 mod report;
 mod run;
 mod settings;
+mod shape;
 #[cfg(test)]
 pub(crate) mod simulation;
 mod state;
@@ -26,6 +29,7 @@ mod words;
 
 pub use fence::{Aim, Asked, Fence, TIMING, Timing, Wish};
 pub use name::{Epoch, Moment, NotARegion, RegionName};
+pub use part::{Part, Scale};
 pub use record::{
     Answer, Attestation, Call, Claim, Hold, PlaceError, Proof, RegionRecord, Silence, Stamp, Stored, Version,
 };
@@ -35,6 +39,7 @@ pub use run::{
     Waits,
 };
 pub use settings::{Automatic, Objectives, PostRecovery, Role, Settings, StepSettings, Warmth};
+pub use shape::{Starts, ends_by_itself, is_fenced, starts, stop};
 pub use state::{Decision, Duties, Facts, Here, News, Refused, RegionAsk, State, Writers};
 pub use step::{Mode, RegionStep};
 pub use words::{Source, Word, WordFault, Words};

@@ -357,7 +357,9 @@ impl State {
             return;
         }
         let is_known = self.run.as_ref().is_some_and(|run| !run.is_drill() && run.epoch >= wanted.epoch);
-        if !is_known && self.given_up < Some(wanted.epoch) && fence.was_read() {
+        // A word that came too late begins nothing; one of the same epoch halts, and says whose it is.
+        let is_late = fence.overtaken(wanted.epoch).is_some_and(|(_, by)| by > wanted.epoch);
+        if !is_known && !is_late && self.given_up < Some(wanted.epoch) && fence.was_read() {
             let from = fence.record().map(|record| record.holder.clone()).filter(|from| from != here.me);
             self.run = Some(Run::of(&wanted, from, here.time));
         }

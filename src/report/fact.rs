@@ -137,6 +137,7 @@ pub fn told(fact: &Fact) -> Option<Told> {
             (true, "StateNotKept", format!("what happened cannot be remembered: {why}"), false)
         }
         What::StateDamaged { why } => (true, "StateDamaged", why.clone(), false),
+        What::Region { warning, reason, note } => (*warning, *reason, note.clone(), true),
         What::Panicked { why, .. } => {
             let note = format!("a decision about it panicked ({why}); the others go on");
             (true, "Panicked", note, true)

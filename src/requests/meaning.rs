@@ -1,5 +1,6 @@
 //! What a Request means. Its fields are text that anyone may have written, and are read here once.
 
+use super::regions::{RegionWish, region_wish};
 use crate::api::{Request, RollbackTo, Span};
 use crate::object::{AppName, Digest, ObjectKey};
 
@@ -20,10 +21,12 @@ pub enum Meaning {
     Hold { app: Option<AppName>, object: Option<ObjectKey>, span: Span, deploys: bool },
     /// End a hold before its time.
     Release { hold: String },
+    /// Something of the region of this cluster.
+    Region(RegionWish),
 }
 
 /// The verbs that a Request may have.
-const VERBS: &str = "apply, retry, rollback, approve, adopt, hold and release";
+const VERBS: &str = "apply, retry, rollback, approve, adopt, hold, release, repoint, attest and breakglass";
 
 /// Reads a Request, or says why nothing can be made of it.
 pub fn meaning(request: &Request) -> Result<Meaning, String> {
@@ -41,6 +44,9 @@ pub fn meaning(request: &Request) -> Result<Meaning, String> {
         Some(name) => AppName::new(name).map_err(|error| format!("app: {error}")),
         None => Err(format!("app is missing: {} is of one app", spec.verb)),
     };
+    if let Some(wish) = region_wish(spec) {
+        return wish.map(Meaning::Region);
+    }
     let read = match spec.verb.as_str() {
         "apply" => Meaning::Look,
         "retry" => Meaning::Retry { app: app()?, digest: digest()? },

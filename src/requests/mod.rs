@@ -14,6 +14,7 @@ mod holds;
 mod meaning;
 mod outcome;
 mod record;
+mod regions;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::drift::HandsOff;
 use crate::object::{AppName, Digest};
 pub use meaning::{Meaning, meaning};
 pub use record::event;
+pub use regions::{RegionWish, RegionWord};
 
 /// What has ended stays for people to read, and is removed after this long.
 pub const KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -52,6 +54,8 @@ pub struct Known<'a> {
     pub looked: BTreeSet<String>,
     /// How long a hold may last.
     pub max_hold: SignedDuration,
+    /// What the words about regions came to, by their uids.
+    pub regions: BTreeMap<String, (RequestState, String)>,
     /// When the Environment was made. What was asked before was asked of another one of its name.
     pub since: Option<Timestamp>,
 }
@@ -70,6 +74,8 @@ pub struct Words {
     pub agreed: Tokens,
     /// What people asked to be left alone.
     pub holds: Vec<HandsOff>,
+    /// What they ask of the region of this cluster, in the order in which they did.
+    pub regions: Vec<RegionWord>,
 }
 
 /// What is to be done about the Requests of an environment.
@@ -219,6 +225,7 @@ impl Words {
                 self.rollbacks.push(RollbackRequest { id: uid, by, reason, apps });
             }
             Meaning::Approve { digest } if self.approve.is_none() => self.approve = Some(digest),
+            Meaning::Region(wish) => self.regions.push(RegionWord { uid, by: by.to_owned(), reason, wish }),
             Meaning::Retry { .. } | Meaning::Approve { .. } => {}
             // What is agreed to holds together with all that was before; holds are told by themselves.
             Meaning::Adopt { .. } | Meaning::Hold { .. } | Meaning::Release { .. } => {}

@@ -65,6 +65,7 @@ pub(super) fn came_to(
             };
             agreed.then(|| (RequestState::Done, words()))
         }
+        Meaning::Region(_) => known.regions.get(&handle.uid).cloned(),
         // They come to what they are by themselves (`holds`).
         Meaning::Hold { .. } | Meaning::Release { .. } => None,
     }

@@ -48,6 +48,8 @@ pub enum Change {
     Drift(Option<Value>),
     /// This commit of a branch is followed.
     Followed(Followed),
+    /// What its region knows of the others.
+    Region(Value),
     /// Git names these apps and no others: what an app was that git does not name is forgotten.
     Apps(BTreeSet<AppName>),
 }
@@ -144,6 +146,7 @@ impl Memory {
             Change::Budgets(budgets) => self.budgets = Some(budgets.clone()),
             Change::Drift(drift) => self.drift.clone_from(drift),
             Change::Followed(followed) => self.followed = Some(followed.clone()),
+            Change::Region(region) => self.region = Some(region.clone()),
             Change::Apps(apps) => self.retain_apps(|name| apps.contains(name)),
         }
     }

@@ -59,6 +59,8 @@ pub(super) struct Head {
     pub drift: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub followed: Option<Followed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<Value>,
 }
 
 /// The small document that names everything else.
@@ -111,7 +113,8 @@ impl Document {
             APPS_INSIDE => {
                 let FirstForm { environment, apps, ledger } = serde_json::from_slice(&contents.document)?;
                 let lists = Lists { ledger, ..Lists::default() };
-                let head = Head { environment, uid: None, budgets: None, drift: None, followed: None };
+                let (budgets, drift, followed, region) = Default::default();
+                let head = Head { environment, uid: None, budgets, drift, followed, region };
                 Self { head, lists, journal: Journal::default(), apps: Some(apps) }
             }
             VERSION => {

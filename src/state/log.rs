@@ -125,6 +125,7 @@ impl Log {
             budgets: memory.budgets.clone(),
             drift: memory.drift.clone(),
             followed: memory.followed.clone(),
+            region: memory.region.clone(),
         }
     }
 
@@ -146,7 +147,7 @@ impl Log {
         };
         let there = Arc::new(document.needs().into_iter().cloned().collect());
         let Document { head, lists, journal, apps } = document;
-        let Head { environment, uid, budgets, drift, followed } = head;
+        let Head { environment, uid, budgets, drift, followed, region } = head;
         let ledger = fetch(&lists.ledger).and_then(|stored| read_ledger(&lists.ledger, &stored));
         let (ledger, damage) = match ledger {
             Ok(ledger) => (ledger, None),
@@ -154,7 +155,7 @@ impl Log {
         };
         let anew = damage.is_some() || apps.is_some();
         let apps = apps.unwrap_or_default().into_iter().map(|(name, app)| (name, Arc::new(app))).collect();
-        let mut memory = Memory { apps, ledger, budgets, drift, followed };
+        let mut memory = Memory { apps, ledger, budgets, drift, followed, region };
         for list in std::iter::once(&lists.apps).chain(&lists.runs) {
             let mut patch = Patch::default();
             let lines = unpack(list, &fetch(list)?)?;
@@ -229,6 +230,7 @@ impl Log {
             && self.memory.budgets == draft.memory.budgets
             && self.memory.drift == draft.memory.drift
             && self.memory.followed == draft.memory.followed
+            && self.memory.region == draft.memory.region
             && Patch::between(&self.memory, &draft.memory).is_empty();
         if nothing { None } else { Some(self.settle(draft, false)) }
     }

@@ -55,6 +55,8 @@ pub struct Memory {
     pub drift: Option<Value>,
     /// Where git was last, where it may only go on from there.
     pub followed: Option<Followed>,
+    /// What its region knows of the others, and how far a re-point is; nothing where it is in no region.
+    pub region: Option<Value>,
 }
 
 /// The newest commit of a branch that was followed.

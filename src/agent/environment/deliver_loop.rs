@@ -8,7 +8,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Asked, Channels, GitState, Inventoried, Report, Shared, Spoken, grants, prepare, trouble};
+use super::{
+    Asked, Channels, GitState, Inventoried, RegionReport, Report, Shared, Spoken, grants, prepare, trouble,
+};
 use crate::agent::deliver::Deliver;
 use crate::agent::hands::Hands;
 use crate::agent::inventory;
@@ -73,6 +75,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     this.hear_platform(&platform.borrow_and_update().clone());
     let mut swarm: Option<Instant> = None;
     let (mut known, mut turns) = channels.secrets.watch();
+    let mut region = channels.region.status.subscribe();
     let mut verify = interval(this.unknown_after().div_f64(4.0).clamp(VERIFY.0, VERIFY.1));
     verify.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let pulse = shared.context.own.watchdog.pulse(format!("environment {}", shared.name));
@@ -98,6 +101,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
             _ = this.words.changed() => this.hear_platform(&platform.borrow().clone()),
             _ = known.changed() => this.report.1 = true,
             _ = turns.changed() => this.report.1 = true,
+            _ = region.changed() => this.report.1 = true,
             _ = verify.tick() => this.verify(),
             () = this.deliver.finish_some() => this.report.1 = true,
             () = bell.notified() => { swarm.get_or_insert_with(|| Instant::now() + SWARM); }
@@ -231,6 +235,11 @@ impl Loop<'_> {
             secrets: self.channels.secrets.statuses(),
             drift: self.deliver.delivery.drift(),
             unknown: self.deliver.unknown(self.unknown_after()),
+            region: RegionReport {
+                orders: git.orders.clone(),
+                is_guarded: git.is_guarded,
+                status: self.channels.region.status.borrow().clone(),
+            },
         }
     }
 

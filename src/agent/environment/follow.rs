@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::place::{archive, scope};
+use super::placing::Placing;
 use super::trust::Trust;
 use super::{Channels, GitState, Shared, Spoken, trouble};
 use crate::agent::charts::Charts;
 use crate::agent::credentials::remote;
-use crate::agent::desired::{Desire, DesiredScope, Memo, desire};
+use crate::agent::desired::{Desire, DesiredScope, Memo, desire, idle_rules};
 use crate::agent::hands::Hands;
 use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::source::{BranchState, MANY_FAILURES, Subscription};
@@ -47,13 +47,20 @@ struct Follow<'a> {
     told: Option<(Revision, DesiredScope, Arc<Kinds>)>,
     /// When the credentials were read last: they are read again when the remote refuses them.
     credentials_read: Option<Instant>,
-    memo: Memo,
-    /// When to render again what could not be rendered for a reason that may pass.
-    render_again: Option<Instant>,
-    /// What was rendered last was dropped for a newer commit.
-    was_overtaken: bool,
+    rendering: Rendering,
     secrets: Arc<EnvironmentSecrets>,
     asking: Asking,
+    placing: Placing<'a>,
+}
+
+/// What is kept from one render to the next.
+#[derive(Default)]
+struct Rendering {
+    memo: Memo,
+    /// When to render again what could not be rendered for a reason that may pass.
+    again: Option<Instant>,
+    /// What was rendered last was dropped for a newer commit.
+    was_overtaken: bool,
 }
 
 /// What people ask git for.
@@ -73,14 +80,14 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
         source: None,
         told: None,
         credentials_read: None,
-        memo: Memo::default(),
-        render_again: None,
-        was_overtaken: false,
+        rendering: Rendering::default(),
         secrets: channels.secrets.clone(),
         asking: Asking { words: channels.words.subscribe(), asked: None },
+        placing: Placing::new(&shared, &channels.region),
     };
     let mut words = channels.words.subscribe();
     let (mut known, mut turns) = channels.secrets.watch();
+    let mut orders = channels.region.orders.subscribe();
     while !shared.end.is_cancelled() {
         let environment = platform.borrow_and_update().clone();
         let mut again = None;
@@ -88,7 +95,7 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
             again = follow.look(&environment).await;
             follow.out.send_replace(follow.state.clone());
         }
-        let wake = [again, follow.render_again].into_iter().flatten().min();
+        let wake = [again, follow.rendering.again].into_iter().flatten().min();
         let answered = follow.answered();
         let changed = async {
             match &mut follow.source {
@@ -106,6 +113,7 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
             () = channels.kinds.notified() => {}
             _ = known.changed() => channels.secrets.refresh(),
             _ = turns.changed() => {}
+            _ = orders.changed() => {}
             () = async {
                 match wake {
                     Some(at) => tokio::time::sleep_until(at).await,
@@ -171,8 +179,15 @@ impl Follow<'_> {
                 return Some(Instant::now() + TRY_AGAIN);
             }
         };
+        let told = self.told.as_ref().map(|(revision, ..)| revision);
+        let Some((revision, scope)) = self.placing.place(&mirror, revision, scope, told).await else {
+            return Some(Instant::now() + TRY_AGAIN); // What runs here is not decided yet.
+        };
+        if let Some(archive) = &mut self.state.archive {
+            archive.scope.clone_from(&scope);
+        }
         let wanted = (revision, scope, kinds);
-        let is_due = self.render_again.is_some_and(|at| at <= Instant::now());
+        let is_due = self.rendering.again.is_some_and(|at| at <= Instant::now());
         if self.told.as_ref() != Some(&wanted) || is_due || self.secrets.is_behind() {
             match self.render(&wanted).await {
                 Ok(true) => {}
@@ -188,10 +203,11 @@ impl Follow<'_> {
             self.state.trouble = None;
         }
         self.note_answered();
+        self.placing.note(&mut self.state);
         if let Some(error) = &error {
             self.state.doubt.get_or_insert_with(|| format!("git cannot be read: {}", chain(error)));
         } else if self.state.trouble.is_none() {
-            self.state.doubt = None;
+            self.state.doubt = self.placing.doubt();
         }
         let trouble = refused?;
         // What was followed before goes on, and nothing is deleted for what is not.
@@ -277,21 +293,19 @@ impl Follow<'_> {
                 self.note_rendered(desire);
             }
         }
-        self.render_again = None;
+        self.rendering.again = None;
         self.state.revision = Some(wanted.0.clone());
         match rendered {
             Ok((desire, commit)) => {
                 (self.state.trouble, self.state.doubt, self.state.away) = (None, None, false);
-                self.render_again = desire.again.map(|pause| Instant::now() + pause);
+                self.rendering.again = desire.again.map(|pause| Instant::now() + pause);
                 let Desire { config, apps, warnings, .. } = desire;
                 let drift = Arc::new(Rules::new(&config.drift));
-                // Of what could not be rendered it is not known what it has.
-                let all: Option<Vec<_>> =
-                    apps.iter().map(|(_, wanted)| Some(wanted.as_ref().ok()?.objects.clone())).collect();
-                let idle = all.map_or_else(Vec::new, |all| drift.idle(&all.concat(), Timestamp::now()));
+                let idle = idle_rules(&drift, &apps);
                 let says = Says { apps, rollout: config.rollout.clone(), drift, commit: Some(commit) };
                 self.state.says =
                     Some(Arc::new(Spoken { says, rules: config.rollout.health, warnings, idle }));
+                self.state.is_guarded = self.placing.rendered(self.state.says.as_deref());
             }
             Err(problems) => {
                 // The team's file is wrong: what ran goes on, nothing new begins.
@@ -336,7 +350,7 @@ impl Follow<'_> {
         };
         let mirror = source.mirror.clone();
         let (revision, scope, kinds) = wanted.clone();
-        let mut memo = std::mem::take(&mut self.memo);
+        let mut memo = std::mem::take(&mut self.rendering.memo);
         let (context, stop) = (self.shared.context.clone(), Stop::default());
         let (stops, of, secrets) = (stop.clone(), revision.clone(), self.secrets.clone());
         let mut rendered = tokio::task::spawn_blocking(move || {
@@ -361,8 +375,8 @@ impl Follow<'_> {
                 () = source.changed(), if !stops.is_set() => {
                     // Once in a row: where commits come faster than charts are rendered, one has to get through.
                     let newest = source.look().revision;
-                    if !self.was_overtaken && newest.is_some_and(|newest| newest != revision) {
-                        self.was_overtaken = true;
+                    if !self.rendering.was_overtaken && newest.is_some_and(|newest| newest != revision) {
+                        self.rendering.was_overtaken = true;
                         stops.set();
                     }
                 }
@@ -370,11 +384,11 @@ impl Follow<'_> {
         };
         match rendered {
             Ok((memo, result)) => {
-                self.memo = memo;
+                self.rendering.memo = memo;
                 if stops.is_set() {
                     return Ok(None);
                 }
-                self.was_overtaken = false;
+                self.rendering.was_overtaken = false;
                 match result {
                     Ok(result) => Ok(Some(result)),
                     Err(error) => Err(trouble(error.reason(), &chain(&error), true)),

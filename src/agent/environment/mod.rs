@@ -1,4 +1,4 @@
-//! One environment: seven tasks, joined by channels of which each holds only the newest.
+//! One environment: nine tasks, joined by channels of which each holds only the newest.
 //!
 //! ```text
 //!   follow ──what git says──► deliver ──what is needed──► inventory
@@ -6,7 +6,8 @@
 //!                                │
 //!   requests ◄──what people ask────┤                    pull_requests (of its repository, if it is the one to do so)
 //!   (what it means, its status)    │
-//!                                └──what happened, where things stand──► tell (status, events, notices, history)
+//!                                ├──what happened, where things stand──► tell (status, events, notices, history)
+//!                                └──where the apps stand──► regions (what runs here; joined with follow, both ways) ◄── readiness
 //! ```
 //!
 //! None can stop another: `deliver` waits for nothing but its own select, a slow chart holds up only news of git, and a
@@ -20,8 +21,12 @@ mod follow;
 mod inventory_task;
 mod pages;
 mod place;
+mod placing;
 mod prepare;
 mod pull_requests_task;
+mod readiness_task;
+mod region_channels;
+mod regions_task;
 mod requests_task;
 mod secrets_task;
 mod status;
@@ -38,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 use super::Context;
 use super::inventory::{Marked, Needs};
 use super::secrets::EnvironmentSecrets;
-use crate::api::{AppStatus, Environment, PruneStatus, SecretStatus, UnknownKind};
+use crate::api::{AppStatus, Environment, PruneStatus, RegionStatus, SecretStatus, UnknownKind};
 use crate::delivery::{Fact, Replies, Says};
 use crate::drift::{Fight, OpenDrift};
 use crate::health::Rule;
@@ -48,6 +53,8 @@ use crate::report::Trouble;
 use crate::requests::Words;
 
 use super::hands::Archive;
+use super::regions::Orders;
+use region_channels::RegionChannels;
 
 /// Facts that wait to be told; more than that is not told one by one.
 const FACTS: usize = 4096;
@@ -75,6 +82,10 @@ pub(super) struct GitState {
     pub archive: Option<Archive>,
     /// The requests of people to look now, once the remote answered a look that began after them.
     pub looked: BTreeSet<String>,
+    /// What of it runs in this region, as it was rendered.
+    pub orders: Orders,
+    /// Whether all that only an active region may run ends by itself.
+    pub is_guarded: bool,
 }
 
 /// What a revision says, and how health is judged by it.
@@ -121,6 +132,16 @@ pub(super) struct Report {
     pub drift: (Vec<OpenDrift>, Vec<Fight>),
     /// Kinds that could not be verified for some time.
     pub unknown: Vec<UnknownKind>,
+    pub region: RegionReport,
+}
+
+/// Where an environment stands in its region.
+#[derive(Clone, Default, PartialEq)]
+pub(super) struct RegionReport {
+    /// What the apps were told by.
+    pub orders: Orders,
+    pub is_guarded: bool,
+    pub status: Option<Arc<RegionStatus>>,
 }
 
 /// The channels between the tasks.
@@ -137,6 +158,7 @@ pub(super) struct Channels {
     report: watch::Sender<Option<Arc<Report>>>,
     /// What is known of its secrets.
     secrets: Arc<EnvironmentSecrets>,
+    region: Arc<RegionChannels>,
     facts: mpsc::Sender<Fact>,
     told: Arc<tokio::sync::Mutex<mpsc::Receiver<Fact>>>,
 }
@@ -152,6 +174,7 @@ impl Channels {
             words: watch::channel(Words::default()).0,
             report: watch::channel(None).0,
             secrets,
+            region: Arc::default(),
             facts,
             told: Arc::new(tokio::sync::Mutex::new(told)),
         }
@@ -208,9 +231,22 @@ async fn run_once(shared: Shared) {
             let shared = shared.clone();
             move || pull_requests_task::run(shared.clone())
         }));
+        let placing = tokio::spawn(super::guard(shared.clone(), "regions", {
+            let (shared, channels, hands) = (shared.clone(), channels.clone(), hands.clone());
+            move || regions_task::run(shared.clone(), channels.clone(), hands.clone())
+        }));
+        let proving = shared.context.own.regions.is_some().then(|| {
+            let (shared, channels, hands) = (shared.clone(), channels.clone(), hands.clone());
+            tokio::spawn(super::guard(shared.clone(), "readiness", move || {
+                readiness_task::run(shared.clone(), channels.clone(), hands.clone())
+            }))
+        });
         deliver_loop::run(&shared, &channels, hands).await;
         shared.end.cancel();
-        let _ = tokio::join!(following, marking, asking, watching, reporting);
+        let _ = tokio::join!(following, marking, asking, watching, reporting, placing);
+        if let Some(proving) = proving {
+            let _ = proving.await;
+        }
     }
     shared.end.cancel();
     let _ = telling.await;

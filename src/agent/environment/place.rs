@@ -20,6 +20,7 @@ pub(super) fn scope(shared: &Shared, environment: &Environment) -> Result<Desire
         path: TreePath::new(&path).map_err(|error| trouble("InvalidPath", &error.to_string(), false))?,
         grants: Some(grants(&shared.context, environment)),
         default_namespace: None,
+        part: None,
     })
 }
 

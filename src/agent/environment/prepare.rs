@@ -69,6 +69,7 @@ async fn hands(
         store: Some(Arc::new(store)),
         identity: Some(identity),
         archive: RwLock::default(),
+        gate: context.own.regions.as_ref().map(|_| channels.region.gate.clone()),
     }))
 }
 

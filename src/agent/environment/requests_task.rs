@@ -20,6 +20,7 @@ const UNKNOWN: Duration = Duration::from_secs(30);
 pub(super) async fn run(shared: Shared, channels: Channels) {
     let mut book = shared.context.requests.subscribe();
     let mut report = channels.report.subscribe();
+    let mut regions = channels.region.replies.subscribe();
     let mut scribe = Scribe::new(&shared.context.requests);
     let began = Instant::now();
     while !shared.end.is_cancelled() {
@@ -29,7 +30,9 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
         scribe.keep(&mine);
         let requests: Vec<Arc<Request>> = mine.values().map(|request| scribe.as_written(request)).collect();
         let now = Timestamp::now();
-        let mut docket = decide(&requests, &known(newest.as_deref(), &environment), now);
+        let mut known = known(newest.as_deref(), &environment);
+        known.regions.clone_from(&regions.borrow_and_update());
+        let mut docket = decide(&requests, &known, now);
         docket.words.known = listed || began.elapsed() >= UNKNOWN;
         channels.words.send_if_modified(|known| {
             let new = *known != docket.words;
@@ -52,6 +55,7 @@ pub(super) async fn run(shared: Shared, channels: Channels) {
             () = shared.end.cancelled() => break,
             changed = book.changed() => if changed.is_err() { break },
             changed = report.changed() => if changed.is_err() { break },
+            changed = regions.changed() => if changed.is_err() { break },
             () = sleep(again) => {}
         }
     }
@@ -84,5 +88,12 @@ fn known<'a>(report: Option<&'a Report>, environment: &Environment) -> Known<'a>
         true => report.looked.clone(),
         false => std::collections::BTreeSet::new(),
     };
-    Known { apps: &report.apps, replies: report.replies.clone(), looked, max_hold, since }
+    Known {
+        apps: &report.apps,
+        replies: report.replies.clone(),
+        looked,
+        max_hold,
+        regions: BTreeMap::new(),
+        since,
+    }
 }

@@ -123,6 +123,7 @@ impl<'a> StatusWriter<'a> {
             pages: rows.count,
             apps: Vec::new(),
             secrets: report.secrets.iter().take(SECRETS).cloned().collect(),
+            region: report.region.status.as_deref().cloned(),
         };
         let result = self.write(environment, &status, &rows.listed, verdict).await;
         if let Some(written) = &mut self.written

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Hands;
 use super::reasons::reasons;
+use super::write::enter;
 use crate::cluster::{delete_job, end_job, job_uid, make_hook, start_ttl};
 use crate::delivery::{Event, HookDone, HookWork, Tidy, TidyUp, What};
 use crate::health::pods::{self, PodProblem};
@@ -113,6 +114,11 @@ async fn make(notes: &mut Notes<'_>, hook: &Hook, run: HookRun, stop: &Cancellat
         return HookDone::failed(why);
     }
     let hands = notes.hands;
+    // A Job that is begun is not stopped by a gate that closes: whoever closes it stops Jobs, too.
+    let _pass = match enter(hands, std::iter::once(&*hook.job)) {
+        Ok(pass) => pass,
+        Err(why) => return HookDone::failed(why),
+    };
     let (identity, replaces) = (hands.identity.as_ref(), run.replaces.as_deref());
     let made = make_hook(&hands.session, hook, run.limit, replaces, identity, stop).await;
     let mut done = HookDone { hooks: Some(notes.hooks.clone()), ..HookDone::default() };

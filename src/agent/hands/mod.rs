@@ -17,6 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use super::regions::WriterGate;
 use super::state_store::{StateError, StateStore};
 use crate::api::Identity;
 use crate::cluster::{Environments, Index, Session};
@@ -39,6 +40,8 @@ pub struct Hands {
     pub identity: Option<Identity>,
     /// Where older revisions are read from, while git can be read.
     pub archive: RwLock<Option<Archive>>,
+    /// What lets writers be started, where the agent is in a region.
+    pub gate: Option<Arc<WriterGate>>,
 }
 
 impl Hands {

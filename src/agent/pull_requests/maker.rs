@@ -96,6 +96,7 @@ impl Maker {
             path: TreePath::new(&path).map_err(|error| away(&error))?,
             grants: Some(grants(context, environment)),
             default_namespace: None,
+            part: None,
         };
         // All that its status says: whether what is shown would be tried at all hangs on it.
         let whole = context.environments.get_whole(name.as_str()).await.map_err(|error| away(&error))?;

@@ -54,6 +54,11 @@ impl Secrets {
         Arc::new(Self { aws, interval, readers, rotations, queue, end })
     }
 
+    /// AWS, for who asks it for something else.
+    pub fn aws(&self) -> Lazy {
+        self.aws.clone()
+    }
+
     /// What an environment knows of its secrets, read as the identity that its Environment names.
     pub fn of(
         self: &Arc<Self>,

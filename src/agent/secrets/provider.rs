@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use super::reader::{Answers, Provider};
-use crate::aws::{Aws, Identity, Options, StartError};
+use crate::aws::{Aws, Identity, Options, PlaceAddress, SharedPlace, StartError};
 use crate::object::chain;
 use crate::object::secret::SecretId;
 use crate::secrets::{Calls, Cause, Poke, Subject, Trouble};
@@ -29,6 +29,15 @@ impl Lazy {
     /// Makes what reads as an identity.
     pub fn provider(&self, identity: &Identity) -> Arc<dyn Provider> {
         Arc::new(AwsProvider { aws: self.clone(), identity: identity.clone() })
+    }
+
+    /// Gives a shared place of regions; a call to it may take so long.
+    pub async fn shared_place(
+        &self,
+        address: PlaceAddress,
+        within: Duration,
+    ) -> Result<SharedPlace, StartError> {
+        Ok(self.get().await?.shared_place(address, within))
     }
 
     /// How many calls of each kind were made, and how long ago the first was; none before the first secret was wanted.

@@ -109,7 +109,7 @@ fn happened(event: &TimelineEvent) -> Vec<String> {
 /// What came of it, where its kind has such a thing and the details name it.
 fn outcome(event: &TimelineEvent) -> String {
     match event.kind {
-        EventKind::Request | EventKind::Restore | EventKind::Rotation => {
+        EventKind::Request | EventKind::Restore | EventKind::Rotation | EventKind::Region => {
             event.details["outcome"].as_str().map_or_else(dash, str::to_owned)
         }
         EventKind::Hold | EventKind::Release => dash(),

@@ -6,11 +6,13 @@
 mod agent;
 mod api;
 mod controlplane;
+mod link;
 mod listener;
 pub mod manifests;
 pub mod moto;
 mod proxy;
 pub mod rbac;
+pub mod regions;
 mod repo;
 mod seen;
 mod traffic;
@@ -31,6 +33,7 @@ use tempfile::TempDir;
 pub use agent::Agent;
 pub use api::Api;
 pub use controlplane::{ControlPlane, config};
+pub use link::Link;
 pub use listener::Listener;
 pub use proxy::{Behind, Class, Effect, End, Fault, Proxy, Record, SAYS};
 pub use repo::{Repo, git_command};
@@ -149,6 +152,11 @@ impl Setup {
             repo: None,
             limits: json!({}),
         }
+    }
+
+    /// Under a name of its own: the regions of an environment have one name in all clusters.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), namespaces: vec![name.to_owned()], ..Self::new(name) }
     }
 
     pub fn name(&self) -> &str {

@@ -65,6 +65,30 @@ impl Moto {
         answer["VersionId"].as_str().expect("a version").to_owned()
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Makes a table of DynamoDB in which regions meet.
+    pub fn table(&self, name: &str) {
+        self.call(
+            "DynamoDB_20120810.CreateTable",
+            &json!({
+                "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [{"AttributeName": "environment", "AttributeType": "S"}],
+                "KeySchema": [{"AttributeName": "environment", "KeyType": "HASH"}],
+            }),
+        );
+    }
+
+    /// What stands in such a table of an environment.
+    pub fn record(&self, table: &str, environment: &str) -> Option<Value> {
+        let key = json!({"environment": {"S": environment}});
+        let input = json!({"TableName": table, "Key": key, "ConsistentRead": true});
+        let answer = self.call("DynamoDB_20120810.GetItem", &input);
+        serde_json::from_str(answer["Item"]["record"]["S"].as_str()?).ok()
+    }
+
     pub fn call(&self, target: &str, input: &Value) -> Value {
         self.try_call(target, input).unwrap_or_else(|answer| panic!("{target}: {answer}"))
     }
@@ -73,10 +97,11 @@ impl Moto {
         let service = match target.split('.').next() {
             Some("AmazonSSM") => "ssm",
             Some("AmazonSQS") => "sqs",
+            Some("DynamoDB_20120810") => "dynamodb",
             _ => "secretsmanager",
         };
         let body = input.to_string();
-        let version = if service == "sqs" { "1.0" } else { "1.1" };
+        let version = if matches!(service, "sqs" | "dynamodb") { "1.0" } else { "1.1" };
         let request = format!(
             "POST / HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nX-Amz-Target: {target}\r\nContent-Type: application/x-amz-json-{version}\r\n\
              Authorization: AWS4-HMAC-SHA256 Credential=AKIATEST/20261130/{REGION}/{service}/aws4_request, SignedHeaders=host, \

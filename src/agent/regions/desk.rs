@@ -1,0 +1,205 @@
+//! What the region of one environment knows, and what follows from it for the others that look after the environment.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::preflights::Looked;
+use super::seen::Orders;
+use crate::api::RegionSpec;
+use crate::object::Revision;
+use crate::region::{
+    Ask, Attestation, Decision, Epoch, Facts, Fence, Here, Mode, Moment, Part, RegionAsk, RegionName,
+    Request, Role, Settings, Source, State, TIMING, Warmth, Word,
+};
+use crate::requests::{RegionWish, RegionWord};
+
+/// What git says of regions at a commit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Heard {
+    pub revision: Revision,
+    pub spec: Option<RegionSpec>,
+}
+
+/// What is remembered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Memory {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    spec: Option<RegionSpec>,
+    #[serde(default)]
+    state: State,
+}
+
+pub struct Desk {
+    pub me: RegionName,
+    pub memory: Memory,
+    /// What is remembered for certain.
+    pub saved: Memory,
+    pub fence: Fence,
+    pub looked: Looked,
+    /// The commit that was heard last.
+    heard: Option<Revision>,
+    settings: Option<Settings>,
+    /// `region:` left git; the last word stands.
+    is_wordless: bool,
+    /// Writers that were stopped while this region serves are started again.
+    pub is_restart: bool,
+}
+
+impl Desk {
+    pub fn new(me: &RegionName, remembered: Option<&Value>) -> Result<Self, serde_json::Error> {
+        let memory: Memory = remembered.map(Memory::deserialize).transpose()?.unwrap_or_default();
+        Ok(Self {
+            me: me.clone(),
+            settings: memory.spec.as_ref().map(RegionSpec::settings),
+            saved: memory.clone(),
+            memory,
+            fence: Fence::new(me.clone(), fastrand::u64(..), TIMING),
+            looked: Looked::default(),
+            heard: None,
+            is_wordless: false,
+            is_restart: false,
+        })
+    }
+
+    pub fn state(&self) -> &State {
+        &self.memory.state
+    }
+
+    pub fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
+    }
+
+    pub fn heard(&self) -> Option<&Revision> {
+        self.heard.as_ref()
+    }
+
+    /// What this region is by what counts: git's word, or a person's that goes beyond it.
+    pub fn role(&self) -> Option<Role> {
+        let role = self.settings.as_ref()?.role(&self.me);
+        let active = self.memory.state.words.wanted().map(|word| &word.active);
+        Some(match (active == Some(&self.me), role) {
+            (true, _) => Role::Active,
+            (false, Role::Active) => Role::Standby(Warmth::Warm),
+            (false, role) => role,
+        })
+    }
+
+    /// Whether `region:` left git although regions were heard of before.
+    pub fn is_wordless(&self) -> bool {
+        self.is_wordless
+    }
+
+    /// Takes what git says at its newest commit. Where it says nothing any more, what it said before stands: two regions that
+    /// both took the environment for one without regions would both write.
+    pub fn hear(&mut self, heard: &Heard) {
+        if self.heard.as_ref() == Some(&heard.revision) {
+            return;
+        }
+        self.heard = Some(heard.revision.clone());
+        self.is_wordless = heard.spec.is_none() && self.memory.spec.is_some();
+        let Some(spec) = &heard.spec else { return };
+        let settings = spec.settings();
+        let word = Word {
+            // The first epoch is 1, be it written or not.
+            epoch: settings.epoch.max(Epoch(1)),
+            active: settings.active.clone(),
+            mode: settings.mode,
+            from: Source::Git { commit: heard.revision.to_string() },
+        };
+        // What is wrong with it is kept, and shown.
+        if self.memory.state.words.hear_git(word).is_ok() {
+            self.memory.spec = Some(spec.clone());
+            self.settings = Some(settings);
+        }
+    }
+
+    /// Hears a person; says what came of it.
+    pub fn ask(&mut self, word: &RegionWord, now: Moment, time: Timestamp) -> Result<String, String> {
+        let Some(settings) = self.settings.clone() else {
+            return Err("this environment is in no region here".to_owned());
+        };
+        let (ask, said) = match &word.wish {
+            RegionWish::Run(ask) => (RegionAsk::Run(ask.clone()), "it is taken into account".to_owned()),
+            RegionWish::Attest { region, epoch } => {
+                let attestation = self.attestation(word, region, *epoch)?;
+                let said = format!("recorded: {} attests that {region} (epoch {epoch}) is off", word.by);
+                (RegionAsk::Run(Ask::Attest { attestation }), said)
+            }
+            RegionWish::BreakGlass { active, epoch, mode } => {
+                let (active, epoch, mode) = (active.clone(), *epoch, *mode);
+                let said =
+                    format!("{active} is meant to be active here from now on, until git says a higher epoch");
+                (RegionAsk::BreakGlass { active, epoch, mode }, said)
+            }
+        };
+        let request = Request {
+            id: word.uid.clone(),
+            person: word.by.clone(),
+            reason: word.reason.clone().unwrap_or_default(),
+            // Of what is about a run, the run takes it from beside this.
+            ask: Ask::Resume,
+        };
+        let here = Here { me: &self.me, settings: &settings, now, time };
+        let heard = self.memory.state.hear(&request, &ask, here, &self.fence);
+        heard.map(|()| said).map_err(|refused| refused.to_string())
+    }
+
+    /// A person's word about what stands in the shared place now. A holder that renews after it refutes it.
+    fn attestation(
+        &self,
+        word: &RegionWord,
+        region: &RegionName,
+        epoch: Epoch,
+    ) -> Result<Attestation, String> {
+        let (person, reason) = (word.by.clone(), word.reason.clone().unwrap_or_default());
+        if !self.fence.was_read() {
+            return Err("the shared place was not read yet, and a word is about what stands there".to_owned());
+        }
+        match self.fence.record() {
+            None => Ok(Attestation { holder: None, counter: 0, person, reason }),
+            Some(record) if record.holder == *region && record.epoch == epoch => {
+                let holder = Some((region.clone(), epoch));
+                Ok(Attestation { holder, counter: record.counter, person, reason })
+            }
+            Some(record) => Err(format!(
+                "the environment is held by {} at epoch {}, not by {region} at {epoch}",
+                record.holder, record.epoch
+            )),
+        }
+    }
+
+    /// Whether this region is to be the first one ever, and does not hold yet.
+    pub fn is_beginning(&self) -> bool {
+        let state = &self.memory.state;
+        let is_ours = |word: &Word| word.active == self.me && word.epoch.is_first();
+        let is_free = self.fence.record().is_none_or(|record| record.holder == self.me);
+        state.serving().is_none()
+            && state.run().is_none()
+            && is_free
+            && state.words.wanted().is_some_and(is_ours)
+    }
+
+    pub fn decide(&mut self, facts: &Facts, now: Moment, time: Timestamp) -> Option<(Decision, Orders)> {
+        let settings = self.settings.clone()?;
+        let here = Here { me: &self.me, settings: &settings, now, time };
+        let decision = self.memory.state.decide(facts, &self.fence, here);
+        let part = Part::of(&self.memory.state, &decision, &self.fence, here, self.is_restart);
+        let orders = Orders { heard: self.heard.clone(), part: Some(part), frozen: decision.duties.freeze };
+        Some((decision, orders))
+    }
+
+    /// Forgets what was decided and could not be remembered.
+    pub fn revert(&mut self) {
+        self.memory = self.saved.clone();
+        self.settings = self.memory.spec.as_ref().map(RegionSpec::settings);
+        // It is heard again.
+        self.heard = None;
+    }
+
+    /// Whether git asks for a drill, which nobody does yet.
+    pub fn asks_for_drill(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.mode == Mode::Drill)
+    }
+}

@@ -1,0 +1,247 @@
+//! Runs the Job that a team declared for a step. Its name bears the epoch, the step and the attempt: whoever begins it again finds
+//! the one that was begun.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::gate::{Pass, WriterGate};
+use crate::agent::desired::{DesiredScope, want};
+use crate::agent::hands::Archive;
+use crate::api::{AppSpec, Identity, names};
+use crate::cluster::{Call, CallError, Cluster, Session, chain};
+use crate::object::secret::Pins;
+use crate::object::{
+    AppName, Desired, Kinds, MANAGER, Manifest, Origin, Place, Problem, Problems, REGION_EPOCH, REGION_JOB,
+    Revision, Tree, TreePath,
+};
+use crate::region::{Epoch, RegionName, RegionStep};
+use crate::yaml;
+
+/// Between two looks at what became of it.
+const LOOK: Duration = Duration::from_secs(1);
+/// A file with one Job is short.
+const FILE_LIMIT: u64 = 1 << 20;
+/// The name of a Job is a label of its pods.
+const NAME_LIMIT: usize = 63;
+
+/// Which Job, and for what.
+#[derive(Clone, Debug)]
+pub struct JobRun {
+    pub file: String,
+    pub step: RegionStep,
+    pub attempt: u32,
+    pub epoch: Epoch,
+    pub from: Option<RegionName>,
+    pub to: RegionName,
+}
+
+/// What it works with.
+pub struct JobWith {
+    pub gate: Arc<WriterGate>,
+    /// Until the Job is made, nobody says that nothing writes here.
+    pub pass: Option<Pass>,
+    pub session: Session,
+    pub archive: Option<Archive>,
+    pub revision: Option<Revision>,
+    pub identity: Option<Identity>,
+}
+
+/// Runs it to its end.
+pub async fn run(mut with: JobWith, run: JobRun) -> Result<(), String> {
+    let (Some(archive), Some(revision)) = (with.archive.clone(), with.revision.clone()) else {
+        return Err(format!("git was not read yet, and {} stands there", run.file));
+    };
+    let wanted = run.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let tree = archive.mirror.tree(&revision).map_err(|error| chain(&error))?;
+        read(&tree, &archive.scope, &archive.kinds, &wanted).map_err(|problems| {
+            problems.as_slice().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        })
+    });
+    let job = read.await.map_err(|error| error.to_string())??;
+    let (namespace, name) = (text(&job, "namespace"), text(&job, "name"));
+    let collection = format!("/apis/batch/v1/namespaces/{namespace}/jobs");
+    let path = format!("{collection}/{name}");
+    let what = format!("Job {namespace}/{name} of {}", run.file);
+    if found(&with.session.cluster, &path).await.map_err(|error| failed(&what, &error))?.is_none() {
+        if run.step.needs_the_fence() && !with.gate.is_held(run.epoch) {
+            return Err(format!("{what} is not made: this region does not hold epoch {} now", run.epoch));
+        }
+        let url = format!("{collection}?fieldManager={MANAGER}&fieldValidation=Strict");
+        let call = Call::create(url, job.to_string().into(), with.identity.as_ref());
+        match with.session.cluster.send(&call).await {
+            Ok(_) => {}
+            Err(error) if error.is_already_there() => {}
+            Err(error) => return Err(failed(&what, &error)),
+        }
+    }
+    drop(with.pass.take());
+    loop {
+        match found(&with.session.cluster, &path).await {
+            Ok(Some(job)) => match end_of(&job) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(why)) => return Err(format!("{what} failed: {why}")),
+                None => {}
+            },
+            Ok(None) => {
+                return Err(format!("{what} was deleted before it ended, and nobody knows what it did"));
+            }
+            Err(error) => tracing::warn!(error = %chain(&error), "{what} cannot be looked at"),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn failed(what: &str, error: &CallError) -> String {
+    format!("{what}: {}", chain(error))
+}
+
+async fn found(cluster: &Cluster, path: &str) -> Result<Option<Value>, CallError> {
+    match cluster.send(&Call::get(path)).await {
+        Ok(reply) => reply.json().map(Some),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// How a Job ended, if it has.
+fn end_of(job: &Value) -> Option<Result<(), String>> {
+    let conditions = job["status"]["conditions"].as_array()?;
+    conditions.iter().filter(|condition| condition["status"] == "True").find_map(|condition| {
+        match condition["type"].as_str()? {
+            "Complete" => Some(Ok(())),
+            "Failed" => Some(Err(condition["message"].as_str().unwrap_or("it says no more").to_owned())),
+            _ => None,
+        }
+    })
+}
+
+fn text<'a>(job: &'a Value, field: &str) -> &'a str {
+    job["metadata"][field].as_str().unwrap_or_default()
+}
+
+/// Reads the Job as it will be made, if its environment may have it.
+fn read(tree: &dyn Tree, scope: &DesiredScope, kinds: &Kinds, run: &JobRun) -> Result<Value, Problems> {
+    let path = TreePath::new(&run.file).map_err(|error| Problem::new(error.to_string()))?;
+    let blob = tree.read(&path, FILE_LIMIT).map_err(|error| Problem::new(error.to_string()))?;
+    let place = Place::file(path.clone());
+    let documents = yaml::read(&blob.bytes, &path, yaml::Dialect::Kubectl, &yaml::Limits::default())?;
+    let job = match documents.as_slice() {
+        [document] if document.value()["apiVersion"] == "batch/v1" && document.value()["kind"] == "Job" => {
+            document.value()
+        }
+        _ => {
+            return Err(Problem::at(
+                place,
+                format!("{} is done by one Job of batch/v1, and nothing else", run.step),
+            )
+            .into());
+        }
+    };
+    let manifest = Manifest::new(&named(job, run), Origin::new(place.clone()))
+        .map_err(|error| Problem::at(place.clone(), error.to_string()))?;
+    let app = AppName::new("region").map_err(|error| Problem::new(error.to_string()))?;
+    let app = AppSpec {
+        name: app.clone(),
+        path: None,
+        chart: None,
+        values: Vec::new(),
+        namespace: None,
+        release: None,
+        depends_on: Vec::new(),
+        adopt: None,
+    };
+    let desired = Desired::new(app.name.clone(), vec![manifest], Vec::new());
+    let (wanted, _) = want(desired, scope, &app, kinds, &Pins::offline())?;
+    let [wanted] = wanted.objects.as_slice() else {
+        return Err(Problem::at(place, "the Job of a step bears no mark of a hook").into());
+    };
+    let mut job = wanted.value();
+    if let Some(labels) = job["metadata"]["labels"].as_object_mut() {
+        for mark in [names::ENVIRONMENT_LABEL, names::APP_LABEL, names::APPLYSET_PART_OF] {
+            labels.remove(mark);
+        }
+        labels.insert(REGION_JOB.to_owned(), scope.environment.as_str().into());
+    }
+    Ok(job)
+}
+
+/// The Job under its name of this attempt. Its containers are told which move it is.
+fn named(job: &Value, run: &JobRun) -> Value {
+    let mut job = job.clone();
+    let tail = format!("-{}-{}-{}", run.epoch, run.step.as_str().to_ascii_lowercase(), run.attempt);
+    let name = job["metadata"]["name"].as_str().unwrap_or("region");
+    let room = NAME_LIMIT - tail.len();
+    let name: String = name.chars().take(room).collect();
+    job["metadata"]["name"] = format!("{}{tail}", name.trim_end_matches(['-', '.'])).into();
+    job["metadata"]["annotations"][REGION_EPOCH] = run.epoch.to_string().into();
+    let told = [
+        ("FAIRLEAD_REGION", run.to.to_string()),
+        ("FAIRLEAD_REGION_FROM", run.from.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("FAIRLEAD_REGION_EPOCH", run.epoch.to_string()),
+    ];
+    let containers = job["spec"]["template"]["spec"]["containers"].as_array_mut();
+    for container in containers.into_iter().flatten().filter(|container| container.is_object()) {
+        if !container["env"].is_array() {
+            container["env"] = json!([]);
+        }
+        if let Some(env) = container["env"].as_array_mut() {
+            env.extend(told.iter().map(|(name, value)| json!({"name": name, "value": value})));
+        }
+    }
+    job
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::{EnvironmentName, MemoryTree};
+    use crate::schema;
+
+    const JOB: &str = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: promote}\nspec:\n  template:\n    spec:\n      \
+                       restartPolicy: Never\n      containers: [{name: psql, image: postgres}]\n";
+
+    fn read_job(text: &str) -> Result<Value, String> {
+        let tree = MemoryTree::new([("jobs/promote.yaml", text)]).unwrap();
+        let name = EnvironmentName::new("prod").unwrap();
+        let scope = DesiredScope::unbound(name, Some("prod".to_owned())).unwrap();
+        let region = |name: &str| RegionName::new(name).unwrap();
+        let run = JobRun {
+            file: "jobs/promote.yaml".to_owned(),
+            step: RegionStep::VerifyWritable,
+            attempt: 2,
+            epoch: Epoch(7),
+            from: Some(region("a")),
+            to: region("b"),
+        };
+        let read = read(&tree, &scope, schema::builtin().kinds(), &run);
+        read.map_err(|problems| problems.as_slice()[0].to_string())
+    }
+
+    #[test]
+    fn a_job_bears_its_move_in_its_name_and_is_nobodys_object() {
+        let job = read_job(JOB).unwrap();
+        assert_eq!(text(&job, "name"), "promote-7-verifywritable-2");
+        assert_eq!(text(&job, "namespace"), "prod");
+        assert_eq!(job["metadata"]["labels"], json!({REGION_JOB: "prod"}));
+        let env = &job["spec"]["template"]["spec"]["containers"][0]["env"];
+        assert_eq!(env[1], json!({"name": "FAIRLEAD_REGION_FROM", "value": "a"}));
+    }
+
+    #[test]
+    fn what_is_no_job_is_named_with_its_file() {
+        let error = read_job("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n").unwrap_err();
+        assert!(error.contains("jobs/promote.yaml") && error.contains("one Job"), "{error}");
+    }
+
+    #[test]
+    fn a_job_has_ended_when_it_says_so() {
+        let of = |kind: &str| json!({"status": {"conditions": [{"type": kind, "status": "True", "message": "no"}]}});
+        assert_eq!(end_of(&of("Complete")), Some(Ok(())));
+        assert_eq!(end_of(&of("Failed")), Some(Err("no".to_owned())));
+        assert_eq!(end_of(&of("Suspended")), None);
+        assert_eq!(end_of(&json!({})), None);
+    }
+}
