@@ -39,7 +39,7 @@ pub use environment::{
 pub use history::RecordStatus;
 pub use limits::{KindLimits, PolicyMatch, PolicySpec, PruneLimit, Severity};
 pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
-pub use pull_requests::{ForgeKind, PullRequestsSpec};
+pub use pull_requests::{ForgeKind, PersonSpec, PullRequestsSpec};
 pub use region::{AutomaticSpec, ObjectivesSpec, RegionSpec, StandbyOf, StandbySpec, StepSpec};
 pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fence::{Fence, Fenced};
 use super::heard::Hearing;
-use crate::api::Identity;
+use crate::api::{Identity, PersonSpec};
 pub use crate::object::chain;
 
 /// So many requests are under way at once, for the whole agent. On two cores eight are as fast for small objects; where the
@@ -86,6 +86,8 @@ pub struct Call<'a> {
     pub content_type: &'static str,
     pub accept: &'static str,
     pub identity: Option<&'a Identity>,
+    /// As whom it is made, where that is a person: the server lets them do it, or not.
+    pub person: Option<&'a PersonSpec>,
 }
 
 pub const JSON: &str = "application/json";
@@ -106,6 +108,7 @@ impl<'a> Call<'a> {
             content_type: JSON,
             accept: JSON,
             identity: None,
+            person: None,
         }
     }
 
@@ -117,6 +120,7 @@ impl<'a> Call<'a> {
             content_type: APPLY,
             accept: METADATA,
             identity,
+            person: None,
         }
     }
 
@@ -129,6 +133,7 @@ impl<'a> Call<'a> {
             content_type: JSON,
             accept: METADATA,
             identity,
+            person: None,
         }
     }
 
@@ -146,7 +151,15 @@ impl<'a> Call<'a> {
             content_type: JSON_PATCH,
             accept: METADATA,
             identity,
+            person: None,
         }
+    }
+
+    /// As a person.
+    #[must_use]
+    pub fn by(mut self, person: Option<&'a PersonSpec>) -> Self {
+        self.person = person;
+        self
     }
 
     #[must_use]
@@ -188,6 +201,7 @@ impl fmt::Debug for Call<'_> {
             .field("content_type", &self.content_type)
             .field("accept", &self.accept)
             .field("identity", &self.identity)
+            .field("person", &self.person)
             .finish()
     }
 }
@@ -378,7 +392,7 @@ impl Cluster {
         let count = match call.method {
             Method::GET => &self.counts.reads,
             _ if call.path.contains("dryRun=All") => &self.counts.dry_runs,
-            _ if call.identity.is_none() => &self.counts.own_writes,
+            _ if call.identity.is_none() && call.person.is_none() => &self.counts.own_writes,
             _ => &self.counts.writes,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -441,6 +455,13 @@ impl Call<'_> {
             // become a member of any.
             let user = format!("system:serviceaccount:{}:{}", identity.namespace, identity.name);
             request = request.header("Impersonate-User", user);
+        }
+        if let Some(person) = self.person {
+            // No more groups than the platform names; the server adds `system:authenticated` by itself.
+            request = request.header("Impersonate-User", &person.user);
+            for group in &person.groups {
+                request = request.header("Impersonate-Group", group);
+            }
         }
         request.body(Body::from(self.body.clone().unwrap_or_default())).map_err(CallError::Unsendable)
     }

@@ -19,7 +19,7 @@ impl fmt::Display for Number {
 }
 
 /// The number of a comment. Every forge counts up, so the smaller one is the older.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommentId(pub u64);
 
 /// A pull request as its forge tells of it.
@@ -46,12 +46,26 @@ pub enum State {
     Closed,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comment {
     pub id: CommentId,
     /// By what the forge tells its accounts apart.
     pub author: String,
+    /// The number of that account, where the forge gives it.
+    pub account: Option<u64>,
     pub body: String,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Whether it may say something else than what was written then.
+    pub edited: bool,
+}
+
+/// How a command in a comment is answered at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// It is done, or asked for.
+    Taken,
+    Refused,
 }
 
 /// What a commit's status, or check, says of one environment.

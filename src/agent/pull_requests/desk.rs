@@ -13,6 +13,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::maker::{Maker, Wanted};
 use super::opening::{self, Opened};
+use super::orders::Orders;
 use super::seeing::{self, Beside, Polled};
 use super::{Group, Known};
 use crate::agent::environment::Shared;
@@ -30,6 +31,7 @@ pub(super) struct Desk<'a> {
     opened: Opened,
     group: Group,
     maker: Arc<Maker>,
+    orders: Arc<Orders>,
     book: Book,
     /// What git calls each head.
     references: BTreeMap<Number, String>,
@@ -48,8 +50,10 @@ impl<'a> Desk<'a> {
         let context = shared.context.clone();
         let cluster = context.pull_requests.config.cluster.clone();
         let own = Own { author: opened.author.clone(), cluster: cluster.clone() };
+        let place = opened.place();
         Self {
             shared,
+            orders: Arc::new(Orders { context: context.clone(), place }),
             maker: Arc::new(Maker { context, changes: opened.changes.clone(), cluster }),
             opened,
             book: Book::new(own, Timestamp::now()),
@@ -74,9 +78,13 @@ impl<'a> Desk<'a> {
         let mut anew = tokio::time::interval(LOOK_ANEW);
         anew.reset();
         self.book.environments(self.group.branches(), Timestamp::now());
+        self.book.people(self.group.people());
         self.note_statuses();
+        let mut requests = self.shared.context.requests.subscribe();
         loop {
             let now = Timestamp::now();
+            self.orders.follow(requests.borrow_and_update().as_ref(), &mut self.book);
+            self.orders.record(self.book.take_told(), &self.shared.name);
             for (number, action) in self.book.next(now) {
                 working.push(self.act(number, action));
             }
@@ -103,6 +111,7 @@ impl<'a> Desk<'a> {
                     let Some(group) = group.filter(|group| changed.is_ok() && self.goes_on(group)) else { return };
                     let is_other = group.branches() != self.group.branches();
                     self.group = group;
+                    self.book.people(self.group.people());
                     if is_other {
                         self.book.environments(self.group.branches(), Timestamp::now());
                         following = self.follow(&say);
@@ -148,6 +157,7 @@ impl<'a> Desk<'a> {
                     }
                     self.book.hear(number, &action, result, Timestamp::now());
                 }
+                changed = requests.changed() => if changed.is_err() { return },
                 _ = anew.tick() => {
                     let names: Vec<String> = self.group.environments.keys().map(ToString::to_string).collect();
                     names.iter().for_each(|name| self.book.live_moved(name, Timestamp::now()));
@@ -159,8 +169,9 @@ impl<'a> Desk<'a> {
 
     /// Whether the same forge is asked in the same way, by us.
     fn goes_on(&self, group: &Group) -> bool {
+        let opened = Opened::by(&self.opened.spec);
         let same = |environment: &Arc<Environment>| {
-            environment.spec.pull_requests.as_ref() == Some(&self.opened.spec)
+            environment.spec.pull_requests.as_ref().map(Opened::by) == Some(opened)
                 && environment.spec.source == self.opened.source
         };
         group.is_led_by(&self.shared.name) && group.environments.get(&self.shared.name).is_some_and(same)
@@ -251,11 +262,24 @@ impl<'a> Desk<'a> {
             let making = self.report(number, inputs.clone());
             return Box::pin(async move { (number, action, making.await.map(Answer::Reported)) });
         }
+        if let Action::CarryOut(order) = &action {
+            let (orders, order) = (self.orders.clone(), (**order).clone());
+            let carrying = async move { orders.carry_out(number, order).await };
+            return Box::pin(async move { (number, action, carrying.await.map(Answer::CarriedOut)) });
+        }
         let (forge, changes) = (self.opened.forge.clone(), self.opened.changes.clone());
         let beside = self.beside.clone();
         Box::pin(async move {
             let result = match &action {
-                Action::Report(_) => Err(Failure::Away("it is made elsewhere".to_owned())),
+                Action::Report(_) | Action::CarryOut(_) => {
+                    Err(Failure::Away("it is done elsewhere".to_owned()))
+                }
+                Action::Permit { login, account } => {
+                    forge.may_write(number, login, *account).await.map(Answer::Permitted)
+                }
+                Action::React { comment, reaction } => {
+                    forge.react(number, *comment, *reaction).await.map(|()| Answer::Reacted)
+                }
                 Action::Find => forge.comments(number).await.map(Answer::Found),
                 Action::Look(id) => forge.comment(number, *id).await.map(Answer::Looked),
                 Action::Make { body } => forge.make(number, body).await.map(Answer::Made),

@@ -6,6 +6,7 @@
 mod desk;
 mod maker;
 mod opening;
+mod orders;
 mod seeing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use http::HeaderMap;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::environment::Shared;
-use crate::api::{Environment, PullRequestsSpec};
+use crate::api::{Environment, PersonSpec, PullRequestsSpec};
 use crate::config::PullRequestsConfig;
 use crate::forge::{self, webhook};
 use crate::http::Webhooks;
@@ -117,6 +118,15 @@ impl Group {
 
     fn is_led_by(&self, name: &EnvironmentName) -> bool {
         self.environments.keys().next() == Some(name)
+    }
+
+    /// Who may give commands in comments, by environment.
+    fn people(&self) -> BTreeMap<String, Vec<PersonSpec>> {
+        let people = |(name, it): (&EnvironmentName, &Arc<Environment>)| {
+            let people = it.spec.pull_requests.as_ref().map(|spec| spec.people.clone());
+            (name.to_string(), people.unwrap_or_default())
+        };
+        self.environments.iter().map(people).collect()
     }
 
     /// The branch of each.

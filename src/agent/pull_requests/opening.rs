@@ -35,6 +35,20 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// What has to be opened anew where it is another.
+    pub fn by(
+        spec: &PullRequestsSpec,
+    ) -> (ForgeKind, &str, Option<&str>, Option<&str>, Option<crate::api::Span>) {
+        let PullRequestsSpec { forge, repository, url, secret_ref, interval, .. } = spec;
+        (*forge, repository.as_str(), url.as_deref(), secret_ref.as_deref(), *interval)
+    }
+
+    /// Names the repository, among all of all forges.
+    pub fn place(&self) -> String {
+        let PullRequestsSpec { forge, repository, url, .. } = &self.spec;
+        format!("{forge:?} {} {repository}", url.as_deref().unwrap_or_default())
+    }
+
     /// Follows a branch of it, with all others that do.
     pub fn follow(&self, shared: &Shared, branch: &str) -> Option<Subscription> {
         let interval =

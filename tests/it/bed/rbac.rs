@@ -196,6 +196,36 @@ pub fn person(api: &Api, namespace: &str, name: &str, environment: &str, verbs: 
     (format!("system:serviceaccount:{namespace}:{name}"), token)
 }
 
+/// A user of the cluster, as its identity provider names them, who may make Requests and do these verbs on an environment;
+/// and as whom the agent may make Requests, as the chart lets it.
+pub fn user(api: &Api, name: &str, environment: &str, verbs: &[&str]) {
+    let verbs: Vec<String> = verbs.iter().map(|verb| format!("environments/{verb}")).collect();
+    let role = format!("{environment}-{}", name.replace('@', "-"));
+    let mut rules = vec![rule(&["fairlead.dev"], &["requests"], &["create"])];
+    if !verbs.is_empty() {
+        rules.push(json!({"apiGroups": ["fairlead.dev"], "resources": verbs, "resourceNames": [environment], "verbs": ["create"]}));
+    }
+    api.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": role}, "rules": rules,
+    }));
+    api.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+    }));
+    // identities.yaml of the chart.
+    let become_them = [
+        json!({"apiGroups": ["authentication.k8s.io"], "resources": ["users"], "resourceNames": [name], "verbs": ["impersonate:user-info"]}),
+        rule(&["fairlead.dev"], &["requests"], &["impersonate-on:user-info:create"]),
+    ];
+    bind(api, &format!("{role}-people"), None, &become_them, (NAMESPACE, ACCOUNT));
+    allowed(
+        api,
+        (NAMESPACE, ACCOUNT),
+        &json!({"verb": "impersonate:user-info", "group": "authentication.k8s.io", "resource": "users", "name": name}),
+    );
+}
+
 /// Gives a person every right to Environments that RBAC has.
 pub fn grant_environments(api: &Api, namespace: &str, name: &str) {
     let rules = [rule(&["fairlead.dev"], &["environments", "environments/status"], &["*"])];
