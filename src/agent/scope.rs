@@ -28,6 +28,11 @@ impl DesiredScope {
         Ok(Self { environment, path, grants: None, default_namespace })
     }
 
+    /// The same, with its `environment.yaml` in a folder of the tree's root.
+    pub(super) fn within(self, folder: &str) -> Self {
+        Self { path: TreePath::root().child(folder), ..self }
+    }
+
     /// What marks this environment's objects.
     pub(super) fn marks<'a>(&'a self, app: &'a AppSpec, pins: &'a Pins) -> Stamp<'a> {
         Stamp {

@@ -2,7 +2,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
+use super::{PreviewGrant, Span};
 
 /// Where pull requests into the branch are told what they would do. Environments of one repository share one comment.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct PullRequestsSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["login"]))]
     pub people: Vec<PersonSpec>,
+    /// What previews of the environment may have; none where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previews: Option<PreviewGrant>,
 }
 
 /// An account on the forge, and the user of the cluster that it is.

@@ -62,6 +62,21 @@ impl Requests {
         }
     }
 
+    /// Whether the server would let a person make a Request; nothing is made.
+    pub async fn would_create(
+        &self,
+        name: &str,
+        spec: &RequestSpec,
+        person: &PersonSpec,
+    ) -> Result<(), CallError> {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let request = Request { metadata, spec: spec.clone(), status: None };
+        let body = serde_json::to_vec(&request).map_err(CallError::Unreadable)?;
+        let path = format!("{}?dryRun=All", Request::url_path(&(), None));
+        let call = Call::create(path, body.into(), None).by(Some(person));
+        self.cluster.send(&call).await.map(drop)
+    }
+
     pub async fn get(&self, name: &str) -> Result<Option<Request>, CallError> {
         match self.cluster.send(&Call::get(path(name))).await {
             Ok(reply) => reply.read().map(Some),

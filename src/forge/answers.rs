@@ -42,6 +42,18 @@ pub fn comment(value: &Value, author: &str, login: &str) -> Result<Comment, Fail
     })
 }
 
+/// The names of labels: objects with a name, or names.
+pub fn labels(value: &Value) -> Vec<String> {
+    let name = |label: &Value| label.as_str().or_else(|| label["name"].as_str()).map(str::to_owned);
+    value["labels"].as_array().into_iter().flatten().filter_map(name).collect()
+}
+
+/// Whether what is to be merged is of another repository than the branch. A repository that is no more was another one.
+pub fn is_fork(value: &Value) -> bool {
+    let repository = |side: &str| value[side]["repo"]["full_name"].as_str();
+    repository("head").is_none() || repository("head") != repository("base")
+}
+
 /// The id of a commit, and nothing that git could read otherwise.
 pub fn revision(value: &Value, name: &str) -> Result<Option<Revision>, Failure> {
     match value[name].as_str() {

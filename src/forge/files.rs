@@ -48,6 +48,11 @@ struct Description {
     /// The commit of the base branch that has the change; where it is not said, the one that the branch is at.
     #[serde(default)]
     revision: Option<String>,
+    #[serde(default)]
+    labels: Vec<String>,
+    /// Whether it comes from somebody who may not write to the repository.
+    #[serde(default)]
+    fork: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -167,7 +172,15 @@ impl Files {
         let spoken =
             fs::metadata(self.spoken_file(number)).ok().map(|facts| (facts.len(), facts.modified().ok()));
         let stamp = Digest::of_parts([&*text, &*format!("{report:?} {spoken:?}")]).as_str().to_owned();
-        Ok(Listed { number, head: Head::Branch(said.head), base: said.base, state, stamp })
+        Ok(Listed {
+            number,
+            head: Head::Branch(said.head),
+            base: said.base,
+            state,
+            stamp,
+            labels: said.labels,
+            is_fork: said.fork,
+        })
     }
 
     fn find(&self, number: Number) -> Result<Listed, Failure> {

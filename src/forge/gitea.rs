@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answers::{needed, number, revision, text, time};
+use super::answers::{is_fork, labels, needed, number, revision, text, time};
 use super::client::{Client, refuse};
 use super::github::{comment, cut, lately, sign, writes};
 use super::{BadPlace, Forge, Head, Keys, Listed, ListedState};
@@ -60,6 +60,8 @@ fn listed(value: &Value) -> Result<Listed, Failure> {
         base: text(&value["base"], "ref")?.to_owned(),
         state,
         stamp: text(value, "updated_at")?.to_owned(),
+        labels: labels(value),
+        is_fork: is_fork(value),
     })
 }
 

@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, Method, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answers::{needed, number, revision, text, time};
+use super::answers::{is_fork, labels, needed, number, revision, text, time};
 use super::app::App;
 use super::client::{Answer, Client, refuse};
 use super::{BadPlace, Forge, Head, Keys, LATELY, Listed, ListedState};
@@ -99,6 +99,8 @@ fn listed(value: &Value) -> Result<Listed, Failure> {
         base: text(&value["base"], "ref")?.to_owned(),
         state,
         stamp: text(value, "updated_at")?.to_owned(),
+        labels: labels(value),
+        is_fork: is_fork(value),
     })
 }
 

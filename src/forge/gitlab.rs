@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, Method};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answers::{needed, number, revision, text, time};
+use super::answers::{labels, needed, number, revision, text, time};
 use super::client::{Client, refuse};
 use super::github::{cut, lately};
 use super::{BadPlace, Forge, Head, Keys, LATELY, Listed, ListedState};
@@ -84,6 +84,9 @@ fn listed(value: &Value) -> Result<Listed, Failure> {
         base: text(value, "target_branch")?.to_owned(),
         state,
         stamp: text(value, "updated_at")?.to_owned(),
+        labels: labels(value),
+        is_fork: value["source_project_id"].as_u64().is_none()
+            || value["source_project_id"] != value["target_project_id"],
     })
 }
 

@@ -39,6 +39,9 @@ pub struct Listed {
     pub state: ListedState,
     /// Differs once there is something new of it.
     pub stamp: String,
+    pub labels: Vec<String>,
+    /// What is to be merged comes from another repository.
+    pub is_fork: bool,
 }
 
 /// What is to be merged.

@@ -44,6 +44,8 @@ pub struct Case {
     /// What became of its merge, by environment, and since when: what the comment does not say yet counts as well.
     outcome: BTreeMap<String, Landed>,
     pub commands: Commands,
+    /// What is said of its previews.
+    pub preview: Option<String>,
     /// Since when it has been at its commit, where that was seen.
     head_since: Option<Timestamp>,
 }
@@ -74,6 +76,7 @@ impl Case {
             wrote: None,
             outcome: BTreeMap::new(),
             commands: Commands::new(),
+            preview: None,
             head_since: None,
         }
     }
@@ -162,6 +165,17 @@ impl Case {
         }
     }
 
+    /// What is said beside the report: of previews, and of what people asked for.
+    fn asides(&self) -> Option<String> {
+        let all: Vec<String> = self.preview.iter().cloned().chain(self.commands.text()).collect();
+        (!all.is_empty()).then(|| all.join("\n"))
+    }
+
+    /// When somebody last pushed or wrote a comment, as far as was seen.
+    pub fn active(&self) -> Option<Timestamp> {
+        self.head_since.max(self.commands.last_comment())
+    }
+
     fn next_command(&self) -> Option<Action> {
         Some(match self.commands.next()? {
             CommandStep::Find => Action::Find,
@@ -194,7 +208,7 @@ impl Case {
             head: of.head.as_str().to_owned(),
             outcome: None,
             plan: made.text.clone(),
-            commands: self.commands.text(),
+            commands: self.asides(),
         };
         let record = || {
             let mut record = CommentRecord::new(made, of.head.as_str(), now).with(&self.commands);
@@ -230,7 +244,7 @@ impl Case {
             return Next::Wait(Some(tell_at));
         }
         let record = record.with(&self.commands);
-        let commands = self.commands.text();
+        let commands = self.asides();
         let content = Content { outcome: Some(outcome(&record, at)), commands, ..content.clone() };
         let cluster = shared.own.cluster.as_deref();
         let told: Vec<_> = record

@@ -116,6 +116,18 @@ impl Book {
         self.cases.iter().flat_map(of).collect()
     }
 
+    /// What is said of the previews of each; of the others nothing.
+    pub fn previews(&mut self, texts: &BTreeMap<Number, String>) {
+        for (number, case) in &mut self.cases {
+            case.preview = texts.get(number).map(|lines| format!("### Previews\n\n{lines}"));
+        }
+    }
+
+    /// Those that are open, and when somebody last pushed or wrote a comment.
+    pub fn open(&self) -> impl Iterator<Item = (&PullRequest, Option<Timestamp>)> {
+        self.cases.values().filter(|case| case.is_open()).map(|case| (&case.pull, case.active()))
+    }
+
     /// What came of commands since that was asked last, but for those that became Requests.
     pub fn take_told(&mut self) -> Vec<(Number, CommandLine)> {
         let of = |(number, case): (&Number, &mut Case)| {

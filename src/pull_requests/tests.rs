@@ -191,8 +191,8 @@ fn open(head: &str, stamp: &str) -> PullRequest {
         number: Number(5),
         head: Revision::new(head),
         base: "main".to_owned(),
-        state: State::Open,
         stamp: stamp.to_owned(),
+        ..PullRequest::default()
     }
 }
 

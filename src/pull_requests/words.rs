@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::object::Revision;
 
 /// The number of a pull request, by which people and the forge name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Number(pub u64);
 
@@ -23,7 +23,7 @@ impl fmt::Display for Number {
 pub struct CommentId(pub u64);
 
 /// A pull request as its forge tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PullRequest {
     pub number: Number,
     /// The newest commit of what is to be merged.
@@ -33,10 +33,14 @@ pub struct PullRequest {
     pub state: State,
     /// Differs once the forge has something new of it, a comment among other things.
     pub stamp: String,
+    pub labels: Vec<String>,
+    /// It comes from another repository, into which anybody may have pushed.
+    pub is_fork: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum State {
+    #[default]
     Open,
     Merged {
         /// The commit of the base branch that has the change.

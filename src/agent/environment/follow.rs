@@ -15,14 +15,16 @@ use crate::agent::charts::Charts;
 use crate::agent::credentials::remote;
 use crate::agent::desired::{Desire, DesiredScope, Memo, desire};
 use crate::agent::hands::Hands;
+use crate::agent::pull_requests::previewed;
 use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::source::{BranchState, MANY_FAILURES, Subscription};
-use crate::api::{Environment, SourceSpec};
+use crate::api::{Environment, PreviewSpec, SourceSpec};
 use crate::delivery::Says;
 use crate::drift::Rules;
 use crate::git::GitError;
 use crate::helm::Stop;
-use crate::object::{AppName, Commit, Kinds, Problems, Revision, chain};
+use crate::object::{AppName, Commit, Kinds, Problems, Revision, Tree, chain};
+use crate::previews::FOLDER;
 use crate::report::Trouble;
 use crate::requests::Words;
 
@@ -43,7 +45,7 @@ struct Follow<'a> {
     state: GitState,
     source: Option<(SourceSpec, Subscription)>,
     /// What was rendered last.
-    told: Option<(Revision, DesiredScope, Arc<Kinds>)>,
+    told: Option<Wanted>,
     /// When the credentials were read last: they are read again when the remote refuses them.
     credentials_read: Option<Instant>,
     memo: Memo,
@@ -53,6 +55,15 @@ struct Follow<'a> {
     was_overtaken: bool,
     secrets: Arc<EnvironmentSecrets>,
     asking: Asking,
+}
+
+/// What is rendered: a revision, or what a pull request would make of one.
+#[derive(Clone, PartialEq)]
+struct Wanted {
+    revision: Revision,
+    scope: DesiredScope,
+    kinds: Arc<Kinds>,
+    preview: Option<PreviewSpec>,
 }
 
 /// What people ask git for.
@@ -170,7 +181,9 @@ impl Follow<'_> {
                 return Some(Instant::now() + TRY_AGAIN);
             }
         };
-        let wanted = (revision, scope, kinds);
+        let preview = environment.spec.preview.clone();
+        let revision = preview.as_ref().map_or(revision, |preview| Revision::new(preview.head.as_str()));
+        let wanted = Wanted { revision, scope, kinds, preview };
         let is_due = self.render_again.is_some_and(|at| at <= Instant::now());
         if self.told.as_ref() != Some(&wanted) || is_due || self.secrets.is_behind() {
             match self.render(&wanted).await {
@@ -265,7 +278,7 @@ impl Follow<'_> {
     }
 
     /// Renders a revision; false where it was overtaken, by a newer one or by the end.
-    async fn render(&mut self, wanted: &(Revision, DesiredScope, Arc<Kinds>)) -> Result<bool, Trouble> {
+    async fn render(&mut self, wanted: &Wanted) -> Result<bool, Trouble> {
         let Some(mut rendered) = self.desire(wanted).await? else { return Ok(false) };
         if let Ok((desire, _)) = &rendered
             && self.is_behind(desire).await
@@ -277,7 +290,7 @@ impl Follow<'_> {
             }
         }
         self.render_again = None;
-        self.state.revision = Some(wanted.0.clone());
+        self.state.revision = Some(wanted.revision.clone());
         match rendered {
             Ok((desire, commit)) => {
                 (self.state.trouble, self.state.doubt, self.state.away) = (None, None, false);
@@ -323,26 +336,35 @@ impl Follow<'_> {
     /// Renders on a thread of its own. `None` where it was overtaken.
     async fn desire(
         &mut self,
-        wanted: &(Revision, DesiredScope, Arc<Kinds>),
+        wanted: &Wanted,
     ) -> Result<Option<Result<(Desire, Commit), Problems>>, Trouble> {
         let Some((_, source)) = &mut self.source else {
             return Err(trouble("NoSource", "no remote is followed", true));
         };
-        let mirror = source.mirror.clone();
-        let (revision, scope, kinds) = wanted.clone();
+        let (mirror, changes) = (source.mirror.clone(), wanted.preview.as_ref().map(|_| source.changes()));
+        let Wanted { revision, scope, kinds, preview } = wanted.clone();
+        let is_preview = preview.is_some();
         let mut memo = std::mem::take(&mut self.memo);
         let (context, stop) = (self.shared.context.clone(), Stop::default());
         let (stops, of, secrets) = (stop.clone(), revision.clone(), self.secrets.clone());
         let mut rendered = tokio::task::spawn_blocking(move || {
             let charts = Charts::blocking(&context.rendering.helm, &context.session, &kinds, stop);
-            let result = mirror.tree(&of).map(|tree| {
+            let tree: Result<Box<dyn Tree>, Trouble> = match (&preview, &changes) {
+                (Some(preview), Some(changes)) => previewed(changes, preview, &scope),
+                _ => mirror
+                    .tree(&of)
+                    .map(|tree| Box::new(tree) as Box<dyn Tree>)
+                    .map_err(|error| trouble(error.reason(), &chain(&error), true)),
+            };
+            let scope = if preview.is_some() { scope.within(FOLDER) } else { scope };
+            let result = tree.map(|tree| {
                 let said = mirror.commit_info(&of).ok();
                 let said =
                     said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
                 let commit = Commit::new(of, said.0, said.1);
                 let limits = &context.rendering.limits;
                 let pins = |app: &AppName| secrets.pins(app);
-                let desire = desire(&tree, &scope, &kinds, &mut memo, limits, &charts, &pins);
+                let desire = desire(&*tree, &scope, &kinds, &mut memo, limits, &charts, &pins);
                 desire.map(|desire| (desire, commit))
             });
             (memo, result)
@@ -352,7 +374,7 @@ impl Follow<'_> {
                 biased;
                 rendered = &mut rendered => break rendered,
                 () = self.shared.end.cancelled(), if !stops.is_set() => stops.set(),
-                () = source.changed(), if !stops.is_set() => {
+                () = source.changed(), if !stops.is_set() && !is_preview => {
                     // Once in a row: where commits come faster than charts are rendered, one has to get through.
                     let newest = source.look().revision;
                     if !self.was_overtaken && newest.is_some_and(|newest| newest != revision) {
@@ -369,10 +391,7 @@ impl Follow<'_> {
                     return Ok(None);
                 }
                 self.was_overtaken = false;
-                match result {
-                    Ok(result) => Ok(Some(result)),
-                    Err(error) => Err(trouble(error.reason(), &chain(&error), true)),
-                }
+                result.map(Some)
             }
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }

@@ -2,7 +2,7 @@
 //! of that.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -14,10 +14,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::maker::{Maker, Wanted};
 use super::opening::{self, Opened};
 use super::orders::Orders;
+use super::preview_parts::Facts;
+use super::previews::{PreviewDesk, Turned};
 use super::seeing::{self, Beside, Polled};
 use super::{Group, Known};
 use crate::agent::environment::Shared;
 use crate::api::Environment;
+use crate::cluster::Previews;
 use crate::object::{EnvironmentName, Revision};
 use crate::pull_requests::{Action, Answer, Book, Failure, Inputs, Landing, Made, Number, Own, State};
 
@@ -42,6 +45,9 @@ pub(super) struct Desk<'a> {
 
 type Done = (Number, Action, Result<Answer, Failure>);
 
+/// What follows from what was done for a preview is looked at after this.
+const PREVIEWS_SOON: Duration = Duration::from_secs(1);
+
 /// What is due already is looked at again, and not in circles.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -51,9 +57,16 @@ impl<'a> Desk<'a> {
         let cluster = context.pull_requests.config.cluster.clone();
         let own = Own { author: opened.author.clone(), cluster: cluster.clone() };
         let place = opened.place();
+        let previews = Arc::new(PreviewDesk {
+            context: context.clone(),
+            forge: opened.forge.clone(),
+            changes: opened.changes.clone(),
+            cluster: Previews::new(&context.session.cluster),
+            memory: tokio::sync::Mutex::default(),
+        });
         Self {
             shared,
-            orders: Arc::new(Orders { context: context.clone(), place }),
+            orders: Arc::new(Orders { context: context.clone(), place, previews, facts: Mutex::default() }),
             maker: Arc::new(Maker { context, changes: opened.changes.clone(), cluster }),
             opened,
             book: Book::new(own, Timestamp::now()),
@@ -73,7 +86,9 @@ impl<'a> Desk<'a> {
         let mut polling: FuturesUnordered<BoxFuture<'static, Polled>> = FuturesUnordered::new();
         let mut landing: FuturesUnordered<BoxFuture<'static, Vec<(String, Landing)>>> =
             FuturesUnordered::new();
+        let mut turning: FuturesUnordered<BoxFuture<'static, Turned>> = FuturesUnordered::new();
         let mut poll_at = tokio::time::Instant::now();
+        let mut turn_at = poll_at + PREVIEWS_SOON;
         let mut land_at: Option<tokio::time::Instant> = Some(poll_at);
         let mut anew = tokio::time::interval(LOOK_ANEW);
         anew.reset();
@@ -158,6 +173,17 @@ impl<'a> Desk<'a> {
                     self.book.hear(number, &action, result, Timestamp::now());
                 }
                 changed = requests.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(turn_at), if turning.is_empty() => {
+                    turn_at = tokio::time::Instant::now() + self.opened.interval;
+                    turning.extend(self.turn_previews());
+                }
+                Some(turned) = turning.next() => {
+                    if turned.is_busy {
+                        turn_at = tokio::time::Instant::now() + PREVIEWS_SOON;
+                    }
+                    turned.failed.iter().for_each(|why| self.complain(why));
+                    self.book.previews(&turned.texts);
+                }
                 _ = anew.tick() => {
                     let names: Vec<String> = self.group.environments.keys().map(ToString::to_string).collect();
                     names.iter().for_each(|name| self.book.live_moved(name, Timestamp::now()));
@@ -316,6 +342,22 @@ impl<'a> Desk<'a> {
             base,
         };
         self.maker.clone().make(wanted)
+    }
+
+    /// Looks after the previews, where the platform lets any be.
+    fn turn_previews(&self) -> Option<BoxFuture<'static, Turned>> {
+        let environments = self.group.previewed();
+        let is_any = !environments.is_empty();
+        self.orders.know(Facts {
+            open: self.book.open().map(|(pull, active)| (pull.clone(), active)).collect(),
+            references: self.references.clone(),
+            tips: self.beside.tips.clone(),
+            environments,
+        });
+        let (orders, facts) = (self.orders.clone(), self.orders.facts());
+        is_any.then(|| -> BoxFuture<'static, Turned> {
+            Box::pin(async move { orders.previews.turn(&facts, None).await })
+        })
     }
 
     /// Reads where the environments stand, where a merge is followed.

@@ -4,10 +4,16 @@
 //! name: whichever replica has that environment has its repository as well, and a hand-over is one of both.
 
 mod desk;
+mod explaining;
 mod maker;
 mod opening;
 mod orders;
+mod preview_parts;
+mod previewed;
+mod previews;
 mod seeing;
+
+pub(super) use previewed::previewed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +23,7 @@ use http::HeaderMap;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::environment::Shared;
-use crate::api::{Environment, PersonSpec, PullRequestsSpec};
+use crate::api::{Environment, PersonSpec, PreviewGrant, PullRequestsSpec};
 use crate::config::PullRequestsConfig;
 use crate::forge::{self, webhook};
 use crate::http::Webhooks;
@@ -127,6 +133,15 @@ impl Group {
             (name.to_string(), people.unwrap_or_default())
         };
         self.environments.iter().map(people).collect()
+    }
+
+    /// The environments whose previews the platform lets be.
+    fn previewed(&self) -> Vec<(EnvironmentName, Arc<Environment>, PreviewGrant)> {
+        let grant = |(name, it): (&EnvironmentName, &Arc<Environment>)| {
+            let grant = it.spec.pull_requests.as_ref()?.previews.clone()?;
+            Some((name.clone(), it.clone(), grant))
+        };
+        self.environments.iter().filter_map(grant).collect()
     }
 
     /// The branch of each.

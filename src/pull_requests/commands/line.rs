@@ -16,7 +16,7 @@ pub const SHOWN: usize = 8;
 /// Numbers of comments that were answered and are remembered.
 pub const REMEMBERED: usize = 60;
 /// A message is a sentence or two.
-const MESSAGE: usize = 240;
+const MESSAGE: usize = 300;
 
 /// What carrying a command out came to.
 #[derive(Clone, Debug, PartialEq)]

@@ -91,6 +91,8 @@ pub struct Commands {
     answered: BTreeSet<CommentId>,
     lines: BTreeMap<CommentId, CommandLine>,
     without_reactions: bool,
+    /// When a person last wrote anything.
+    last_comment: Option<Timestamp>,
     /// What came to its end and is to be told the history.
     told: Vec<CommandLine>,
 }
@@ -149,6 +151,9 @@ impl Commands {
             let is_new = !self.answered.contains(&comment.id) && !self.waiting.contains_key(&comment.id);
             let is_recent = now.duration_since(comment.at) < LOOKED_AT;
             let is_ours = comment.author == own || comment.author.is_empty();
+            if !is_ours {
+                self.last_comment = self.last_comment.max(Some(comment.at));
+            }
             if is_new
                 && is_recent
                 && !is_ours
@@ -283,6 +288,11 @@ impl Commands {
         let all: BTreeSet<u64> = self.answered.iter().chain(self.lines.keys()).map(|id| id.0).collect();
         let skip = all.len().saturating_sub(line::REMEMBERED);
         all.into_iter().skip(skip).collect()
+    }
+
+    /// When a person last wrote anything, as far as was seen.
+    pub fn last_comment(&self) -> Option<Timestamp> {
+        self.last_comment
     }
 
     /// What came to its end since that was asked last, but for Requests: those tell of themselves.

@@ -1,5 +1,4 @@
 use super::*;
-use crate::pull_requests::words::State;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).expect("a time")
@@ -25,8 +24,7 @@ fn pull() -> PullRequest {
         number: Number(7),
         head: Revision::new("1234567890abcdef1234567890abcdef12345678"),
         base: "main".into(),
-        state: State::Open,
-        stamp: String::new(),
+        ..PullRequest::default()
     }
 }
 

@@ -152,8 +152,7 @@ impl Story {
 
     fn open(&mut self, number: Number) {
         let head = revision(number.0 * 1_000 + self.chance.u64(0..4));
-        let pull =
-            PullRequest { number, head, base: "main".to_owned(), state: State::Open, stamp: String::new() };
+        let pull = PullRequest { number, head, base: "main".to_owned(), ..PullRequest::default() };
         self.forge.set(pull, self.now);
     }
 
