@@ -16,6 +16,7 @@
 
 mod fences;
 mod files;
+mod limits;
 mod names;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use fences::{NAMESPACE_LABEL, namespace, objects};
 pub use files::{Composed, FOLDER, compose};
+pub use limits::{kinds, policies};
 pub use names::{PREFIX, host, name};
 
 use crate::object::Revision;

@@ -22,7 +22,32 @@ pub fn name(of: &EnvironmentName, number: u64) -> String {
 
 /// The host of an app of a preview, by a pattern such as `{app}-{pr}.preview.example`.
 pub fn host(pattern: &str, app: &AppName, number: u64) -> Result<String, String> {
-    let host = pattern.replace("{app}", app.as_str()).replace("{pr}", &number.to_string());
+    let (begin, end) = host_parts(pattern, number)?;
+    let host = format!("{begin}{app}{end}");
+    match is_host(&host) {
+        true => Ok(host),
+        false => Err(format!("{host:?} is no name of a host")),
+    }
+}
+
+/// What stands before and behind the name of the app.
+pub fn host_parts(pattern: &str, number: u64) -> Result<(String, String), String> {
+    // 1 of 17 and 11 of 7 would be the same.
+    if pattern.contains("{app}{pr}") || pattern.contains("{pr}{app}") || !pattern.contains("{pr}") {
+        return Err(format!("{pattern:?} has no {{pr}} of its own: previews would have the same hosts"));
+    }
+    let filled = pattern.replace("{pr}", &number.to_string());
+    let parts: Vec<&str> = filled.split("{app}").collect();
+    let [begin, end] = parts.as_slice() else {
+        return Err(format!("{pattern:?} is to have {{app}} once: apps would have the same host"));
+    };
+    match is_host(&format!("{begin}app{end}")) {
+        true => Ok(((*begin).to_owned(), (*end).to_owned())),
+        false => Err(format!("{pattern:?} makes no name of a host")),
+    }
+}
+
+fn is_host(host: &str) -> bool {
     let is_label = |label: &str| {
         let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         (1..=63).contains(&label.len())
@@ -30,11 +55,5 @@ pub fn host(pattern: &str, app: &AppName, number: u64) -> Result<String, String>
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    if !pattern.contains("{pr}") {
-        return Err(format!("{pattern:?} has no {{pr}}: all previews would have the same host"));
-    }
-    match host.len() <= 253 && host.contains('.') && host.split('.').all(is_label) {
-        true => Ok(host),
-        false => Err(format!("{host:?} is no name of a host")),
-    }
+    host.len() <= 253 && host.contains('.') && host.split('.').all(is_label)
 }

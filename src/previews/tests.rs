@@ -224,6 +224,9 @@ fn names_and_hosts_are_safe_whatever_they_are_made_of() {
     assert_eq!(host("{app}-{pr}.preview.example", &web, 7).as_deref(), Ok("web-7.preview.example"));
     for wrong in [
         "{app}.preview.example",
+        "{app}{pr}.preview.example",
+        "{pr}.preview.example",
+        "{app}-{app}-{pr}.x.example",
         "{pr}",
         "{pr}..example",
         "{pr}.-x.example",

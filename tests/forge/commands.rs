@@ -148,3 +148,19 @@ async fn in_a_folder_people_write_a_file_of_comments() {
         forge.comments(Number(7)).await.is_err_and(|error| error.to_string().contains("7.comments.yaml"))
     );
 }
+
+#[tokio::test]
+async fn labels_and_forks_are_told() {
+    for kind in KINDS {
+        let fake = Fake::start(kind).await;
+        (1..=3).for_each(|number| fake.pull(number, "open", None));
+        fake.state().pulls.get_mut(&2).expect("it is there").labels = vec!["preview", "other"];
+        fake.state().pulls.get_mut(&3).expect("it is there").fork = true;
+        let forge = fake.open();
+        let all = forge.pulls().await.expect("a list");
+        let labels: Vec<Vec<String>> = all.iter().map(|one| one.labels.clone()).collect();
+        assert_eq!(labels, [vec![], vec!["preview".to_owned(), "other".to_owned()], vec![]], "{kind:?}");
+        assert_eq!(all.iter().map(|one| one.is_fork).collect::<Vec<_>>(), [false, false, true], "{kind:?}");
+        fake.check();
+    }
+}

@@ -26,6 +26,9 @@ pub struct Pull {
     /// `open`, `closed` or `merged`.
     pub state: &'static str,
     pub merged_at: Option<String>,
+    pub labels: Vec<&'static str>,
+    /// The change is in another repository.
+    pub fork: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -112,7 +115,8 @@ impl Fake {
 
     pub fn pull(&self, number: u64, state: &'static str, merged_at: Option<&str>) {
         let merged_at = merged_at.map(str::to_owned);
-        let pull = Pull { number, head: format!("{number:040x}"), base: "main".to_owned(), state, merged_at };
+        let (head, base) = (format!("{number:040x}"), "main".to_owned());
+        let pull = Pull { number, head, base, state, merged_at, labels: Vec::new(), fork: false };
         self.state().pulls.insert(number, pull);
     }
 
@@ -423,6 +427,13 @@ fn merge(into: &mut Value, value: Value) {
     }
 }
 
+fn label(name: &str) -> Value {
+    json!({
+        "id": 1, "node_id": "x", "url": "https://forge.example/l", "name": name, "description": name,
+        "color": "ffffff", "default": false,
+    })
+}
+
 fn show_pull(kind: Kind, pull: &Pull) -> Value {
     let is_merged = pull.state == "merged";
     let commit = is_merged.then(|| format!("{:040x}", pull.number + 1000));
@@ -432,11 +443,14 @@ fn show_pull(kind: Kind, pull: &Pull) -> Value {
             "iid": pull.number, "sha": pull.head, "target_branch": pull.base, "updated_at": changed,
             "state": if pull.state == "open" { "opened" } else { pull.state },
             "merged_at": pull.merged_at, "merge_commit_sha": null, "squash_commit_sha": commit,
+            "labels": pull.labels, "source_project_id": if pull.fork { 2 } else { 1 }, "target_project_id": 1,
         }),
         kind => {
             let mut value = json!({
                 "number": pull.number, "state": if pull.state == "open" { "open" } else { "closed" },
-                "head": {"sha": pull.head}, "base": {"ref": pull.base}, "updated_at": changed,
+                "head": {"sha": pull.head, "repo": {"full_name": if pull.fork { "eve/infra" } else { "ada/infra" }}},
+                "base": {"ref": pull.base, "repo": {"full_name": "ada/infra"}}, "updated_at": changed,
+                "labels": pull.labels.iter().map(|name| label(name)).collect::<Value>(),
                 "merged_at": pull.merged_at, "merge_commit_sha": commit,
             });
             if kind == Kind::Gitea {

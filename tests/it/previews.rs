@@ -50,9 +50,7 @@ impl Previewed {
         }});
         let bed = setup.limits(spec).make();
         rbac::previews(bed.api());
-        let config = format!(
-            "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\nspec:\n  apps: [{{name: web, path: web}}]\n  previews: {{label: preview}}\n"
-        );
+        let config = "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\nspec:\n  apps: [{name: web, path: web}]\n  previews: {label: preview, host: '{app}-{pr}.preview.example'}\n";
         bed.repo.write(format!("environments/{}/environment.yaml", bed.name), config.as_bytes());
         bed.repo.write("web/all.yaml", format!("{APP}{}", configmap("settings", "1")).as_bytes());
         bed.repo.push("main");
@@ -84,9 +82,13 @@ impl Previewed {
 
     /// Pushes settings to a branch of their own.
     fn push(&self, branch: &str, value: &str) -> String {
+        self.push_app(branch, &format!("{APP}{}", configmap("settings", value)))
+    }
+
+    fn push_app(&self, branch: &str, manifests: &str) -> String {
         let repo = &self.bed.repo;
         repo.git(&["checkout", "--quiet", "-B", branch]);
-        repo.write("web/all.yaml", format!("{APP}{}", configmap("settings", value)).as_bytes());
+        repo.write("web/all.yaml", manifests.as_bytes());
         let commit = repo.push(branch);
         repo.git(&["checkout", "--quiet", "main"]);
         commit
@@ -167,6 +169,7 @@ fn a_labelled_pull_request_has_an_environment_of_its_own_until_it_is_closed() {
     // A push goes into it, and it stays one.
     let head = previewed.push("more", "3");
     previewed.wait_healthy(7, &head);
+    previewed.wait("7.md", &["https://web-7.preview.example"]);
     assert_eq!(previewed.value(7), "3");
 
     // The forge is away, and its list is empty: that removes nothing.
@@ -181,6 +184,17 @@ fn a_labelled_pull_request_has_an_environment_of_its_own_until_it_is_closed() {
 
     previewed.write("7.yaml", "head: more\nbase: main\nlabels: [preview]\nstate: closed\n");
     previewed.wait_gone(7);
+
+    // One that would have another one's host is refused, and says why.
+    let evil = "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec:\n  rules:\n    - {host: a.example}\n    - {host: shop.example}\n";
+    previewed.push_app("evil", &format!("{APP}{evil}"));
+    previewed.write("9.yaml", "head: evil\nbase: main\nlabels: [preview]\n");
+    wait_until(SOON, "it is refused", || {
+        let app = find(&previewed.environment(9).unwrap_or_default()["status"]["apps"], "name", "web");
+        app["phase"] == "Refused" && app["message"].to_string().contains("hosts of the preview")
+    });
+    let web = previewed.object(9, "apps/v1", "deployments", "web");
+    assert_eq!(web, None, "nothing of it runs");
     // A fork gets none, and says so nowhere in the cluster.
     previewed.write("8.yaml", "head: more\nbase: main\nlabels: [preview]\nfork: true\n");
     previewed.wait("8.md", &["changes without risks"]);

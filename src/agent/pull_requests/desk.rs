@@ -178,8 +178,12 @@ impl<'a> Desk<'a> {
                     turning.extend(self.turn_previews());
                 }
                 Some(turned) = turning.next() => {
-                    if turned.is_busy {
-                        turn_at = tokio::time::Instant::now() + PREVIEWS_SOON;
+                    let now = tokio::time::Instant::now();
+                    let again = turned.again.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
+                    turn_at = again.map_or(turn_at, |pause| turn_at.min(now + pause.max(PREVIEWS_SOON)));
+                    // What fails is tried again with the next poll.
+                    if turned.is_busy && turned.failed.is_empty() {
+                        turn_at = now + PREVIEWS_SOON;
                     }
                     turned.failed.iter().for_each(|why| self.complain(why));
                     self.book.previews(&turned.texts);

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use crate::agent::desired::{DesiredScope, read_config};
 use crate::api::{
-    ConditionStatus, Environment, EnvironmentSpec, KindLimits, PreviewGrant, PreviewSpec, Previews, names,
+    ConditionStatus, Environment, EnvironmentSpec, KindLimits, OnDelete, PreviewGrant, PreviewSpec, Previews,
+    names,
 };
 use crate::git::{Changes, GitError, GitTree};
 use crate::object::{AppName, EnvironmentName, Revision, TreePath, chain};
-use crate::previews::{NamespaceState, Preview, Pull, Rules, Step, WARNING, ends_at, name};
+use crate::previews::{self, NamespaceState, Preview, Pull, Rules, Step, WARNING, ends_at, name};
 use crate::pull_requests::{Number, PullRequest};
 use crate::review::markdown::escape::{short, text};
 
@@ -23,23 +24,6 @@ const FETCH_WITHIN: Duration = Duration::from_secs(60);
 const IDLE: SignedDuration = SignedDuration::from_hours(72);
 const CAP: SignedDuration = SignedDuration::from_hours(14 * 24);
 const MAX: u32 = 10;
-/// What a preview may be made of. No kind is among them that is of no namespace, grants a right, bounds a namespace or holds
-/// a secret.
-const KINDS: [&str; 12] = [
-    "ConfigMap",
-    "Service",
-    "ServiceAccount",
-    "PersistentVolumeClaim",
-    "Deployment.apps",
-    "StatefulSet.apps",
-    "Job.batch",
-    "CronJob.batch",
-    "HorizontalPodAutoscaler.autoscaling",
-    "PodDisruptionBudget.policy",
-    "Ingress.networking.k8s.io",
-    "HTTPRoute.gateway.networking.k8s.io",
-];
-
 /// What the book knows of pull requests.
 #[derive(Clone, Default)]
 pub(super) struct Facts {
@@ -91,11 +75,15 @@ pub(super) async fn rules(parts: &Parts<'_>, changes: Arc<Changes>) -> Result<Re
             .map_err(|problems| problems.as_slice().first().map(ToString::to_string).unwrap_or_default())?;
         config.previews.ok_or_else(|| "it says nothing of previews".to_owned())
     });
-    let previews = reading.await.map_err(crate::agent::panic_message)??;
+    let said = reading.await.map_err(crate::agent::panic_message)??;
     let span = |span: Option<crate::api::Span>, other| {
         span.and_then(|span| SignedDuration::try_from(span.duration()).ok()).unwrap_or(other)
     };
-    let Previews { label, apps, idle, cap, max, host } = previews;
+    let Previews { label, apps, idle, cap, max, host } = said;
+    if let Some(pattern) = &host {
+        let probe = AppName::new("app").map_err(|error| error.to_string())?;
+        previews::host(pattern, &probe, 1)?;
+    }
     let most = parts.grant.max.unwrap_or(MAX);
     let max = usize::try_from(max.unwrap_or(most).min(most)).unwrap_or(0);
     let rules = Rules { label, idle: span(idle, IDLE), cap: span(cap, CAP), max };
@@ -127,16 +115,11 @@ impl Parts<'_> {
         now: Timestamp,
     ) -> Environment {
         let called = name(self.of, number);
-        let mut source = self.environment.spec.source.clone();
-        source.path = Some(path(self));
-        // What is signed is the branch; of a pull request nobody signed anything yet.
-        source.verify = None;
-        let reference = self.facts.references.get(&Number(number)).cloned().unwrap_or_default();
         let preview = PreviewSpec {
             of: self.of.to_string(),
             pull_request: number,
-            reference,
-            branch: format!("refs/heads/{}", source.branch),
+            reference: self.facts.references.get(&Number(number)).cloned().unwrap_or_default(),
+            branch: format!("refs/heads/{}", self.environment.spec.source.branch),
             head: head.as_str().to_owned(),
             base: base.as_str().to_owned(),
             apps: read.apps.clone(),
@@ -146,28 +129,87 @@ impl Parts<'_> {
             active: written(now),
             ended: None,
         };
-        let denied = self.environment.spec.kinds.clone().unwrap_or_default().denied;
-        let allowed = Some(KINDS.map(str::to_owned).to_vec());
-        let spec = EnvironmentSpec {
+        let labels = [(names::PREVIEW_LABEL.to_owned(), self.of.to_string())].into();
+        let metadata = ObjectMeta { name: Some(called), labels: Some(labels), ..ObjectMeta::default() };
+        Environment { metadata, spec: self.spec_of(read, preview, true), status: None }
+    }
+
+    fn spec_of(&self, read: &Read, preview: PreviewSpec, suspended: bool) -> EnvironmentSpec {
+        let whole = &self.environment.spec;
+        let mut source = whole.source.clone();
+        source.path = Some(path(self));
+        // What is signed is the branch; of a pull request nobody signed anything yet.
+        source.verify = None;
+        let host = read.host.as_deref();
+        let mut policies = whole.policies.clone();
+        let more = previews::policies(host, preview.pull_request);
+        policies.retain(|known| more.iter().all(|one| one.name != known.name));
+        policies.extend(more);
+        let denied = whole.kinds.clone().unwrap_or_default().denied;
+        EnvironmentSpec {
             source,
             service_account: self.grant.service_account.clone(),
-            namespaces: vec![called.clone()],
+            namespaces: vec![name(self.of, preview.pull_request)],
             cluster_kinds: Vec::new(),
             secrets: Vec::new(),
             adopt: Vec::new(),
-            kinds: Some(KindLimits { allowed, denied }),
+            kinds: Some(KindLimits { allowed: Some(previews::kinds(host)), denied }),
+            policies,
             pull_requests: None,
             preview: Some(preview),
-            suspended: true,
-            on_delete: crate::api::OnDelete::Keep,
+            suspended,
+            on_delete: OnDelete::Keep,
             prune: None,
             aws: None,
-            ..self.environment.spec.clone()
-        };
-        let labels = [(names::PREVIEW_LABEL.to_owned(), self.of.to_string())].into();
-        let metadata = ObjectMeta { name: Some(called), labels: Some(labels), ..ObjectMeta::default() };
-        Environment { metadata, spec, status: None }
+            ..whole.clone()
+        }
     }
+
+    /// The change of a spec that a step is; with what the rules and the platform say by now, where that can be read.
+    pub fn changed(&self, step: &Step, one: &Found, read: Option<&Read>, now: Timestamp) -> Option<Value> {
+        let mut preview = one.environment.spec.preview.clone()?;
+        let suspended = match step {
+            Step::End(ended) => {
+                return Some(json!({"suspended": true, "preview": {"ended": ended.as_str()}}));
+            }
+            Step::Update { head, base, active, since, is_asked } => {
+                (preview.head, preview.base) = (head.to_string(), base.to_string());
+                (preview.active, preview.since) = (written(*active), written(*since));
+                preview.asked = *is_asked;
+                one.environment.spec.suspended
+            }
+            Step::Revive { head, base, is_asked } => {
+                (preview.head, preview.base) = (head.to_string(), base.to_string());
+                (preview.active, preview.since) = (written(now), written(now));
+                (preview.asked, preview.ended) = (*is_asked, None);
+                true
+            }
+            _ => return None,
+        };
+        let mut spec = match read {
+            Some(read) => {
+                (preview.apps, preview.host) = (read.apps.clone(), read.host.clone());
+                with_gaps(json!(self.spec_of(read, preview, suspended)), &LIMITS)
+            }
+            None => json!({"preview": preview, "suspended": suspended}),
+        };
+        spec["preview"] = with_gaps(spec["preview"].take(), &["apps", "host", "ended"]);
+        Some(spec)
+    }
+}
+
+/// Fields of a spec that may be gone where they were before.
+const LIMITS: [&str; 8] =
+    ["class", "registries", "chartHosts", "gitHosts", "policies", "drift", "regions", "clusterKinds"];
+
+/// A patch leaves alone what it does not name.
+fn with_gaps(mut value: Value, names: &[&str]) -> Value {
+    for name in names {
+        if value.get(*name).is_none() {
+            value[*name] = Value::Null;
+        }
+    }
+    value
 }
 
 fn written(at: Timestamp) -> String {
@@ -177,37 +219,6 @@ fn written(at: Timestamp) -> String {
 /// The change of a spec that lets it be rolled out.
 pub(super) fn opened() -> Value {
     json!({"suspended": false})
-}
-
-/// The change of a spec that a step is.
-pub(super) fn changed(
-    step: &Step,
-    shown: Option<(&Option<Vec<AppName>>, &Option<String>)>,
-    now: Timestamp,
-) -> Option<Value> {
-    let with_rules = |mut preview: Value| {
-        if let Some((apps, host)) = shown {
-            (preview["apps"], preview["host"]) = (json!(apps), json!(host));
-        }
-        preview
-    };
-    match step {
-        Step::End(ended) => Some(json!({"suspended": true, "preview": {"ended": ended.as_str()}})),
-        Step::Update { head, base, active, since, is_asked } => {
-            let preview = json!({
-                "head": head, "base": base, "active": written(*active), "since": written(*since), "asked": is_asked,
-            });
-            Some(json!({"preview": with_rules(preview)}))
-        }
-        Step::Revive { head, base, is_asked } => {
-            let preview = json!({
-                "head": head, "base": base, "active": written(now), "since": written(now), "asked": is_asked,
-                "ended": null,
-            });
-            Some(json!({"suspended": true, "preview": with_rules(preview)}))
-        }
-        _ => None,
-    }
 }
 
 /// What is said of a preview.
@@ -287,4 +298,80 @@ impl Text<'_> {
 
 pub(super) fn queued(of: &EnvironmentName, nth: usize, most: usize) -> String {
     format!("- Preview of {}: waits for a place, as number {nth}: all {most} are taken\n", short(of.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::{Expression, Input};
+
+    /// The policies of a preview that an object breaks.
+    fn broken(kind: &str, object: &Value) -> Vec<String> {
+        let policies = previews::policies(Some("{app}-{pr}.x.example"), 7);
+        let concerns = |matches: &crate::api::PolicyMatch| matches.kinds.iter().any(|one| one == kind);
+        let of_kind = policies.iter().filter(|policy| policy.matches.as_ref().is_some_and(concerns));
+        let holds = |policy: &&crate::api::PolicySpec| {
+            let expression = policy.expression.as_deref().expect("an expression");
+            Expression::compile(expression).expect(expression).holds(&Input::new(object)) == Ok(true)
+        };
+        of_kind.filter(|policy| !holds(policy)).map(|policy| policy.name.clone()).collect()
+    }
+
+    #[test]
+    fn what_reaches_beyond_a_preview_is_not_let() {
+        let ingress = |hosts: &[&str]| {
+            let rules: Vec<Value> = hosts.iter().map(|host| json!({"host": host})).collect();
+            json!({"metadata": {"name": "a"}, "spec": {"rules": rules}})
+        };
+        let kind = "Ingress.networking.k8s.io";
+        assert_eq!(broken(kind, &ingress(&["web-7.x.example"])), Vec::<String>::new());
+        let others: [&[&str]; 5] = [
+            &["web-17.x.example"],
+            &["web-7.x.example", "shop.example"],
+            &["-7.x.example"],
+            &[""],
+            &["web-7.x.example.evil.example"],
+        ];
+        for hosts in others {
+            assert_eq!(broken(kind, &ingress(hosts)), ["preview-hosts"], "{hosts:?}");
+        }
+        for wrong in [
+            json!({"metadata": {}, "spec": {"rules": [{}]}}),
+            json!({"metadata": {}, "spec": {"rules": [], "defaultBackend": {}}}),
+            json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/server-snippet": "x"}}, "spec": {"rules": []}}),
+        ] {
+            assert_eq!(broken(kind, &wrong), ["preview-hosts"], "{wrong}");
+        }
+        let route = "HTTPRoute.gateway.networking.k8s.io";
+        assert_eq!(broken(route, &json!({"spec": {"hostnames": ["web-7.x.example"]}})), Vec::<String>::new());
+        assert_eq!(broken(route, &json!({"spec": {}})), ["preview-routes"], "it would be of all hosts");
+        for (spec, is_let) in [
+            (json!({"ports": []}), true),
+            (json!({"type": "ClusterIP"}), true),
+            (json!({"type": "ExternalName", "externalName": "db.shop.svc"}), false),
+            (json!({"type": "LoadBalancer"}), false),
+            (json!({"externalIPs": ["10.0.0.1"]}), false),
+        ] {
+            assert_eq!(broken("Service", &json!({"spec": spec})).is_empty(), is_let, "{spec}");
+        }
+        let pod = |pod: Value| json!({"spec": {"template": {"spec": pod}}});
+        assert!(broken("Deployment.apps", &pod(json!({"containers": []}))).is_empty());
+        let first = pod(json!({"priorityClassName": "system-cluster-critical"}));
+        assert_eq!(broken("Deployment.apps", &first), ["preview-priorities"]);
+        assert_eq!(
+            broken("CronJob.batch", &json!({"spec": {"jobTemplate": first}})),
+            ["preview-job-priorities"]
+        );
+    }
+
+    #[test]
+    fn the_chart_lets_the_agent_ask_for_the_same_kinds() {
+        let chart = include_str!("../../../charts/fairlead/templates/_names.tpl");
+        let list = chart.split_once("\"fairlead.previewKinds\" -}}\n").expect("it is there").1;
+        let list: Vec<String> = serde_json::from_str(list.lines().next().expect("a line")).expect("a list");
+        assert_eq!(list, previews::kinds(Some("{app}-{pr}.x.example")));
+        assert!(
+            previews::kinds(None).iter().all(|kind| !kind.contains("Ingress") && !kind.contains("Route"))
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
 use super::preview_parts::{self, Facts, Found, Parts, Text};
@@ -27,6 +27,9 @@ pub(super) struct PreviewDesk {
     /// One turn at a time; and since when each pull request has been without a label.
     pub memory: Mutex<BTreeMap<(EnvironmentName, u64), Timestamp>>,
 }
+
+/// A namespace that goes is looked at again after this.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// What came of a turn.
 #[derive(Default)]
@@ -79,13 +82,14 @@ impl PreviewDesk {
         let decision = decide(&world, now);
         turned.again = [turned.again, decision.again].into_iter().flatten().min();
         for (number, step) in &decision.steps {
+            if found.get(number).is_some_and(|one| waits(&one.preview, step)) {
+                turned.again = [turned.again, Some(now + LOOK_AGAIN)].into_iter().flatten().min();
+                continue;
+            }
             turned.is_busy = true;
             let done = match (&read, found.get(number)) {
                 (Ok(read), None) => self.make(parts, read, *number, step, now).await,
-                (_, Some(one)) => {
-                    let shown = read.as_ref().ok().map(|read| (&read.apps, &read.host));
-                    self.take(parts, one, step, shown, now).await
-                }
+                (_, Some(one)) => self.take(parts, one, step, read.as_ref().ok(), now).await,
                 (Err(_), None) => Ok(()),
             };
             if let Err(error) = done {
@@ -224,7 +228,7 @@ impl PreviewDesk {
         parts: &Parts<'_>,
         one: &Found,
         step: &Step,
-        shown: Option<(&Option<Vec<crate::object::AppName>>, &Option<String>)>,
+        read: Option<&preview_parts::Read>,
         now: Timestamp,
     ) -> Result<(), CallError> {
         let called = name(parts.of, one.preview.number);
@@ -251,16 +255,23 @@ impl PreviewDesk {
                 }
                 self.cluster.change(&called, &one.uid, &preview_parts::opened()).await
             }
-            step => match preview_parts::changed(step, shown, now) {
+            step => match parts.changed(step, one, read, now) {
                 Some(spec) => self.cluster.change(&called, &one.uid, &spec).await,
                 None => Ok(()),
             },
         }
     }
 
-    /// A namespace of ours whose Environment somebody removed: it is nobody's, and goes.
+    /// What is nobody's goes: a namespace of ours whose Environment somebody removed, and the previews of an environment that
+    /// is no more.
     async fn sweep(&self, facts: &Facts, turned: &mut Turned) {
         let Some((_, _, grant)) = facts.environments.first() else { return };
+        for environment in self.context.environments.list().await.unwrap_or_default() {
+            if let Err(error) = self.sweep_one(&environment, facts).await {
+                let called = environment.metadata.name.unwrap_or_default();
+                turned.failed.push(format!("{called}: {}", chain(&error)));
+            }
+        }
         let Ok(all) = self.cluster.namespaces_with(NAMESPACE_LABEL).await else { return };
         for called in all {
             // The word of the server about this very one; that it is in no list says nothing.
@@ -274,6 +285,33 @@ impl PreviewDesk {
             if let Err(error) = self.cluster.clear(&called, &space.uid, &grant.service_account).await {
                 turned.failed.push(format!("{called}: {}", chain(&error)));
             }
+        }
+    }
+
+    async fn sweep_one(&self, environment: &Environment, facts: &Facts) -> Result<(), CallError> {
+        let (Some(spec), Some(called), Some(uid)) =
+            (&environment.spec.preview, &environment.metadata.name, &environment.metadata.uid)
+        else {
+            return Ok(());
+        };
+        let is_known = facts.environments.iter().any(|(of, ..)| of.as_str() == spec.of);
+        // The word of the server about this very one.
+        if is_known || self.context.environments.get(&spec.of).await?.is_some() {
+            return Ok(());
+        }
+        match self.cluster.namespace(called).await? {
+            Some(space) if space.labels[NAMESPACE_LABEL] == called.as_str() => {
+                if !environment.spec.suspended {
+                    let end =
+                        serde_json::json!({"suspended": true, "preview": {"ended": Ended::Closed.as_str()}});
+                    self.cluster.change(called, uid, &end).await?;
+                }
+                if space.is_going {
+                    return Ok(());
+                }
+                self.cluster.clear(called, &space.uid, &environment.spec.service_account).await
+            }
+            _ => self.cluster.remove(called, uid).await,
         }
     }
 
@@ -296,6 +334,11 @@ impl PreviewDesk {
             turned.texts.entry(Number(*number)).or_default().push_str(&line);
         }
     }
+}
+
+/// Whether nothing is left to do for it but to look: its namespace goes already.
+fn waits(preview: &Preview, step: &Step) -> bool {
+    *step == Step::Clear && preview.namespace == (NamespaceState::There { is_going: true })
 }
 
 /// What a wish came to, by what was done.
