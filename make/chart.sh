@@ -136,7 +136,7 @@ previews_are_bound() {
 	local rendered
 	rendered=$(helm template fairlead "$chart" --set previews.enabled=true) || return 1
 	grep -qF 'name: fairlead-makes-previews' <<<"$rendered" && grep -qF 'begin with preview-' <<<"$rendered" || return 1
-	(! helm template fairlead "$chart" | grep fairlead-previews)
+	(! helm template fairlead "$chart" | grep -E 'makes-previews|as-previews|begin with preview-')
 }
 check 'previews are off unless they are asked for' previews_are_bound
 check 'helm template with the values as they are' helm template fairlead "$chart" --namespace fairlead
@@ -243,8 +243,22 @@ check 'it becomes the account that is named' may impersonate serviceaccounts/dep
 check 'it becomes no other account' may_not impersonate serviceaccounts/default -n "$HOME_NAMESPACE"
 check 'it becomes no account of another namespace' may_not impersonate serviceaccounts/deploy-dev -n fairlead
 check 'it becomes no user' may_not impersonate users
-check 'it becomes those that are named, to make Requests' may impersonate:user-info users.authentication.k8s.io/ada@example.org
-check 'it becomes no others' may_not impersonate:user-info users.authentication.k8s.io/eve
+# becomes WORD NAME: whether it may impersonate that person, in the bounded way. `can-i` knows no such resource.
+becomes() {
+	local said
+	said=$(kubectl create -o jsonpath='{.status.allowed}' -f - <<-YAML
+		apiVersion: authorization.k8s.io/v1
+		kind: SubjectAccessReview
+		spec:
+		  user: system:serviceaccount:fairlead:fairlead
+		  groups: [system:serviceaccounts, system:authenticated]
+		  resourceAttributes: {verb: "impersonate:user-info", group: authentication.k8s.io, resource: users, name: $2}
+	YAML
+	)
+	[[ ${said:-false} == "$1" ]] || { echo "it says $said"; return 1; }
+}
+check 'it becomes those that are named, to make Requests' becomes true ada@example.org
+check 'it becomes no others' becomes false eve
 check 'it becomes no group' may_not impersonate groups/system:masters
 check 'it writes no Deployments' may_not patch deployments.apps -n shop
 check 'it creates no pods' may_not create pods -n fairlead
