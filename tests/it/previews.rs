@@ -224,6 +224,35 @@ fn who_may_asks_for_a_preview_and_has_it_taken_away_and_an_agent_that_dies_leave
     agent.wait(SOON);
     let agent = previewed.agent();
     previewed.wait_healthy(7, &head);
+
+    // The agent itself is let make no other Environments than those of previews, and these in their bounds.
+    let spec = previewed.environment(7).expect("it is there")["spec"].clone();
+    let make = |change: &dyn Fn(&mut Value)| {
+        let mut spec = spec.clone();
+        (spec["suspended"], spec["preview"]["of"]) = (json!(true), json!("nobody"));
+        spec["namespaces"] = json!(["preview-nobody-7"]);
+        change(&mut spec);
+        let environment = json!({
+            "apiVersion": "fairlead.dev/v1alpha1", "kind": "Environment",
+            "metadata": {"name": "preview-nobody-7"}, "spec": spec,
+        });
+        let path = "/apis/fairlead.dev/v1alpha1/environments";
+        let user = format!("system:serviceaccount:{}:{}", rbac::NAMESPACE, rbac::ACCOUNT);
+        let headers = [("Impersonate-User", user.as_str())];
+        bed.api().request_with(http::Method::POST, path, "application/json", Some(&environment), &headers).0
+    };
+    let deployer = json!({"namespace": bed.deployers, "name": "deployer"});
+    assert_eq!(make(&|spec| spec["namespaces"] = json!(["kube-system"])), 403);
+    assert_eq!(make(&|spec| spec["serviceAccount"] = deployer.clone()), 403);
+    assert_eq!(make(&|spec| spec["clusterKinds"] = json!(["Namespace"])), 403);
+    assert_eq!(make(&|spec| spec["secrets"] = json!(["*"])), 403);
+    assert_eq!(make(&|spec| spec["kinds"]["allowed"] = json!(["*"])), 403);
+    assert_eq!(make(&|spec| spec["preview"] = Value::Null), 403);
+    // One of an environment that is no more goes.
+    assert_eq!(make(&|_| {}), 201);
+    wait_until(SOON, "it goes", || {
+        bed.api().get("/apis/fairlead.dev/v1alpha1/environments/preview-nobody-7").is_none()
+    });
     all.push(said(4, "ada", "/fairlead preview stop"));
     previewed.write("7.comments.yaml", &json!(all).to_string());
     wait_until(SOON, "it is taken away", || {
