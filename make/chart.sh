@@ -38,6 +38,7 @@ identities:
   - {namespace: $HOME_NAMESPACE, name: deploy-dev}
 gitSecrets: [infra-git]
 secretNamespaces: [shop]
+people: {users: [ada@example.org], groups: [oncall]}
 readMore:
   - {apiGroups: [flowcontrol.apiserver.k8s.io], resources: [flowschemas]}
 YAML
@@ -116,6 +117,28 @@ audit_is_told() {
 	fi
 }
 check 'the agent is told of its audit webhook' audit_is_told
+# As people it makes Requests and nothing else, and as nobody of the system.
+people_are_bound() {
+	local rendered
+	rendered=$(helm template fairlead "$chart" --set 'people.users={ada@example.org}') || return 1
+	grep -qF 'impersonate-on:user-info:create' <<<"$rendered" || {
+		echo 'it may do more as them than make Requests'
+		return 1
+	}
+	(! helm template fairlead "$chart" --set 'people.users={system:admin}' >/dev/null 2>&1) || {
+		echo 'it becomes an account of the system'
+		return 1
+	}
+}
+check 'as people the agent makes Requests' people_are_bound
+# Previews come with an account that is kept to namespaces of theirs, and are off otherwise.
+previews_are_bound() {
+	local rendered
+	rendered=$(helm template fairlead "$chart" --set previews.enabled=true) || return 1
+	grep -qF 'name: fairlead-makes-previews' <<<"$rendered" && grep -qF 'begin with preview-' <<<"$rendered" || return 1
+	(! helm template fairlead "$chart" | grep -E 'makes-previews|as-previews|begin with preview-')
+}
+check 'previews are off unless they are asked for' previews_are_bound
 check 'helm template with the values as they are' helm template fairlead "$chart" --namespace fairlead
 helm template fairlead "$chart" --namespace fairlead --values "$work/values.yaml" --include-crds >"$work/all.yaml"
 
@@ -220,6 +243,22 @@ check 'it becomes the account that is named' may impersonate serviceaccounts/dep
 check 'it becomes no other account' may_not impersonate serviceaccounts/default -n "$HOME_NAMESPACE"
 check 'it becomes no account of another namespace' may_not impersonate serviceaccounts/deploy-dev -n fairlead
 check 'it becomes no user' may_not impersonate users
+# becomes WORD NAME: whether it may impersonate that person, in the bounded way. `can-i` knows no such resource.
+becomes() {
+	local said
+	said=$(kubectl create -o jsonpath='{.status.allowed}' -f - <<-YAML
+		apiVersion: authorization.k8s.io/v1
+		kind: SubjectAccessReview
+		spec:
+		  user: system:serviceaccount:fairlead:fairlead
+		  groups: [system:serviceaccounts, system:authenticated]
+		  resourceAttributes: {verb: "impersonate:user-info", group: authentication.k8s.io, resource: users, name: $2}
+	YAML
+	)
+	[[ ${said:-false} == "$1" ]] || { echo "it says $said"; return 1; }
+}
+check 'it becomes those that are named, to make Requests' becomes true ada@example.org
+check 'it becomes no others' becomes false eve
 check 'it becomes no group' may_not impersonate groups/system:masters
 check 'it writes no Deployments' may_not patch deployments.apps -n shop
 check 'it creates no pods' may_not create pods -n fairlead

@@ -46,6 +46,7 @@ pub mod object;
 pub mod ownership;
 pub mod plan;
 pub mod policy;
+pub mod previews;
 pub mod pull_requests;
 pub mod redact;
 pub mod region;

@@ -265,7 +265,8 @@ pub fn desire(
 
 /// The rules about what others change that do nothing. Of an app that could not be rendered it is not known what it has.
 pub fn idle_rules(drift: &Rules, apps: &[AppDesire]) -> Vec<String> {
-    let all: Option<Vec<_>> = apps.iter().map(|(_, wanted)| Some(wanted.as_ref().ok()?.objects.clone())).collect();
+    let all: Option<Vec<_>> =
+        apps.iter().map(|(_, wanted)| Some(wanted.as_ref().ok()?.objects.clone())).collect();
     all.map_or_else(Vec::new, |all| drift.idle(&all.concat(), Timestamp::now()))
 }
 

@@ -31,6 +31,11 @@ impl DesiredScope {
         Ok(Self { environment, path, grants: None, default_namespace, part: None })
     }
 
+    /// The same, with its `environment.yaml` in a folder of the tree's root.
+    pub(super) fn within(self, folder: &str) -> Self {
+        Self { path: TreePath::root().child(folder), ..self }
+    }
+
     /// What marks this environment's objects.
     pub(super) fn marks<'a>(&'a self, app: &'a AppSpec, pins: &'a Pins) -> Stamp<'a> {
         Stamp {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::git::{GitError, Mirror, Poll, Remote, Remotes};
+use crate::git::{Changes, GitError, Mirror, Poll, Remote, Remotes};
 use crate::object::Revision;
 
 /// A fetch that takes longer than this is given up; the next poll begins anew.
@@ -31,6 +31,8 @@ pub struct Sources {
 
 struct Follower {
     mirror: Arc<Mirror>,
+    /// The history of what is compared and merged, once somebody asks for it.
+    changes: OnceLock<Arc<Changes>>,
     branches: Mutex<BTreeMap<String, Branch>>,
     poke: Notify,
     /// How many looks were begun, and the number of the last that the remote answered.
@@ -88,6 +90,11 @@ impl Subscription {
         next
     }
 
+    /// The history of the remote, for those who merge.
+    pub fn changes(&self) -> Arc<Changes> {
+        self.follower.changes.get_or_init(|| Arc::new(Changes::new(self.mirror.clone()))).clone()
+    }
+
     /// Whether the remote answered this look, or a later one.
     pub fn has_answered(&self, look: u64) -> bool {
         *self.answered.borrow() >= look
@@ -124,6 +131,7 @@ impl Sources {
                 let mirror = self.remotes.get(remote)?;
                 let follower = Arc::new(Follower {
                     mirror,
+                    changes: OnceLock::new(),
                     branches: Mutex::default(),
                     poke: Notify::new(),
                     begun: AtomicU64::new(0),

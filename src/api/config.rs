@@ -210,12 +210,24 @@ pub struct Promotion {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Previews {
+    /// Pull requests with this label have one; where absent, those for which somebody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
+    /// The apps of it; all of the environment's where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apps: Option<Vec<AppName>>,
+    /// It ends so long after the last push or comment; 72h where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle: Option<Span>,
+    /// It ends so long after it was made, or was last asked to be kept; 14d where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cap: Option<Span>,
+    /// So many at once, at most as many as the platform lets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<u32>,
+    /// The host of each app, such as `{app}-{pr}.preview.example`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
 }
 
 /// The longest time that a rollout may wait for anything: a week.

@@ -3,8 +3,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    KindLimits, PolicySpec, PruneLimit, PullRequestsSpec, RecordStatus, RegionStatus, RollbackStatus,
-    SecretStatus, SourceSpec, Span,
+    Identity, KindLimits, PolicySpec, PreviewSpec, PruneLimit, PullRequestsSpec, RecordStatus, RegionStatus,
+    RollbackStatus, SecretStatus, SourceSpec, Span,
 };
 use crate::object::{AppName, Digest, Revision};
 
@@ -97,6 +97,9 @@ pub struct EnvironmentSpec {
     /// Where pull requests into its branch are told what they would do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_requests: Option<PullRequestsSpec>,
+    /// On an Environment that the agent made for a pull request: what it shows. The platform makes none of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewSpec>,
     /// Nothing is written while this is true; what would change is still shown.
     #[serde(default)]
     pub suspended: bool,
@@ -158,22 +161,6 @@ pub struct AwsSpec {
     #[x_kube(validation = Rule::new("self.matches('^[a-z]{2}(-[a-z]+)+-[0-9]+$')").message("write the code of a region, such as eu-west-1"))]
     #[schemars(length(max = 63))]
     pub region: Option<String>,
-}
-
-/// A service account. An empty one is refused: no identity means no rights, not the agent's own.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Identity {
-    #[schemars(length(min = 1, max = 63))]
-    pub namespace: String,
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-}
-
-impl std::fmt::Display for Identity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.namespace, self.name)
-    }
 }
 
 /// What people see of an environment. It mirrors decisions; nothing is decided from it.

@@ -9,9 +9,11 @@ mod drift_report;
 mod duration;
 mod environment;
 mod history;
+mod identity;
 mod limits;
 pub mod names;
 mod page;
+mod preview;
 mod pull_requests;
 mod region;
 mod region_status;
@@ -25,7 +27,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 
 pub use config::{
-    Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, PruneBudget, Rollout, RolloutScope,
+    Adopt, AppPlaces, AppSpec, EnvironmentConfig, OnFailure, Previews, PruneBudget, Rollout, RolloutScope,
 };
 pub use drift::{Drift, DriftPolicy, DriftRule};
 pub use drift_report::{
@@ -34,13 +36,14 @@ pub use drift_report::{
 pub use duration::Span;
 pub use environment::{
     AdoptionStatus, AppPhase, AppStatus, AwsSpec, Condition, ConditionStatus, DriftLimits, Environment,
-    EnvironmentSpec, EnvironmentStatus, HandoverStatus, Identity, OnDelete, PruneStatus, WaitingOn,
-    WaveStatus,
+    EnvironmentSpec, EnvironmentStatus, HandoverStatus, OnDelete, PruneStatus, WaitingOn, WaveStatus,
 };
 pub use history::RecordStatus;
+pub use identity::Identity;
 pub use limits::{KindLimits, PolicyMatch, PolicySpec, PruneLimit, Severity};
 pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
-pub use pull_requests::{ForgeKind, PullRequestsSpec};
+pub use preview::{PreviewGrant, PreviewSpec};
+pub use pull_requests::{ForgeKind, PersonSpec, PullRequestsSpec};
 pub use region::{AutomaticSpec, ObjectivesSpec, RegionSpec, StandbyOf, StandbySpec, StepSpec};
 pub use region_status::{HolderStatus, ReadinessStatus, RegionRunStatus, RegionStatus, RegionStepStatus};
 pub use request::{Request, RequestSpec, RequestState, RequestStatus};

@@ -4,6 +4,8 @@ pub const GROUP: &str = "fairlead.dev";
 
 /// Which environment an object belongs to; the watches select by it.
 pub const ENVIRONMENT_LABEL: &str = "fairlead.dev/environment";
+/// On the Environment of a preview: of which Environment it is one.
+pub const PREVIEW_LABEL: &str = "fairlead.dev/preview-of";
 /// Which app of the environment an object belongs to.
 pub const APP_LABEL: &str = "fairlead.dev/app";
 /// Which page of its Environment an EnvironmentPage is: a number from 0.

@@ -1,4 +1,3 @@
-mod asked;
 mod blame;
 mod charted;
 
@@ -18,9 +17,9 @@ use crate::agent::desired::{DesiredScope, read_config, source_of};
 use crate::cluster::{Call, Cluster, ConnectOptions, Session};
 use crate::object::field_path::{FieldPath, find_field};
 use crate::object::{AppName, EnvironmentName, KindScope, Kinds, ObjectKey, Problem, TreePath, chain};
+pub use crate::render::Asked;
 use crate::render::{self, AppSource, Explained};
 use crate::report::explain::{Explanation, Field, SetBy, Spot};
-pub use asked::Asked;
 use blame::Blame;
 pub use charted::Charted;
 

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::fence::{Fence, Fenced};
 use super::heard::Hearing;
 use super::slots::Slots;
-use crate::api::Identity;
+use crate::api::{Identity, PersonSpec};
 pub use crate::object::chain;
 
 /// A webhook may take 30 s by the API's own limit, and then the server answers; so one try waits a little longer.
@@ -83,6 +83,8 @@ pub struct Call<'a> {
     pub content_type: &'static str,
     pub accept: &'static str,
     pub identity: Option<&'a Identity>,
+    /// As whom it is made, where that is a person: the server lets them do it, or not.
+    pub person: Option<&'a PersonSpec>,
 }
 
 pub const JSON: &str = "application/json";
@@ -103,6 +105,7 @@ impl<'a> Call<'a> {
             content_type: JSON,
             accept: JSON,
             identity: None,
+            person: None,
         }
     }
 
@@ -114,6 +117,7 @@ impl<'a> Call<'a> {
             content_type: APPLY,
             accept: METADATA,
             identity,
+            person: None,
         }
     }
 
@@ -126,6 +130,7 @@ impl<'a> Call<'a> {
             content_type: JSON,
             accept: METADATA,
             identity,
+            person: None,
         }
     }
 
@@ -143,7 +148,15 @@ impl<'a> Call<'a> {
             content_type: JSON_PATCH,
             accept: METADATA,
             identity,
+            person: None,
         }
+    }
+
+    /// As a person.
+    #[must_use]
+    pub fn by(mut self, person: Option<&'a PersonSpec>) -> Self {
+        self.person = person;
+        self
     }
 
     #[must_use]
@@ -185,6 +198,7 @@ impl fmt::Debug for Call<'_> {
             .field("content_type", &self.content_type)
             .field("accept", &self.accept)
             .field("identity", &self.identity)
+            .field("person", &self.person)
             .finish()
     }
 }
@@ -370,7 +384,7 @@ impl Cluster {
         let count = match call.method {
             Method::GET => &self.counts.reads,
             _ if call.path.contains("dryRun=All") => &self.counts.dry_runs,
-            _ if call.identity.is_none() => &self.counts.own_writes,
+            _ if call.identity.is_none() && call.person.is_none() => &self.counts.own_writes,
             _ => &self.counts.writes,
         };
         count.fetch_add(1, Ordering::Relaxed);
@@ -433,6 +447,13 @@ impl Call<'_> {
             // become a member of any.
             let user = format!("system:serviceaccount:{}:{}", identity.namespace, identity.name);
             request = request.header("Impersonate-User", user);
+        }
+        if let Some(person) = self.person {
+            // No more groups than the platform names; the server adds `system:authenticated` by itself.
+            request = request.header("Impersonate-User", &person.user);
+            for group in &person.groups {
+                request = request.header("Impersonate-Group", group);
+            }
         }
         request.body(Body::from(self.body.clone().unwrap_or_default())).map_err(CallError::Unsendable)
     }

@@ -80,6 +80,7 @@ impl Delete<'_> {
             content_type: JSON,
             accept: JSON,
             identity,
+            person: None,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::call::{Call, CallError, Cluster, JSON};
 use super::delete::{Delete, Propagation};
 use super::discovery::escape;
 use super::watching;
-use crate::api::{Request, RequestSpec, RequestStatus};
+use crate::api::{PersonSpec, Request, RequestSpec, RequestStatus};
 use crate::object::chain;
 
 /// A change of what people ask for.
@@ -37,10 +37,20 @@ impl Requests {
 
     /// Makes a Request, and answers it as the server has it.
     pub async fn create(&self, name: &str, spec: &RequestSpec) -> Result<Request, CallError> {
+        self.create_as(name, spec, None).await
+    }
+
+    /// The same as a person: whether they may is for the server to say.
+    pub async fn create_as(
+        &self,
+        name: &str,
+        spec: &RequestSpec,
+        person: Option<&PersonSpec>,
+    ) -> Result<Request, CallError> {
         let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
         let request = Request { metadata, spec: spec.clone(), status: None };
         let body = serde_json::to_vec(&request).map_err(CallError::Unreadable)?;
-        let call = Call::create(Request::url_path(&(), None), body.into(), None).accept(JSON);
+        let call = Call::create(Request::url_path(&(), None), body.into(), None).accept(JSON).by(person);
         match self.cluster.send(&call).await {
             Ok(reply) => reply.read(),
             // A try before was done after all, and its answer was lost: nobody else makes up this name.
@@ -50,6 +60,21 @@ impl Requests {
             },
             Err(error) => Err(error),
         }
+    }
+
+    /// Whether the server would let a person make a Request; nothing is made.
+    pub async fn would_create(
+        &self,
+        name: &str,
+        spec: &RequestSpec,
+        person: &PersonSpec,
+    ) -> Result<(), CallError> {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() };
+        let request = Request { metadata, spec: spec.clone(), status: None };
+        let body = serde_json::to_vec(&request).map_err(CallError::Unreadable)?;
+        let path = format!("{}?dryRun=All", Request::url_path(&(), None));
+        let call = Call::create(path, body.into(), None).by(Some(person));
+        self.cluster.send(&call).await.map(drop)
     }
 
     pub async fn get(&self, name: &str) -> Result<Option<Request>, CallError> {

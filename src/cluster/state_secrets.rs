@@ -303,6 +303,7 @@ impl StateSecrets {
             // What was sent need not come back.
             accept: METADATA,
             identity: None,
+            person: None,
         };
         self.cluster.send(&call).await?.json()
     }

@@ -2,7 +2,9 @@
 //!
 //! ```text
 //! 7.yaml               written by people: which branch into which, and whether it is open
+//! 7.comments.yaml      written by people: what they say of it, and who they say they are
 //! 7.md                 written by us: the report
+//! 7.reactions.json     written by us: how comments are answered, by their numbers
 //! statuses/COMMIT.json written by us: what a commit is told, by environment
 //! ```
 
@@ -17,12 +19,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Forge, Head, Listed, ListedState};
 use crate::object::{Digest, Revision};
-use crate::pull_requests::{Comment, CommentId, Failure, Number, Status, StatusState};
+use crate::pull_requests::{Comment, CommentId, Failure, Number, Reaction, Status, StatusState};
 
 /// A description is a few lines.
 const MOST_BYTES: u64 = 64 << 10;
 const AUTHOR: &str = "fairlead";
-/// There is one comment.
+/// There is one comment of ours.
 const COMMENT: CommentId = CommentId(1);
 
 pub struct Files {
@@ -46,6 +48,11 @@ struct Description {
     /// The commit of the base branch that has the change; where it is not said, the one that the branch is at.
     #[serde(default)]
     revision: Option<String>,
+    #[serde(default)]
+    labels: Vec<String>,
+    /// Whether it comes from somebody who may not write to the repository.
+    #[serde(default)]
+    fork: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -55,6 +62,18 @@ enum Said {
     Open,
     Merged,
     Closed,
+}
+
+/// What a person says. Nobody vouches for their name: who may write to the folder may use any.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Spoken {
+    id: u64,
+    by: String,
+    text: String,
+    /// When; when the file was written where it does not say.
+    #[serde(default)]
+    at: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +93,51 @@ impl Files {
 
     fn comment_file(&self, number: Number) -> PathBuf {
         self.folder.join(format!("{number}.md"))
+    }
+
+    fn spoken_file(&self, number: Number) -> PathBuf {
+        self.folder.join(format!("{number}.comments.yaml"))
+    }
+
+    /// What people say of it. Their numbers begin behind that of the report.
+    fn spoken(&self, number: Number) -> Result<Vec<Comment>, Failure> {
+        let file = self.spoken_file(number);
+        let facts = match fs::metadata(&file) {
+            Ok(facts) => facts,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed("read", &file, &error)),
+        };
+        if facts.len() > MOST_BYTES {
+            return Err(Failure::Refused(format!("{} is larger than {MOST_BYTES} bytes", file.display())));
+        }
+        let text = fs::read_to_string(&file).map_err(|error| failed("read", &file, &error))?;
+        let all: Vec<Spoken> = serde_saphyr::from_str(&text)
+            .map_err(|error| Failure::Refused(format!("{}: {error}", file.display())))?;
+        let written = facts.modified().ok().and_then(|at| Timestamp::try_from(at).ok());
+        // Nobody speaks as us.
+        let is_theirs = |spoken: &Spoken| spoken.id > COMMENT.0 && spoken.by != AUTHOR;
+        let comment = |spoken: Spoken| Comment {
+            id: CommentId(spoken.id),
+            author: spoken.by,
+            account: None,
+            body: spoken.text,
+            at: spoken.at.or(written).unwrap_or_else(Timestamp::now),
+            edited: false,
+        };
+        Ok(all.into_iter().filter(is_theirs).map(comment).collect())
+    }
+
+    fn sign(&self, number: Number, comment: CommentId, reaction: Reaction) -> Result<(), Failure> {
+        let file = self.folder.join(format!("{number}.reactions.json"));
+        let mut all: BTreeMap<u64, String> =
+            fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let sign = match reaction {
+            Reaction::Taken => "taken",
+            Reaction::Refused => "refused",
+        };
+        all.insert(comment.0, sign.to_owned());
+        let text = serde_json::to_string_pretty(&all).map_err(|error| Failure::Refused(error.to_string()))?;
+        self.write(&file, &format!("{text}\n"))
     }
 
     /// The file that describes a pull request, in YAML or JSON.
@@ -105,8 +169,18 @@ impl Files {
             }
         };
         let report = fs::metadata(self.comment_file(number)).ok().map(|facts| facts.len());
-        let stamp = Digest::of_parts([&*text, &*format!("{report:?}")]).as_str().to_owned();
-        Ok(Listed { number, head: Head::Branch(said.head), base: said.base, state, stamp })
+        let spoken =
+            fs::metadata(self.spoken_file(number)).ok().map(|facts| (facts.len(), facts.modified().ok()));
+        let stamp = Digest::of_parts([&*text, &*format!("{report:?} {spoken:?}")]).as_str().to_owned();
+        Ok(Listed {
+            number,
+            head: Head::Branch(said.head),
+            base: said.base,
+            state,
+            stamp,
+            labels: said.labels,
+            is_fork: said.fork,
+        })
     }
 
     fn find(&self, number: Number) -> Result<Listed, Failure> {
@@ -151,7 +225,9 @@ impl Files {
     fn comment_of(&self, number: Number) -> Result<Option<Comment>, Failure> {
         let file = self.comment_file(number);
         match fs::read_to_string(&file) {
-            Ok(body) => Ok(Some(Comment { id: COMMENT, author: AUTHOR.to_owned(), body })),
+            Ok(body) => {
+                Ok(Some(Comment { id: COMMENT, author: AUTHOR.to_owned(), body, ..Comment::default() }))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 // A folder that is not there says nothing of what is in it.
                 self.find(number).map(|_| None)
@@ -192,7 +268,9 @@ impl Forge for Files {
     }
 
     fn comments(&self, number: Number) -> BoxFuture<'_, Result<Vec<Comment>, Failure>> {
-        Box::pin(async move { Ok(self.comment_of(number)?.into_iter().collect()) })
+        Box::pin(
+            async move { Ok(self.comment_of(number)?.into_iter().chain(self.spoken(number)?).collect()) },
+        )
     }
 
     fn comment(&self, number: Number, id: CommentId) -> BoxFuture<'_, Result<Option<Comment>, Failure>> {
@@ -231,5 +309,24 @@ impl Forge for Files {
 
     fn tell<'a>(&'a self, revision: &'a Revision, status: &'a Status) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move { self.tell_commit(revision, status) })
+    }
+
+    fn may_write<'a>(
+        &'a self,
+        number: Number,
+        _: &'a str,
+        _: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        // Who wrote the comment wrote to the folder.
+        Box::pin(async move { self.find(number).map(|_| true) })
+    }
+
+    fn react(
+        &self,
+        number: Number,
+        comment: CommentId,
+        reaction: Reaction,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move { self.sign(number, comment, reaction) })
     }
 }

@@ -5,12 +5,12 @@ use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answers::{needed, number, revision, text, time};
+use super::answers::{is_fork, labels, needed, number, revision, text, time};
 use super::client::{Client, refuse};
-use super::github::{cut, lately};
+use super::github::{comment, cut, lately, sign, writes};
 use super::{BadPlace, Forge, Head, Keys, Listed, ListedState};
 use crate::object::Revision;
-use crate::pull_requests::{Comment, CommentId, Failure, Number, Status, StatusState};
+use crate::pull_requests::{Comment, CommentId, Failure, Number, Reaction, Status, StatusState};
 
 const DESCRIPTION: usize = 255;
 
@@ -60,14 +60,8 @@ fn listed(value: &Value) -> Result<Listed, Failure> {
         base: text(&value["base"], "ref")?.to_owned(),
         state,
         stamp: text(value, "updated_at")?.to_owned(),
-    })
-}
-
-fn comment(value: &Value) -> Result<Comment, Failure> {
-    Ok(Comment {
-        id: CommentId(number(value, "id")?),
-        author: value["user"]["login"].as_str().unwrap_or_default().to_owned(),
-        body: value["body"].as_str().unwrap_or_default().to_owned(),
+        labels: labels(value),
+        is_fork: is_fork(value),
     })
 }
 
@@ -174,6 +168,35 @@ impl Forge for Gitea {
             });
             let path = self.path(&format!("statuses/{revision}"));
             refuse(&self.client.write(Method::POST, &path, &HeaderMap::new(), Some(&body)).await?)
+        })
+    }
+
+    fn may_write<'a>(
+        &'a self,
+        number: Number,
+        login: &'a str,
+        account: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            if !super::is_login(login) {
+                return Ok(false);
+            }
+            let path = self.path(&format!("collaborators/{login}/permission"));
+            let answer = self.client.get(&path, &HeaderMap::new()).await?;
+            if answer.status.as_u16() == 404 {
+                return self.find(number).await.map(|_| false);
+            }
+            refuse(&answer)?;
+            Ok(writes(&answer.json()?, account))
+        })
+    }
+
+    fn react(&self, _: Number, comment: CommentId, reaction: Reaction) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let path = self.path(&format!("issues/comments/{}/reactions", comment.0));
+            let body = json!({"content": sign(reaction)});
+            let answer = self.client.write(Method::POST, &path, &HeaderMap::new(), Some(&body)).await?;
+            if matches!(answer.status.as_u16(), 404 | 410) { Ok(()) } else { refuse(&answer) }
         })
     }
 }

@@ -5,12 +5,12 @@ use http::{HeaderMap, HeaderName, Method, header};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answers::{needed, number, revision, text, time};
+use super::answers::{is_fork, labels, needed, number, revision, text, time};
 use super::app::App;
 use super::client::{Answer, Client, refuse};
 use super::{BadPlace, Forge, Head, Keys, LATELY, Listed, ListedState};
 use crate::object::Revision;
-use crate::pull_requests::{Comment, CommentId, Failure, Number, Status, StatusState};
+use crate::pull_requests::{Comment, CommentId, Failure, Number, Reaction, Status, StatusState};
 
 const PUBLIC: &str = "https://api.github.com";
 const VERSION: &str = "2022-11-28";
@@ -99,16 +99,27 @@ fn listed(value: &Value) -> Result<Listed, Failure> {
         base: text(&value["base"], "ref")?.to_owned(),
         state,
         stamp: text(value, "updated_at")?.to_owned(),
+        labels: labels(value),
+        is_fork: is_fork(value),
     })
 }
 
-fn comment(value: &Value) -> Result<Comment, Failure> {
-    Ok(Comment {
-        id: CommentId(number(value, "id")?),
-        // Of an account that is no more there is none.
-        author: value["user"]["login"].as_str().unwrap_or_default().to_owned(),
-        body: value["body"].as_str().unwrap_or_default().to_owned(),
-    })
+pub(super) fn comment(value: &Value) -> Result<Comment, Failure> {
+    super::answers::comment(value, "user", "login")
+}
+
+/// How a sign is called, here and by Gitea.
+pub(super) fn sign(reaction: Reaction) -> &'static str {
+    match reaction {
+        Reaction::Taken => "+1",
+        Reaction::Refused => "confused",
+    }
+}
+
+/// Whether a permission lets its owner write; of the account that is meant, where its number is known.
+pub(super) fn writes(value: &Value, account: Option<u64>) -> bool {
+    let is_same = account.is_none_or(|account| value["user"]["id"].as_u64() == Some(account));
+    is_same && matches!(value["permission"].as_str(), Some("owner" | "admin" | "maintain" | "write"))
 }
 
 /// Those that were merged of late, of a list that has the newest first.
@@ -226,6 +237,34 @@ impl Forge for Github {
             let answer =
                 self.write(Method::POST, &self.path(&format!("statuses/{revision}")), Some(&body)).await?;
             refuse(&answer)
+        })
+    }
+
+    fn may_write<'a>(
+        &'a self,
+        number: Number,
+        login: &'a str,
+        account: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            if !super::is_login(login) {
+                return Ok(false);
+            }
+            let answer = self.get(&self.path(&format!("collaborators/{login}/permission"))).await?;
+            if answer.status.as_u16() == 404 {
+                return self.find(number).await.map(|_| false);
+            }
+            refuse(&answer)?;
+            Ok(writes(&answer.json()?, account))
+        })
+    }
+
+    fn react(&self, _: Number, comment: CommentId, reaction: Reaction) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let path = self.path(&format!("issues/comments/{}/reactions", comment.0));
+            let answer = self.write(Method::POST, &path, Some(&json!({"content": sign(reaction)}))).await?;
+            // Of a comment that is gone nobody waits for an answer.
+            if matches!(answer.status.as_u16(), 404 | 410) { Ok(()) } else { refuse(&answer) }
         })
     }
 }

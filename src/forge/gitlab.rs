@@ -5,15 +5,17 @@ use http::{HeaderMap, HeaderName, Method};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::answers::{needed, number, revision, text, time};
+use super::answers::{labels, needed, number, revision, text, time};
 use super::client::{Client, refuse};
 use super::github::{cut, lately};
 use super::{BadPlace, Forge, Head, Keys, LATELY, Listed, ListedState};
 use crate::object::Revision;
-use crate::pull_requests::{Comment, CommentId, Failure, Number, Status, StatusState};
+use crate::pull_requests::{Comment, CommentId, Failure, Number, Reaction, Status, StatusState};
 
 const PUBLIC: &str = "https://gitlab.com";
 const DESCRIPTION: usize = 255;
+/// The role Developer, the least that may push.
+const DEVELOPER: u64 = 30;
 
 pub struct Gitlab {
     client: Client,
@@ -82,15 +84,14 @@ fn listed(value: &Value) -> Result<Listed, Failure> {
         base: text(value, "target_branch")?.to_owned(),
         state,
         stamp: text(value, "updated_at")?.to_owned(),
+        labels: labels(value),
+        is_fork: value["source_project_id"].as_u64().is_none()
+            || value["source_project_id"] != value["target_project_id"],
     })
 }
 
 fn comment(value: &Value) -> Result<Comment, Failure> {
-    Ok(Comment {
-        id: CommentId(number(value, "id")?),
-        author: value["author"]["username"].as_str().unwrap_or_default().to_owned(),
-        body: value["body"].as_str().unwrap_or_default().to_owned(),
-    })
+    super::answers::comment(value, "author", "username")
 }
 
 impl Forge for Gitlab {
@@ -195,6 +196,48 @@ impl Forge for Gitlab {
             let is_same = answer.status.as_u16() == 400
                 && String::from_utf8_lossy(&answer.body).contains("Cannot transition status");
             if is_same { Ok(()) } else { refuse(&answer) }
+        })
+    }
+
+    fn may_write<'a>(
+        &'a self,
+        number: Number,
+        login: &'a str,
+        account: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, Failure>> {
+        Box::pin(async move {
+            // Members are asked for by their number, and a name may come to be another one's.
+            let Some(account) = account else { return Ok(false) };
+            let path = self.path(&format!("members/all/{account}"));
+            let answer = self.client.get(&path, &HeaderMap::new()).await?;
+            if answer.status.as_u16() == 404 {
+                return self.find(number).await.map(|_| false);
+            }
+            refuse(&answer)?;
+            let member = answer.json()?;
+            let is_same =
+                member["id"].as_u64() == Some(account) && member["username"].as_str() == Some(login);
+            let is_active = member["state"].as_str() == Some("active");
+            Ok(is_same && is_active && super::answers::number(&member, "access_level")? >= DEVELOPER)
+        })
+    }
+
+    fn react(
+        &self,
+        number: Number,
+        comment: CommentId,
+        reaction: Reaction,
+    ) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async move {
+            let name = match reaction {
+                Reaction::Taken => "thumbsup",
+                Reaction::Refused => "confused",
+            };
+            let path = self.notes(number, &format!("/{}/award_emoji", comment.0));
+            let body = json!({"name": name});
+            let answer = self.client.write(Method::POST, &path, &HeaderMap::new(), Some(&body)).await?;
+            // It answers so as well where the sign is there already.
+            if matches!(answer.status.as_u16(), 404 | 410) { Ok(()) } else { refuse(&answer) }
         })
     }
 }

@@ -24,7 +24,7 @@ use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::object::Revision;
-use crate::pull_requests::{Comment, CommentId, Failure, Number, State, Status};
+use crate::pull_requests::{Comment, CommentId, Failure, Number, Reaction, State, Status};
 
 /// Pull requests that were merged longer ago are not told of.
 const LATELY: SignedDuration = SignedDuration::from_hours(24);
@@ -39,6 +39,9 @@ pub struct Listed {
     pub state: ListedState,
     /// Differs once there is something new of it.
     pub stamp: String,
+    pub labels: Vec<String>,
+    /// What is to be merged comes from another repository.
+    pub is_fork: bool,
 }
 
 /// What is to be merged.
@@ -102,6 +105,29 @@ pub trait Forge: Send + Sync + 'static {
     fn remove(&self, number: Number, comment: CommentId) -> BoxFuture<'_, Result<(), Failure>>;
 
     fn tell<'a>(&'a self, revision: &'a Revision, status: &'a Status) -> BoxFuture<'a, Result<(), Failure>>;
+
+    /// Whether an account may write to the repository now. `number` is a pull request that is there: whether the repository
+    /// can be seen at all is told by it.
+    fn may_write<'a>(
+        &'a self,
+        number: Number,
+        login: &'a str,
+        account: Option<u64>,
+    ) -> BoxFuture<'a, Result<bool, Failure>>;
+
+    /// Answers a comment by a sign; once, however often it is asked for.
+    fn react(
+        &self,
+        number: Number,
+        comment: CommentId,
+        reaction: Reaction,
+    ) -> BoxFuture<'_, Result<(), Failure>>;
+}
+
+/// Whether a name of an account can stand in a path. Those of programs (`x[bot]`) are none of people.
+fn is_login(login: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    !login.is_empty() && !login.starts_with('.') && login.chars().all(plain)
 }
 
 /// Which forge, and which of its repositories.

@@ -16,6 +16,7 @@ mod live;
 mod managers;
 mod manifest;
 mod name;
+mod overlaid;
 pub mod pattern;
 mod problem;
 mod record;
@@ -38,6 +39,7 @@ pub use live::{
 pub use managers::{AUTOSCALER, Held, LET_GO, MANAGER, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidKey, InvalidName, ObjectKey, Revision};
+pub use overlaid::Overlaid;
 pub use problem::{Place, Problem, Problems};
 pub use record::{Commit, Outcome, RolloutRecord};
 pub use tree::{Blob, Entry, EntryKind, MemoryTree, Tree, TreeError, TreePath};

@@ -11,6 +11,7 @@ use super::record::CommentRecord;
 
 const OUTCOME: &str = "<!-- fairlead:outcome -->";
 const PLAN: &str = "<!-- fairlead:plan -->";
+const COMMANDS: &str = "<!-- fairlead:commands -->";
 const HISTORY: &str = "<!-- fairlead:history -->";
 
 /// What a comment says. Two of the same content need no edit, whenever they were made.
@@ -22,13 +23,16 @@ pub struct Content {
     pub head: String,
     pub outcome: Option<String>,
     pub plan: String,
+    /// What people asked for in comments.
+    pub commands: Option<String>,
 }
 
 impl Content {
     /// Names what is said.
     pub fn digest(&self) -> Digest {
         let outcome = self.outcome.as_deref().map(plain).unwrap_or_default();
-        Digest::of_parts([&*self.marker, &*self.head, &*outcome, &*plain(&self.plan)])
+        let commands = self.commands.as_deref().map(plain).unwrap_or_default();
+        Digest::of_parts([&*self.marker, &*self.head, &*outcome, &*plain(&self.plan), &*commands])
     }
 }
 
@@ -44,7 +48,11 @@ pub fn write(content: &Content, record: &CommentRecord) -> String {
     if let Some(outcome) = &content.outcome {
         out.push_str(&format!("{OUTCOME}\n{}\n\n", outcome.trim_end()));
     }
-    out.push_str(&format!("{PLAN}\n{}\n\n{HISTORY}\n{}", content.plan.trim_end(), history(record)));
+    out.push_str(&format!("{PLAN}\n{}\n\n", content.plan.trim_end()));
+    if let Some(commands) = &content.commands {
+        out.push_str(&format!("{COMMANDS}\n{}\n\n", commands.trim_end()));
+    }
+    out.push_str(&format!("{HISTORY}\n{}", history(record)));
     out
 }
 
@@ -75,12 +83,17 @@ pub fn read(body: &str) -> Option<(Content, CommentRecord)> {
         "" => None,
         outcome => Some(outcome.strip_prefix(OUTCOME)?.trim().to_owned()),
     };
-    let (plan, _) = rest.rsplit_once(HISTORY)?;
+    let (rest, _) = rest.rsplit_once(HISTORY)?;
+    let (plan, commands) = match rest.rsplit_once(COMMANDS) {
+        Some((plan, commands)) => (plan, Some(commands.trim().to_owned())),
+        None => (rest, None),
+    };
     let content = Content {
         marker: marker.trim_end().to_owned(),
         head: record.head.clone(),
         outcome,
         plan: plan.trim().to_owned(),
+        commands,
     };
     Some((content, record))
 }

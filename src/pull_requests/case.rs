@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::api::RequestState;
 use crate::object::Revision;
 
+use super::action::{Action, Answer, Shared};
 use super::after::{Landing, land, outcome, status};
 use super::body::{self, Content};
+use super::commands::{CommandStep, Commands, Situation};
 use super::made::{Made, context};
 use super::pace::{Inputs, Pace};
 use super::record::{Before, CommentRecord, Landed};
-use super::sticky::{CommentStep, Own, Sticky};
+use super::sticky::{CommentStep, Sticky};
 use super::words::{Comment, CommentId, Failure, Number, PullRequest, State, Status};
 
 /// The pauses after failures in a row: the first, and the longest.
@@ -20,57 +23,6 @@ const PAUSES: (SignedDuration, SignedDuration) = (SignedDuration::from_secs(2), 
 const TELL: SignedDuration = SignedDuration::from_secs(10);
 /// What is not over by then is left as it stands.
 pub const FOLLOWED: SignedDuration = SignedDuration::from_hours(24);
-
-/// What is to be done for a pull request.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// Make its report.
-    Report(Inputs),
-    /// Read all its comments.
-    Find,
-    /// Read this comment.
-    Look(CommentId),
-    Make {
-        body: String,
-    },
-    Edit {
-        comment: CommentId,
-        body: String,
-    },
-    Remove(CommentId),
-    Tell {
-        revision: Revision,
-        status: Status,
-    },
-    /// Ask what became of it: the list of open ones has it no more.
-    Ask,
-}
-
-/// What came of an action.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
-    Reported(Made),
-    Found(Vec<Comment>),
-    /// `None` where the forge says that there is no such comment.
-    Looked(Option<Comment>),
-    Made(CommentId),
-    Edited,
-    /// There is no such comment to edit.
-    Gone,
-    Removed,
-    Told,
-    Asked(PullRequest),
-}
-
-/// What all pull requests of a repository share.
-pub struct Shared {
-    pub own: Own,
-    /// The environments by name, each with the branch that it follows.
-    pub environments: BTreeMap<String, String>,
-    /// The newest commit of each branch.
-    pub tips: BTreeMap<String, Revision>,
-    pub landings: BTreeMap<String, Landing>,
-}
 
 /// A pull request that is looked after.
 pub struct Case {
@@ -91,6 +43,11 @@ pub struct Case {
     wrote: Option<Timestamp>,
     /// What became of its merge, by environment, and since when: what the comment does not say yet counts as well.
     outcome: BTreeMap<String, Landed>,
+    pub commands: Commands,
+    /// What is said of its previews.
+    pub preview: Option<String>,
+    /// Since when it has been at its commit, where that was seen.
+    head_since: Option<Timestamp>,
 }
 
 /// What is next for a pull request.
@@ -118,6 +75,9 @@ impl Case {
             not_before: now,
             wrote: None,
             outcome: BTreeMap::new(),
+            commands: Commands::new(),
+            preview: None,
+            head_since: None,
         }
     }
 
@@ -130,9 +90,13 @@ impl Case {
     }
 
     /// The forge tells of it.
-    pub fn seen(&mut self, pull: PullRequest) {
+    pub fn seen(&mut self, pull: PullRequest, now: Timestamp) {
         if self.pull.stamp != pull.stamp {
             self.sticky.doubt();
+            self.commands.look();
+        }
+        if self.pull.head != pull.head {
+            self.head_since = Some(now);
         }
         self.missing = false;
         self.pull = pull;
@@ -187,12 +151,43 @@ impl Case {
         if self.missing {
             return Next::Do(Action::Ask);
         }
-        match &self.pull.state {
+        let next = match &self.pull.state {
             State::Open => self.next_open(shared, now),
             State::Merged { revision, at } => self.next_merged(shared, revision, *at, now),
             // What is closed keeps its comment: it says what the last commit would have done.
-            State::Closed => Next::Over,
+            State::Closed => return Next::Over,
+        };
+        match next {
+            // Who pushed waits for the report.
+            Next::Do(Action::Report(_)) if !self.is_reported() => next,
+            next if !shared.takes_commands(&self.pull.base) => next,
+            next => self.next_command().map_or(next, Next::Do),
         }
+    }
+
+    /// What is said beside the report: of previews, and of what people asked for.
+    fn asides(&self) -> Option<String> {
+        let all: Vec<String> = self.preview.iter().cloned().chain(self.commands.text()).collect();
+        (!all.is_empty()).then(|| all.join("\n"))
+    }
+
+    /// When somebody last pushed or wrote a comment, as far as was seen.
+    pub fn active(&self) -> Option<Timestamp> {
+        self.head_since.max(self.commands.last_comment())
+    }
+
+    fn next_command(&self) -> Option<Action> {
+        Some(match self.commands.next()? {
+            CommandStep::Find => Action::Find,
+            CommandStep::Permit(login, account) => Action::Permit { login, account },
+            CommandStep::CarryOut(order) => Action::CarryOut(order),
+            CommandStep::React(comment, reaction) => Action::React { comment, reaction },
+        })
+    }
+
+    /// What came of a Request that was made for a comment.
+    pub fn requested(&mut self, comment: CommentId, state: RequestState, message: Option<&str>) {
+        self.commands.requested(comment, state, message);
     }
 
     fn inputs(&self, shared: &Shared) -> Option<Inputs> {
@@ -213,9 +208,11 @@ impl Case {
             head: of.head.as_str().to_owned(),
             outcome: None,
             plan: made.text.clone(),
+            commands: self.asides(),
         };
         let record = || {
-            let mut record = CommentRecord::new(made, of.head.as_str(), now);
+            let mut record = CommentRecord::new(made, of.head.as_str(), now).with(&self.commands);
+            record.since = self.head_since;
             record.before = self.sticky.content().and_then(|(_, old)| {
                 if old.head == record.head && old.short == record.short {
                     // The text changes, and not the short of it.
@@ -246,7 +243,9 @@ impl Case {
         if !is_over && now < tell_at {
             return Next::Wait(Some(tell_at));
         }
-        let content = Content { outcome: Some(outcome(&record, at)), ..content.clone() };
+        let record = record.with(&self.commands);
+        let commands = self.asides();
+        let content = Content { outcome: Some(outcome(&record, at)), commands, ..content.clone() };
         let cluster = shared.own.cluster.as_deref();
         let told: Vec<_> = record
             .outcome
@@ -254,7 +253,7 @@ impl Case {
             .map(|(environment, landed)| (merge.clone(), status(context(cluster, environment), landed, at)))
             .collect();
         match self.say(&content, || record.clone(), told.into_iter(), now) {
-            Next::Wait(_) if is_over => Next::Over,
+            Next::Wait(_) if is_over && !self.commands.goes_on(now) => Next::Over,
             next => next,
         }
     }
@@ -304,28 +303,63 @@ impl Case {
     }
 
     /// What came of an action that was begun.
-    pub fn hear(&mut self, action: &Action, result: Result<Answer, Failure>, own: &Own, now: Timestamp) {
+    pub fn hear(
+        &mut self,
+        action: &Action,
+        result: Result<Answer, Failure>,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
         let begun = self.busy.take().unwrap_or(now);
-        match result {
-            Ok(answer) => {
+        match (action, result) {
+            // Who cannot be asked about may not.
+            (Action::Permit { .. }, Err(Failure::Refused(why))) => self.permitted(Err(why), shared, now),
+            (Action::React { .. }, Err(Failure::Refused(_))) => self.commands.without_reactions(),
+            (_, Ok(answer)) => {
                 self.failures = 0;
-                self.answered(action, answer, begun, own, now);
+                self.answered(action, answer, begun, shared, now);
             }
-            Err(failure) => self.failed(action, &failure, now),
+            (_, Err(failure)) => self.failed(action, &failure, now),
         }
     }
 
-    fn answered(&mut self, action: &Action, answer: Answer, begun: Timestamp, own: &Own, now: Timestamp) {
+    fn permitted(&mut self, may: Result<bool, String>, shared: &Shared, now: Timestamp) {
+        let (head_since, people) = (self.head_since, shared.people_of(&self.pull.base));
+        let situation = Situation { pull: &self.pull, head_since, people, now };
+        if self.commands.permitted(may, &situation) {
+            self.pace.again();
+        }
+    }
+
+    fn answered(
+        &mut self,
+        action: &Action,
+        answer: Answer,
+        begun: Timestamp,
+        shared: &Shared,
+        now: Timestamp,
+    ) {
+        let own = &shared.own;
         match (action, answer) {
             (Action::Report(inputs), Answer::Reported(made)) => {
                 self.pace.made(inputs.clone());
                 self.report = Some((inputs.clone(), made));
             }
-            (Action::Find, Answer::Found(comments)) => self.sticky.found(begun, comments, own),
+            (Action::Find, Answer::Found(comments)) => {
+                let read = comments.clone();
+                self.sticky.found(begun, comments, own);
+                if let Some((_, record)) = self.sticky.content() {
+                    self.commands.recall(&record.commands, &record.answered);
+                    let known = if record.head == self.pull.head.as_str() { record.since } else { Some(now) };
+                    self.head_since = self.head_since.or(known);
+                }
+                self.commands.found(&read, &own.author, now);
+            }
             (Action::Look(_), Answer::Looked(comment)) => self.sticky.looked(begun, comment),
             (Action::Make { body }, Answer::Made(id)) => {
                 self.wrote = Some(now);
-                self.sticky.made(Comment { id, author: own.author.clone(), body: body.clone() }, now);
+                let (author, body) = (own.author.clone(), body.clone());
+                self.sticky.made(Comment { id, author, body, at: now, ..Comment::default() }, now);
             }
             (Action::Edit { body, .. }, Answer::Edited) => {
                 self.wrote = Some(now);
@@ -340,7 +374,10 @@ impl Case {
             (Action::Tell { revision, status }, Answer::Told) => {
                 self.told.insert(status.context.clone(), (revision.clone(), status.clone()));
             }
-            (Action::Ask, Answer::Asked(pull)) => self.seen(pull),
+            (Action::Ask, Answer::Asked(pull)) => self.seen(pull, now),
+            (Action::Permit { .. }, Answer::Permitted(may)) => self.permitted(Ok(may), shared, now),
+            (Action::CarryOut(_), Answer::CarriedOut(outcome)) => self.commands.carried_out(outcome, now),
+            (Action::React { .. }, Answer::Reacted) => self.commands.reacted(),
             // An answer to something else is none.
             _ => self.pause(now),
         }
@@ -352,6 +389,7 @@ impl Case {
             Action::Make { .. } if is_unknown => self.sticky.perhaps_made(now),
             Action::Make { .. } => self.sticky.not_made(),
             Action::Edit { .. } if is_unknown => self.sticky.doubt(),
+            Action::CarryOut(_) => self.commands.not_carried_out(now),
             Action::Tell { status, .. } => {
                 // What the commit was told before may not be what it says now.
                 self.told.remove(&status.context);

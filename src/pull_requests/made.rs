@@ -9,7 +9,7 @@ use crate::review::{Counts, EnvironmentReport, Marker, Report, Severity, Verdict
 use super::words::{Status, StatusState};
 
 /// Kept free for what is written around the report: the record, what became of a merge, the line of history.
-pub const AROUND: usize = 12_000;
+pub const AROUND: usize = 20_000;
 
 /// A report as it goes to a forge.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,9 +9,11 @@
 //! over when the forge says of that very one that it is closed or merged, and a comment is gone when the forge says of
 //! that very one that it does not exist.
 
+mod action;
 mod after;
 mod body;
 mod case;
+mod commands;
 mod made;
 mod pace;
 mod record;
@@ -22,15 +24,18 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use action::Shared;
+pub use action::{Action, Answer};
 pub use after::Landing;
-pub use case::{Action, Answer};
-use case::{Case, FOLLOWED, Next, Shared};
+use case::{Case, FOLLOWED, Next};
+pub use commands::{Command, CommandLine, LineState, Order, Outcome, Spoken, TAKEN, request_name, resolve};
 pub use made::{Made, MadeEnvironment, context};
 pub use pace::Inputs;
 use pace::Pace;
 pub use sticky::{Own, SETTLE};
-pub use words::{Comment, CommentId, Failure, Number, PullRequest, State, Status, StatusState};
+pub use words::{Comment, CommentId, Failure, Number, PullRequest, Reaction, State, Status, StatusState};
 
+use crate::api::{PersonSpec, RequestState};
 use crate::object::Revision;
 
 /// Reports of one repository that are made at once: the rest of the agent needs the machine as well.
@@ -61,8 +66,13 @@ struct Over {
 
 impl Book {
     pub fn new(own: Own, now: Timestamp) -> Self {
-        let shared =
-            Shared { own, environments: BTreeMap::new(), tips: BTreeMap::new(), landings: BTreeMap::new() };
+        let shared = Shared {
+            own,
+            environments: BTreeMap::new(),
+            tips: BTreeMap::new(),
+            landings: BTreeMap::new(),
+            people: BTreeMap::new(),
+        };
         Self {
             shared,
             cases: BTreeMap::new(),
@@ -89,6 +99,56 @@ impl Book {
         });
     }
 
+    /// Who may give commands in comments, by environment.
+    pub fn people(&mut self, people: BTreeMap<String, Vec<PersonSpec>>) {
+        self.shared.people = people;
+    }
+
+    /// The Requests that are followed: for which comment each was made, and of which environment it was asked.
+    pub fn asked(&self) -> Vec<(Number, CommentId, String)> {
+        let of = |(number, case): (&Number, &Case)| {
+            let number = *number;
+            case.commands
+                .asked()
+                .map(move |(comment, environment)| (number, comment, environment.to_owned()))
+                .collect::<Vec<_>>()
+        };
+        self.cases.iter().flat_map(of).collect()
+    }
+
+    /// What is said of the previews of each; of the others nothing.
+    pub fn previews(&mut self, texts: &BTreeMap<Number, String>) {
+        for (number, case) in &mut self.cases {
+            case.preview = texts.get(number).map(|lines| format!("### Previews\n\n{lines}"));
+        }
+    }
+
+    /// Those that are open, and when somebody last pushed or wrote a comment.
+    pub fn open(&self) -> impl Iterator<Item = (&PullRequest, Option<Timestamp>)> {
+        self.cases.values().filter(|case| case.is_open()).map(|case| (&case.pull, case.active()))
+    }
+
+    /// What came of commands since that was asked last, but for those that became Requests.
+    pub fn take_told(&mut self) -> Vec<(Number, CommandLine)> {
+        let of = |(number, case): (&Number, &mut Case)| {
+            let number = *number;
+            case.commands.take_told().into_iter().map(move |line| (number, line)).collect::<Vec<_>>()
+        };
+        self.cases.iter_mut().flat_map(of).collect()
+    }
+
+    /// What came of such a Request by now.
+    pub fn requested(
+        &mut self,
+        (number, comment): (Number, CommentId),
+        state: RequestState,
+        message: Option<&str>,
+    ) {
+        if let Some(case) = self.cases.get_mut(&number) {
+            case.requested(comment, state, message);
+        }
+    }
+
     /// The branches that matter.
     pub fn bases(&self) -> impl Iterator<Item = &str> {
         self.shared.environments.values().map(String::as_str)
@@ -111,7 +171,7 @@ impl Book {
         self.highest = pulls.iter().map(|pull| pull.number).chain(highest).max().or(Some(Number(0)));
         for pull in pulls {
             if let Some(case) = self.cases.get_mut(&pull.number) {
-                case.seen(pull);
+                case.seen(pull, now);
                 continue;
             }
             let over = self.over.get(&pull.number);
@@ -222,7 +282,7 @@ impl Book {
             self.limited = self.limited.max(Some(*until));
         }
         if let Some(case) = self.cases.get_mut(&number).filter(|case| case.is_busy()) {
-            case.hear(action, result, &self.shared.own, now);
+            case.hear(action, result, &self.shared, now);
         }
     }
 }

@@ -51,6 +51,11 @@ impl Pace {
             .map(|(_, last)| (last, last));
     }
 
+    /// Somebody wants another one.
+    pub fn again(&mut self) {
+        self.made = None;
+    }
+
     /// With no report, but with the memory of when it was made.
     pub fn forgotten(self) -> Self {
         Self { began: self.began, ..Self::default() }

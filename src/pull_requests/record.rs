@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::object::Digest;
 
+use super::commands::{CommandLine, Commands};
 use super::made::Made;
 
 const BEGIN: &str = "<!-- fairlead:record ";
 const END: &str = " -->";
 /// With more apps than have room, the record names none of them: what was previewed cannot be compared then.
-const MOST: usize = 4_000;
+const MOST: usize = 8_000;
 
 /// What is known of a report once it is on a forge.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,6 +27,9 @@ pub struct CommentRecord {
     pub head: String,
     pub short: String,
     pub at: Timestamp,
+    /// Since when the pull request was at that commit, where that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// The report that it replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Before>,
@@ -38,6 +42,12 @@ pub struct CommentRecord {
     /// What became of it once it was merged, by environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outcome: BTreeMap<String, Landed>,
+    /// What people asked for in comments: the last ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<CommandLine>,
+    /// The numbers of the comments that were answered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answered: Vec<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,11 +103,20 @@ impl CommentRecord {
             head: head.to_owned(),
             short: made.short.clone(),
             at,
+            since: None,
             before: None,
             previewed: made.environments.iter().map(|one| (one.name.clone(), apps(one))).collect(),
             unnamed: false,
             outcome: BTreeMap::new(),
+            commands: Vec::new(),
+            answered: Vec::new(),
         }
+    }
+
+    /// Remembers what was asked for in comments.
+    pub fn with(mut self, commands: &Commands) -> Self {
+        (self.commands, self.answered) = (commands.lines(), commands.answered());
+        self
     }
 
     /// What an environment's apps were shown to become; `None` where there was no room to keep that.

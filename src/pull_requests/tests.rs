@@ -41,13 +41,14 @@ fn written(text: &str) -> (Content, CommentRecord, String) {
     let made = made(text);
     let head = "1234567890abcdef".to_owned();
     let record = CommentRecord::new(&made, &head, at(0));
-    let content = Content { marker: made.marker.to_string(), head, outcome: None, plan: made.text };
+    let content =
+        Content { marker: made.marker.to_string(), head, outcome: None, plan: made.text, commands: None };
     let body = body::write(&content, &record);
     (content, record, body)
 }
 
 fn comment(id: u64, author: &str, body: &str) -> Comment {
-    Comment { id: CommentId(id), author: author.to_owned(), body: body.to_owned() }
+    Comment { id: CommentId(id), author: author.to_owned(), body: body.to_owned(), ..Comment::default() }
 }
 
 #[test]
@@ -190,8 +191,8 @@ fn open(head: &str, stamp: &str) -> PullRequest {
         number: Number(5),
         head: Revision::new(head),
         base: "main".to_owned(),
-        state: State::Open,
         stamp: stamp.to_owned(),
+        ..PullRequest::default()
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::object::Revision;
 
 /// The number of a pull request, by which people and the forge name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Number(pub u64);
 
@@ -19,11 +19,11 @@ impl fmt::Display for Number {
 }
 
 /// The number of a comment. Every forge counts up, so the smaller one is the older.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommentId(pub u64);
 
 /// A pull request as its forge tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PullRequest {
     pub number: Number,
     /// The newest commit of what is to be merged.
@@ -33,10 +33,14 @@ pub struct PullRequest {
     pub state: State,
     /// Differs once the forge has something new of it, a comment among other things.
     pub stamp: String,
+    pub labels: Vec<String>,
+    /// It comes from another repository, into which anybody may have pushed.
+    pub is_fork: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum State {
+    #[default]
     Open,
     Merged {
         /// The commit of the base branch that has the change.
@@ -46,12 +50,26 @@ pub enum State {
     Closed,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Comment {
     pub id: CommentId,
     /// By what the forge tells its accounts apart.
     pub author: String,
+    /// The number of that account, where the forge gives it.
+    pub account: Option<u64>,
     pub body: String,
+    /// When it was written.
+    pub at: Timestamp,
+    /// Whether it may say something else than what was written then.
+    pub edited: bool,
+}
+
+/// How a command in a comment is answered at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// It is done, or asked for.
+    Taken,
+    Refused,
 }
 
 /// What a commit's status, or check, says of one environment.

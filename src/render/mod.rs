@@ -8,6 +8,7 @@
 //! transformers in kustomize's order. Names are followed, variables resolved and the output sorted once, at the top.
 
 mod again;
+mod asked;
 mod build_metadata;
 mod cache;
 mod chart_refusals;
@@ -51,6 +52,7 @@ mod vars;
 mod wildcard;
 
 pub use again::{KeptRender, again};
+pub use asked::Asked;
 pub use cache::Cache;
 pub use explain::{Explained, NoSuchField, Setting, explain};
 pub use many::map as on_all_cores;

@@ -12,6 +12,8 @@ const wanted = {
   [`${repo}/pulls/{pull_number}`]: ["get"],
   [`${repo}/issues/{issue_number}/comments`]: ["get", "post"],
   [`${repo}/issues/comments/{comment_id}`]: ["get", "patch", "delete"],
+  [`${repo}/issues/comments/{comment_id}/reactions`]: ["post"],
+  [`${repo}/collaborators/{username}/permission`]: ["get"],
   [`${repo}/statuses/{sha}`]: ["post"],
 };
 

@@ -26,6 +26,9 @@ pub struct Pull {
     /// `open`, `closed` or `merged`.
     pub state: &'static str,
     pub merged_at: Option<String>,
+    pub labels: Vec<&'static str>,
+    /// The change is in another repository.
+    pub fork: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -33,6 +36,9 @@ pub struct Note {
     pub id: u64,
     pub author: String,
     pub body: String,
+    pub edited: bool,
+    /// How it was answered.
+    pub signs: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -52,6 +58,8 @@ pub struct State {
     pub pulls: BTreeMap<u64, Pull>,
     pub notes: BTreeMap<u64, Vec<Note>>,
     pub statuses: Vec<(String, Value)>,
+    /// What accounts may do, in the words of this forge.
+    pub members: BTreeMap<String, Value>,
     pub requests: Vec<String>,
     /// Requests that were answered with 304.
     pub unchanged: usize,
@@ -107,7 +115,8 @@ impl Fake {
 
     pub fn pull(&self, number: u64, state: &'static str, merged_at: Option<&str>) {
         let merged_at = merged_at.map(str::to_owned);
-        let pull = Pull { number, head: format!("{number:040x}"), base: "main".to_owned(), state, merged_at };
+        let (head, base) = (format!("{number:040x}"), "main".to_owned());
+        let pull = Pull { number, head, base, state, merged_at, labels: Vec::new(), fork: false };
         self.state().pulls.insert(number, pull);
     }
 
@@ -134,11 +143,13 @@ impl State {
             id,
             author: author.to_owned(),
             body: body.to_owned(),
+            edited: false,
+            signs: Vec::new(),
         });
         id
     }
 
-    fn find(&mut self, id: u64) -> Option<&mut Note> {
+    pub fn find(&mut self, id: u64) -> Option<&mut Note> {
         self.notes.values_mut().flatten().find(|note| note.id == id)
     }
 }
@@ -273,7 +284,14 @@ fn act(
     let rest = rest.replace("merge_requests/", "pulls/").replace("merge_requests", "pulls");
     let parts: Vec<&str> = rest.split('/').collect();
     let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-    let tell = |note: &Note| json!({"id": note.id, "body": note.body, "user": {"login": note.author}, "author": {"username": note.author}, "system": false});
+    let tell = |note: &Note| {
+        let (login, account) = (&note.author, account(&note.author));
+        let changed = if note.edited { "2026-01-02T00:00:00Z" } else { WRITTEN };
+        json!({
+            "id": note.id, "body": note.body, "system": false, "created_at": WRITTEN, "updated_at": changed,
+            "user": {"login": login, "id": account}, "author": {"username": login, "id": account},
+        })
+    };
     match (method, parts.as_slice()) {
         ("GET", ["pulls"]) => {
             let wanted = |pull: &&Pull| match pull.state {
@@ -319,6 +337,33 @@ fn act(
             state.notes.values_mut().for_each(|notes| notes.retain(|note| note.id != id));
             (204, Value::Null)
         }
+        ("GET", ["collaborators", login, "permission"]) => match state.members.get(*login) {
+            Some(may) => {
+                let user = json!({"login": login, "id": account(login)});
+                let answer = json!({"permission": may, "role_name": may, "user": user});
+                (200, whole(description, "GET", path, 200, answer))
+            }
+            None => (404, json!({"message": "Not Found"})),
+        },
+        ("GET", ["members", "all", id]) => {
+            let found = state.members.iter().find(|(login, _)| account(login) == number(id));
+            match found {
+                Some((login, may)) => {
+                    let mut member = may.clone();
+                    (member["id"], member["username"]) = (json!(number(id)), json!(login));
+                    (200, member)
+                }
+                None => (404, json!({"message": "404 Not found"})),
+            }
+        }
+        ("POST", ["issues", "comments", id, "reactions"]) => {
+            sign(state, number(id), &body["content"], |sign| {
+                whole(description, "POST", path, 201, json!({"content": sign}))
+            })
+        }
+        ("POST", ["pulls", _, "notes", id, "award_emoji"]) => {
+            sign(state, number(id), &body["name"], |sign| json!({"name": sign}))
+        }
         ("POST", ["statuses", sha]) => {
             let name = body["context"].as_str().or(body["name"].as_str()).unwrap_or_default();
             let same = state
@@ -334,6 +379,27 @@ fn act(
         }
         _ => (405, Value::Null),
     }
+}
+
+pub const WRITTEN: &str = "2026-01-01T00:00:00Z";
+
+/// The number of an account.
+pub fn account(login: &str) -> u64 {
+    login.bytes().map(u64::from).sum()
+}
+
+/// Answers a comment by a sign. One that is there already is answered in the way of each forge.
+fn sign(state: &mut State, id: u64, sign: &Value, tell: impl Fn(&str) -> Value) -> (u16, Value) {
+    let sign = sign.as_str().unwrap_or_default();
+    let Some(note) = state.find(id) else { return (404, json!({"message": "Not Found"})) };
+    if note.signs.iter().any(|known| known == sign) {
+        return match sign {
+            "thumbsup" => (404, json!({"message": "404 Award Emoji Name has already been taken Not Found"})),
+            sign => (200, tell(sign)),
+        };
+    }
+    note.signs.push(sign.to_owned());
+    (201, tell(sign))
 }
 
 /// With all that the description promises.
@@ -361,6 +427,13 @@ fn merge(into: &mut Value, value: Value) {
     }
 }
 
+fn label(name: &str) -> Value {
+    json!({
+        "id": 1, "node_id": "x", "url": "https://forge.example/l", "name": name, "description": name,
+        "color": "ffffff", "default": false,
+    })
+}
+
 fn show_pull(kind: Kind, pull: &Pull) -> Value {
     let is_merged = pull.state == "merged";
     let commit = is_merged.then(|| format!("{:040x}", pull.number + 1000));
@@ -370,11 +443,14 @@ fn show_pull(kind: Kind, pull: &Pull) -> Value {
             "iid": pull.number, "sha": pull.head, "target_branch": pull.base, "updated_at": changed,
             "state": if pull.state == "open" { "opened" } else { pull.state },
             "merged_at": pull.merged_at, "merge_commit_sha": null, "squash_commit_sha": commit,
+            "labels": pull.labels, "source_project_id": if pull.fork { 2 } else { 1 }, "target_project_id": 1,
         }),
         kind => {
             let mut value = json!({
                 "number": pull.number, "state": if pull.state == "open" { "open" } else { "closed" },
-                "head": {"sha": pull.head}, "base": {"ref": pull.base}, "updated_at": changed,
+                "head": {"sha": pull.head, "repo": {"full_name": if pull.fork { "eve/infra" } else { "ada/infra" }}},
+                "base": {"ref": pull.base, "repo": {"full_name": "ada/infra"}}, "updated_at": changed,
+                "labels": pull.labels.iter().map(|name| label(name)).collect::<Value>(),
                 "merged_at": pull.merged_at, "merge_commit_sha": commit,
             });
             if kind == Kind::Gitea {

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests start processes and servers")]
 
 mod app;
+mod commands;
 mod fake;
 mod faults;
 mod judge;

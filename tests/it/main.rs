@@ -32,6 +32,7 @@ mod mending;
 mod ownership;
 mod platform_limits;
 mod preempt;
+mod previews;
 mod prune;
 mod pull_requests;
 mod quiet;

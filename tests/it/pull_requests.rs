@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::bed::manifests::configmap;
-use crate::bed::{Agent, Bed, Setup, wait_until};
+use crate::bed::{Agent, Bed, SECOND, Setup, holds_for, rbac, wait_until};
 
 const SOON: Duration = Duration::from_secs(180);
 
@@ -50,11 +50,18 @@ impl Folder {
 
 /// An environment whose pull requests are in a folder. Where two shared one, one of them would look after both.
 fn bed(name: &str) -> (Bed, Folder) {
+    bed_of(name, &json!([]))
+}
+
+/// The same, with people who may give commands.
+fn bed_of(name: &str, people: &Value) -> (Bed, Folder) {
     let setup = Setup::new(name);
     let folder =
         Folder { folder: tempfile::tempdir().expect("a folder"), repository: setup.name().to_owned() };
     std::fs::create_dir(folder.path("")).expect("a folder");
-    let spec = json!({"pullRequests": {"forge": "files", "repository": folder.repository, "interval": "1s"}});
+    let spec = json!({"pullRequests": {
+        "forge": "files", "repository": folder.repository, "interval": "1s", "people": people,
+    }});
     (setup.limits(spec).make(), folder)
 }
 
@@ -149,4 +156,76 @@ fn a_pull_request_that_conflicts_or_is_wrong_harms_no_other() {
     for none in ["2.md", "3.md", "5.md"] {
         assert_eq!(folder.read(none), "", "{none}");
     }
+}
+
+fn value(bed: &Bed) -> Value {
+    bed.configmap("settings").map(|found| found["data"]["value"].clone()).unwrap_or_default()
+}
+
+#[test]
+fn a_command_in_a_comment_is_done_as_who_wrote_it_once_and_only_if_they_may() {
+    let people = json!([
+        {"login": "ada", "user": "ada@example.org"}, {"login": "bob", "user": "bob@example.org"},
+        {"login": "root", "user": "carol@example.org"},
+    ]);
+    let (bed, folder) = bed_of("pull-commands", &people);
+    rbac::user(bed.api(), "ada@example.org", &bed.name, &["rollback"]);
+    rbac::user(bed.api(), "bob@example.org", &bed.name, &["retry"]);
+    let agent = folder.agent(&bed);
+    for version in ["1", "2"] {
+        bed.wait_ready(&bed.commit_web(&configmap("settings", version)));
+    }
+    branch(&bed, "more", &configmap("settings", "3"));
+    folder.write("7.yaml", "head: more\nbase: main\n");
+    folder.wait("7.md", &["changes without risks"]);
+    let said = |id: u64, by: &str, text: &str| json!({"id": id, "by": by, "text": text});
+    let rollback = format!("/fairlead rollback {} web\nit is slow", bed.name);
+    let mut all = vec![
+        said(2, "bob", &rollback),
+        said(3, "eve", &rollback),
+        said(4, "root", &rollback),
+        said(5, "ada", &format!("> {rollback}")),
+        said(6, "ada", "/fairlead explode"),
+        said(7, "ada", "/fairlead rollback kube-system"),
+    ];
+    folder.write("7.comments.yaml", &json!(all).to_string());
+    let report = folder.wait("7.md", &["nobody said which user", "nobody knows that word", "no environment"]);
+    assert!(
+        report.contains("you may not") && report.contains("environments.fairlead.dev/rollback"),
+        "{report}"
+    );
+    // Carol is mapped, but the agent may not become her.
+    assert!(report.contains("`root`") && report.contains("carol@example.org"), "{report}");
+    assert_eq!((value(&bed), bed.requests("rollback").len()), (json!("2"), 0), "{report}");
+
+    all.push(said(8, "ada", &rollback));
+    folder.write("7.comments.yaml", &json!(all).to_string());
+    let report = folder.wait("7.md", &["runs and is healthy", "**done**"]);
+    assert_eq!(value(&bed), "1");
+    let made = bed.requests("rollback");
+    assert_eq!(made.len(), 1, "{made:?}");
+    assert_eq!(made[0]["spec"]["by"], "ada@example.org");
+    let reason = "ada in pull request 7: it is slow";
+    assert_eq!(made[0]["spec"]["reason"], reason);
+    let signs: Value = serde_json::from_str(&folder.read("7.reactions.json")).expect("signs");
+    assert_eq!(
+        signs,
+        json!({"2": "refused", "3": "refused", "4": "refused", "6": "refused", "7": "refused", "8": "taken"})
+    );
+    assert_eq!(report.matches("fairlead:report").count(), 1, "{report}");
+    wait_until(SOON, "the record says who and why", || {
+        let history = bed.fairlead(&["history", "--env", &bed.name, "-o", "json"]).json();
+        let hers = |one: &&Value| one["by"] == "ada@example.org" || one["who"] == "ada@example.org";
+        history.as_array().is_some_and(|all| all.iter().any(|one| hers(&one)))
+    });
+
+    // The agent is killed, and somebody takes away what it remembered: what was done is not done again.
+    agent.signal("KILL");
+    agent.wait(SOON);
+    std::fs::remove_file(folder.path("7.md")).expect("it is there");
+    let _agent = folder.agent(&bed);
+    folder.wait("7.md", &["runs and is healthy", "nobody knows that word"]);
+    holds_for(3 * SECOND, "it is not asked again", || {
+        bed.requests("rollback").len() == 1 && value(&bed) == "1"
+    });
 }

@@ -27,3 +27,13 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{- end -}}
 {{- toJson $agents -}}
 {{- end }}
+
+{{/* The account that previews are written as, as CEL reads a list. */}}
+{{- define "fairlead.previewAccounts" -}}
+{{- toJson (list (printf "%s/%s-previews" .Release.Namespace (include "fairlead.name" .))) -}}
+{{- end }}
+
+{{/* The kinds that previews may be made of, as CEL reads a list: the agent asks for no others. */}}
+{{- define "fairlead.previewKinds" -}}
+["ConfigMap","Service","ServiceAccount","PersistentVolumeClaim","Deployment.apps","StatefulSet.apps","Job.batch","CronJob.batch","HorizontalPodAutoscaler.autoscaling","PodDisruptionBudget.policy","Ingress.networking.k8s.io","HTTPRoute.gateway.networking.k8s.io"]
+{{- end }}

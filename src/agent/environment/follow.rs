@@ -1,12 +1,15 @@
 //! Follows git for one environment: what does its newest revision say? Renders on a thread of its own, so that a slow chart
 //! holds up nothing but this.
 
-use std::collections::BTreeSet;
+mod asking;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+use asking::Asking;
 
 use super::place::{archive, scope};
 use super::placing::Placing;
@@ -16,16 +19,17 @@ use crate::agent::charts::Charts;
 use crate::agent::credentials::remote;
 use crate::agent::desired::{Desire, DesiredScope, Memo, desire, idle_rules};
 use crate::agent::hands::Hands;
+use crate::agent::pull_requests::previewed;
 use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::source::{BranchState, MANY_FAILURES, Subscription};
-use crate::api::{Environment, SourceSpec};
+use crate::api::{Environment, PreviewSpec, SourceSpec};
 use crate::delivery::Says;
 use crate::drift::Rules;
 use crate::git::GitError;
 use crate::helm::Stop;
-use crate::object::{AppName, Commit, Kinds, Problems, Revision, chain};
+use crate::object::{AppName, Commit, Kinds, Problems, Revision, Tree, chain};
+use crate::previews::FOLDER;
 use crate::report::Trouble;
-use crate::requests::Words;
 
 /// How often a remote is asked where the Environment does not say.
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -44,7 +48,7 @@ struct Follow<'a> {
     state: GitState,
     source: Option<(SourceSpec, Subscription)>,
     /// What was rendered last.
-    told: Option<(Revision, DesiredScope, Arc<Kinds>)>,
+    told: Option<Wanted>,
     /// When the credentials were read last: they are read again when the remote refuses them.
     credentials_read: Option<Instant>,
     rendering: Rendering,
@@ -63,11 +67,13 @@ struct Rendering {
     was_overtaken: bool,
 }
 
-/// What people ask git for.
-struct Asking {
-    words: watch::Receiver<Words>,
-    /// Their requests to look now, and the look that answers them.
-    asked: Option<(BTreeSet<String>, u64)>,
+/// What is rendered: a revision, or what a pull request would make of one.
+#[derive(Clone, PartialEq)]
+struct Wanted {
+    revision: Revision,
+    scope: DesiredScope,
+    kinds: Arc<Kinds>,
+    preview: Option<PreviewSpec>,
 }
 
 pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
@@ -179,14 +185,21 @@ impl Follow<'_> {
                 return Some(Instant::now() + TRY_AGAIN);
             }
         };
-        let told = self.told.as_ref().map(|(revision, ..)| revision);
-        let Some((revision, scope)) = self.placing.place(&mirror, revision, scope, told).await else {
+        let preview = environment.spec.preview.clone();
+        let placed = match &preview {
+            Some(preview) => Some((Revision::new(preview.head.as_str()), scope)),
+            None => {
+                let told = self.told.as_ref().map(|told| &told.revision);
+                self.placing.place(&mirror, revision, scope, told).await
+            }
+        };
+        let Some((revision, scope)) = placed else {
             return Some(Instant::now() + TRY_AGAIN); // What runs here is not decided yet.
         };
         if let Some(archive) = &mut self.state.archive {
             archive.scope.clone_from(&scope);
         }
-        let wanted = (revision, scope, kinds);
+        let wanted = Wanted { revision, scope, kinds, preview };
         let is_due = self.rendering.again.is_some_and(|at| at <= Instant::now());
         if self.told.as_ref() != Some(&wanted) || is_due || self.secrets.is_behind() {
             match self.render(&wanted).await {
@@ -243,46 +256,8 @@ impl Follow<'_> {
         Ok(())
     }
 
-    /// Looks at the remote now where a person asks for it.
-    fn poke_if_asked(&mut self) {
-        let wanted = self.asking.words.borrow().look.clone();
-        let known = self
-            .asking
-            .asked
-            .as_ref()
-            .map_or_else(|| wanted.is_empty(), |(asked, _)| wanted.is_subset(asked));
-        let Some((_, source)) = self.source.as_ref().filter(|_| !known) else { return };
-        // Before the first answer nothing older than the request is looked at.
-        let look = if self.told.is_some() { source.poke() } else { 0 };
-        self.asking.asked = Some((wanted, look));
-    }
-
-    /// Until the remote answered what a person asked for.
-    fn answered(&self) -> impl Future<Output = ()> + use<> {
-        let asked = self.asking.asked.as_ref().filter(|(asked, _)| self.state.looked != *asked);
-        let answer = asked.zip(self.source.as_ref()).filter(|_| self.told.is_some());
-        let answer = answer.filter(|((_, look), (_, source))| !source.has_answered(*look));
-        let answer = answer.map(|((_, look), (_, source))| source.answer_to(*look));
-        async move {
-            match answer {
-                Some(answer) => answer.await,
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Notes that a person's request was answered, where what was read since has been rendered.
-    fn note_answered(&mut self) {
-        if let (Some((asked, look)), Some((_, source))) = (&self.asking.asked, &self.source)
-            && self.told.is_some()
-            && source.has_answered(*look)
-        {
-            self.state.looked.clone_from(asked);
-        }
-    }
-
     /// Renders a revision; false where it was overtaken, by a newer one or by the end.
-    async fn render(&mut self, wanted: &(Revision, DesiredScope, Arc<Kinds>)) -> Result<bool, Trouble> {
+    async fn render(&mut self, wanted: &Wanted) -> Result<bool, Trouble> {
         let Some(mut rendered) = self.desire(wanted).await? else { return Ok(false) };
         if let Ok((desire, _)) = &rendered
             && self.is_behind(desire).await
@@ -294,7 +269,7 @@ impl Follow<'_> {
             }
         }
         self.rendering.again = None;
-        self.state.revision = Some(wanted.0.clone());
+        self.state.revision = Some(wanted.revision.clone());
         match rendered {
             Ok((desire, commit)) => {
                 (self.state.trouble, self.state.doubt, self.state.away) = (None, None, false);
@@ -343,26 +318,35 @@ impl Follow<'_> {
     /// Renders on a thread of its own. `None` where it was overtaken.
     async fn desire(
         &mut self,
-        wanted: &(Revision, DesiredScope, Arc<Kinds>),
+        wanted: &Wanted,
     ) -> Result<Option<Result<(Desire, Commit), Problems>>, Trouble> {
         let Some((_, source)) = &mut self.source else {
             return Err(trouble("NoSource", "no remote is followed", true));
         };
-        let mirror = source.mirror.clone();
-        let (revision, scope, kinds) = wanted.clone();
+        let (mirror, changes) = (source.mirror.clone(), wanted.preview.as_ref().map(|_| source.changes()));
+        let Wanted { revision, scope, kinds, preview } = wanted.clone();
+        let is_preview = preview.is_some();
         let mut memo = std::mem::take(&mut self.rendering.memo);
         let (context, stop) = (self.shared.context.clone(), Stop::default());
         let (stops, of, secrets) = (stop.clone(), revision.clone(), self.secrets.clone());
         let mut rendered = tokio::task::spawn_blocking(move || {
             let charts = Charts::blocking(&context.rendering.helm, &context.session, &kinds, stop);
-            let result = mirror.tree(&of).map(|tree| {
+            let tree: Result<Box<dyn Tree>, Trouble> = match (&preview, &changes) {
+                (Some(preview), Some(changes)) => previewed(changes, preview, &scope),
+                _ => mirror
+                    .tree(&of)
+                    .map(|tree| Box::new(tree) as Box<dyn Tree>)
+                    .map_err(|error| trouble(error.reason(), &chain(&error), true)),
+            };
+            let scope = if preview.is_some() { scope.within(FOLDER) } else { scope };
+            let result = tree.map(|tree| {
                 let said = mirror.commit_info(&of).ok();
                 let said =
                     said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
                 let commit = Commit::new(of, said.0, said.1);
                 let limits = &context.rendering.limits;
                 let pins = |app: &AppName| secrets.pins(app);
-                let desire = desire(&tree, &scope, &kinds, &mut memo, limits, &charts, &pins);
+                let desire = desire(&*tree, &scope, &kinds, &mut memo, limits, &charts, &pins);
                 desire.map(|desire| (desire, commit))
             });
             (memo, result)
@@ -372,7 +356,7 @@ impl Follow<'_> {
                 biased;
                 rendered = &mut rendered => break rendered,
                 () = self.shared.end.cancelled(), if !stops.is_set() => stops.set(),
-                () = source.changed(), if !stops.is_set() => {
+                () = source.changed(), if !stops.is_set() && !is_preview => {
                     // Once in a row: where commits come faster than charts are rendered, one has to get through.
                     let newest = source.look().revision;
                     if !self.rendering.was_overtaken && newest.is_some_and(|newest| newest != revision) {
@@ -389,10 +373,7 @@ impl Follow<'_> {
                     return Ok(None);
                 }
                 self.rendering.was_overtaken = false;
-                match result {
-                    Ok(result) => Ok(Some(result)),
-                    Err(error) => Err(trouble(error.reason(), &chain(&error), true)),
-                }
+                result.map(Some)
             }
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }

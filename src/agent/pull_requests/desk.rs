@@ -2,7 +2,7 @@
 //! of that.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -13,10 +13,14 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::maker::{Maker, Wanted};
 use super::opening::{self, Opened};
+use super::orders::Orders;
+use super::preview_parts::Facts;
+use super::previews::{PreviewDesk, Turned};
 use super::seeing::{self, Beside, Polled};
 use super::{Group, Known};
 use crate::agent::environment::Shared;
 use crate::api::Environment;
+use crate::cluster::Previews;
 use crate::object::{EnvironmentName, Revision};
 use crate::pull_requests::{Action, Answer, Book, Failure, Inputs, Landing, Made, Number, Own, State};
 
@@ -30,6 +34,7 @@ pub(super) struct Desk<'a> {
     opened: Opened,
     group: Group,
     maker: Arc<Maker>,
+    orders: Arc<Orders>,
     book: Book,
     /// What git calls each head.
     references: BTreeMap<Number, String>,
@@ -40,6 +45,9 @@ pub(super) struct Desk<'a> {
 
 type Done = (Number, Action, Result<Answer, Failure>);
 
+/// What follows from what was done for a preview is looked at after this.
+const PREVIEWS_SOON: Duration = Duration::from_secs(1);
+
 /// What is due already is looked at again, and not in circles.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
@@ -48,8 +56,17 @@ impl<'a> Desk<'a> {
         let context = shared.context.clone();
         let cluster = context.pull_requests.config.cluster.clone();
         let own = Own { author: opened.author.clone(), cluster: cluster.clone() };
+        let place = opened.place();
+        let previews = Arc::new(PreviewDesk {
+            context: context.clone(),
+            forge: opened.forge.clone(),
+            changes: opened.changes.clone(),
+            cluster: Previews::new(&context.session.cluster),
+            memory: tokio::sync::Mutex::default(),
+        });
         Self {
             shared,
+            orders: Arc::new(Orders { context: context.clone(), place, previews, facts: Mutex::default() }),
             maker: Arc::new(Maker { context, changes: opened.changes.clone(), cluster }),
             opened,
             book: Book::new(own, Timestamp::now()),
@@ -69,14 +86,20 @@ impl<'a> Desk<'a> {
         let mut polling: FuturesUnordered<BoxFuture<'static, Polled>> = FuturesUnordered::new();
         let mut landing: FuturesUnordered<BoxFuture<'static, Vec<(String, Landing)>>> =
             FuturesUnordered::new();
+        let mut turning: FuturesUnordered<BoxFuture<'static, Turned>> = FuturesUnordered::new();
         let mut poll_at = tokio::time::Instant::now();
+        let mut turn_at = poll_at + PREVIEWS_SOON;
         let mut land_at: Option<tokio::time::Instant> = Some(poll_at);
         let mut anew = tokio::time::interval(LOOK_ANEW);
         anew.reset();
         self.book.environments(self.group.branches(), Timestamp::now());
+        self.book.people(self.group.people());
         self.note_statuses();
+        let mut requests = self.shared.context.requests.subscribe();
         loop {
             let now = Timestamp::now();
+            self.orders.follow(requests.borrow_and_update().as_ref(), &mut self.book);
+            self.orders.record(self.book.take_told(), &self.shared.name);
             for (number, action) in self.book.next(now) {
                 working.push(self.act(number, action));
             }
@@ -103,6 +126,7 @@ impl<'a> Desk<'a> {
                     let Some(group) = group.filter(|group| changed.is_ok() && self.goes_on(group)) else { return };
                     let is_other = group.branches() != self.group.branches();
                     self.group = group;
+                    self.book.people(self.group.people());
                     if is_other {
                         self.book.environments(self.group.branches(), Timestamp::now());
                         following = self.follow(&say);
@@ -148,6 +172,22 @@ impl<'a> Desk<'a> {
                     }
                     self.book.hear(number, &action, result, Timestamp::now());
                 }
+                changed = requests.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(turn_at), if turning.is_empty() => {
+                    turn_at = tokio::time::Instant::now() + self.opened.interval;
+                    turning.extend(self.turn_previews());
+                }
+                Some(turned) = turning.next() => {
+                    let now = tokio::time::Instant::now();
+                    let again = turned.again.and_then(|at| Duration::try_from(at.duration_since(Timestamp::now())).ok());
+                    turn_at = again.map_or(turn_at, |pause| turn_at.min(now + pause.max(PREVIEWS_SOON)));
+                    // What fails is tried again with the next poll.
+                    if turned.is_busy && turned.failed.is_empty() {
+                        turn_at = now + PREVIEWS_SOON;
+                    }
+                    turned.failed.iter().for_each(|why| self.complain(why));
+                    self.book.previews(&turned.texts);
+                }
                 _ = anew.tick() => {
                     let names: Vec<String> = self.group.environments.keys().map(ToString::to_string).collect();
                     names.iter().for_each(|name| self.book.live_moved(name, Timestamp::now()));
@@ -159,8 +199,9 @@ impl<'a> Desk<'a> {
 
     /// Whether the same forge is asked in the same way, by us.
     fn goes_on(&self, group: &Group) -> bool {
+        let opened = Opened::by(&self.opened.spec);
         let same = |environment: &Arc<Environment>| {
-            environment.spec.pull_requests.as_ref() == Some(&self.opened.spec)
+            environment.spec.pull_requests.as_ref().map(Opened::by) == Some(opened)
                 && environment.spec.source == self.opened.source
         };
         group.is_led_by(&self.shared.name) && group.environments.get(&self.shared.name).is_some_and(same)
@@ -251,11 +292,24 @@ impl<'a> Desk<'a> {
             let making = self.report(number, inputs.clone());
             return Box::pin(async move { (number, action, making.await.map(Answer::Reported)) });
         }
+        if let Action::CarryOut(order) = &action {
+            let (orders, order) = (self.orders.clone(), (**order).clone());
+            let carrying = async move { orders.carry_out(number, order).await };
+            return Box::pin(async move { (number, action, carrying.await.map(Answer::CarriedOut)) });
+        }
         let (forge, changes) = (self.opened.forge.clone(), self.opened.changes.clone());
         let beside = self.beside.clone();
         Box::pin(async move {
             let result = match &action {
-                Action::Report(_) => Err(Failure::Away("it is made elsewhere".to_owned())),
+                Action::Report(_) | Action::CarryOut(_) => {
+                    Err(Failure::Away("it is done elsewhere".to_owned()))
+                }
+                Action::Permit { login, account } => {
+                    forge.may_write(number, login, *account).await.map(Answer::Permitted)
+                }
+                Action::React { comment, reaction } => {
+                    forge.react(number, *comment, *reaction).await.map(|()| Answer::Reacted)
+                }
                 Action::Find => forge.comments(number).await.map(Answer::Found),
                 Action::Look(id) => forge.comment(number, *id).await.map(Answer::Looked),
                 Action::Make { body } => forge.make(number, body).await.map(Answer::Made),
@@ -292,6 +346,22 @@ impl<'a> Desk<'a> {
             base,
         };
         self.maker.clone().make(wanted)
+    }
+
+    /// Looks after the previews, where the platform lets any be.
+    fn turn_previews(&self) -> Option<BoxFuture<'static, Turned>> {
+        let environments = self.group.previewed();
+        let is_any = !environments.is_empty();
+        self.orders.know(Facts {
+            open: self.book.open().map(|(pull, active)| (pull.clone(), active)).collect(),
+            references: self.references.clone(),
+            tips: self.beside.tips.clone(),
+            environments,
+        });
+        let (orders, facts) = (self.orders.clone(), self.orders.facts());
+        is_any.then(|| -> BoxFuture<'static, Turned> {
+            Box::pin(async move { orders.previews.turn(&facts, None).await })
+        })
     }
 
     /// Reads where the environments stand, where a merge is followed.

@@ -4,9 +4,16 @@
 //! name: whichever replica has that environment has its repository as well, and a hand-over is one of both.
 
 mod desk;
+mod explaining;
 mod maker;
 mod opening;
+mod orders;
+mod preview_parts;
+mod previewed;
+mod previews;
 mod seeing;
+
+pub(super) use previewed::previewed;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +23,7 @@ use http::HeaderMap;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use super::environment::Shared;
-use crate::api::{Environment, PullRequestsSpec};
+use crate::api::{Environment, PersonSpec, PreviewGrant, PullRequestsSpec};
 use crate::config::PullRequestsConfig;
 use crate::forge::{self, webhook};
 use crate::http::Webhooks;
@@ -117,6 +124,24 @@ impl Group {
 
     fn is_led_by(&self, name: &EnvironmentName) -> bool {
         self.environments.keys().next() == Some(name)
+    }
+
+    /// Who may give commands in comments, by environment.
+    fn people(&self) -> BTreeMap<String, Vec<PersonSpec>> {
+        let people = |(name, it): (&EnvironmentName, &Arc<Environment>)| {
+            let people = it.spec.pull_requests.as_ref().map(|spec| spec.people.clone());
+            (name.to_string(), people.unwrap_or_default())
+        };
+        self.environments.iter().map(people).collect()
+    }
+
+    /// The environments whose previews the platform lets be.
+    fn previewed(&self) -> Vec<(EnvironmentName, Arc<Environment>, PreviewGrant)> {
+        let grant = |(name, it): (&EnvironmentName, &Arc<Environment>)| {
+            let grant = it.spec.pull_requests.as_ref()?.previews.clone()?;
+            Some((name.clone(), it.clone(), grant))
+        };
+        self.environments.iter().filter_map(grant).collect()
     }
 
     /// The branch of each.

@@ -35,6 +35,20 @@ pub(super) struct Opened {
 }
 
 impl Opened {
+    /// What has to be opened anew where it is another.
+    pub fn by(
+        spec: &PullRequestsSpec,
+    ) -> (ForgeKind, &str, Option<&str>, Option<&str>, Option<crate::api::Span>) {
+        let PullRequestsSpec { forge, repository, url, secret_ref, interval, .. } = spec;
+        (*forge, repository.as_str(), url.as_deref(), secret_ref.as_deref(), *interval)
+    }
+
+    /// Names the repository, among all of all forges.
+    pub fn place(&self) -> String {
+        let PullRequestsSpec { forge, repository, url, .. } = &self.spec;
+        format!("{forge:?} {} {repository}", url.as_deref().unwrap_or_default())
+    }
+
     /// Follows a branch of it, with all others that do.
     pub fn follow(&self, shared: &Shared, branch: &str) -> Option<Subscription> {
         let interval =
@@ -75,7 +89,7 @@ pub(super) async fn open(shared: &Shared, group: &Group) -> Result<Opened, Strin
     let remote = remote(&shared.context, &source).await.map_err(|trouble| trouble.message)?;
     let branch = source.branch.as_str();
     let followed = shared.context.sources.follow(&remote, branch, Duration::from_secs(300));
-    let changes = Changes::new(followed.map_err(|error| chain(&error))?.mirror.clone());
+    let changes = followed.map_err(|error| chain(&error))?.changes();
     let poke = Arc::new(Notify::new());
     if let Some(secret) = keys.0.get("webhookSecret").filter(|secret| !secret.is_empty()) {
         let secret = secret.trim_ascii().to_vec();
@@ -85,7 +99,6 @@ pub(super) async fn open(shared: &Shared, group: &Group) -> Result<Opened, Strin
     let least = if kind == Kind::Files { INTERVALS.1 } else { INTERVALS.0 };
     let interval = spec.interval.map_or(least, |interval| interval.duration().max(Duration::from_secs(1)));
     let _listening = Listening { shared: shared.clone() };
-    let changes = Arc::new(changes);
     Ok(Opened { spec, source, keys, forge, author, changes, remote, interval, poke, _listening })
 }
 

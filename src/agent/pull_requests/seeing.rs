@@ -108,7 +108,15 @@ pub(super) async fn resolve(listed: Vec<Listed>, changes: Arc<Changes>, beside: 
         };
         let Some(head) = head else { continue };
         references.insert(one.number, reference);
-        pulls.push(PullRequest { number: one.number, head, base: one.base, state, stamp: one.stamp });
+        pulls.push(PullRequest {
+            number: one.number,
+            head,
+            base: one.base,
+            state,
+            stamp: one.stamp,
+            labels: one.labels,
+            is_fork: one.is_fork,
+        });
     }
     Ok((pulls, references))
 }

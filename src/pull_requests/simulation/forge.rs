@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::object::Revision;
-use crate::pull_requests::{Comment, CommentId, Number, PullRequest, State, Status};
+use crate::pull_requests::{Comment, CommentId, Number, PullRequest, Reaction, State, Status};
 use crate::review::Marker;
 
 pub const ME: &str = "fairlead[bot]";
@@ -16,6 +16,9 @@ pub struct Forge {
     pulls: Vec<(Timestamp, PullRequest)>,
     pub statuses: BTreeMap<(Revision, String), Status>,
     last: u64,
+    /// How comments were answered; and what was asked of the cluster for them.
+    pub reactions: BTreeMap<CommentId, Reaction>,
+    pub requests: BTreeMap<CommentId, Number>,
     /// Comments that agents made, and not a person with their account.
     made_by_agent: Vec<CommentId>,
 }
@@ -69,7 +72,12 @@ impl Forge {
     pub fn write(&mut self, number: Number, author: &str, body: String, now: Timestamp) -> CommentId {
         self.last += 1;
         let id = CommentId(self.last);
-        self.put(number, id, Some(Comment { id, author: author.to_owned(), body }), now);
+        self.put(
+            number,
+            id,
+            Some(Comment { id, author: author.to_owned(), body, at: now, ..Comment::default() }),
+            now,
+        );
         id
     }
 
@@ -85,6 +93,18 @@ impl Forge {
         let ours: Vec<_> = there.iter().filter(|comment| self.made_by_agent.contains(&comment.id)).collect();
         assert!(ours.len() <= 1, "a second comment on {number}: {ours:?}");
         id
+    }
+
+    /// Somebody edits one.
+    pub fn edit_theirs(&mut self, number: Number, comment: Comment, now: Timestamp) {
+        self.put(number, comment.id, Some(Comment { edited: true, ..comment }), now);
+    }
+
+    /// A comment is answered by a sign, and that of what was asked of the cluster stays.
+    pub fn react(&mut self, comment: CommentId, reaction: Reaction) {
+        let is_asked = self.requests.contains_key(&comment);
+        assert!(!is_asked || reaction == Reaction::Taken, "{comment:?} was asked for, and is refused");
+        self.reactions.insert(comment, reaction);
     }
 
     /// The agent edits one. Whether it was there.

@@ -5,11 +5,11 @@ use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
 
 use super::forge::{Forge, ME};
-use crate::api::{AppPhase, AppStatus};
+use crate::api::{AppPhase, AppStatus, PersonSpec};
 use crate::object::{AppName, Digest, Revision};
 use crate::pull_requests::{
-    Action, Answer, Book, Failure, Landing, Made, MadeEnvironment, Number, Own, PullRequest, State,
-    StatusState, body,
+    Action, Answer, Book, Comment, Failure, Landing, Made, MadeEnvironment, Number, Outcome, Own,
+    PullRequest, Reaction, State, StatusState, body,
 };
 use crate::review::Marker;
 
@@ -33,6 +33,9 @@ pub struct Tally {
     pub deleted: u32,
     pub copied: u32,
     pub merges_told: u32,
+    pub commands: u32,
+    pub requests: u32,
+    pub refusals: u32,
 }
 
 impl AddAssign for Tally {
@@ -46,6 +49,9 @@ impl AddAssign for Tally {
         self.deleted += other.deleted;
         self.copied += other.copied;
         self.merges_told += other.merges_told;
+        self.commands += other.commands;
+        self.requests += other.requests;
+        self.refusals += other.refusals;
     }
 }
 
@@ -146,8 +152,7 @@ impl Story {
 
     fn open(&mut self, number: Number) {
         let head = revision(number.0 * 1_000 + self.chance.u64(0..4));
-        let pull =
-            PullRequest { number, head, base: "main".to_owned(), state: State::Open, stamp: String::new() };
+        let pull = PullRequest { number, head, base: "main".to_owned(), ..PullRequest::default() };
         self.forge.set(pull, self.now);
     }
 
@@ -157,6 +162,8 @@ impl Story {
         let environments = [("dev".to_owned(), "main".to_owned()), ("prod".to_owned(), "main".to_owned())];
         self.book.environments(environments.into(), self.now);
         self.book.tip("main", revision(self.tip), self.now);
+        let ada = PersonSpec { login: "ada".into(), user: "ada".into(), ..PersonSpec::default() };
+        self.book.people([("dev".to_owned(), vec![ada])].into());
         self.polled = self.now - seconds(POLL);
         self.reported.clear();
         self.land();
@@ -274,6 +281,23 @@ impl Story {
                 self.tip += 1;
                 self.book.tip("main", revision(self.tip), self.now);
             }
+            18..=21 => {
+                let (who, what) = match self.chance.u32(0..4) {
+                    0 => ("mallory", "/fairlead rollback dev web"),
+                    1 => ("ada", "/fairlead plan"),
+                    _ => ("ada", "/fairlead rollback dev web"),
+                };
+                self.seen.commands += u32::from(who == "ada");
+                self.forge.write(number, who, what.to_owned(), self.now);
+            }
+            22 => {
+                let all = self.forge.comments(number, self.now);
+                let theirs = all.into_iter().filter(|comment| comment.author != ME).collect::<Vec<_>>();
+                if let Some(comment) = self.chance.choice(theirs) {
+                    let body = "/fairlead rollback dev web".to_owned();
+                    self.forge.edit_theirs(number, Comment { body, ..comment }, self.now);
+                }
+            }
             17 => {
                 let number = Number(self.chance.u64(1..9));
                 let there = self.forge.pull(number, self.now);
@@ -366,7 +390,10 @@ impl Story {
 
     fn do_it(&mut self, flight: &Flight) -> Result<Answer, Failure> {
         let number = flight.number;
-        if !matches!(flight.action, Action::Report(_) | Action::Find | Action::Look(_) | Action::Ask) {
+        if !matches!(
+            flight.action,
+            Action::Report(_) | Action::Find | Action::Look(_) | Action::Ask | Action::Permit { .. }
+        ) {
             self.last_write = self.now;
             self.writes.push_back(format!("{} {number} {:?}", self.now, flight.action));
             if self.writes.len() > 5 {
@@ -407,6 +434,28 @@ impl Story {
                 self.forge.statuses.insert((revision.clone(), status.context.clone()), status.clone());
                 Answer::Told
             }
+            Action::Permit { login, .. } => Answer::Permitted(login == "ada"),
+            Action::CarryOut(order) => {
+                assert_eq!(order.login, "ada", "somebody who may not");
+                if self.forge.requests.contains_key(&order.comment) {
+                    Answer::CarriedOut(Outcome::Asked)
+                } else if let Some(why) = &order.refused {
+                    self.seen.refusals += 1;
+                    Answer::CarriedOut(Outcome::Refused(why.clone()))
+                } else {
+                    let all = self.forge.comments(number, self.now);
+                    let of = |comment: &&Comment| comment.id == order.comment;
+                    let is_hers = all.iter().find(of).is_none_or(|comment| comment.author == "ada");
+                    assert!(is_hers, "a comment of somebody else");
+                    self.seen.requests += 1;
+                    self.forge.requests.insert(order.comment, number);
+                    Answer::CarriedOut(Outcome::Asked)
+                }
+            }
+            Action::React { comment, reaction } => {
+                self.forge.react(*comment, *reaction);
+                Answer::Reacted
+            }
             Action::Ask => {
                 let at = self.shown();
                 match self.forge.pull(number, at) {
@@ -433,6 +482,26 @@ impl Story {
         }
     }
 
+    /// Each command was answered, and what was asked for stands in our comment, for as long as there is room.
+    fn check_commands(&self, number: Number) {
+        let ours = self.forge.ours(number, self.now);
+        let (_, record) = body::read(&ours[0].body).expect("a comment of ours");
+        for comment in self.forge.comments(number, self.now) {
+            if !comment.body.starts_with("/fairlead") {
+                continue;
+            }
+            let reaction = self.forge.reactions.get(&comment.id);
+            assert!(reaction.is_some(), "{number}: {comment:?} was not answered");
+            let is_hers = comment.author == "ada";
+            assert!(!is_hers || record.answered.contains(&comment.id.0), "{number}: {comment:?}, {record:?}");
+            let is_shown = record.commands.iter().any(|line| line.id == comment.id.0);
+            assert!(is_hers || !is_shown, "{number}: {comment:?} of who may not stands in our comment");
+            if self.forge.requests.contains_key(&comment.id) {
+                assert_eq!(reaction, Some(&Reaction::Taken), "{number}: {comment:?}");
+            }
+        }
+    }
+
     fn check_rest(&mut self) {
         let rested = self.now.duration_since(self.last_write);
         assert!(rested > seconds(15 * 60), "it never comes to rest: {:#?}", self.writes);
@@ -442,6 +511,7 @@ impl Story {
                 State::Open => {
                     assert_eq!(ours.len(), 1, "{}", pull.number);
                     let (content, _) = body::read(&ours[0].body).expect("a comment of ours");
+                    self.check_commands(pull.number);
                     let made = self.made(&pull.head);
                     assert_eq!(content.plan, made.text.trim(), "{}", pull.number);
                     let is_excused = self.excused.contains(&(pull.number, pull.head.clone()));

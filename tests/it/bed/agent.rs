@@ -69,6 +69,14 @@ impl Agent {
         Self::run(command)
     }
 
+    /// Of all environments that there are.
+    pub fn of_all(kubeconfig: &Path, cache: &Path, more: &[(&str, &str)]) -> Self {
+        let mut command = fairlead();
+        arguments(&mut command, kubeconfig, cache, &[], "bed");
+        command.envs(more.iter().copied());
+        Self::run(command)
+    }
+
     /// With another helm than that of the tests.
     pub fn with_helm(kubeconfig: &Path, cache: &Path, environments: &[&str], helm: &Path) -> Self {
         let mut command = fairlead();

@@ -301,6 +301,11 @@ impl Bed {
         Agent::with(&self.control_plane().agent_kubeconfig, &self.cache(), &self.name, more)
     }
 
+    /// The agent of all environments that there are, with more in its process environment.
+    pub fn agent_of_all(&self, more: &[(&str, &str)]) -> Agent {
+        Agent::of_all(&self.control_plane().agent_kubeconfig, &self.cache(), more)
+    }
+
     /// The agent as it is where nothing is said of git remotes.
     pub fn agent_without_git_flags(&self) -> Agent {
         Agent::without_git_flags(&self.control_plane().agent_kubeconfig, &self.cache(), &self.name)

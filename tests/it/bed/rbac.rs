@@ -34,10 +34,16 @@ fn agent_rules() -> Vec<Value> {
 
 /// The admission policies of the chart, as they are shipped, for an agent of the release `fairlead`.
 fn policies() -> Vec<Value> {
-    let templates = [
+    documents(&[
         include_str!("../../../charts/fairlead/templates/environmentpolicy.yaml"),
         include_str!("../../../charts/fairlead/templates/requestpolicy.yaml"),
-    ];
+    ])
+}
+
+/// What templates of the chart come to, with previews.
+fn documents(templates: &[&str]) -> Vec<Value> {
+    let kinds = include_str!("../../../charts/fairlead/templates/_names.tpl");
+    let kinds = kinds.split_once("\"fairlead.previewKinds\" -}}\n").expect("the kinds of previews").1;
     let text = templates.join("\n---\n");
     let text: Vec<&str> =
         text.lines().filter(|line| !line.contains("{{-") && line.trim() != "labels:").collect();
@@ -47,6 +53,12 @@ fn policies() -> Vec<Value> {
             r#"{{ include "fairlead.agents" . }}"#,
             &format!(r#"["system:serviceaccount:{NAMESPACE}:{ACCOUNT}"]"#),
         )
+        .replace(r#"{{ include "fairlead.previewKinds" . }}"#, kinds.lines().next().expect("a list"))
+        .replace(
+            r#"{{ include "fairlead.previewAccounts" . }}"#,
+            &format!(r#"["{NAMESPACE}/{ACCOUNT}-previews"]"#),
+        )
+        .replace("{{ .Values.previews.enabled }}", "true")
         .replace("{{ $name }}", ACCOUNT)
         .replace("{{ .Release.Namespace }}", NAMESPACE)
         .replace("{{ $state }}", STATE_NAMESPACE)
@@ -57,20 +69,51 @@ fn policies() -> Vec<Value> {
     documents.filter(|document| document["kind"].is_string()).collect()
 }
 
+/// All that comes with `previews.enabled` of the chart; answers the account that previews are written as.
+pub fn previews(api: &Api) -> Value {
+    for object in documents(&[
+        include_str!("../../../charts/fairlead/templates/previews.yaml"),
+        include_str!("../../../charts/fairlead/templates/previewpolicy.yaml"),
+    ]) {
+        apply_any(api, &object);
+    }
+    let account = format!("{ACCOUNT}-previews");
+    let elsewhere = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}});
+    let user = format!("system:serviceaccount:{NAMESPACE}:{account}");
+    wait_until(Duration::from_secs(20), "the policy of previews holds", || {
+        let (status, answer) = api.request_with(
+            http::Method::POST,
+            "/api/v1/namespaces?dryRun=All",
+            "application/json",
+            Some(&elsewhere),
+            &[("Impersonate-User", &user)],
+        );
+        status == 403 && answer["message"].to_string().contains("begin with preview-")
+    });
+    allowed(
+        api,
+        (NAMESPACE, ACCOUNT),
+        &json!({"verb": "create", "group": "fairlead.dev", "resource": "environments"}),
+    );
+    json!({"namespace": NAMESPACE, "name": account})
+}
+
+fn apply_any(api: &Api, object: &Value) {
+    let plural = match object["kind"].as_str() {
+        Some("ValidatingAdmissionPolicy") => "validatingadmissionpolicies",
+        Some("ValidatingAdmissionPolicyBinding") => "validatingadmissionpolicybindings",
+        _ => return drop(api.apply(object)),
+    };
+    let name = object["metadata"]["name"].as_str().expect("a name");
+    let path = format!("/apis/admissionregistration.k8s.io/v1/{plural}/{name}?fieldManager=bed&force=true");
+    let (status, answer) =
+        api.request(http::Method::PATCH, &path, "application/apply-patch+yaml", Some(object));
+    assert!((200..300).contains(&status), "{path}: {status} {}", answer["message"]);
+}
+
 /// Makes them, and waits until they hold.
 fn install_policies(api: &Api) {
-    for policy in policies() {
-        let plural = match policy["kind"].as_str() {
-            Some("ValidatingAdmissionPolicy") => "validatingadmissionpolicies",
-            _ => "validatingadmissionpolicybindings",
-        };
-        let name = policy["metadata"]["name"].as_str().expect("a name");
-        let path =
-            format!("/apis/admissionregistration.k8s.io/v1/{plural}/{name}?fieldManager=bed&force=true");
-        let (status, answer) =
-            api.request(http::Method::PATCH, &path, "application/apply-patch+yaml", Some(&policy));
-        assert!((200..300).contains(&status), "{path}: {status} {}", answer["message"]);
-    }
+    policies().iter().for_each(|policy| apply_any(api, policy));
     let forged = json!({
         "apiVersion": "fairlead.dev/v1alpha1", "kind": "Request", "metadata": {"name": "forged"},
         "spec": {"verb": "retry", "environment": "none", "by": "somebody else"},
@@ -194,6 +237,36 @@ pub fn person(api: &Api, namespace: &str, name: &str, environment: &str, verbs: 
     let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}});
     let token = api.post(&path, &request)["status"]["token"].as_str().expect("a token").to_owned();
     (format!("system:serviceaccount:{namespace}:{name}"), token)
+}
+
+/// A user of the cluster, as its identity provider names them, who may make Requests and do these verbs on an environment;
+/// and as whom the agent may make Requests, as the chart lets it.
+pub fn user(api: &Api, name: &str, environment: &str, verbs: &[&str]) {
+    let verbs: Vec<String> = verbs.iter().map(|verb| format!("environments/{verb}")).collect();
+    let role = format!("{environment}-{}", name.replace('@', "-"));
+    let mut rules = vec![rule(&["fairlead.dev"], &["requests"], &["create"])];
+    if !verbs.is_empty() {
+        rules.push(json!({"apiGroups": ["fairlead.dev"], "resources": verbs, "resourceNames": [environment], "verbs": ["create"]}));
+    }
+    api.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": role}, "rules": rules,
+    }));
+    api.apply(&json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
+    }));
+    // identities.yaml of the chart.
+    let become_them = [
+        json!({"apiGroups": ["authentication.k8s.io"], "resources": ["users"], "resourceNames": [name], "verbs": ["impersonate:user-info"]}),
+        rule(&["fairlead.dev"], &["requests"], &["impersonate-on:user-info:create"]),
+    ];
+    bind(api, &format!("{role}-people"), None, &become_them, (NAMESPACE, ACCOUNT));
+    allowed(
+        api,
+        (NAMESPACE, ACCOUNT),
+        &json!({"verb": "impersonate:user-info", "group": "authentication.k8s.io", "resource": "users", "name": name}),
+    );
 }
 
 /// Gives a person every right to Environments that RBAC has.

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::explain::Explained;
 use crate::object::ObjectKey;
-use crate::render::Explained;
 use crate::schema;
 
 /// `kind/name`, the kind as kubectl takes it: singular, plural or short, with its group or without.
