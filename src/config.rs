@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::helm::Bounds;
-
 /// Resolved before anything begins; later code takes it as it is.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
@@ -29,7 +27,10 @@ pub struct AgentConfig {
     pub git: GitConfig,
     /// The helm binary, where there is one, and what a chart may cost: all its renderings together, and bytes of memory.
     pub helm: Option<PathBuf>,
-    pub helm_bounds: Bounds,
+    pub helm_time: Duration,
+    pub helm_memory: u64,
+    /// Charts are rendered by a helm that is confined, or not at all.
+    pub helm_confined: bool,
     /// Environments to look after; all where empty.
     pub only: Vec<String>,
     /// Of those, the ones whose class is this.

@@ -20,6 +20,7 @@ mod heartbeat;
 mod inventory;
 pub mod named_sources;
 mod once;
+mod panics;
 mod plan_prune;
 mod pull_requests;
 mod reach;
@@ -56,7 +57,7 @@ use crate::cluster::{
 };
 use crate::config::{AgentConfig, HistoryConfig};
 use crate::git::{Limits, Remotes};
-use crate::helm::Helm;
+use crate::helm::{Bounds, Helm};
 use crate::history::{self, BadPlace, History, Place};
 use crate::http::{self, AuditError, Port};
 use crate::metrics::{Beside, Metrics, Requests};
@@ -65,6 +66,7 @@ use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use crate::render;
 use audit::{AuditHearing, AuditTrail};
+use panics::{catch, panic_message, panic_text};
 use pull_requests::PullRequests;
 use regions::{Regions, RegionsError};
 use requests::RequestBook;
@@ -181,7 +183,9 @@ pub async fn run(
     let _ = std::fs::create_dir_all(&config.cache);
     let history = place.map(|place| Arc::new(History::start(place, settings(&config))));
     let notifier = channel.map(|channel| Arc::new(Notifier::start(channel)));
-    let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), config.helm_bounds.clone());
+    let (time, memory, confined) = (config.helm_time, config.helm_memory, config.helm_confined);
+    let bounds = Bounds { time, memory, confined, ..Bounds::default() };
+    let helm = Helm::new(config.helm.clone(), &config.cache.join("helm"), bounds);
     helm.sweep();
     let secrets = Secrets::new(&config.secrets, end.clone());
     let asked = secrets.clone();
@@ -324,89 +328,4 @@ async fn look_after(
     };
     let round = || environment::run(context.clone(), name.clone(), platform.clone(), end.clone());
     guard(shared, "deliver", round).await;
-}
-
-/// Runs rounds, each on a task of its own, until one ends by itself or `end` comes. One that panics is told about, and the
-/// next is begun after a pause that grows.
-async fn catch<Round>(
-    mut round: impl FnMut() -> Round,
-    told: impl Fn(String) -> BoxFuture<'static, ()>,
-    (first, longest): (Duration, Duration),
-    end: &CancellationToken,
-) where
-    Round: Future<Output = ()> + Send + 'static,
-{
-    let mut pause = first;
-    loop {
-        let began = tokio::time::Instant::now();
-        match tokio::spawn(round()).await {
-            Ok(()) => return,
-            Err(error) => told(panic_message(error)).await,
-        }
-        if began.elapsed() > longest {
-            pause = first;
-        }
-        tokio::select! {
-            () = end.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-        pause = (pause * 2).min(longest);
-    }
-}
-
-fn panic_message(error: tokio::task::JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(panic) => panic_text(&*panic),
-        Err(error) => error.to_string(),
-    }
-}
-
-/// What a panic says.
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-    use std::sync::atomic::AtomicUsize;
-
-    use super::*;
-
-    const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
-
-    #[tokio::test]
-    async fn a_panic_is_told_and_begun_anew_and_the_others_do_not_notice() {
-        let (rounds, told) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        let end = CancellationToken::new();
-        let other = tokio::spawn(end.clone().cancelled_owned());
-        let round = || {
-            let n = rounds.fetch_add(1, Ordering::Relaxed);
-            async move { assert!(n >= 3, "round {n} went wrong") }
-        };
-        let tell = |why| -> BoxFuture<'static, ()> {
-            told.lock().expect("no panic here").push(why);
-            Box::pin(async {})
-        };
-        let began = tokio::time::Instant::now();
-        catch(round, tell, PAUSES, &end).await;
-        assert_eq!(rounds.load(Ordering::Relaxed), 4);
-        let told = told.into_inner().expect("no panic here");
-        assert_eq!(told, ["round 0 went wrong", "round 1 went wrong", "round 2 went wrong"]);
-        assert!(began.elapsed() >= PAUSES.0 * 7, "each pause is twice the one before");
-        assert!(!other.is_finished());
-        end.cancel();
-        other.await.expect("it ended by itself");
-    }
-
-    #[tokio::test]
-    async fn what_panics_for_ever_still_ends_when_told() {
-        let end = CancellationToken::new();
-        let tell = |_| -> BoxFuture<'static, ()> {
-            end.cancel();
-            Box::pin(async {})
-        };
-        catch(|| async { panic!("as always") }, tell, PAUSES, &end).await;
-    }
 }

@@ -187,7 +187,9 @@ pub fn run(global: &Global, arguments: Arguments) -> CliResult {
             folders: arguments.git_folders,
         },
         helm: config::program(global.helm.clone(), "helm"),
-        helm_bounds: global.helm_bounds(),
+        helm_time: global.helm_timeout.duration(),
+        helm_memory: global.helm_bytes(),
+        helm_confined: !global.helm_unconfined,
         only: arguments.only,
         pull_requests: PullRequestsConfig {
             folder: arguments.pull_requests_folder.filter(|folder| !folder.as_os_str().is_empty()),

@@ -46,17 +46,13 @@ pub struct Global {
 impl Global {
     /// What renders charts, for one command.
     pub fn helm(&self) -> Helm {
-        Helm::new(config::program(self.helm.clone(), "helm"), &config::scratch(), self.helm_bounds())
-    }
-
-    /// What helm is held to.
-    pub fn helm_bounds(&self) -> Bounds {
-        Bounds {
+        let bounds = Bounds {
             time: self.helm_timeout.duration(),
             memory: self.helm_bytes(),
             confined: !self.helm_unconfined,
             ..Bounds::default()
-        }
+        };
+        Helm::new(config::program(self.helm.clone(), "helm"), &config::scratch(), bounds)
     }
 
     /// What a render may cost.

@@ -12,7 +12,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::patterns;
-use super::tree::{levels, nesting, patterns_of, steps, unknown_name};
+use super::tree::{Sizes, levels, nesting, patterns_of, steps, unknown_name};
 use crate::health::read::conditions;
 
 /// Longer than any rule that a person would read; parsing is linear in it.
@@ -272,38 +272,6 @@ fn to_cel(value: &Value) -> Cel {
         Value::Object(map) => {
             let map = map.iter().map(|(key, value)| (key.as_str().into(), to_cel(value))).collect();
             Cel::Map(Map { map: Arc::new(map) })
-        }
-    }
-}
-
-/// What a walk and a look at a text may cost on an object.
-#[derive(Clone, Copy)]
-pub(super) struct Sizes {
-    /// The length of its longest list or map.
-    pub longest: u64,
-    /// In steps, what it takes to look at its longest text.
-    pub text: u64,
-}
-
-impl Sizes {
-    fn of(value: &Value) -> Self {
-        let width = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-        let with = |all: Self, one: Self| Self {
-            longest: all.longest.max(one.longest),
-            text: all.text.max(one.text),
-        };
-        match value {
-            Value::Array(list) => {
-                let own = Self { longest: width(list.len()), text: 0 };
-                list.iter().map(Self::of).fold(own, with)
-            }
-            Value::Object(map) => {
-                let own = Self { longest: width(map.len()), text: 0 };
-                map.values().map(Self::of).fold(own, with)
-            }
-            // Looking at a text is cheap beside walking a list: a step for 64 characters.
-            Value::String(text) => Self { longest: 0, text: width(text.len() / 64) },
-            _ => Self { longest: 0, text: 0 },
         }
     }
 }

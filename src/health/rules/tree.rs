@@ -2,11 +2,42 @@
 
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr, LiteralValue};
-
-use super::expression::Sizes;
+use serde_json::Value;
 
 /// Looks for a pattern in a text.
 const MATCHES: &str = "matches";
+
+/// What a walk and a look at a text may cost on an object.
+#[derive(Clone, Copy)]
+pub(super) struct Sizes {
+    /// The length of its longest list or map.
+    pub longest: u64,
+    /// In steps, what it takes to look at its longest text.
+    pub text: u64,
+}
+
+impl Sizes {
+    pub fn of(value: &Value) -> Self {
+        let width = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let with = |all: Self, one: Self| Self {
+            longest: all.longest.max(one.longest),
+            text: all.text.max(one.text),
+        };
+        match value {
+            Value::Array(list) => {
+                let own = Self { longest: width(list.len()), text: 0 };
+                list.iter().map(Self::of).fold(own, with)
+            }
+            Value::Object(map) => {
+                let own = Self { longest: width(map.len()), text: 0 };
+                map.values().map(Self::of).fold(own, with)
+            }
+            // Looking at a text is cheap beside walking a list: a step for 64 characters.
+            Value::String(text) => Self { longest: 0, text: width(text.len() / 64) },
+            _ => Self { longest: 0, text: 0 },
+        }
+    }
+}
 
 /// Names of types, which `type(x) == string` compares with.
 const TYPES: [&str; 10] =
