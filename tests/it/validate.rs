@@ -133,11 +133,11 @@ fn rules_about_drift_that_do_nothing_are_named_with_their_line() {
         (unused, over)
     };
     assert!(
-        unused.contains("environments/dev/environment.yaml:8: this rule is about no object that git has"),
+        unused.contains("environments/dev/environment.yaml:9: this rule is about no object that git has"),
         "{said:?}"
     );
     assert!(
-        over.contains("environments/dev/environment.yaml:9: this rule was over on 2020-01-01"),
+        over.contains("environments/dev/environment.yaml:10: this rule was over on 2020-01-01"),
         "{said:?}"
     );
     assert_eq!(said.code, 0, "{said:?}");
