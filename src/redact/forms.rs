@@ -21,11 +21,53 @@ const FORMS: [&str; 9] = [
     r"\b(?:gh[pousr]_|github_pat_|glpat-|gldt-|npm_|pypi-|dop_v1_|shpat_|hvs\.|hvb\.|dckr_pat_)[A-Za-z0-9_.-]{16,}",
     r"\bxox[a-z]-[A-Za-z0-9-]{8,}",
     r"\bAIza[A-Za-z0-9_-]{30,}",
-    r"\b(?:sk|pk|rk|whsec)[_-](?:live[_-]|test[_-]|proj-|ant-)?[A-Za-z0-9_-]{16,}",
+    r"\b(?:(?:sk|pk|rk)_(?:live|test)_|whsec_|sk-proj-|sk-ant-)[A-Za-z0-9_-]{16,}|\bsk-[A-Za-z0-9]{32,}",
     // Hashes of passwords.
     r"\$(?:2[abxy]?|5|6|argon2(?:id|i|d)|pbkdf2[a-z0-9-]*|scrypt|y)\$[./A-Za-z0-9$=,+-]{16,}",
     // Sealed by age, or by PGP.
     r"\bAGE-SECRET-KEY-1[A-Z0-9]{20,}",
+];
+
+/// What is said of a secret, and is none: `the password is wrong`, `token: invalid`.
+const SAID: [&str; 38] = [
+    "wrong",
+    "not",
+    "missing",
+    "invalid",
+    "expired",
+    "required",
+    "empty",
+    "too",
+    "incorrect",
+    "unset",
+    "undefined",
+    "null",
+    "nil",
+    "none",
+    "set",
+    "no",
+    "malformed",
+    "unknown",
+    "denied",
+    "rejected",
+    "stale",
+    "revoked",
+    "weak",
+    "being",
+    "a",
+    "an",
+    "the",
+    "unexpected",
+    "expected",
+    "must",
+    "cannot",
+    "could",
+    "failed",
+    "true",
+    "false",
+    "unauthorized",
+    "mismatch",
+    "only",
 ];
 
 static ASSIGNED: LazyLock<Regex> = LazyLock::new(|| {
@@ -70,6 +112,7 @@ pub fn mask(text: &str) -> String {
         }
     });
     let text = ASSIGNED.replace_all(&text, |found: &Captures<'_>| match &found[4] {
+        word if SAID.contains(&word.to_ascii_lowercase().as_str()) => found[0].to_owned(),
         // `token: (hidden)`, and `authorization: Basic (hidden)`.
         value if HIDDEN.starts_with(value) => found[0].to_owned(),
         _ => {
@@ -179,6 +222,11 @@ mod tests {
             "MountVolume.SetUp failed for volume \"kube-api-access-x7k2p\"",
             "java.lang.IllegalStateException: Failed to load ApplicationContext",
             "write to person@example.com",
+            "the password is wrong",
+            "invalid token: unexpected EOF",
+            "secret was not found",
+            "password: required",
+            "pod sk-frontend-of-the-shop-7d9f8 is not ready",
         ] {
             assert_eq!(mask(said), said);
         }
