@@ -16,10 +16,11 @@ use super::plan_prune::plan_prune;
 use super::secrets::{CheckedSecret, check_secrets, identity, live_pins};
 use crate::api::{AppStatus, Environment, Identity, names};
 use crate::cluster::{
-    CallError, Cluster, Detail, Environments, Filling, Index, IndexError, Session, Terms, Watched, prove,
+    CallError, Cluster, Detail, Environments, Filling, Index, IndexError, Requests, Session, Terms, Watched,
+    prove,
 };
 use crate::delivery::{News, Platform, Says, Tokens};
-use crate::drift::{Ruled, Rules};
+use crate::drift::{Decision, Ruled, Rules};
 use crate::helm::Helm;
 use crate::object::secret::Pins;
 use crate::object::{AppName, Problem, Problems, Tree};
@@ -29,6 +30,7 @@ use crate::plan::{
 };
 use crate::render;
 use crate::report::{AppPlan, HookReport, PlanReport, Told, told};
+use crate::requests::decisions;
 
 /// What renders.
 pub struct Means {
@@ -50,6 +52,8 @@ pub struct Once {
     pub platform: Option<Environment>,
     /// The hand-overs that the caller agrees to.
     pub agreed: Tokens,
+    /// What people decided about what others changed, as far as the caller may know it.
+    pub(super) decisions: Vec<Decision>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +84,12 @@ impl Once {
         means: Means,
     ) -> Result<Self, CallError> {
         let environments = Environments::new(&cluster, "fairlead-cli");
+        // Who may not see Requests, or has none, sees what the rules say.
+        let requests = Requests::new(&cluster).list().await.unwrap_or_default();
+        let decisions = decisions(&requests, scope.environment.as_str(), Timestamp::now());
         let session = Session::open(cluster).await?;
         Ok(Self {
+            decisions,
             version: session.version().await?,
             session,
             means,
@@ -152,7 +160,7 @@ impl Once {
         deliver.hear(News::Platform(Box::new(platform)));
         let Desire { apps, config, .. } = desire;
         deliver.hands.index.judge(self.scope.environment.as_str(), &config.rollout.health);
-        let drift = Arc::new(Rules::new(&config.drift));
+        let drift = Arc::new(Rules::new(&config.drift).deciding(&self.decisions));
         deliver.hear(News::Git(Says { apps, rollout: config.rollout, drift, commit: None }));
         loop {
             let again = deliver.turn();
@@ -223,7 +231,7 @@ pub(super) async fn plan_desire(
     let _ = scalers.listed().await;
     let tokens = once.agreed.clone();
     let production = desire.config.is_production(&once.scope.environment);
-    let rules = Rules::new(&desire.config.drift);
+    let rules = Rules::new(&desire.config.drift).deciding(&once.decisions);
     let narrowed = once.narrow(desire)?.apps;
     for (spec, wanted) in narrowed.into_iter().filter(|(spec, _)| chosen(&spec.name)) {
         apps.push(match wanted {

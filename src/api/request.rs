@@ -26,8 +26,8 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RequestSpec {
-    /// `apply` (look at git now), `retry`, `rollback`, `approve`, `adopt`, `hold`, `release`; of regions `repoint`, `attest` and
-    /// `breakglass`.
+    /// `apply` (look at git now), `retry`, `rollback`, `approve`, `adopt`, `hold`, `heal`, `ignore`, `release`; of regions
+    /// `repoint`, `attest` and `breakglass`.
     #[x_kube(validation = Rule::new("self.matches('^[a-z]+$')").message("a verb is lowercase letters"))]
     #[schemars(length(min = 1, max = 30))]
     pub verb: String,
@@ -55,14 +55,26 @@ pub struct RequestSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 700))]
     pub object: Option<String>,
-    /// For `hold`: for how long, as `2h`.
+    /// For `heal` and `ignore`: the objects that it is about, as they are shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(max = 700)))]
+    pub objects: Vec<String>,
+    /// For `heal` and `ignore`: the field of them, as it is shown; all of them where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub field: Option<String>,
+    /// For `heal` and `ignore`: the cause that they have in common, as it is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1300))]
+    pub cause: Option<String>,
+    /// For `hold`, `heal` and `ignore`: for how long, as `2h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 30))]
     pub duration: Option<String>,
     /// For `hold`: whether commits wait, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deploys: bool,
-    /// For `release`: the name of the request that holds.
+    /// For `release`: the name of the request that holds, heals or ignores.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub hold: Option<String>,

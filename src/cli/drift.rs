@@ -3,16 +3,17 @@ mod seen;
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::explain::Asked;
 use super::failure::Failure;
 use super::output::{Format, page, print_value, table};
-use super::repo::RepoArguments;
+use super::repo::{Repo, RepoArguments};
 use super::target::{Global, environments};
 use super::times::Moment;
-use super::{CliResult, Exit, write_back};
+use super::{CliResult, Exit, decide, write_back};
+use crate::agent::desired::DesiredScope;
 use crate::agent::{DriftLook, Once};
 use crate::api::DriftReportSpec;
 use crate::cluster::Cluster;
@@ -20,11 +21,21 @@ use crate::object::{AppName, EnvironmentName, ObjectKey};
 use crate::report::{DriftedObject, UnknownDrift, common_causes};
 use seen::SeenRow;
 
+/// What is done about drift, beside showing it.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Take one decision for all that has one cause: put it back, leave it to them for a while, or write it into git
+    Decide(decide::Arguments),
+}
+
 #[derive(Debug, Args)]
 #[command(
+    args_conflicts_with_subcommands = true,
     after_help = "Exits with 3 where there is drift, and with 1 where there is none but a kind cannot be looked at."
 )]
 pub struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// The environment; each Environment of the cluster that the tree has, where none is named
     #[arg(value_name = "ENVIRONMENT")]
     environment: Option<EnvironmentName>,
@@ -73,9 +84,14 @@ enum Shown<'a> {
 
 /// Shows what others changed of what was applied. Exits with 3 where there is something.
 pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
+    if let Some(Verb::Decide(asked)) = &arguments.verb {
+        return decide::run(global, asked).await;
+    }
     let place = seen::place(arguments)?;
     let cluster = global.connect().await?;
-    let looks = open(global, arguments, &cluster).await?;
+    let repo = arguments.repo.open()?;
+    let which = (arguments.environment.as_ref(), arguments.app.as_ref());
+    let looks = open(global, &repo, &cluster, which).await?;
     let reports = reports(&cluster, &looks).await;
     if arguments.follow {
         return follow::follow(arguments, &looks, &reports).await;
@@ -87,10 +103,7 @@ pub async fn run(global: &Global, arguments: &Arguments) -> CliResult {
         unknown.extend(unknown_of(name, look, report.as_ref()));
     }
     if let Some(asked) = &arguments.write_back {
-        let (repo, mut scopes) = (arguments.repo.open()?, Vec::new());
-        for (name, _) in &looks {
-            scopes.push(global.scope(&cluster, name).await?.0);
-        }
+        let scopes = scopes(global, &cluster, &looks).await?;
         return write_back::run(global, &repo, (&cluster, &scopes), asked, &found).await;
     }
     let seen = match arguments.since {
@@ -117,11 +130,16 @@ fn exit(is_drift: bool, is_unknown: bool) -> Exit {
     }
 }
 
-type Looks = Vec<(EnvironmentName, DriftLook)>;
+pub type Looks = Vec<(EnvironmentName, DriftLook)>;
 
-async fn open(global: &Global, arguments: &Arguments, cluster: &Cluster) -> Result<Looks, Failure> {
-    let repo = arguments.repo.open()?;
-    let names = match &arguments.environment {
+/// Looks at one environment, or at each that the cluster and the tree have; at one app, or at all.
+pub async fn open(
+    global: &Global,
+    repo: &Repo,
+    cluster: &Cluster,
+    (environment, app): (Option<&EnvironmentName>, Option<&AppName>),
+) -> Result<Looks, Failure> {
+    let names = match environment {
         Some(name) => vec![name.clone()],
         None => {
             let all = environments(cluster).list().await.map_err(Failure::from)?;
@@ -131,18 +149,27 @@ async fn open(global: &Global, arguments: &Arguments, cluster: &Cluster) -> Resu
     };
     let mut looks = Vec::new();
     for name in names {
-        let (scope, environment) = global.scope(cluster, &name).await?;
+        let (scope, platform) = global.scope(cluster, &name).await?;
         let is_here = repo.tree.kind(&scope.path.child("environment.yaml")).is_ok_and(|kind| kind.is_some());
-        if arguments.environment.is_none() && !is_here {
+        if environment.is_none() && !is_here {
             eprintln!("note: the tree has no environment {name}");
             continue;
         }
         let mut once = Once::open(cluster.clone(), scope, None, global.means()).await?;
-        once.only = arguments.app.clone();
-        once.platform = environment;
+        once.only = app.cloned();
+        once.platform = platform;
         looks.push((name, DriftLook::open(&once, &*repo.tree).await?));
     }
     Ok(looks)
+}
+
+/// What the cluster says of each.
+pub async fn scopes(global: &Global, cluster: &Cluster, looks: &Looks) -> Result<Vec<DesiredScope>, Failure> {
+    let mut scopes = Vec::new();
+    for (name, _) in looks {
+        scopes.push(global.scope(cluster, name).await?.0);
+    }
+    Ok(scopes)
 }
 
 /// What the agents say of each; nothing where they say nothing, or where one may not ask.

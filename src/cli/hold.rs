@@ -84,7 +84,7 @@ pub async fn release(global: &Global, arguments: &ReleaseArguments) -> CliResult
             let all = Requests::new(&cluster).list().await.map_err(Failure::from)?;
             let holds = all.into_iter().filter(|request| {
                 let state = request.status.as_ref().map(|status| status.state);
-                request.spec.verb == "hold"
+                matches!(request.spec.verb.as_str(), "hold" | "heal" | "ignore")
                     && request.spec.environment == arguments.environment.as_str()
                     && !state.is_some_and(RequestState::is_end)
             });

@@ -7,6 +7,7 @@ mod approve;
 mod ask;
 mod completions;
 mod crd;
+mod decide;
 mod drift;
 mod environment_file;
 mod explain;

@@ -12,7 +12,7 @@ use super::pruner::{PruneTerms, budget_of};
 use super::says::Says;
 use super::{Delivery, World};
 use crate::api::{AppSpec, PruneBudget, RollbackRequest};
-use crate::drift::{HandsOff, Rules};
+use crate::drift::{Decision, HandsOff, Rules};
 use crate::object::AppName;
 use crate::plan::Budgets;
 use crate::policy::Grants;
@@ -53,6 +53,8 @@ pub struct Platform {
     pub holds: Vec<HandsOff>,
     /// Nobody knows yet what people asked for: until then nothing is begun.
     pub holds_unknown: bool,
+    /// What people decided about what others changed, before the rules of the team.
+    pub decisions: Vec<Decision>,
 }
 
 impl Delivery {
@@ -83,10 +85,11 @@ impl Delivery {
         self.knows_git = true;
         let memory = world.memory().unwrap_or_default();
         self.hear_budget(&says, &memory);
-        let rules = says.drift.said();
-        if memory.drift != rules || self.saving.changes_drift() {
-            self.saving.push(Change::Drift(rules));
+        let said = says.drift.said();
+        if memory.drift != said || self.saving.changes_drift() {
+            self.saving.push(Change::Drift(said));
         }
+        let rules = Arc::new(says.drift.deciding(&self.platform.decisions));
         let (mut old, mut new) = (std::mem::take(&mut self.apps).into_all(), BTreeMap::new());
         for (spec, wanted) in says.apps {
             let name = spec.name.clone();
@@ -96,7 +99,7 @@ impl Delivery {
             let mut app = old
                 .remove(&name)
                 .unwrap_or_else(|| App::new(spec.clone(), Git::Away(StandIn::of_known(known)), known));
-            app.set_drift_rules(&says.drift);
+            app.set_drift_rules(&rules);
             app.set(spec, wanted, &says.rollout, says.commit.as_ref(), now);
             app.agree(&self.platform.agreed);
             if forgotten {
@@ -141,7 +144,8 @@ impl Delivery {
         self.knows_git = true;
         let memory = world.memory().unwrap_or_default();
         let mut apps = BTreeMap::new();
-        let rules = Arc::new(Rules::remembered(memory.drift.as_ref()));
+        let rules = Rules::remembered(memory.drift.as_ref()).deciding(&self.platform.decisions);
+        let rules = Arc::new(rules);
         for (name, known) in &memory.apps {
             let mut app = App::new(spec_of(name, known), Git::Away(StandIn::of(known)), Some(known));
             app.set_drift_rules(&rules);
@@ -158,6 +162,9 @@ impl Delivery {
         }
         if self.platform.agreed != platform.agreed {
             self.apps.for_each(|app| app.agree(&platform.agreed));
+        }
+        if self.platform.decisions != platform.decisions {
+            self.apps.for_each(|app| app.hear_decisions(&platform.decisions));
         }
         if let Some(terms) = &platform.prune {
             self.pruner.allow(terms.clone());

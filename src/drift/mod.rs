@@ -13,6 +13,7 @@
 
 mod audit;
 mod causes;
+mod decisions;
 mod drifted;
 mod hands_off;
 mod patience;
@@ -23,6 +24,7 @@ mod standing;
 
 pub use audit::{AuditedWrite, BadEventList, ResourceName, WriteKind, writes};
 pub use causes::{Cause, Member, causes};
+pub use decisions::Decision;
 pub use drifted::{Drifted, DriftedField, drifted_fields};
 pub use hands_off::HandsOff;
 pub use patience::{Fight, Patience};

@@ -8,9 +8,10 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::decisions::Decision;
 use crate::api::{Drift, DriftPolicy, DriftRule};
 use crate::health::{Expression, Input};
-use crate::object::field_path::{FieldPath, PathStep, Word, find_field, plain, words};
+use crate::object::field_path::{FieldPath, Word, covers, find_field, words};
 use crate::object::{Live, ObjectKey, pattern};
 use crate::plan::{Lookup, Wanted};
 
@@ -26,6 +27,8 @@ pub struct Verdict {
 pub struct Rules {
     policy: DriftPolicy,
     rules: Arc<[CompiledRule]>,
+    /// What people decided, which goes before the rules.
+    decisions: Arc<[Decision]>,
     print: u64,
 }
 
@@ -58,6 +61,7 @@ impl Rules {
         Self {
             policy: drift.policy,
             rules: drift.rules.iter().map(compiled).collect(),
+            decisions: Arc::default(),
             print: hasher.finish(),
         }
     }
@@ -78,20 +82,32 @@ impl Rules {
         Self::new(&drift)
     }
 
+    /// The same rules of the team, under what people decided.
+    #[must_use]
+    pub fn deciding(&self, decisions: &[Decision]) -> Self {
+        Self { decisions: decisions.into(), ..self.clone() }
+    }
+
     /// Whether all is put back, whatever it is.
     pub fn heal_all(&self) -> bool {
         self.policy == DriftPolicy::Heal
             && self.rules.iter().all(|rule| rule.rule.policy == DriftPolicy::Heal)
+            && self.decisions.iter().all(|decision| decision.policy == DriftPolicy::Heal)
     }
 
     /// Whether a rule that holds now may ignore a field of this object.
     pub fn may_ignore(&self, key: &ObjectKey, now: Timestamp) -> bool {
         let ignores = |rule: &&CompiledRule| rule.rule.policy == DriftPolicy::Ignore;
+        let mut decided = self.decisions.iter().filter(|decision| decision.policy == DriftPolicy::Ignore);
         self.rules.iter().filter(ignores).any(|rule| rule.is_about(key) && rule.holds(now))
+            || decided.any(|decision| decision.is_about(key) && decision.holds(now))
     }
 
     /// A rule in words: its policy, and why.
     pub fn describe(&self, rule: usize) -> Option<String> {
+        if let Some(decision) = rule.checked_sub(self.rules.len()).and_then(|at| self.decisions.get(at)) {
+            return Some(decision.to_string());
+        }
         let rule = &self.rules.get(rule)?.rule;
         let mut text = rule.policy.as_str().to_owned();
         for (word, said) in [("reason", &rule.reason), ("owner", &rule.owner), ("until", &rule.until)] {
@@ -114,6 +130,12 @@ impl Rules {
 
     /// What holds for a field of an object; for the object as a whole where no field is given.
     pub fn judge(&self, wanted: &Wanted, field: Option<&FieldPath>, now: Timestamp) -> Verdict {
+        let decided = self.decisions.iter().position(|decision| {
+            decision.holds(now) && decision.is_about(&wanted.key) && decision.names(field)
+        });
+        if let Some(at) = decided {
+            return Verdict { policy: self.decisions[at].policy, rule: Some(self.rules.len() + at) };
+        }
         let value = OnceCell::new();
         let value = || value.get_or_init(|| wanted.value());
         let found = self.rules.iter().enumerate().find(|(_, rule)| {
@@ -154,12 +176,17 @@ impl Rules {
     /// Tells these rules, as far as they hold now, from others.
     pub fn print(&self, now: Timestamp) -> u64 {
         let holding = self.rules.iter().filter(|rule| rule.holds(now)).count();
-        self.print.wrapping_add(holding as u64)
+        let mut hasher = DefaultHasher::new();
+        for decision in self.decisions.iter().filter(|decision| decision.holds(now)) {
+            format!("{decision:?}").hash(&mut hasher);
+        }
+        self.print.wrapping_add(holding as u64).wrapping_add(hasher.finish())
     }
 
     /// The next end of a rule.
     pub fn next_end(&self, now: Timestamp) -> Option<Timestamp> {
-        self.rules.iter().filter_map(|rule| rule.ends).filter(|end| *end > now).min()
+        let decided = self.decisions.iter().map(|decision| decision.until);
+        self.rules.iter().filter_map(|rule| rule.ends).chain(decided).filter(|end| *end > now).min()
     }
 }
 
@@ -230,35 +257,6 @@ impl CompiledRule {
                 find_field(value(), text).is_some_and(|named| field.0.starts_with(&named.0))
             }
         })
-    }
-}
-
-/// Whether words lead to a field, or to something around it.
-fn covers(words: &[Word], path: &[PathStep]) -> bool {
-    let Some(word) = words.first() else { return true };
-    let Some((step, rest)) = path.split_first() else { return false };
-    let goes_on = |words: &[Word]| covers(words, rest);
-    if word.text == "*" {
-        return goes_on(&words[1..]);
-    }
-    match step {
-        PathStep::Key(key) => {
-            // A key may hold dots, which part words where nothing brackets them.
-            let mut joined = String::new();
-            words.iter().enumerate().any(|(n, word)| {
-                if n > 0 {
-                    joined.push('.');
-                }
-                joined.push_str(&word.text);
-                joined == *key && goes_on(&words[n + 1..])
-            })
-        }
-        PathStep::Item { key, value } => {
-            let value = plain(value);
-            let named = word.text.split_once('=').is_some_and(|(name, text)| name == key && text == value);
-            (named || word.text == value) && goes_on(&words[1..])
-        }
-        PathStep::Index(at) => word.text == at.to_string() && goes_on(&words[1..]),
     }
 }
 
@@ -361,6 +359,36 @@ mod tests {
             ]
         );
         assert_eq!(all.unused(&[], Timestamp::UNIX_EPOCH), [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_a_person_decided_goes_before_the_rules_until_it_ends() {
+        let wanted = deployment();
+        let (now, until): (Timestamp, Timestamp) =
+            ("2026-06-01T00:00:00Z".parse().unwrap(), "2026-06-02T00:00:00Z".parse().unwrap());
+        let said = rules(json!([{"policy": "report"}]));
+        let decision = |policy, field: &str| {
+            let by = ("ada".to_owned(), Some("an incident".to_owned()));
+            Decision::new(policy, [wanted.key.clone()], field, until, by)
+        };
+        let replicas = FieldPath::of(&["spec", "replicas"]);
+        let image = find_field(&wanted.value(), "spec.template.spec.containers[name=side].image").unwrap();
+        let rules = said.deciding(&[
+            decision(DriftPolicy::Ignore, "spec.replicas"),
+            decision(DriftPolicy::Heal, &image.to_string()),
+        ]);
+        let judged = |field: Option<&FieldPath>, at| rules.judge(&wanted, field, at);
+        assert_eq!(judged(Some(&replicas), now), Verdict { policy: DriftPolicy::Ignore, rule: Some(1) });
+        assert_eq!(judged(Some(&image), now), Verdict { policy: DriftPolicy::Heal, rule: Some(2) });
+        assert_eq!(judged(None, now).policy, DriftPolicy::Report);
+        assert_eq!(judged(Some(&replicas), until).policy, DriftPolicy::Report);
+        assert_eq!(rules.describe(1).unwrap(), "ignore, by ada until 2026-06-02T00:00:00Z (an incident)");
+        assert!(rules.may_ignore(&wanted.key, now) && !rules.may_ignore(&wanted.key, until));
+        assert_eq!(rules.next_end(now), Some(until));
+        assert_ne!(rules.print(now), said.print(now));
+        assert_eq!(rules.deciding(&[]), said);
+        let gone = said.deciding(&[decision(DriftPolicy::Ignore, "")]);
+        assert_eq!(gone.judge(&wanted, None, now).policy, DriftPolicy::Ignore);
     }
 
     #[test]

@@ -236,6 +236,35 @@ pub fn words(text: &str) -> Vec<Word> {
     words
 }
 
+/// Whether words lead to a field, or to something around it.
+pub fn covers(words: &[Word], path: &[PathStep]) -> bool {
+    let Some(word) = words.first() else { return true };
+    let Some((step, rest)) = path.split_first() else { return false };
+    let goes_on = |words: &[Word]| covers(words, rest);
+    if word.text == "*" {
+        return goes_on(&words[1..]);
+    }
+    match step {
+        PathStep::Key(key) => {
+            // A key may hold dots, which part words where nothing brackets them.
+            let mut joined = String::new();
+            words.iter().enumerate().any(|(n, word)| {
+                if n > 0 {
+                    joined.push('.');
+                }
+                joined.push_str(&word.text);
+                joined == *key && goes_on(&words[n + 1..])
+            })
+        }
+        PathStep::Item { key, value } => {
+            let value = plain(value);
+            let named = word.text.split_once('=').is_some_and(|(name, text)| name == key && text == value);
+            (named || word.text == value) && goes_on(&words[1..])
+        }
+        PathStep::Index(at) => word.text == at.to_string() && goes_on(&words[1..]),
+    }
+}
+
 /// The field that some words lead to, or how far they lead.
 pub fn resolve(value: &Value, words: &[Word]) -> Result<Vec<Part>, Vec<Part>> {
     let (mut path, mut value, mut rest) = (Vec::new(), value, words);

@@ -184,7 +184,8 @@ impl DriftedObject {
 }
 
 impl DriftedFieldReport {
-    fn has_cause(&self, cause: &str) -> bool {
+    /// Whether it belongs to a cause, as [`cause_name`] names it or by its manager alone.
+    pub fn has_cause(&self, cause: &str) -> bool {
         self.by.first().is_some_and(|holder| {
             holder.manager == cause || cause_name(&holder.manager, &self.path.to_string()) == cause
         })

@@ -85,13 +85,13 @@ pub(super) fn came_to(
             }
         }
         Ok(Meaning::Release { hold }) => {
-            let is_open = open
-                .iter()
-                .any(|(_, handle, meant)| handle.name == *hold && matches!(meant, Ok(Meaning::Hold { .. })));
+            let is_open = open.iter().any(|(_, handle, meant)| {
+                handle.name == *hold && matches!(meant, Ok(Meaning::Hold { .. } | Meaning::Decide { .. }))
+            });
             // An agent may have ended it and died before it said so here.
             let is_over = ended.iter().any(|found| {
                 found.metadata.name.as_ref() == Some(hold)
-                    && found.spec.verb == "hold"
+                    && matches!(&*found.spec.verb, "hold" | "heal" | "ignore")
                     && state(found) == Some(RequestState::Done)
                     && ended_at(found).is_some_and(|at| at >= created(request))
             });
@@ -154,9 +154,12 @@ mod tests {
     }
 
     fn decided(requests: &[Request]) -> Docket {
+        decide_all(requests, &Known { max_hold: SignedDuration::from_hours(24), ..Known::default() })
+    }
+
+    fn decide_all(requests: &[Request], known: &Known) -> Docket {
         let requests: Vec<Arc<Request>> = requests.iter().cloned().map(Arc::new).collect();
-        let known = Known { max_hold: SignedDuration::from_hours(24), ..Known::default() };
-        decide(&requests, &known, NOW.parse().unwrap())
+        decide(&requests, known, NOW.parse().unwrap())
     }
 
     fn said(docket: &Docket) -> Vec<(RequestState, &str)> {
@@ -223,6 +226,53 @@ mod tests {
         assert_eq!(said(&docket), [(RequestState::Done, "a is released")]);
         let docket = decided(&[ended("2026-01-02T10:59:59Z"), release]);
         assert_eq!(said(&docket)[0].0, RequestState::Refused, "it was over before that was asked");
+    }
+
+    #[test]
+    fn a_decision_goes_on_for_its_time_and_is_released_like_a_hold() {
+        let decide = |verb: &str, duration: &str| {
+            let spec = RequestSpec {
+                verb: verb.into(),
+                objects: vec!["Deployment.apps web/a".into(), "Deployment.apps web/b".into()],
+                field: Some("spec.replicas".into()),
+                duration: Some(duration.into()),
+                ..RequestSpec::default()
+            };
+            request("a", spec)
+        };
+        let docket = decided(&[decide("ignore", "2h")]);
+        let told = ".spec.replicas of 2 objects is theirs who changed it until 2026-01-02T13:00:00Z";
+        assert_eq!(said(&docket), [(RequestState::Going, told)]);
+        let decision = &docket.words.decisions[0];
+        assert!(decision.is_about(&"Deployment.apps web/b".parse().unwrap()) && decision.by == "ada");
+        assert_eq!(docket.again, Some("2026-01-02T13:00:00Z".parse().unwrap()));
+        let docket = decided(&[going(decide("ignore", "1h"))]);
+        assert_eq!(said(&docket), [(RequestState::Done, "its time is over")]);
+        assert!(docket.words.decisions.is_empty());
+        // The platform bounds what is left alone, and not what is put back.
+        assert!(said(&decided(&[decide("ignore", "48h")]))[0].1.contains("the platform allows"));
+        assert_eq!(said(&decided(&[decide("heal", "48h")]))[0].0, RequestState::Going);
+        let spec = RequestSpec { verb: "release".into(), hold: Some("a".into()), ..RequestSpec::default() };
+        let docket = decided(&[going(decide("heal", "2h")), request("b", spec)]);
+        let (over, done) = ((RequestState::Done, "released by ada"), (RequestState::Done, "a is released"));
+        assert_eq!(said(&docket), [over, done]);
+        let kinds = vec!["Deployment.apps".to_owned()];
+        let known = Known { max_hold: SignedDuration::from_hours(24), never_ignore: kinds, ..Known::default() };
+        for (request, ends) in
+            [(decide("ignore", "2h"), RequestState::Refused), (going(decide("ignore", "2h")), RequestState::Done)]
+        {
+            let docket = decide_all(&[request], &known);
+            assert_eq!(said(&docket), [(ends, "Deployment.apps web/a: the platform lets nothing of its kind be ignored")]);
+            assert!(docket.words.decisions.is_empty());
+        }
+        assert_eq!(said(&decide_all(&[decide("heal", "2h")], &known))[0].0, RequestState::Going);
+        let mut nothing = decide("heal", "1h");
+        nothing.spec.objects.clear();
+        assert!(decided(&[nothing]).write[0].2.contains("objects are missing"));
+        let all = [going(decide("ignore", "2h")), decide("heal", "2h")];
+        let known = crate::requests::decisions(&all, "dev", NOW.parse().unwrap());
+        assert_eq!(known.len(), 1, "only what its agent took up");
+        assert!(crate::requests::decisions(&all, "prod", NOW.parse().unwrap()).is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a Request means. Its fields are text that anyone may have written, and are read here once.
 
 use super::regions::{RegionWish, region_wish};
-use crate::api::{Request, RollbackTo, Span};
+use crate::api::{DriftPolicy, Request, RollbackTo, Span};
 use crate::object::{AppName, Digest, ObjectKey};
 
 /// What is asked for.
@@ -19,14 +19,16 @@ pub enum Meaning {
     Adopt { tokens: Vec<Box<str>> },
     /// Put nothing back for some time.
     Hold { app: Option<AppName>, object: Option<ObjectKey>, span: Span, deploys: bool },
-    /// End a hold before its time.
+    /// For some time put back what others change of some objects, or leave it to them.
+    Decide { policy: DriftPolicy, objects: Vec<ObjectKey>, field: String, span: Span },
+    /// End one of these before its time.
     Release { hold: String },
     /// Something of the region of this cluster.
     Region(RegionWish),
 }
 
 /// The verbs that a Request may have.
-const VERBS: &str = "apply, retry, rollback, approve, adopt, hold, release, repoint, attest and breakglass";
+const VERBS: &str = "apply, retry, rollback, approve, adopt, hold, heal, ignore, release, repoint, attest and breakglass";
 
 /// Reads a Request, or says why nothing can be made of it.
 pub fn meaning(request: &Request) -> Result<Meaning, String> {
@@ -64,6 +66,12 @@ pub fn meaning(request: &Request) -> Result<Meaning, String> {
             span: span(spec.duration.as_deref())?,
             deploys: spec.deploys,
         },
+        "heal" | "ignore" => Meaning::Decide {
+            policy: if spec.verb == "heal" { DriftPolicy::Heal } else { DriftPolicy::Ignore },
+            objects: objects(&spec.objects)?,
+            field: field(spec.field.as_deref())?,
+            span: span(spec.duration.as_deref())?,
+        },
         "release" => match spec.hold.as_deref().map(str::trim) {
             Some(name) if !name.is_empty() => Meaning::Release { hold: name.to_owned() },
             _ => return Err("hold is missing: the name of the request that holds".to_owned()),
@@ -80,6 +88,23 @@ const SHORTEST: usize = crate::delivery::SHORTEST;
 
 fn object(text: Option<&str>) -> Result<Option<ObjectKey>, String> {
     text.map(|text| text.parse::<ObjectKey>().map_err(|error| format!("object: {error}"))).transpose()
+}
+
+fn objects(texts: &[String]) -> Result<Vec<ObjectKey>, String> {
+    if texts.is_empty() {
+        return Err("objects are missing: what it is about".to_owned());
+    }
+    let read = |text: &String| text.parse::<ObjectKey>().map_err(|error| format!("objects: {error}"));
+    texts.iter().map(read).collect()
+}
+
+fn field(text: Option<&str>) -> Result<String, String> {
+    match text {
+        Some(text) if text.trim().is_empty() || text.contains(char::is_control) => {
+            Err("field names nothing: leave it out where all of the objects is meant".to_owned())
+        }
+        text => Ok(text.unwrap_or_default().to_owned()),
+    }
 }
 
 fn span(text: Option<&str>) -> Result<Span, String> {

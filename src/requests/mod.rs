@@ -10,6 +10,7 @@
 //! remembered and written, and of those that could get into one another's way one after the other is. `delivery` remembers
 //! what it answered under the Request's uid: so each is executed once, and after a restart too.
 
+mod decisions;
 mod holds;
 mod meaning;
 mod outcome;
@@ -23,8 +24,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{AppStatus, Request, RequestState, RequestStatus, RollbackRequest};
 use crate::delivery::{Replies, Retry, Tokens};
-use crate::drift::HandsOff;
+use crate::drift::{Decision, HandsOff};
 use crate::object::{AppName, Digest};
+pub use decisions::decisions;
 pub use meaning::{Meaning, meaning};
 pub use record::event;
 pub use regions::{RegionWish, RegionWord};
@@ -54,6 +56,8 @@ pub struct Known<'a> {
     pub looked: BTreeSet<String>,
     /// How long a hold may last.
     pub max_hold: SignedDuration,
+    /// The kinds of which nothing may be ignored.
+    pub never_ignore: Vec<String>,
     /// What the words about regions came to, by their uids.
     pub regions: BTreeMap<String, (RequestState, String)>,
     /// When the Environment was made. What was asked before was asked of another one of its name.
@@ -76,6 +80,8 @@ pub struct Words {
     pub holds: Vec<HandsOff>,
     /// What they ask of the region of this cluster, in the order in which they did.
     pub regions: Vec<RegionWord>,
+    /// What people decided about what others changed.
+    pub decisions: Vec<Decision>,
 }
 
 /// What is to be done about the Requests of an environment.
@@ -135,6 +141,14 @@ pub fn decide(requests: &[Arc<Request>], known: &Known, now: Timestamp) -> Docke
                 docket.again = [docket.again, held.again].into_iter().flatten().min();
                 docket.words.holds.extend(held.holds);
                 held.came_to
+            }
+            Ok(meant @ Meaning::Decide { .. }) => {
+                let decided = decisions::came_to(request, handle, meant, &released, known, now);
+                decided.map(|decided| {
+                    docket.again = [docket.again, decided.again].into_iter().flatten().min();
+                    docket.words.decisions.extend(decided.decision);
+                    decided.came_to
+                })
             }
             Ok(Meaning::Rollback { app, .. }) if newest.get(app) != Some(&handle) => {
                 Some((RequestState::Overtaken, format!("{app}: a newer request to roll back took over")))
@@ -228,7 +242,10 @@ impl Words {
             Meaning::Region(wish) => self.regions.push(RegionWord { uid, by: by.to_owned(), reason, wish }),
             Meaning::Retry { .. } | Meaning::Approve { .. } => {}
             // What is agreed to holds together with all that was before; holds are told by themselves.
-            Meaning::Adopt { .. } | Meaning::Hold { .. } | Meaning::Release { .. } => {}
+            Meaning::Adopt { .. }
+            | Meaning::Hold { .. }
+            | Meaning::Decide { .. }
+            | Meaning::Release { .. } => {}
         }
     }
 }

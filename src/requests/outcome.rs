@@ -67,7 +67,7 @@ pub(super) fn came_to(
         }
         Meaning::Region(_) => known.regions.get(&handle.uid).cloned(),
         // They come to what they are by themselves (`holds`).
-        Meaning::Hold { .. } | Meaning::Release { .. } => None,
+        Meaning::Hold { .. } | Meaning::Decide { .. } | Meaning::Release { .. } => None,
     }
 }
 

@@ -10,14 +10,25 @@ use crate::object::{AppName, Digest, EnvironmentName, EventKind, RecordId, Timel
 /// The event that a new state of a Request is; the same one each time that it is told.
 pub fn event(request: &Request, state: RequestState, message: &str, now: Timestamp) -> Option<TimelineEvent> {
     let kind = match (request.spec.verb.as_str(), state) {
-        ("hold", RequestState::Going) => EventKind::Hold,
-        ("hold", RequestState::Done) => EventKind::Release,
+        ("hold" | "ignore", RequestState::Going) => EventKind::Hold,
+        ("hold" | "ignore", RequestState::Done) => EventKind::Release,
+        // What is put back from now on is told when that begins.
+        ("heal", RequestState::Going) => EventKind::Request,
         (_, state) if state.is_end() => EventKind::Request,
         _ => return None,
     };
     let uid = request.metadata.uid.as_deref()?;
     let chance = Digest::of(format!("{uid} {}", state.as_str()).as_bytes());
     let chance = u128::from_str_radix(chance.as_str().get(..32)?, 16).ok()?;
+    let mut details = json!({"verb": request.spec.verb, "outcome": state.as_str(), "message": message});
+    for (word, said) in [("field", &request.spec.field), ("cause", &request.spec.cause)] {
+        if let Some(said) = said {
+            details[word] = said.as_str().into();
+        }
+    }
+    if !request.spec.objects.is_empty() {
+        details["objects"] = request.spec.objects.len().into();
+    }
     Some(TimelineEvent {
         id: RecordId::new(created(request), chance),
         kind,
@@ -28,7 +39,7 @@ pub fn event(request: &Request, state: RequestState, message: &str, now: Timesta
         who: Some(by(request)),
         why: reason(request),
         at: now,
-        details: json!({"verb": request.spec.verb, "outcome": state.as_str(), "message": message}),
+        details,
     })
 }
 
@@ -56,6 +67,9 @@ mod tests {
         assert_eq!(kind("hold", RequestState::Going), Some(EventKind::Hold));
         assert_eq!(kind("hold", RequestState::Done), Some(EventKind::Release));
         assert_eq!(kind("hold", RequestState::Refused), Some(EventKind::Request));
+        assert_eq!(kind("ignore", RequestState::Going), Some(EventKind::Hold));
+        assert_eq!(kind("ignore", RequestState::Done), Some(EventKind::Release));
+        assert_eq!(kind("heal", RequestState::Going), Some(EventKind::Request));
         assert_eq!(kind("rollback", RequestState::Going), None);
         assert_eq!(kind("rollback", RequestState::Failed), Some(EventKind::Request));
         let at = |second| {

@@ -9,6 +9,7 @@ mod bed;
 mod charts;
 mod cli;
 mod config;
+mod decide;
 mod delivery;
 mod drift;
 mod drift_judged;

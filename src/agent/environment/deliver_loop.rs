@@ -317,6 +317,7 @@ impl Loop<'_> {
             rollbacks: words.rollbacks,
             holds: words.holds,
             holds_unknown: !words.known,
+            decisions: words.decisions,
         };
         self.deliver.hear(News::Platform(Box::new(platform)));
     }

@@ -82,7 +82,8 @@ fn known<'a>(report: Option<&'a Report>, environment: &Environment) -> Known<'a>
     let limits = environment.spec.drift.clone().unwrap_or_default();
     let max_hold = limits.max_hold.unwrap_or(DriftLimits::MAX_HOLD).duration();
     let max_hold = SignedDuration::try_from(max_hold).unwrap_or(SignedDuration::MAX);
-    let Some(report) = report else { return Known { since, max_hold, ..Known::default() } };
+    let never_ignore = limits.never_ignore;
+    let Some(report) = report else { return Known { since, max_hold, never_ignore, ..Known::default() } };
     let shown = environment.status.as_ref().and_then(|status| status.request.as_ref());
     let looked = match shown.is_some() && shown == report.request.as_ref() {
         true => report.looked.clone(),
@@ -93,6 +94,7 @@ fn known<'a>(report: Option<&'a Report>, environment: &Environment) -> Known<'a>
         replies: report.replies.clone(),
         looked,
         max_hold,
+        never_ignore,
         regions: BTreeMap::new(),
         since,
     }

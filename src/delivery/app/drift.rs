@@ -16,7 +16,7 @@ use super::{App, Doing};
 use crate::api::{AppPhase, DriftPolicy};
 use crate::delivery::action::Action;
 use crate::delivery::fact::{What, some};
-use crate::drift::{DriftEnd, Drifted, Rules};
+use crate::drift::{Decision, DriftEnd, Drifted, Rules};
 use crate::object::ObjectKey;
 use crate::object::field_path::FieldPath;
 use crate::plan::{CheckedPlan, CheckedStep, Plan, Wanted, WantedApp, Written};
@@ -34,6 +34,12 @@ impl App {
             self.drift.rules = rules.clone();
             self.stop_writing();
         }
+    }
+
+    /// Takes what people decided about what others changed.
+    pub(in crate::delivery) fn hear_decisions(&mut self, decisions: &[Decision]) {
+        let rules = Arc::new(self.drift.rules.deciding(decisions));
+        self.set_drift_rules(&rules);
     }
 
     /// Takes that people hold other things than before: what is about to be written is planned anew.
