@@ -213,6 +213,11 @@ impl Log {
     /// Decides what to write to save changes, in their order; nothing where nothing changes. Objects whose pieces are
     /// `damaged` are stored anew where a change brings them again.
     pub fn save(&self, changes: &[&Prepared], damaged: &BTreeSet<Digest>) -> Option<Writes> {
+        self.drafted(changes, damaged).map(|draft| self.settle(draft, false))
+    }
+
+    /// Applies changes; nothing where they change nothing.
+    fn drafted(&self, changes: &[&Prepared], damaged: &BTreeSet<Digest>) -> Option<Draft<'_>> {
         let mut draft = self.draft();
         for prepared in changes {
             match prepared.change.to_store() {
@@ -232,7 +237,12 @@ impl Log {
             && self.memory.followed == draft.memory.followed
             && self.memory.region == draft.memory.region
             && Patch::between(&self.memory, &draft.memory).is_empty();
-        if nothing { None } else { Some(self.settle(draft, false)) }
+        (!nothing).then_some(draft)
+    }
+
+    /// Says whether all of this is remembered already.
+    pub fn says_nothing_new(&self, changes: &[&Prepared], damaged: &BTreeSet<Digest>) -> bool {
+        self.drafted(changes, damaged).is_none()
     }
 
     /// Finds shared lists of which little is needed any more, once there are enough of them to be written anew.

@@ -33,6 +33,21 @@ pub(super) fn enqueue(shared: &Arc<Shared>, waiting: Waiting) {
     shared.arrived.notify_one();
 }
 
+/// Says whether these changes are remembered already, as when something is put back that is as it was. They need not wait
+/// for their turn, nor be paid for. Where others wait, they may change what these do.
+pub(super) async fn says_nothing_new(shared: &Shared, changes: &[Arc<Prepared>]) -> bool {
+    let is_served = lock(&shared.queue).served;
+    if is_served || changes.is_empty() {
+        return false;
+    }
+    let (log, damaged, changes) = (shared.log(), shared.pieces.damaged(), changes.to_vec());
+    let decided = tokio::task::spawn_blocking(move || {
+        let changes: Vec<&Prepared> = changes.iter().map(|change| &**change).collect();
+        log.says_nothing_new(&changes, &damaged)
+    });
+    decided.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))
+}
+
 /// Marks the queue as served. Where the task ends early, by a panic, the waiting callers get an error.
 struct Serving {
     shared: Arc<Shared>,
@@ -71,19 +86,22 @@ async fn serve(mut serving: Serving) {
             }
             std::mem::take(&mut queue.waiting)
         };
-        let now = writer.began.elapsed();
-        writer.pace.pay(batch.len(), now);
-        save_batch(&shared, &mut writer, batch).await;
+        let (count, now) = (batch.len(), writer.began.elapsed());
+        if save_batch(&shared, &mut writer, batch).await {
+            writer.pace.pay(count, now);
+        }
     }
 }
 
 /// Saves a batch. Where the server refuses it, its halves are tried, so that a change that cannot be stored stops no other.
-async fn save_batch(shared: &Shared, writer: &mut Writer, batch: Vec<Waiting>) {
+/// Says whether anything was sent.
+async fn save_batch(shared: &Shared, writer: &mut Writer, batch: Vec<Waiting>) -> bool {
     let mut batches = vec![batch];
-    let mut halved = 0;
+    let (mut halved, mut sent) = (0, false);
     while let Some(mut batch) = batches.pop() {
         let began = writer.began.elapsed();
         let result = save_together(shared, writer, &batch).await;
+        sent |= !matches!(result, Ok(None));
         writer.pace.took(writer.began.elapsed().saturating_sub(began));
         if batch.len() > 1 && halved < HALVED && result.as_ref().is_err_and(StateError::is_refusal) {
             halved += 1;
@@ -100,6 +118,7 @@ async fn save_batch(shared: &Shared, writer: &mut Writer, batch: Vec<Waiting>) {
             tidy(shared, writer, unneeded).await;
         }
     }
+    sent
 }
 
 /// Applies a batch to the newest memory and saves it. Returns what is left to do, where something was saved.

@@ -63,8 +63,11 @@ impl StateStore {
             return Ok(());
         }
         let changes = self.prepare(changes).await;
-        let (saved, told) = oneshot::channel();
         let changes = changes.into_iter().map(Arc::new).collect();
+        if batch::says_nothing_new(&self.shared, &changes).await {
+            return Ok(());
+        }
+        let (saved, told) = oneshot::channel();
         batch::enqueue(&self.shared, Waiting { changes, saved });
         told.await.unwrap_or(Err(StateError::Interrupted))
     }
