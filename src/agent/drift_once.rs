@@ -65,7 +65,8 @@ impl DriftLook {
             }
             apps.push((spec.name, wanted, watches));
         }
-        let (rules, platform) = (Rules::new(&desire.config.drift).deciding(&once.decisions), once.platform.clone());
+        let (rules, platform) =
+            (Rules::new(&desire.config.drift).deciding(&once.decisions), once.platform.clone());
         Ok(Self { environment, platform, rules, hands, apps, _scalers: scalers, unknown })
     }
 

@@ -53,7 +53,7 @@ pub struct Once {
     /// The hand-overs that the caller agrees to.
     pub agreed: Tokens,
     /// What people decided about what others changed, as far as the caller may know it.
-    pub(super) decisions: Vec<Decision>,
+    pub decisions: Vec<Decision>,
 }
 
 #[derive(Debug, thiserror::Error)]

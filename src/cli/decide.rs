@@ -148,7 +148,9 @@ fn span(arguments: &Arguments) -> Result<Span, Failure> {
         (_, _, Some(span)) => Ok(span),
         (_, Some(until), None) => {
             let Moment::At(until) = until else {
-                return Err(Failure::input("--until takes a day or a time").hint("--for takes a length of time"));
+                return Err(
+                    Failure::input("--until takes a day or a time").hint("--for takes a length of time")
+                );
             };
             let left = until.duration_since(Timestamp::now());
             match u64::try_from(left.as_secs()).unwrap_or(0) {
@@ -199,7 +201,9 @@ mod tests {
         assert_eq!(of(Word::Ignore, None, Some("2h")).unwrap(), Span::seconds(7200));
         let far = of(Word::Ignore, Some("2999-01-01"), None).unwrap();
         assert!(far.duration() > Duration::from_hours(24 * 365 * 900));
-        for (until, said) in [(None, "until when"), (Some("2020-01-01"), "is over"), (Some("2h"), "a day or a time")] {
+        for (until, said) in
+            [(None, "until when"), (Some("2020-01-01"), "is over"), (Some("2h"), "a day or a time")]
+        {
             let failure = of(Word::Ignore, until, None).unwrap_err();
             assert!(failure.message.contains(said), "{until:?}: {}", failure.message);
         }

@@ -41,7 +41,11 @@ pub(super) fn came_to(
     if *policy == DriftPolicy::Ignore
         && let Some(key) = objects.iter().find(never)
     {
-        let ends = if state(request) == Some(RequestState::Going) { RequestState::Done } else { RequestState::Refused };
+        let ends = if state(request) == Some(RequestState::Going) {
+            RequestState::Done
+        } else {
+            RequestState::Refused
+        };
         return end(ends, format!("{key}: the platform lets nothing of its kind be ignored"));
     }
     if let Some(word) = released.get(handle.name.as_str()) {
@@ -79,8 +83,12 @@ fn decision(request: &Request, meant: &Meaning, max: SignedDuration) -> Option<D
 }
 
 /// What was decided for an environment and holds, as its agent said itself.
-pub fn decisions(requests: &[Request], environment: &str, now: Timestamp) -> Vec<Decision> {
-    let going = requests.iter().filter(|request| {
+pub fn decisions<'a>(
+    requests: impl IntoIterator<Item = &'a Request>,
+    environment: &str,
+    now: Timestamp,
+) -> Vec<Decision> {
+    let going = requests.into_iter().filter(|request| {
         request.spec.environment == environment && state(request) == Some(RequestState::Going)
     });
     let read = going.filter_map(|request| decision(request, &meaning(request).ok()?, SignedDuration::MAX));

@@ -257,12 +257,17 @@ mod tests {
         let (over, done) = ((RequestState::Done, "released by ada"), (RequestState::Done, "a is released"));
         assert_eq!(said(&docket), [over, done]);
         let kinds = vec!["Deployment.apps".to_owned()];
-        let known = Known { max_hold: SignedDuration::from_hours(24), never_ignore: kinds, ..Known::default() };
-        for (request, ends) in
-            [(decide("ignore", "2h"), RequestState::Refused), (going(decide("ignore", "2h")), RequestState::Done)]
-        {
+        let known =
+            Known { max_hold: SignedDuration::from_hours(24), never_ignore: kinds, ..Known::default() };
+        for (request, ends) in [
+            (decide("ignore", "2h"), RequestState::Refused),
+            (going(decide("ignore", "2h")), RequestState::Done),
+        ] {
             let docket = decide_all(&[request], &known);
-            assert_eq!(said(&docket), [(ends, "Deployment.apps web/a: the platform lets nothing of its kind be ignored")]);
+            assert_eq!(
+                said(&docket),
+                [(ends, "Deployment.apps web/a: the platform lets nothing of its kind be ignored")]
+            );
             assert!(docket.words.decisions.is_empty());
         }
         assert_eq!(said(&decide_all(&[decide("heal", "2h")], &known))[0].0, RequestState::Going);

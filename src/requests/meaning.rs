@@ -28,7 +28,8 @@ pub enum Meaning {
 }
 
 /// The verbs that a Request may have.
-const VERBS: &str = "apply, retry, rollback, approve, adopt, hold, heal, ignore, release, repoint, attest and breakglass";
+const VERBS: &str =
+    "apply, retry, rollback, approve, adopt, hold, heal, ignore, release, repoint, attest and breakglass";
 
 /// Reads a Request, or says why nothing can be made of it.
 pub fn meaning(request: &Request) -> Result<Meaning, String> {

@@ -217,7 +217,7 @@ impl Log {
     }
 
     /// Applies changes; nothing where they change nothing.
-    fn drafted(&self, changes: &[&Prepared], damaged: &BTreeSet<Digest>) -> Option<Draft<'_>> {
+    fn drafted(&self, changes: &[&Prepared], damaged: &BTreeSet<Digest>) -> Option<Draft> {
         let mut draft = self.draft();
         for prepared in changes {
             match prepared.change.to_store() {

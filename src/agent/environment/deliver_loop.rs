@@ -20,7 +20,7 @@ use crate::delivery::{Fact, News, Platform, PruneTerms, What};
 use crate::object::{AppName, Kinds};
 use crate::requests::Words;
 
-/// Changes in the cluster come in swarms; they are looked at together.
+/// Changes in the cluster come in swarms: the first is looked at at once, and what follows it within this time together.
 const SWARM: Duration = Duration::from_millis(50);
 /// How long a request that is under way may take at the end: less than a pod's grace period.
 const HAND_OVER: Duration = Duration::from_secs(20);
@@ -74,6 +74,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     this.words.mark_changed();
     this.hear_platform(&platform.borrow_and_update().clone());
     let mut swarm: Option<Instant> = None;
+    let mut looked = Instant::now();
     let (mut known, mut turns) = channels.secrets.watch();
     let mut region = channels.region.status.subscribe();
     let mut verify = interval(this.unknown_after().div_f64(4.0).clamp(VERIFY.0, VERIFY.1));
@@ -104,11 +105,11 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
             _ = region.changed() => this.report.1 = true,
             _ = verify.tick() => this.verify(),
             () = this.deliver.finish_some() => this.report.1 = true,
-            () = bell.notified() => { swarm.get_or_insert_with(|| Instant::now() + SWARM); }
+            () = bell.notified() => { swarm.get_or_insert_with(|| Instant::now().max(looked + SWARM)); }
             () = sleep_until(wake) => {}
         }
         if swarm.is_some_and(|at| at <= Instant::now()) {
-            swarm = None;
+            (swarm, looked) = (None, Instant::now());
             this.deliver.hear_cluster();
             this.report.1 = true;
         }

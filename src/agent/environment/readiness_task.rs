@@ -73,6 +73,7 @@ async fn trial(shared: &Shared, channels: &Channels, hands: &Hands, part: &crate
         only: None,
         platform: None,
         agreed: Tokens::default(),
+        decisions: Vec::new(),
     };
     let opened = tokio::task::spawn_blocking(move || archive.mirror.tree(&revision)).await;
     let tree = match opened {

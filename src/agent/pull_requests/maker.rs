@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 use crate::agent::Context;
@@ -15,6 +16,7 @@ use crate::delivery::Tokens;
 use crate::git::{Changes, Merged};
 use crate::object::{EnvironmentName, Kinds, TreePath, chain};
 use crate::pull_requests::{Failure, Inputs, Made};
+use crate::requests::decisions;
 use crate::review::markdown::LIMIT;
 use crate::review::{Change, LiveSide, Side, Target, review};
 use crate::schema;
@@ -100,6 +102,13 @@ impl Maker {
         };
         // All that its status says: whether what is shown would be tried at all hangs on it.
         let whole = context.environments.get_whole(name.as_str()).await.map_err(|error| away(&error))?;
+        let decisions = {
+            let book = context.requests.subscribe();
+            let book = book.borrow();
+            let of = book.as_ref().and_then(|book| book.get(name.as_str()));
+            let requests = of.into_iter().flat_map(|of| of.values()).map(|request| &**request);
+            decisions(requests, name.as_str(), Timestamp::now())
+        };
         let once = Once {
             session: context.session.clone(),
             means: Means { helm: context.rendering.helm.clone(), limits: context.rendering.limits.clone() },
@@ -110,6 +119,7 @@ impl Maker {
             only: None,
             platform: Some(whole.unwrap_or_else(|| (**environment).clone())),
             agreed: Tokens::default(),
+            decisions,
         };
         let mut sides = once.render_sides(trees).await;
         let live = once.look(&mut sides).await.map_err(|error| away(&error))?;

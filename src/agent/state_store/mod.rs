@@ -63,7 +63,7 @@ impl StateStore {
             return Ok(());
         }
         let changes = self.prepare(changes).await;
-        let changes = changes.into_iter().map(Arc::new).collect();
+        let changes: Vec<_> = changes.into_iter().map(Arc::new).collect();
         if batch::says_nothing_new(&self.shared, &changes).await {
             return Ok(());
         }
