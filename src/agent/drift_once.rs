@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::hands::{Hands, look};
+use super::hands::{Hands, look, look_for_extras};
 use super::once::{Once, OnceError};
-use crate::api::{AppStatus, Environment};
+use crate::api::{AppStatus, DriftPolicy, Environment};
 use crate::cluster::{IndexError, Watched, Watches};
 use crate::drift::Rules;
 use crate::object::field_path::FieldPath;
@@ -32,7 +32,11 @@ type Changed = (Arc<Wanted>, Vec<FieldPath>, Option<Box<str>>);
 
 /// What was changed, before it is looked at: where it is the same as before, so is the look.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Changes(Vec<(AppName, Vec<Changed>)>);
+pub struct Changes {
+    changed: Vec<(AppName, Vec<Changed>)>,
+    /// The objects of which is told what others add to them, each with its version.
+    added: Vec<(AppName, Vec<(Arc<Wanted>, Box<str>)>)>,
+}
 
 impl DriftLook {
     /// Lists what the tree speaks of. A kind that cannot be listed is unknown, and the others are looked at.
@@ -80,13 +84,23 @@ impl DriftLook {
         let of = |(app, wanted, _): &(AppName, Arc<WantedApp>, Vec<Watches>)| {
             Ok((app.clone(), self.changed(app, wanted, &self.hands.index)?))
         };
-        self.apps.iter().map(of).collect::<Result<_, OnceError>>().map(Changes)
+        let changed = self.apps.iter().map(of).collect::<Result<_, OnceError>>()?;
+        let now = Timestamp::now();
+        let added = self.apps.iter().map(|(app, wanted, _)| {
+            let told = wanted.objects.iter().filter(|wanted| self.rules.tells_extra(wanted, now));
+            let live = told.filter_map(|wanted| {
+                let live = self.hands.index.live(&wanted.key).filter(|live| live.owned.is_some())?;
+                Some((wanted.clone(), live.resource_version.clone()))
+            });
+            (app.clone(), live.collect())
+        });
+        Ok(Changes { changed, added: added.collect() })
     }
 
     /// Looks at what was changed: both values, and who holds the fields.
     pub async fn look(&self, changes: &Changes) -> Vec<DriftedObject> {
         let mut found = Vec::new();
-        for (app, objects) in &changes.0 {
+        for (app, objects) in &changes.changed {
             let asked: Vec<_> =
                 objects.iter().map(|(object, fields, _)| (object.clone(), fields.clone())).collect();
             for drifted in look(&self.hands, &asked).await {
@@ -101,6 +115,29 @@ impl DriftLook {
                     (verdict.policy, verdict.rule.and_then(|rule| self.rules.describe(rule)))
                 }));
             }
+        }
+        for (app, objects) in &changes.added {
+            found.extend(self.look_for_extras(app, objects).await);
+        }
+        found
+    }
+
+    /// What others added under what git sets, and that a rule tells.
+    async fn look_for_extras(&self, app: &AppName, objects: &[(Arc<Wanted>, Box<str>)]) -> Vec<DriftedObject> {
+        let asked: Vec<_> = objects.iter().map(|(object, _)| object.clone()).collect();
+        let now = Timestamp::now();
+        let mut found = Vec::new();
+        for mut drifted in look_for_extras(&self.hands, &asked).await {
+            let Some(wanted) = asked.iter().find(|object| object.key == drifted.key) else { continue };
+            let judge = |field: &FieldPath| self.rules.judge_extra(wanted, field, now);
+            drifted.fields.retain(|field| judge(&field.path).policy != DriftPolicy::Ignore);
+            if drifted.fields.is_empty() {
+                continue;
+            }
+            found.push(DriftedObject::new(&self.environment, app, &drifted, &|field| {
+                let verdict = field.map_or_else(|| self.rules.judge_nothing(), judge);
+                (verdict.policy, verdict.rule.and_then(|rule| self.rules.describe(rule)))
+            }));
         }
         found
     }

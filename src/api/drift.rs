@@ -68,6 +68,9 @@ pub struct DriftRule {
     /// CEL over the object as git has it: the rule is about those of which it holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
+    /// It is about fields that others add under what git sets, and not about those that git sets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub extra: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Whom to ask.
@@ -89,7 +92,7 @@ impl DriftRule {
         let names = |kind: &&String| {
             self.kinds.is_empty() || self.kinds.iter().any(|own| pattern::kinds_overlap(own, kind))
         };
-        let ignores = self.policy == DriftPolicy::Ignore;
+        let ignores = self.policy == DriftPolicy::Ignore && !self.extra;
         kinds.iter().filter(|_| ignores).find(names).map(String::as_str)
     }
 
@@ -110,6 +113,10 @@ impl DriftRule {
         }
         for (n, field) in self.fields.iter().enumerate() {
             found.extend(field_problem(field).map(|what| (format!("/fields/{n}"), Problem::new(what))));
+        }
+        if self.extra && self.policy == DriftPolicy::Heal {
+            let problem = Problem::new("what others add is theirs: it is told, and not taken away");
+            found.push(("/policy".to_owned(), problem.hint("write `report`, or take `extra` out")));
         }
         if self.policy == DriftPolicy::Ignore
             && self.reason.as_deref().is_none_or(|why| why.trim().is_empty())
@@ -203,6 +210,7 @@ mod tests {
         assert_eq!(problems(json!({"policy": "report", "rules": [rule]})), [""; 0]);
         for (rule, at) in [
             (json!({"policy": "ignore"}), "/rules/0: "),
+            (json!({"policy": "heal", "extra": true}), "/rules/0/policy: "),
             (json!({"policy": "ignore", "reason": " "}), "/rules/0: "),
             (json!({"policy": "heal", "kinds": ["deployments"]}), "/rules/0/kinds/0: "),
             (json!({"policy": "heal", "names": ["*-web"]}), "/rules/0/names/0: "),

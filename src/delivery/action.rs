@@ -31,8 +31,8 @@ pub enum Action {
     Write { plan: Arc<CheckedPlan>, wave: usize, remember: Vec<Change> },
     /// Make the Job of a hook, or remember what became of it.
     Hook { work: HookWork, hooks: Hooks, quarantine: Option<Quarantine>, remember: Vec<Change> },
-    /// Look at what others changed of these objects and that is only reported.
-    Inspect { objects: Vec<(Arc<Wanted>, Vec<FieldPath>)> },
+    /// Look at what others changed of these objects and that is only reported, and at what they added to those.
+    Inspect { objects: Vec<(Arc<Wanted>, Vec<FieldPath>)>, extras: Vec<Arc<Wanted>> },
     /// Read what an app ran.
     Recall { digest: Digest },
     /// Find what a person wants back, and remember it.
@@ -79,7 +79,11 @@ pub enum Event {
         result: Result<CheckedPlan, Refused>,
         drifted: Vec<Drifted>,
     },
-    Inspected(Vec<Drifted>),
+    /// What others changed, and what they added.
+    Inspected {
+        seen: Vec<Drifted>,
+        extras: Vec<Drifted>,
+    },
     Wrote(WaveOutcome),
     Hooked(Box<HookDone>),
     /// `None`: nothing of that digest is stored.

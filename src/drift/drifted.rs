@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use crate::object::field_path::{FieldPath, value_at};
-use crate::object::{FieldHolder, MANAGER, ObjectKey, holders};
+use crate::object::{FieldHolder, MANAGER, ObjectKey, added_by_others, holders};
 use crate::plan::{CheckedStep, Reason};
 
 /// An object that others changed.
@@ -31,6 +31,8 @@ pub struct DriftedField {
     pub by: Vec<FieldHolder>,
     /// What a rule says of it, where one does.
     pub rule: Option<String>,
+    /// Others added it under what git sets.
+    pub is_extra: bool,
 }
 
 impl Drifted {
@@ -60,6 +62,7 @@ impl Drifted {
             live: None,
             by: Vec::new(),
             rule: None,
+            is_extra: false,
         };
         Self { key, uid, version: None, fields: fields.iter().map(unseen).collect() }
     }
@@ -109,9 +112,16 @@ pub fn drifted_fields(
             by,
             path: path.clone(),
             rule: None,
+            is_extra: false,
         }
     };
     fields.iter().map(field).collect()
+}
+
+/// What others added to a live object under what git sets.
+pub fn extra_fields(live: &Value, show: &dyn Fn(&FieldPath, &Value) -> Value) -> Vec<DriftedField> {
+    let fields = drifted_fields(&Value::Null, live, &added_by_others(live), show);
+    fields.into_iter().map(|field| DriftedField { is_extra: true, ..field }).collect()
 }
 
 /// So many fields of one object are named.

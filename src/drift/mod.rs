@@ -25,7 +25,7 @@ mod standing;
 pub use audit::{AuditedWrite, BadEventList, ResourceName, WriteKind, writes};
 pub use causes::{Cause, Member, causes};
 pub use decisions::Decision;
-pub use drifted::{Drifted, DriftedField, drifted_fields};
+pub use drifted::{Drifted, DriftedField, drifted_fields, extra_fields};
 pub use hands_off::HandsOff;
 pub use patience::{Fight, Patience};
 pub use principals::{Named, Principals, Sought};

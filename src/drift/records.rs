@@ -71,6 +71,7 @@ pub fn records(
 fn record(object: &Drifted, field: DriftedField, seen: &Observation, chance: u128) -> DriftRecord {
     let class = match (&field.live, object.is_gone()) {
         (_, true) => DriftClass::Deleted,
+        _ if field.is_extra => DriftClass::Extra,
         // Nothing is known of what could not be looked at but that it is not ours any more.
         (None, false) if field.desired.is_some() => DriftClass::Missing,
         _ => DriftClass::Changed,
@@ -145,7 +146,7 @@ mod tests {
             desired: Some(json!(1)),
             live: Some(json!(3)),
             by: vec![by],
-            rule: None,
+            rule: None, is_extra: false,
         };
         let key = ObjectKey::new("apps", "Deployment", Some("web"), "web");
         Drifted { key, uid: Some("u".into()), version: None, fields: vec![field] }

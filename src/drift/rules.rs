@@ -91,13 +91,13 @@ impl Rules {
     /// Whether all is put back, whatever it is.
     pub fn heal_all(&self) -> bool {
         self.policy == DriftPolicy::Heal
-            && self.rules.iter().all(|rule| rule.rule.policy == DriftPolicy::Heal)
+            && self.rules.iter().all(|rule| rule.rule.policy == DriftPolicy::Heal || rule.rule.extra)
             && self.decisions.iter().all(|decision| decision.policy == DriftPolicy::Heal)
     }
 
     /// Whether a rule that holds now may ignore a field of this object.
     pub fn may_ignore(&self, key: &ObjectKey, now: Timestamp) -> bool {
-        let ignores = |rule: &&CompiledRule| rule.rule.policy == DriftPolicy::Ignore;
+        let ignores = |rule: &&CompiledRule| rule.rule.policy == DriftPolicy::Ignore && !rule.rule.extra;
         let mut decided = self.decisions.iter().filter(|decision| decision.policy == DriftPolicy::Ignore);
         self.rules.iter().filter(ignores).any(|rule| rule.is_about(key) && rule.holds(now))
             || decided.any(|decision| decision.is_about(key) && decision.holds(now))
@@ -139,7 +139,8 @@ impl Rules {
         let value = OnceCell::new();
         let value = || value.get_or_init(|| wanted.value());
         let found = self.rules.iter().enumerate().find(|(_, rule)| {
-            rule.holds(now)
+            !rule.rule.extra
+                && rule.holds(now)
                 && rule.is_about(&wanted.key)
                 && rule.names_field(&value, field)
                 && rule.is_when(&value)
@@ -147,6 +148,34 @@ impl Rules {
         match found {
             Some((n, rule)) => Verdict { policy: rule.rule.policy, rule: Some(n) },
             None => self.judge_nothing(),
+        }
+    }
+
+    /// Whether anybody asks to be told what others add to an object.
+    pub fn tells_extra(&self, wanted: &Wanted, now: Timestamp) -> bool {
+        let tells = |rule: &&CompiledRule| rule.rule.extra && rule.rule.policy == DriftPolicy::Report;
+        self.rules.iter().filter(tells).any(|rule| {
+            let value = OnceCell::new();
+            rule.holds(now)
+                && rule.is_about(&wanted.key)
+                && rule.is_when(&|| value.get_or_init(|| wanted.value()))
+        })
+    }
+
+    /// What holds for a field that others added: it is theirs, but where a rule is about such fields.
+    pub fn judge_extra(&self, wanted: &Wanted, field: &FieldPath, now: Timestamp) -> Verdict {
+        let value = OnceCell::new();
+        let value = || value.get_or_init(|| wanted.value());
+        let found = self.rules.iter().enumerate().find(|(_, rule)| {
+            rule.rule.extra
+                && rule.holds(now)
+                && rule.is_about(&wanted.key)
+                && rule.names_field(&value, Some(field))
+                && rule.is_when(&value)
+        });
+        match found {
+            Some((n, rule)) => Verdict { policy: rule.rule.policy, rule: Some(n) },
+            None => Verdict { policy: DriftPolicy::Ignore, rule: None },
         }
     }
 
@@ -389,6 +418,24 @@ mod tests {
         assert_eq!(rules.deciding(&[]), said);
         let gone = said.deciding(&[decision(DriftPolicy::Ignore, "")]);
         assert_eq!(gone.judge(&wanted, None, now).policy, DriftPolicy::Ignore);
+    }
+
+    #[test]
+    fn what_others_add_is_told_where_a_rule_says_so_and_is_theirs_otherwise() {
+        let (wanted, now) = (deployment(), Timestamp::UNIX_EPOCH);
+        let said = rules(json!([
+            {"policy": "ignore", "extra": true, "fields": ["metadata.annotations"], "reason": "anybody's"},
+            {"policy": "report", "extra": true, "kinds": ["Deployment.apps"]},
+        ]));
+        let (note, paused) = (FieldPath::of(&["metadata", "annotations", "note"]), FieldPath::of(&["spec", "paused"]));
+        assert!(said.tells_extra(&wanted, now) && !rules(json!([{"policy": "report"}])).tells_extra(&wanted, now));
+        assert_eq!(said.judge_extra(&wanted, &note, now), Verdict { policy: DriftPolicy::Ignore, rule: Some(0) });
+        assert_eq!(said.judge_extra(&wanted, &paused, now), Verdict { policy: DriftPolicy::Report, rule: Some(1) });
+        assert_eq!(Rules::default().judge_extra(&wanted, &paused, now).policy, DriftPolicy::Ignore);
+        // What git sets is another matter.
+        let replicas = FieldPath::of(&["spec", "replicas"]);
+        assert_eq!(said.judge(&wanted, Some(&replicas), now), Verdict { policy: DriftPolicy::Heal, rule: None });
+        assert!(said.heal_all() && !said.may_ignore(&wanted.key, now));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::ManagedEntry;
-use super::field_path::{FieldPath, PathStep, value_at};
+use super::field_path::{FieldPath, Part, PathStep, path_of, value_at};
+use super::{MANAGER, ManagedEntry};
 
 /// A manager that holds a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,6 +47,75 @@ pub fn holders(object: &Value, path: &FieldPath) -> Vec<FieldHolder> {
     holding.map(holder).collect()
 }
 
+/// The fields that others added under what we set: in a map or a list of ours, what of it is theirs alone. The status is
+/// nobody's to apply, and what stands beside all of ours at the top of an object is another matter.
+pub fn added_by_others(object: &Value) -> Vec<FieldPath> {
+    let (ours, theirs): (Vec<_>, Vec<_>) = ManagedEntry::all(object)
+        .into_iter()
+        .filter(|entry| entry.subresource != "status")
+        .partition(|entry| entry.manager == MANAGER && entry.operation == "Apply");
+    let Some(ours) = ours.first().and_then(|entry| entry.fields.as_object()) else { return Vec::new() };
+    let mut walk = Added { parts: Vec::new(), found: Vec::new() };
+    for entry in &theirs {
+        if let Some(theirs) = entry.fields.as_object() {
+            walk.go(object, ours, theirs);
+        }
+    }
+    let mut paths: Vec<FieldPath> = Vec::new();
+    for parts in &walk.found {
+        let path = path_of(object, parts);
+        if !paths.contains(&path) {
+            paths.push(path);
+        }
+    }
+    paths
+}
+
+/// Goes through a live object, and notes what of it others hold and we do not.
+struct Added {
+    parts: Vec<Part>,
+    found: Vec<Vec<Part>>,
+}
+
+impl Added {
+    fn go(&mut self, value: &Value, ours: &Map<String, Value>, theirs: &Map<String, Value>) {
+        match value {
+            Value::Object(map) => {
+                for (key, below) in map {
+                    let name = format!("f:{key}");
+                    let of = (ours.get(&name), theirs.get(&name));
+                    self.child(Part::Key(key.clone()), below, of);
+                }
+            }
+            Value::Array(items) => {
+                for (n, item) in items.iter().enumerate() {
+                    let of = |set: &'_ Map<String, Value>| set.keys().find(|name| names(name, item)).cloned();
+                    let of = (
+                        of(ours).and_then(|name| ours.get(&name)),
+                        of(theirs).and_then(|name| theirs.get(&name)),
+                    );
+                    self.child(Part::At(n), item, of);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn child(&mut self, part: Part, value: &Value, (ours, theirs): (Option<&Value>, Option<&Value>)) {
+        let Some(theirs) = theirs else { return };
+        let is_top = self.parts.is_empty();
+        self.parts.push(part);
+        match (ours.and_then(Value::as_object), theirs.as_object()) {
+            (None, _) if is_top => {}
+            (None, _) => self.found.push(self.parts.clone()),
+            // What is held as one has nothing under it.
+            (Some(ours), Some(theirs)) if !ours.is_empty() && !theirs.is_empty() => self.go(value, ours, theirs),
+            (Some(_), _) => {}
+        }
+        self.parts.pop();
+    }
+}
+
 /// Whether a set of fields holds a field: it, something in it, or all that it is a part of.
 fn holds(set: &Map<String, Value>, value: &Value, path: &[PathStep]) -> bool {
     let Some((first, rest)) = path.split_first() else { return true };
@@ -85,6 +154,40 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn what_others_added_is_what_they_hold_alone_under_something_of_ours() {
+        let object = json!({
+            "metadata": {"labels": {"app": "web", "seen": "yes"}, "annotations": {"note": "x"}, "managedFields": [
+                {"manager": "fairlead", "operation": "Apply", "fieldsV1": {"f:metadata": {"f:labels": {"f:app": {}}},
+                    "f:spec": {"f:replicas": {}, "f:selector": {},
+                        "f:containers": {"k:{\"name\":\"web\"}": {".": {}, "f:name": {}, "f:image": {}}}}}},
+                {"manager": "injector", "operation": "Update", "fieldsV1": {
+                    "f:metadata": {"f:labels": {"f:seen": {}, "f:app": {}}, "f:annotations": {".": {}, "f:note": {}}},
+                    "f:spec": {"f:replicas": {}, "f:selector": {"f:a": {}}, "f:paused": {},
+                        "f:containers": {"k:{\"name\":\"side\"}": {".": {}, "f:name": {}},
+                            "k:{\"name\":\"web\"}": {"f:env": {}}}},
+                    "f:data": {"f:x": {}}}},
+                {"manager": "kubelet", "operation": "Update", "subresource": "status",
+                 "fieldsV1": {"f:spec": {"f:hidden": {}}}},
+            ]},
+            "data": {"x": "y"},
+            "spec": {"replicas": 5, "paused": true, "hidden": 1, "selector": {"a": "b"},
+                "containers": [{"name": "web", "image": "i", "env": []}, {"name": "side"}]},
+        });
+        let found: Vec<String> = added_by_others(&object).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            found,
+            [
+                "metadata.annotations",
+                "metadata.labels.seen",
+                "spec.containers[name=web].env",
+                "spec.containers[name=side]",
+                "spec.paused",
+            ]
+        );
+        assert!(added_by_others(&json!({"spec": {"a": 1}})).is_empty(), "nothing of it is ours");
+    }
 
     #[test]
     fn a_field_is_held_by_whoever_holds_it_or_all_around_it() {

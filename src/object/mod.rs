@@ -30,7 +30,7 @@ pub use drift_record::{
     DriftAction, DriftClass, DriftOperation, DriftRecord, EventKind, Principal, RecordId, TimelineEvent,
     day_of,
 };
-pub use holder::{FieldHolder, holders};
+pub use holder::{FieldHolder, added_by_others, holders};
 pub use kinds::{KindInfo, KindScope, Kinds};
 pub use live::{
     APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, Owned, PRUNE, REGION_EPOCH, REGION_GUARDED,

@@ -248,3 +248,34 @@ fn what_a_person_holds_is_left_alone_until_they_release_it_or_its_time_is_over()
     holds_for(3 * SECOND, "the commit waits", || image(&bed) == Some("registry.example/web:1".into()));
     wait_until(SOON, "it ends by itself", || image(&bed) == Some("registry.example/web:2".into()));
 }
+
+#[test]
+fn what_others_add_is_told_where_a_rule_says_so_and_stays() {
+    let bed = Bed::new("extra");
+    let _agent = bed.agent();
+    let rule = "{policy: report, extra: true, kinds: [ConfigMap], fields: [data]}";
+    bed.wait_ready(&commit(&bed, &format!("{{rules: [{rule}]}}"), &configmap("settings", "1")));
+    let path = format!("/api/v1/namespaces/{}/configmaps/settings", bed.name);
+    bed.api().merge(&path, &json!({"data": {"added": "by hand"}, "metadata": {"labels": {"seen": "yes"}}}));
+    wait_until(SOON, "it is told", || {
+        bed.events().iter().any(|event| event.starts_with("DriftReported") && event.contains("(.data.added by"))
+    });
+    wait_until(SOON, "the status says so", || message(&bed).contains("someone else added to"));
+    assert_eq!(bed.app("web")["phase"], "Ready");
+    let drift = bed.fairlead_here(&["drift", &bed.name]);
+    assert_eq!(drift.code, 3, "{drift:?}");
+    assert!(drift.stdout.contains(".data.added: nothing in git, \"by hand\" live (report)"), "{drift:?}");
+    assert!(!drift.stdout.contains("seen"), "no rule is about labels: {drift:?}");
+    holds_for(2 * SECOND, "it stays", || {
+        bed.configmap("settings").is_some_and(|found| found["data"]["added"] == "by hand")
+    });
+    let rows = || bed.api().get("/apis/fairlead.dev/v1alpha1/driftreports/extra");
+    wait_until(SOON, "the report has it", || {
+        rows().is_some_and(|report| report["spec"]["open"][0]["class"] == "extra")
+    });
+    // What git sets is put back as ever.
+    bed.api().merge(&path, &json!({"data": {"key": "2"}}));
+    bed.api().merge(&path, &json!({"data": {"added": null}}));
+    wait_until(SOON, "nothing is left of it", || bed.fairlead_here(&["drift", &bed.name]).code == 0);
+    wait_until(SOON, "nor in the status", || !message(&bed).contains("someone else added to"));
+}

@@ -25,7 +25,7 @@ use crate::delivery::{Action, Event, Failure, Owner, Ticket};
 use crate::object::{AppName, EnvironmentName, chain};
 use crate::redact;
 pub use find::Archive;
-pub use inspect::look;
+pub use inspect::{look, look_for_extras};
 pub use prove::refused_hooks;
 
 /// What the actions of an environment work with.
@@ -69,7 +69,9 @@ impl Hands {
                 let notes = hook::Notes { hands: self, app, hooks, quarantine };
                 hook::work(notes, work, remember, &stop).await
             }
-            Action::Inspect { objects } => until(&stop, inspect::inspect(self, &objects)).await,
+            Action::Inspect { objects, extras } => {
+                until(&stop, inspect::inspect(self, &objects, &extras)).await
+            }
             Action::Recall { digest } => match app_of(ticket) {
                 Some(app) => recall::recall(self, app, &digest).await,
                 None => not_of_an_app(),

@@ -57,7 +57,7 @@ impl App {
             }
             Event::Proved { result: Ok(plan), drifted } => self.proved(plan, drifted, world, now),
             Event::Proved { result: Err(refused), .. } => self.refused(&digest, &refused, now),
-            Event::Inspected(seen) => self.inspected(seen, now),
+            Event::Inspected { seen, extras } => self.inspected(seen, extras, now),
             Event::Wrote(outcome) => self.wrote(&digest, outcome, now),
             Event::Failed(failure) => self.failed(&digest, failure, now),
             // Stopped by the hands, as at the end of a process: it is begun again.

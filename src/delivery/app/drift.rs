@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::decide::{AppStep, View};
+use super::extras::State;
 use super::leaving::DriftState;
 use super::reported::{Over, Reported};
 use super::rolling::Rollout;
@@ -129,9 +130,23 @@ impl App {
         self.tell_over(over);
         if at_rest {
             self.end_healing(plan, view.now);
+            self.note_extras(view);
         }
         let drift = &self.drift;
         [again, drift.patience.next_quiet()].into_iter().flatten().min()
+    }
+
+    /// Notes of which objects is to be told what others add to them.
+    fn note_extras(&mut self, view: &View) {
+        let (rules, target) = (self.drift.rules.clone(), self.target().cloned());
+        let objects = target.iter().flat_map(|target| &target.objects);
+        let told = objects.filter(|wanted| rules.tells_extra(wanted, view.now));
+        let live = told.filter_map(|wanted| {
+            let live = view.world.live(&wanted.key).filter(|live| live.owned.is_some())?;
+            Some((wanted.clone(), State::of(&live, rules.print(view.now))))
+        });
+        let over = self.drift.extras.take(live);
+        self.tell_over(over);
     }
 
     /// Has what is only reported looked at, once for each change; or says when.
@@ -139,19 +154,44 @@ impl App {
         &mut self,
         now: Timestamp,
     ) -> Result<AppStep, Option<Timestamp>> {
-        let objects = self.drift.reports.look(now)?;
+        let (objects, extras) = match (self.drift.reports.look(now), self.drift.extras.look(now)) {
+            (Err(one), Err(other)) => return Err([one, other].into_iter().flatten().min()),
+            (objects, extras) => (objects.unwrap_or_default(), extras.unwrap_or_default()),
+        };
         let phase = if self.is_ready() { AppPhase::Ready } else { AppPhase::Pending };
-        Ok(AppStep::Do { phase, action: Action::Inspect { objects } })
+        Ok(AppStep::Do { phase, action: Action::Inspect { objects, extras } })
     }
 
     /// Takes what was seen of what is only reported.
-    pub(in crate::delivery) fn inspected(&mut self, mut seen: Vec<Drifted>, now: Timestamp) {
+    pub(in crate::delivery) fn inspected(
+        &mut self,
+        mut seen: Vec<Drifted>,
+        mut extras: Vec<Drifted>,
+        now: Timestamp,
+    ) {
         seen.iter_mut().for_each(|drifted| self.add_rules(drifted, now));
-        let (news, over) = self.drift.reports.seen(seen, now);
+        extras.iter_mut().for_each(|drifted| self.leave_extras(drifted, now));
+        let (mut news, mut over) = self.drift.reports.seen(seen, now);
+        let (added, gone) = self.drift.extras.seen(extras, now);
+        news.extend(added);
+        over.extend(gone);
         self.tell_over(over);
         if !news.is_empty() {
             self.tell(What::DriftReported { objects: news });
         }
+    }
+
+    /// Leaves of what others added what a rule tells.
+    fn leave_extras(&self, drifted: &mut Drifted, now: Timestamp) {
+        let rules = &self.drift.rules;
+        let target = self.target().cloned();
+        let wanted = target.iter().flat_map(|target| &target.objects).find(|object| object.key == drifted.key);
+        drifted.fields.retain_mut(|field| {
+            let Some(wanted) = wanted else { return false };
+            let verdict = rules.judge_extra(wanted, &field.path, now);
+            field.rule = verdict.rule.and_then(|rule| rules.describe(rule));
+            verdict.policy == DriftPolicy::Report
+        });
     }
 
     /// Takes that its app is let go of: what others changed of it is nobody's to put back any more.
@@ -160,6 +200,7 @@ impl App {
             self.drift
                 .reports
                 .take(Reported::new(), Timestamp::UNIX_EPOCH, &|_| false, &|_, _| DriftEnd::Gone);
+        over.extend(self.drift.extras.take(std::iter::empty()));
         let healing = std::mem::take(&mut self.drift.healing).into_iter();
         over.extend(healing.map(|(object, since)| Over { object, since, end: DriftEnd::Gone }));
         self.tell_over(over);
@@ -274,7 +315,9 @@ impl App {
             let words = stays.words.as_deref().unwrap_or_default();
             format!("someone else changed {key}, which is held {words}")
         });
-        let told: Vec<String> = fights.chain(reported).chain(held).collect();
+        let extras = self.drift.extras.open();
+        let extras = extras.map(|(drifted, _)| format!("someone else added to {drifted}, which is only reported"));
+        let told: Vec<String> = fights.chain(reported).chain(extras).chain(held).collect();
         (!told.is_empty()).then(|| some(told))
     }
 }

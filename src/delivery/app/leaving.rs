@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::decide::View;
+use super::extras::Extras;
 use super::repair::Repair;
 use super::reported::{Reported, Reports};
 use crate::api::DriftPolicy;
@@ -28,6 +29,8 @@ pub(in crate::delivery) struct DriftState {
     pub healing: Vec<(Drifted, Timestamp)>,
     /// What stays as others left it, because the rules say so.
     pub reports: Reports,
+    /// What others added, where somebody asks to be told.
+    pub extras: Extras,
     /// What is left alone because a person asked for it, and their words.
     pub held: BTreeMap<ObjectKey, Stays>,
     /// What came back too often to be put back at once.

@@ -21,6 +21,7 @@ mod cached_lookup;
 mod course;
 mod decide;
 mod drift;
+mod extras;
 mod hooks;
 mod leaving;
 mod looks;

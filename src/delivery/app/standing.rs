@@ -9,7 +9,7 @@ use crate::object::{DriftAction, ObjectKey};
 impl App {
     /// What is not as git says it now, and what is done about it.
     pub(in crate::delivery) fn open_drift(&self) -> impl Iterator<Item = OpenDrift> {
-        let DriftState { healing, reports, held, waits, .. } = &self.drift;
+        let DriftState { healing, reports, extras, held, waits, .. } = &self.drift;
         let open = |drifted, action, since, hold| OpenDrift {
             app: self.name().clone(),
             drifted,
@@ -29,13 +29,15 @@ impl App {
             .map(move |(drifted, since)| open(drifted.clone(), DriftAction::Healed, *since, None));
         let reported =
             reports.open().map(move |(drifted, since)| open(drifted, DriftAction::Reported, since, None));
+        let extras =
+            extras.open().map(move |(drifted, since)| open(drifted, DriftAction::Reported, since, None));
         let held = held.iter().map(move |(key, stays)| {
             open(unseen(key, &stays.fields), DriftAction::Held, stays.since, stays.words.clone())
         });
         let waits = waits.iter().map(move |(key, stays)| {
             open(unseen(key, &stays.fields), DriftAction::Fought, stays.since, None)
         });
-        healing.chain(reported).chain(held).chain(waits)
+        healing.chain(reported).chain(extras).chain(held).chain(waits)
     }
 
     /// The fights that go on.

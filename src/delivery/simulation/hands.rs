@@ -77,10 +77,11 @@ impl Task {
                 let app = app.expect("a hook is of an app");
                 Box::new(hook::HookHand::new((ticket.clone(), app), work, (hooks, quarantine), remember))
             }
-            Action::Inspect { objects } => Box::new(Read::new(
+            // Nobody adds anything here.
+            Action::Inspect { objects, extras: _ } => Box::new(Read::new(
                 move |reach| {
                     let seen = objects.iter().map(|(wanted, fields)| look_at(reach, wanted, fields));
-                    Event::Inspected(seen.collect())
+                    Event::Inspected { seen: seen.collect(), extras: Vec::new() }
                 },
                 false,
             )),
@@ -155,7 +156,7 @@ fn look_at(reach: &Reach, wanted: &Wanted, fields: &[FieldPath]) -> Drifted {
             time: None,
         });
         let live = set.map(|(_, value)| value.into());
-        DriftedField { path: path.clone(), desired: None, live, by: by.into_iter().collect(), rule: None }
+        DriftedField { path: path.clone(), desired: None, live, by: by.into_iter().collect(), rule: None, is_extra: false }
     };
     let (uid, fields) = (Some(found.live.uid.clone()), fields.iter().map(field).collect());
     Drifted { key, uid, version: None, fields }
