@@ -123,7 +123,11 @@ impl DriftLook {
     }
 
     /// What others added under what git sets, and that a rule tells.
-    async fn look_for_extras(&self, app: &AppName, objects: &[(Arc<Wanted>, Box<str>)]) -> Vec<DriftedObject> {
+    async fn look_for_extras(
+        &self,
+        app: &AppName,
+        objects: &[(Arc<Wanted>, Box<str>)],
+    ) -> Vec<DriftedObject> {
         let asked: Vec<_> = objects.iter().map(|(object, _)| object.clone()).collect();
         let now = Timestamp::now();
         let mut found = Vec::new();

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::ask::{Asker, Reason};
-use super::drift::{open, scopes};
+use super::drift::looks::{open, scopes};
 use super::failure::Failure;
 use super::repo::RepoArguments;
 use super::target::Global;

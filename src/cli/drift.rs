@@ -1,4 +1,5 @@
 mod follow;
+pub mod looks;
 mod seen;
 
 use std::path::PathBuf;
@@ -9,16 +10,16 @@ use serde::Serialize;
 use super::explain::Asked;
 use super::failure::Failure;
 use super::output::{Format, page, print_value, table};
-use super::repo::{Repo, RepoArguments};
+use super::repo::RepoArguments;
 use super::target::{Global, environments};
 use super::times::Moment;
 use super::{CliResult, Exit, decide, write_back};
-use crate::agent::desired::DesiredScope;
-use crate::agent::{DriftLook, Once};
+use crate::agent::DriftLook;
 use crate::api::DriftReportSpec;
 use crate::cluster::Cluster;
 use crate::object::{AppName, EnvironmentName, ObjectKey};
 use crate::report::{DriftedObject, UnknownDrift, common_causes};
+use looks::{Looks, open, scopes};
 use seen::SeenRow;
 
 /// What is done about drift, beside showing it.
@@ -128,48 +129,6 @@ fn exit(is_drift: bool, is_unknown: bool) -> Exit {
         (false, true) => Exit::Error,
         (false, false) => Exit::Done,
     }
-}
-
-pub type Looks = Vec<(EnvironmentName, DriftLook)>;
-
-/// Looks at one environment, or at each that the cluster and the tree have; at one app, or at all.
-pub async fn open(
-    global: &Global,
-    repo: &Repo,
-    cluster: &Cluster,
-    (environment, app): (Option<&EnvironmentName>, Option<&AppName>),
-) -> Result<Looks, Failure> {
-    let names = match environment {
-        Some(name) => vec![name.clone()],
-        None => {
-            let all = environments(cluster).list().await.map_err(Failure::from)?;
-            let names = all.into_iter().filter_map(|environment| environment.metadata.name);
-            names.filter_map(|name| EnvironmentName::new(&name).ok()).collect()
-        }
-    };
-    let mut looks = Vec::new();
-    for name in names {
-        let (scope, platform) = global.scope(cluster, &name).await?;
-        let is_here = repo.tree.kind(&scope.path.child("environment.yaml")).is_ok_and(|kind| kind.is_some());
-        if environment.is_none() && !is_here {
-            eprintln!("note: the tree has no environment {name}");
-            continue;
-        }
-        let mut once = Once::open(cluster.clone(), scope, None, global.means()).await?;
-        once.only = app.cloned();
-        once.platform = platform;
-        looks.push((name, DriftLook::open(&once, &*repo.tree).await?));
-    }
-    Ok(looks)
-}
-
-/// What the cluster says of each.
-pub async fn scopes(global: &Global, cluster: &Cluster, looks: &Looks) -> Result<Vec<DesiredScope>, Failure> {
-    let mut scopes = Vec::new();
-    for (name, _) in looks {
-        scopes.push(global.scope(cluster, name).await?.0);
-    }
-    Ok(scopes)
 }
 
 /// What the agents say of each; nothing where they say nothing, or where one may not ask.

@@ -146,7 +146,8 @@ mod tests {
             desired: Some(json!(1)),
             live: Some(json!(3)),
             by: vec![by],
-            rule: None, is_extra: false,
+            rule: None,
+            is_extra: false,
         };
         let key = ObjectKey::new("apps", "Deployment", Some("web"), "web");
         Drifted { key, uid: Some("u".into()), version: None, fields: vec![field] }

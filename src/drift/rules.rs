@@ -427,14 +427,26 @@ mod tests {
             {"policy": "ignore", "extra": true, "fields": ["metadata.annotations"], "reason": "anybody's"},
             {"policy": "report", "extra": true, "kinds": ["Deployment.apps"]},
         ]));
-        let (note, paused) = (FieldPath::of(&["metadata", "annotations", "note"]), FieldPath::of(&["spec", "paused"]));
-        assert!(said.tells_extra(&wanted, now) && !rules(json!([{"policy": "report"}])).tells_extra(&wanted, now));
-        assert_eq!(said.judge_extra(&wanted, &note, now), Verdict { policy: DriftPolicy::Ignore, rule: Some(0) });
-        assert_eq!(said.judge_extra(&wanted, &paused, now), Verdict { policy: DriftPolicy::Report, rule: Some(1) });
+        let (note, paused) =
+            (FieldPath::of(&["metadata", "annotations", "note"]), FieldPath::of(&["spec", "paused"]));
+        assert!(
+            said.tells_extra(&wanted, now) && !rules(json!([{"policy": "report"}])).tells_extra(&wanted, now)
+        );
+        assert_eq!(
+            said.judge_extra(&wanted, &note, now),
+            Verdict { policy: DriftPolicy::Ignore, rule: Some(0) }
+        );
+        assert_eq!(
+            said.judge_extra(&wanted, &paused, now),
+            Verdict { policy: DriftPolicy::Report, rule: Some(1) }
+        );
         assert_eq!(Rules::default().judge_extra(&wanted, &paused, now).policy, DriftPolicy::Ignore);
         // What git sets is another matter.
         let replicas = FieldPath::of(&["spec", "replicas"]);
-        assert_eq!(said.judge(&wanted, Some(&replicas), now), Verdict { policy: DriftPolicy::Heal, rule: None });
+        assert_eq!(
+            said.judge(&wanted, Some(&replicas), now),
+            Verdict { policy: DriftPolicy::Heal, rule: None }
+        );
         assert!(said.heal_all() && !said.may_ignore(&wanted.key, now));
     }
 

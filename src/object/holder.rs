@@ -109,7 +109,9 @@ impl Added {
             (None, _) if is_top => {}
             (None, _) => self.found.push(self.parts.clone()),
             // What is held as one has nothing under it.
-            (Some(ours), Some(theirs)) if !ours.is_empty() && !theirs.is_empty() => self.go(value, ours, theirs),
+            (Some(ours), Some(theirs)) if !ours.is_empty() && !theirs.is_empty() => {
+                self.go(value, ours, theirs)
+            }
             (Some(_), _) => {}
         }
         self.parts.pop();

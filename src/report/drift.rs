@@ -291,7 +291,8 @@ mod tests {
             desired: Some(json!(1)),
             live,
             by,
-            rule: None, is_extra: false,
+            rule: None,
+            is_extra: false,
         };
         Drifted {
             key: ObjectKey::new("apps", "Deployment", Some("web"), "web"),

@@ -270,7 +270,8 @@ mod tests {
             desired: Some(json!(1)),
             live: Some(live),
             by: vec![by],
-            rule: None, is_extra: false,
+            rule: None,
+            is_extra: false,
         };
         let key = ObjectKey::new("apps", "Deployment", Some("web"), name);
         Drifted { key, uid: Some("u".into()), version: None, fields: vec![field] }

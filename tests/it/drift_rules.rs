@@ -258,7 +258,9 @@ fn what_others_add_is_told_where_a_rule_says_so_and_stays() {
     let path = format!("/api/v1/namespaces/{}/configmaps/settings", bed.name);
     bed.api().merge(&path, &json!({"data": {"added": "by hand"}, "metadata": {"labels": {"seen": "yes"}}}));
     wait_until(SOON, "it is told", || {
-        bed.events().iter().any(|event| event.starts_with("DriftReported") && event.contains("(.data.added by"))
+        bed.events()
+            .iter()
+            .any(|event| event.starts_with("DriftReported") && event.contains("(.data.added by"))
     });
     wait_until(SOON, "the status says so", || message(&bed).contains("someone else added to"));
     assert_eq!(bed.app("web")["phase"], "Ready");
@@ -269,12 +271,12 @@ fn what_others_add_is_told_where_a_rule_says_so_and_stays() {
     holds_for(2 * SECOND, "it stays", || {
         bed.configmap("settings").is_some_and(|found| found["data"]["added"] == "by hand")
     });
-    let rows = || bed.api().get("/apis/fairlead.dev/v1alpha1/driftreports/extra");
+    let rows = || bed.api().get(&format!("/apis/fairlead.dev/v1alpha1/driftreports/{}", bed.name));
     wait_until(SOON, "the report has it", || {
         rows().is_some_and(|report| report["spec"]["open"][0]["class"] == "extra")
     });
     // What git sets is put back as ever.
-    bed.api().merge(&path, &json!({"data": {"key": "2"}}));
+    bed.api().merge(&path, &json!({"data": {"value": "2"}}));
     bed.api().merge(&path, &json!({"data": {"added": null}}));
     wait_until(SOON, "nothing is left of it", || bed.fairlead_here(&["drift", &bed.name]).code == 0);
     wait_until(SOON, "nor in the status", || !message(&bed).contains("someone else added to"));

@@ -185,7 +185,8 @@ impl App {
     fn leave_extras(&self, drifted: &mut Drifted, now: Timestamp) {
         let rules = &self.drift.rules;
         let target = self.target().cloned();
-        let wanted = target.iter().flat_map(|target| &target.objects).find(|object| object.key == drifted.key);
+        let wanted =
+            target.iter().flat_map(|target| &target.objects).find(|object| object.key == drifted.key);
         drifted.fields.retain_mut(|field| {
             let Some(wanted) = wanted else { return false };
             let verdict = rules.judge_extra(wanted, &field.path, now);
@@ -316,7 +317,8 @@ impl App {
             format!("someone else changed {key}, which is held {words}")
         });
         let extras = self.drift.extras.open();
-        let extras = extras.map(|(drifted, _)| format!("someone else added to {drifted}, which is only reported"));
+        let extras =
+            extras.map(|(drifted, _)| format!("someone else added to {drifted}, which is only reported"));
         let told: Vec<String> = fights.chain(reported).chain(extras).chain(held).collect();
         (!told.is_empty()).then(|| some(told))
     }

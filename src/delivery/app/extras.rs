@@ -133,7 +133,10 @@ impl Extras {
         self.0.iter().filter_map(|(key, extra)| {
             let since = extra.told.iter().map(|(_, since)| *since).min()?;
             let fields = extra.told.iter().map(|(field, _)| field.clone()).collect();
-            Some((Drifted { key: key.clone(), uid: Some(extra.state.uid.clone()), version: None, fields }, since))
+            Some((
+                Drifted { key: key.clone(), uid: Some(extra.state.uid.clone()), version: None, fields },
+                since,
+            ))
         })
     }
 }
@@ -142,7 +145,11 @@ impl Extra {
     fn end(self, key: &ObjectKey) -> Vec<Over> {
         let of = |(field, since)| {
             let (key, uid) = (key.clone(), Some(self.state.uid.clone()));
-            Over { object: Drifted { key, uid, version: None, fields: vec![field] }, since, end: DriftEnd::Ruled }
+            Over {
+                object: Drifted { key, uid, version: None, fields: vec![field] },
+                since,
+                end: DriftEnd::Ruled,
+            }
         };
         self.told.into_iter().map(of).collect()
     }

@@ -310,7 +310,8 @@ mod tests {
             desired: Some(json!(1)),
             live: Some(json!(value)),
             by: vec![by],
-            rule: None, is_extra: false,
+            rule: None,
+            is_extra: false,
         };
         Drifted { key: wanted().key.clone(), uid: Some("u".into()), version: None, fields: vec![field] }
     }

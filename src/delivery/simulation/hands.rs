@@ -156,7 +156,14 @@ fn look_at(reach: &Reach, wanted: &Wanted, fields: &[FieldPath]) -> Drifted {
             time: None,
         });
         let live = set.map(|(_, value)| value.into());
-        DriftedField { path: path.clone(), desired: None, live, by: by.into_iter().collect(), rule: None, is_extra: false }
+        DriftedField {
+            path: path.clone(),
+            desired: None,
+            live,
+            by: by.into_iter().collect(),
+            rule: None,
+            is_extra: false,
+        }
     };
     let (uid, fields) = (Some(found.live.uid.clone()), fields.iter().map(field).collect());
     Drifted { key, uid, version: None, fields }
