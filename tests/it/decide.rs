@@ -28,7 +28,7 @@ fn wait_for_cause(bed: &Bed) {
 
 #[test]
 fn all_that_has_one_cause_is_put_back_left_alone_or_written_into_git_by_one_decision() {
-    let bed = Bed::new("decide");
+    let bed = Bed::new("one-cause");
     let _agent = bed.agent();
     let (path, config) = bed.config("{name: web, path: web}", "drift: {policy: report}");
     let both: String =
