@@ -36,6 +36,7 @@ mod previews;
 mod prune;
 mod pull_requests;
 mod quiet;
+mod rbac;
 mod regions;
 mod regions_guard;
 mod regions_killed;
