@@ -24,7 +24,6 @@ use crate::policy::{Rights, Rule};
 use crate::region::Part;
 use crate::{render, schema, yaml};
 
-/// The Environment's account needs these rights; the agent reads with its own.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// An environment of the repository
@@ -220,11 +219,71 @@ fn roles(account: &str, home: &str, namespace: Option<&str>, rules: &[Rule]) -> 
     ]
 }
 
-/// As a file to keep: with where it came from, which is the same for the same files.
+/// As a file to keep, a list on each line as people write them; with where it came from, which is the same for the same files.
 fn written(environment: &EnvironmentName, objects: &[Value]) -> String {
-    let documents: Vec<String> = objects.iter().map(yaml::write).collect();
+    let documents: Vec<String> = objects.iter().map(document).collect();
     format!(
         "# What the account of the environment {environment} may do: made by `fairlead rbac --env {environment}`.\n{}",
         documents.join("---\n")
     )
+}
+
+fn document(object: &Value) -> String {
+    let rules = object["rules"].as_array().into_iter().flatten();
+    let rules: String = rules.map(|rule| lines(rule, "  - ", "    ")).collect();
+    let mut plain = object.clone();
+    if let Some(fields) = plain.as_object_mut().filter(|fields| fields.contains_key("rules")) {
+        fields.remove("rules");
+        return format!("{}rules:\n{rules}", yaml::write(&plain));
+    }
+    yaml::write(&plain)
+}
+
+/// The lists of a rule, in the order in which rules are read.
+fn lines(rule: &Value, first: &str, next: &str) -> String {
+    const FIELDS: [&str; 5] = ["apiGroups", "resources", "resourceNames", "nonResourceURLs", "verbs"];
+    let mut text = String::new();
+    for field in FIELDS.into_iter().filter(|field| rule[*field].is_array()) {
+        let items: Vec<String> =
+            rule[field].as_array().into_iter().flatten().filter_map(Value::as_str).map(scalar).collect();
+        let indent = if text.is_empty() { first } else { next };
+        text.push_str(&format!("{indent}{field}: [{}]\n", items.join(", ")));
+    }
+    text
+}
+
+/// Plain where no reader of YAML could take it for anything but text.
+fn scalar(text: &str) -> String {
+    let is_plain = text.starts_with(|first: char| first.is_ascii_lowercase())
+        && text.contains(['/', '.', '-'])
+        && text.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || "-./".contains(char));
+    // No word that YAML knows is as long as five letters, but for `false`.
+    let is_word = text.len() > 2
+        && text.chars().all(|char| char.is_ascii_lowercase())
+        && !matches!(text, "true" | "false" | "null" | "yes" | "off" | "nan" | "inf");
+    if is_plain || is_word { text.to_owned() } else { Value::from(text).to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_written_as_people_write_one_and_says_the_same() {
+        let rule = Rule {
+            api_groups: [String::new(), "apps".to_owned()].into(),
+            resources: ["deployments".to_owned(), "pods/log".to_owned()].into(),
+            resource_names: ["true", "1e3", "a:b", "on", "web-1"].map(str::to_owned).into(),
+            verbs: ["*".to_owned(), "get".to_owned()].into(),
+            ..Rule::default()
+        };
+        let roles = roles("deploy-dev", "fairlead", Some("web"), &[rule]);
+        let text = written(&EnvironmentName::new("dev").unwrap(), &roles);
+        assert!(text.contains("  - apiGroups: [\"\", apps]\n    resources: [deployments, pods/log]\n"), "{text}");
+        let path = TreePath::new("role.yaml").unwrap();
+        let limits = yaml::Limits::default();
+        let read = yaml::read(text.as_bytes(), &path, yaml::Dialect::Kubectl, &limits).unwrap();
+        let read: Vec<&Value> = read.iter().map(yaml::Document::value).collect();
+        assert_eq!(read, [&roles[0], &roles[1]]);
+    }
 }

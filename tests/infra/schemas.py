@@ -15,9 +15,10 @@ def strict(schema):
     if not isinstance(schema, dict):
         return schema
     made = {key: strict(value) for key, value in schema.items()}
-    if made.get("format") == "int-or-string":
+    if made.get("format") == "int-or-string" or made.get("x-kubernetes-int-or-string"):
         return {"oneOf": [{"type": "string"}, {"type": "integer"}]}
-    if "properties" in made and isinstance(made["properties"], dict) and made.get("type") == "object":
+    is_open = made.get("x-kubernetes-preserve-unknown-fields")
+    if "properties" in made and isinstance(made["properties"], dict) and made.get("type") == "object" and not is_open:
         made.setdefault("additionalProperties", False)
     return made
 
