@@ -54,7 +54,9 @@ impl<'a> Regional<'a> {
 /// is meant so.
 pub fn is_of_a_region(note: &Note) -> bool {
     let place = note.place.as_ref();
-    place.is_some_and(|place| place.path.as_str().strip_prefix(REGIONS).is_some_and(|rest| rest.starts_with('/')))
+    place.is_some_and(|place| {
+        place.path.as_str().strip_prefix(REGIONS).is_some_and(|rest| rest.starts_with('/'))
+    })
 }
 
 /// Whether a kustomization names a folder of regions by itself.

@@ -256,7 +256,9 @@ fn lines(rule: &Value, first: &str, next: &str) -> String {
 fn scalar(text: &str) -> String {
     let is_plain = text.starts_with(|first: char| first.is_ascii_lowercase())
         && text.contains(['/', '.', '-'])
-        && text.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || "-./".contains(char));
+        && text
+            .chars()
+            .all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || "-./".contains(char));
     // No word that YAML knows is as long as five letters, but for `false`.
     let is_word = text.len() > 2
         && text.chars().all(|char| char.is_ascii_lowercase())
@@ -279,7 +281,10 @@ mod tests {
         };
         let roles = roles("deploy-dev", "fairlead", Some("web"), &[rule]);
         let text = written(&EnvironmentName::new("dev").unwrap(), &roles);
-        assert!(text.contains("  - apiGroups: [\"\", apps]\n    resources: [deployments, pods/log]\n"), "{text}");
+        assert!(
+            text.contains("  - apiGroups: [\"\", apps]\n    resources: [deployments, pods/log]\n"),
+            "{text}"
+        );
         let path = TreePath::new("role.yaml").unwrap();
         let limits = yaml::Limits::default();
         let read = yaml::read(text.as_bytes(), &path, yaml::Dialect::Kubectl, &limits).unwrap();

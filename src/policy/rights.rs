@@ -73,6 +73,10 @@ impl Rights {
         self.written.insert(gvk.group_kind());
         let value = object.value();
         let namespace = key.namespace.as_deref().filter(|_| info.scope == KindScope::Namespaced);
+        if namespace.is_none() && info.scope == KindScope::Namespaced {
+            let message = format!("{key} names no namespace, and the Environment does not have just one");
+            return Err(Problem::at(object.place.clone(), message));
+        }
         let name = namespace.is_none().then(|| key.name.to_string());
         self.need(namespace, (&gvk.group, &info.plural, name.as_deref()), &["create", "patch"]);
         if !is_protected(gvk) || value["metadata"]["annotations"][PRUNE] == "allowed" {

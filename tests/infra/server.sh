@@ -12,20 +12,29 @@ taken() {
 		kubectl --as "$(account "$1")" apply --server-side -f - 2>&1) || { printf '%s\n' "$output" && return 1; }
 	[[ $output != *Warning* ]] || { grep Warning <<<"$output" && return 1; }
 }
-# Of what the account does not need it has nothing.
+# Of what the account does not need it has nothing, and it reads nothing.
 no_more() {
-	local verb resource others=(secrets)
+	local verb resource others=(secrets) namespace
+	namespace=$(namespace_of "$1")
 	# Who has references to secrets writes the Secrets that they stand in.
 	! jq -e 'any(.[]; .kind == "Secret")' "$work/rendered/$1.json" >/dev/null || others=()
 	for resource in "${others[@]}" pods pods/exec roles.rbac.authorization.k8s.io resourcequotas namespaces environments.fairlead.dev; do
-		for verb in get create patch delete; do
-			if kubectl auth can-i "$verb" "$resource" --as "$(account "$1")" -n "$(namespace_of "$1")" >/dev/null 2>&1; then
-				echo "$(account "$1") may $verb $resource"
-				return 1
-			fi
+		for verb in create patch delete; do
+			may_not "$1" "$verb" "$resource" "$namespace" || return 1
 		done
 	done
-	[[ $(kubectl auth can-i create configmaps --as "$(account "$1")" -n default 2>/dev/null) == no ]]
+	for resource in configmaps deployments.apps pods secrets; do
+		for verb in get list watch; do
+			may_not "$1" "$verb" "$resource" "$namespace" || return 1
+		done
+	done
+	may_not "$1" create configmaps default
+}
+may_not() { # ENVIRONMENT VERB RESOURCE NAMESPACE
+	if kubectl auth can-i "$2" "$3" --as "$(account "$1")" -n "$4" >/dev/null 2>&1; then
+		echo "$(account "$1") may $2 $3 in $4"
+		return 1
+	fi
 }
 # Enough, and nothing more: without any one of its rules something is refused.
 each_rule_is_needed() {

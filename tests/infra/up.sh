@@ -34,7 +34,7 @@ world() {
 			*) status='{"status":{"conditions":[{"type":"Available","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z"},{"type":"Reconciled","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z"}],"replicas":2,"availableReplicas":2,"updatedReplicas":2,"unavailableReplicas":0,"paused":false}}' ;;
 			esac
 			kubectl get "$kind" -A -o json 2>/dev/null |
-				jq -r '.items[] | select(.status == null or .status == {}) | "\(.metadata.namespace) \(.metadata.name)"' |
+				jq -r '.items[] | select([.status | .. | objects | select(.status? == "True")] == []) | "\(.metadata.namespace) \(.metadata.name)"' |
 				while read -r of name; do
 					kubectl -n "$of" patch "$kind" "$name" --subresource status --type merge --patch "$status" >/dev/null 2>&1 || true
 				done
