@@ -23,6 +23,26 @@ def strict(schema):
     return made
 
 
+def reached(name):
+    """The definitions that one needs, itself among them."""
+    found, waiting = {}, [name]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found[name] = definitions[name]
+            waiting += references(definitions[name])
+    return found
+
+
+def references(schema):
+    if isinstance(schema, list):
+        return [name for item in schema for name in references(item)]
+    if not isinstance(schema, dict):
+        return []
+    here = schema.get("$ref")
+    own = [here.removeprefix("#/definitions/")] if isinstance(here, str) else []
+    return own + [name for value in schema.values() for name in references(value)]
+
+
 document = json.load(sys.stdin)
 definitions = {name: strict(schema) for name, schema in document["definitions"].items()}
 # A quantity is text or a number.
@@ -36,6 +56,6 @@ for name, schema in definitions.items():
         group = kind["group"].split(".")[0]
         file = "-".join(filter(None, [kind["kind"].lower(), group, kind["version"]])) + ".json"
         with open(os.path.join(sys.argv[1], file), "w") as out:
-            json.dump({"$ref": f"#/definitions/{name}", "definitions": definitions}, out)
+            json.dump({"$ref": f"#/definitions/{name}", "definitions": reached(name)}, out)
         written += 1
 print(f"{written} schemas")
