@@ -27,7 +27,7 @@ no_replica_is_a_failure() { ! job promote FAIRLEAD_REGION=eu-north-1; }
 writable_tells() {
 	local status=0
 	new_server region-primary 'wal_level = replica' && sql region-primary postgres 'CREATE DATABASE notejam' || return 1
-	"${as_user[@]}" "$FAIRLEAD_POSTGRES/pg_basebackup" -h "$work/region-primary" -U app -D "$work/region-replica/data" -R -X stream &&
+	"${as_user[@]}" "$FAIRLEAD_POSTGRES/pg_basebackup" -h "$work/region-primary" -U app -D "$work/region-replica/data" -R -X stream --checkpoint fast &&
 		"${as_user[@]}" "$FAIRLEAD_POSTGRES/pg_ctl" start -s -w -D "$work/region-replica/data" -l "$work/region-replica/log" \
 			-o "-c unix_socket_directories='$work/region-replica'" >/dev/null || return 1
 	job writable "PGHOST=$work/region-primary" PGDATABASE=notejam PGUSER=app || status=1
