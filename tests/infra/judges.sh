@@ -20,7 +20,7 @@ trivy_finds() {
 	while IFS=$'\t' read -r folder name object; do
 		mkdir -p "$work/objects/$folder"
 		printf '%s\n' "$object" >"$work/objects/$folder/$name.json"
-	done < <(jq -r '.[] | "\(.metadata.namespace)/\(.kind)\t\(.metadata.name)\t\(tojson)"' "$work"/rendered/*.json)
+	done < <(jq -r '.[] | "\(.metadata.namespace)/\(.kind)\t\(.metadata.name)\t\(tojson)"' "$work"/rendered/*.json "$work/step-jobs.json")
 	"$FAIRLEAD_TRIVY" config --quiet --skip-check-update --skip-version-check --cache-dir "$work/trivy" --format json \
 		"$work/objects" >"$work/trivy.json" || return 1
 	jq -r '[.Results[].MisconfSummary.Successes // 0] | add // 0 | if . < 1000 then error("it judged next to nothing") else empty end' \
@@ -56,12 +56,15 @@ every_answer_is_needed() {
 }
 
 judges() {
-	local environment
+	local environment job
 	echo '== kube-score, checkov and trivy'
 	mkdir -p "$work/judged"
 	for environment in "${environments[@]}"; do
 		"$fairlead" render --env "$environment" >"$work/judged/$environment.yaml"
 	done
+	# The Jobs of moves between regions are rendered by nobody: they are made when there is a move.
+	cp environments/*/region/*.yaml "$work/judged"
+	for job in environments/*/region/*.yaml; do as_json <"$job"; done | jq -s add >"$work/step-jobs.json"
 	check 'what kube-score finds is answered' answered kube_score
 	check 'what checkov finds is answered' answered checkov
 	check 'what trivy finds is answered' answered trivy
