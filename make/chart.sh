@@ -75,6 +75,19 @@ limits_are_known() {
 	"$fairlead" agent "${limits[@]}" --help >/dev/null
 }
 check 'the agent knows the limits that the chart sets' limits_are_known
+# refuses WORDS OPTION...: helm refuses these values, in these words.
+refuses() {
+	(! helm template fairlead "$chart" "${@:2}" >"$work/said" 2>&1) && grep -F "$1" "$work/said"
+}
+check 'a value that is not known is refused' refuses "'identites' not allowed" --set 'identites[0].name=deploy-dev'
+check 'an account without a namespace is refused' refuses "'namespace'" --set 'identities[0].name=deploy-dev'
+check 'a time that is none is refused' refuses '/history/keep' --set history.keep=soon
+is_watched() {
+	helm template fairlead "$chart" --set serviceMonitor.enabled=true,serviceMonitor.labels.release=kube |
+		grep -A 20 'kind: ServiceMonitor' | grep 'release: kube' || return 1
+	(! helm template fairlead "$chart" | grep 'kind: ServiceMonitor')
+}
+check 'a ServiceMonitor is there where it is asked for' is_watched
 # What the agent is told of a history in a database: the URL from the Secret, the password in a file, neither in the open.
 history_is_told() {
 	local rendered

@@ -104,9 +104,9 @@ check 'the environment is ready' eventually 60 ready_at 50 "$(head_commit)"
 check 'two pods are ready' is 2 deployment '{.status.readyReplicas}'
 tell
 # PostgreSQL and Redis are apps of their own, which roll out before it.
-in_waves() { # Ranks in the order of writing: access and policy, configuration, workloads.
+in_waves() { # Ranks in the order of writing: access and policy, configuration, workloads, routes.
 	awk '{
-		rank = tolower($1) ~ /^(serviceaccount|networkpolic)/ ? 1 : tolower($1) ~ /^deployment/ ? 3 : 2
+		rank = tolower($1) ~ /^(serviceaccount|networkpolic)/ ? 1 : tolower($1) ~ /^deployment/ ? 3 : tolower($1) ~ /^ingress/ ? 4 : 2
 		if (rank < last) { print "after a later wave: " $0; exit 1 }
 		last = rank
 	}'

@@ -1,60 +1,21 @@
 #!/usr/bin/env bash
-# Writes the Role of every environment's deploy account: the kinds that the environment renders to, and nothing more. With
-# `check` it only says which of them are not as they should be. FAIRLEAD=... names a built program, so that none is built.
+# Keeps the Role of every environment's account as `fairlead rbac` prints it. With `check` it only says which of them are not.
+# FAIRLEAD=... names a built program, so that none is built.
 #
 #   make/rbac.sh write [ENVIRONMENT...]
 #   make/rbac.sh check
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-if [[ -n ${FAIRLEAD:-} ]]; then
-	fairlead=$FAIRLEAD
-else
-	# shellcheck source=make/tools.sh
-	source make/tools.sh
-	build_fairlead
-fi
+# shellcheck source=make/tools.sh
+source make/tools.sh
+need definitions
+if [[ -n ${FAIRLEAD:-} ]]; then fairlead=$FAIRLEAD; else build_fairlead; fi
 tenants=overlays/platform/tenants
+definitions=()
+for file in "$FAIRLEAD_DEFINITIONS"/*.yaml; do definitions+=(--definitions "$file"); done
 
-# role ENVIRONMENT prints the Role and its binding. The resource of a kind is its plural.
-role() {
-	local namespace
-	namespace=$(sed -n 's/^  namespaces: \[\(.*\)\]$/\1/p' "$tenants/$1/environment.yaml")
-	cat <<-YAML
-		# Made by make/rbac.sh from what the environment renders to.
-		apiVersion: rbac.authorization.k8s.io/v1
-		kind: Role
-		metadata:
-		  name: deploy-$1
-		  namespace: $namespace
-		rules:
-	YAML
-	"$fairlead" render --env "$1" -o json | jq -r --arg namespace "$namespace" '
-		def plural: ascii_downcase
-			| if test("[^aeiou]y$") then sub("y$"; "ies") elif test("(s|x|ch|sh)$") then . + "es" else . + "s" end;
-		[.[] | select(.metadata.namespace == $namespace)
-			| {group: (if .apiVersion | contains("/") then .apiVersion | split("/")[0] else "" end), resource: (.kind | plural)}]
-		| group_by(.group)[]
-		| "  - apiGroups: [" + (.[0].group | if . == "" then "\"\"" else . end) + "]",
-		  "    resources: [" + (map(.resource) | unique | join(", ")) + "]",
-		  "    verbs: [get, create, patch, delete]"'
-	cat <<-YAML
-		---
-		apiVersion: rbac.authorization.k8s.io/v1
-		kind: RoleBinding
-		metadata:
-		  name: deploy-$1
-		  namespace: $namespace
-		roleRef:
-		  apiGroup: rbac.authorization.k8s.io
-		  kind: Role
-		  name: deploy-$1
-		subjects:
-		  - kind: ServiceAccount
-		    name: deploy-$1
-		    namespace: fairlead
-	YAML
-}
+role() { "$fairlead" rbac --env "$1" --environment-file "$tenants/$1/environment.yaml" "${definitions[@]}"; }
 
 wrong=0
 mode=${1:?write or check}
@@ -63,10 +24,12 @@ mapfile -t all < <(find environments -name environment.yaml -printf '%h\n' | sed
 (($# > 0)) && all=("$@")
 for environment in "${all[@]}"; do
 	file=$tenants/$environment/namespace/role.yaml
+	# All of it before any of it, so that an error leaves the file as it was.
+	needed=$(role "$environment")
 	case $mode in
-	write) role "$environment" >"$file" ;;
+	write) printf '%s\n' "$needed" >"$file" ;;
 	check)
-		role "$environment" | diff -u "$file" - || {
+		diff -u "$file" - <<<"$needed" || {
 			echo "$file is not what $environment needs: run make/rbac.sh write $environment"
 			wrong=1
 		}

@@ -153,6 +153,32 @@ github_description() {
 	) 9>"$folder.lock"
 }
 
+# module_folder MODULE VERSION says where the files of a Go module are.
+module_folder() {
+	(cd "$cache" && env GOFLAGS= GOWORK=off go mod download -json "$1@$2") | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p'
+}
+
+# operators_definitions FOLDER brings the definitions of the kinds that the infra tree has and Kubernetes has not, as their
+# operators publish them.
+operators_definitions() {
+	local folder=$1 from
+	[[ -e $folder/.complete ]] && return 0
+	mkdir -p "$folder"
+	(
+		flock 9
+		[[ -e $folder/.complete ]] && exit 0
+		tell 'fetching the definitions of operators (once)'
+		from=$(module_folder sigs.k8s.io/gateway-api "$GATEWAY_API_VERSION")/config/crd/standard
+		cp "$from"/gateway.networking.k8s.io_{gateways,httproutes}.yaml "$folder"
+		from=$(module_folder github.com/prometheus-operator/prometheus-operator "$PROMETHEUS_OPERATOR_VERSION")/example
+		cp "$from"/prometheus-operator-crd/monitoring.coreos.com_{alertmanagerconfigs,alertmanagers,podmonitors,probes}.yaml \
+			"$from"/prometheus-operator-crd/monitoring.coreos.com_{prometheuses,prometheusrules,servicemonitors}.yaml "$folder"
+		cp "$(module_folder github.com/kedacore/keda/v2 "$KEDA_VERSION")/config/crd/bases/keda.sh_scaledobjects.yaml" "$folder"
+		chmod u+w "$folder"/*.yaml
+		touch "$folder/.complete"
+	) 9>"$folder.lock"
+}
+
 system_packages
 languages
 FAIRLEAD_CONTROLPLANE=${FAIRLEAD_CONTROLPLANE:-$("$repository/tests/controlplane/build.sh")}
@@ -166,13 +192,19 @@ export FAIRLEAD_CONTROLPLANE FAIRLEAD_KUBECTL FAIRLEAD_KUSTOMIZE
 #   FAIRLEAD_AWS            after `need aws`: a folder with the AWS command line and moto's server
 #   FAIRLEAD_AGE            after `need age`: a folder with age and age-keygen
 #   FAIRLEAD_POSTGRES       after `need postgres`: the folder of PostgreSQL's programs
-#   FAIRLEAD_PROMTOOL, FAIRLEAD_KUBECONFORM, FAIRLEAD_KUBE_SCORE, FAIRLEAD_CHECKOV
+#   FAIRLEAD_PROMTOOL, FAIRLEAD_KUBECONFORM, FAIRLEAD_KUBE_SCORE, FAIRLEAD_CHECKOV, FAIRLEAD_TRIVY
 #                           after `need promtool` and so on
+#   FAIRLEAD_DEFINITIONS    after `need definitions`: a folder with the CustomResourceDefinitions of the operators that the infra
+#                           tree needs, each in a file of its own
 AGE_VERSION=v1.3.2
 # 3.16 of Prometheus: its Go module counts otherwise.
 PROMTOOL_VERSION=v0.316.0
 KUBECONFORM_VERSION=v0.8.0
 KUBE_SCORE_VERSION=v1.20.0
+TRIVY_VERSION=v0.74.0
+GATEWAY_API_VERSION=v1.5.1
+PROMETHEUS_OPERATOR_VERSION=v0.85.0
+KEDA_VERSION=v2.21.0
 AWSCLI_VERSION=1.46.3
 MOTO_S3_VERSION=5.2.5
 CHECKOV_VERSION=3.3.30
@@ -220,6 +252,16 @@ need() {
 		kube-score)
 			go_tool kube-score github.com/zegl/kube-score/cmd/kube-score "$KUBE_SCORE_VERSION"
 			export FAIRLEAD_KUBE_SCORE=$bin/kube-score
+			;;
+		trivy)
+			# It reads JSON by what is still an experiment of Go's.
+			GOEXPERIMENT=jsonv2 go_tool trivy github.com/aquasecurity/trivy/cmd/trivy "$TRIVY_VERSION"
+			export FAIRLEAD_TRIVY=$bin/trivy
+			;;
+		definitions)
+			FAIRLEAD_DEFINITIONS=$cache/definitions-$GATEWAY_API_VERSION-$PROMETHEUS_OPERATOR_VERSION-$KEDA_VERSION
+			operators_definitions "$FAIRLEAD_DEFINITIONS"
+			export FAIRLEAD_DEFINITIONS
 			;;
 		checkov)
 			mkdir -p "$cache"

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::charts::Charts;
 use super::named_sources::named_sources;
 use super::reads::{Difference, ReadSet, Recording};
-use super::regional::Regional;
+use super::regional::{self, Regional};
 pub use super::scope::DesiredScope;
 pub use super::team_config::{CONFIG_FILE, pointer, read_config, source_of};
 use crate::api::{AppSpec, EnvironmentConfig};
@@ -43,7 +43,11 @@ pub fn render_app(
         charts.serve(tree, |answers| render::render(tree, source, &context, limits, cache, answers))
     };
     let (desired, kept) = match Regional::of(tree, &source, context.region.as_deref())? {
-        Some((regional, joined)) => render(&regional, &joined)?,
+        Some((regional, joined)) => {
+            let (mut desired, kept) = render(&regional, &joined)?;
+            desired.notes.retain(|note| !regional::is_of_a_region(note));
+            (desired, kept)
+        }
         None => render(tree, &source)?,
     };
     match &scope.part {

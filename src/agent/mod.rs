@@ -34,6 +34,7 @@ mod secrets;
 pub mod shared_place;
 mod source;
 mod state_store;
+mod step_jobs;
 mod supervisor;
 mod team_config;
 mod watchdog;
@@ -49,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 pub use drift_once::{Changes, DriftLook};
 pub use once::{Means, Once, OnceError, Progress, plan_once};
 pub use secrets::CheckedSecret;
+pub use step_jobs::step_jobs;
 
 use crate::api::{Environment, names};
 use crate::cluster::{

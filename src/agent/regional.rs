@@ -3,7 +3,7 @@
 //! An app joins `overlays/regions/<region>` by being there. One that joins a regional component by itself, in a kustomization of
 //! its own, says which, and keeps it.
 
-use crate::object::{Blob, Digest, Entry, EntryKind, Problem, Problems, Tree, TreeError, TreePath};
+use crate::object::{Blob, Digest, Entry, EntryKind, Note, Problem, Problems, Tree, TreeError, TreePath};
 use crate::render::AppSource;
 
 const REGIONS: &str = "overlays/regions";
@@ -50,6 +50,15 @@ impl<'a> Regional<'a> {
     }
 }
 
+/// Whether a note is about the component of a region. That is for all apps: what of it fits one changes nothing in another, and
+/// is meant so.
+pub fn is_of_a_region(note: &Note) -> bool {
+    let place = note.place.as_ref();
+    place.is_some_and(|place| {
+        place.path.as_str().strip_prefix(REGIONS).is_some_and(|rest| rest.starts_with('/'))
+    })
+}
+
 /// Whether a kustomization names a folder of regions by itself.
 fn joins_a_region(text: &str) -> bool {
     let lines = text.lines().map(|line| line.split(" #").next().unwrap_or_default());
@@ -89,5 +98,22 @@ impl Tree for Regional<'_> {
             return Ok(Blob { bytes: self.text.clone().into_bytes().into() });
         }
         self.inner.read(path, limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Place;
+
+    #[test]
+    fn what_a_region_says_to_other_apps_is_not_noted() {
+        let note = |path: &str| {
+            let place = Some(Place::file(TreePath::new(path).unwrap()));
+            is_of_a_region(&Note { place, message: "the target of this patch fits no object".to_owned() })
+        };
+        assert!(note("overlays/regions/eu-west-1/kustomization.yaml"));
+        assert!(!note("overlays/regions-of-old/kustomization.yaml"));
+        assert!(!note("overlays/production/web/kustomization.yaml"));
     }
 }

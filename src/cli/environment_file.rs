@@ -34,6 +34,12 @@ impl EnvironmentFile {
 }
 
 impl Platform {
+    /// The Environment of this name. Nothing where no file was given; an error where the one that was given has another.
+    pub fn find(&self, name: &EnvironmentName) -> Result<Option<&Environment>, Failure> {
+        self.names_some(std::slice::from_ref(name))?;
+        Ok(self.environments.iter().find(|environment| environment.name_any() == name.as_str()))
+    }
+
     /// Puts what the Environment of this name grants into a scope, where there is one.
     pub fn bind(&self, scope: DesiredScope) -> Result<DesiredScope, Failure> {
         let same = |environment: &&Environment| environment.name_any() == scope.environment.as_str();

@@ -20,6 +20,7 @@ mod hold;
 mod limits;
 mod output;
 mod plan;
+mod rbac;
 mod regions;
 mod render;
 mod repo;
@@ -85,6 +86,8 @@ enum Verb {
     Render(render::Arguments),
     /// Check the whole tree, offline, and tell everything that is wrong
     Validate(validate::Arguments),
+    /// Print the Roles that an environment's account needs for what the environment renders to, and nothing more
+    Rbac(rbac::Arguments),
     /// Tell what set a field of an object: file, line and commit; and what a cluster has, and who holds it
     Explain(explain::Arguments),
     /// Show what would change in the cluster, as its API server sees it
@@ -157,6 +160,7 @@ fn dispatch(cli: Cli) -> CliResult {
         Verb::Agent(arguments) => agent::run(&global, *arguments),
         Verb::Render(arguments) => render::run(&global, &arguments),
         Verb::Validate(arguments) => validate::run(&global, &arguments),
+        Verb::Rbac(arguments) => block_on(rbac::run(&global, &arguments)),
         Verb::Explain(arguments) => block_on(explain::run(&global, &arguments)),
         Verb::Plan(arguments) => block_on(plan::run(&global, &arguments)),
         Verb::Drift(arguments) => block_on(drift::run(&global, &arguments)),

@@ -18,6 +18,7 @@ use crate::agent::charts::Charts;
 use crate::agent::desired::{DesiredScope, read_config, render_app, want_unchecked};
 use crate::agent::named_sources::named_sources;
 use crate::agent::reads::Recording;
+use crate::agent::step_jobs;
 use crate::api::{AppSpec, Drift, EnvironmentConfig};
 use crate::drift::Rules;
 use crate::object::secret::Pins;
@@ -178,6 +179,10 @@ fn of_environments(
             Ok(config) => {
                 one.notes.extend(rules_over(&config));
                 one.drift = Some(config.drift.clone());
+                let kinds = schema::builtin().kinds();
+                let jobs =
+                    config.region.as_ref().map(|region| step_jobs(&*repo.tree, &one.scope, kinds, region));
+                one.found.extend(jobs.and_then(Result::err).map(Problems::into_vec).unwrap_or_default());
                 for spec in &config.apps {
                     let tree = Recording::new(&*repo.tree);
                     let desired = render_app(&tree, &one.scope, &config, spec, limits, cache, charts);

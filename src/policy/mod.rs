@@ -6,7 +6,8 @@
 //! ([`hosts`]), and the policies ([`policies`]), of which some are shipped ([`shipped`], [`pods`]).
 //!
 //! The API server refuses what the service account may not do. This comes before it, because an account is often granted
-//! more than one environment should have, and because the refusal can name the file. What cannot be judged is refused.
+//! more than one environment should have, and because the refusal can name the file. What cannot be judged is refused. Which
+//! rights an account needs for what its environment renders to, [`rights`] says.
 
 mod grants;
 mod hosts;
@@ -14,6 +15,7 @@ mod image;
 mod judge;
 mod pods;
 mod policies;
+mod rights;
 mod secrets;
 mod shipped;
 mod sources;
@@ -22,6 +24,7 @@ mod workload;
 pub use grants::{Grants, Untouchable};
 pub use image::Image;
 pub use judge::{Finding, refusal};
+pub use rights::{Rights, Rule};
 pub use secrets::{may_read, refused as refused_secrets};
 pub use sources::{Source, SourceKind};
 pub use workload::{Pod, containers, name_of, pods as pods_of};

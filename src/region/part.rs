@@ -35,14 +35,13 @@ pub enum Scale {
 impl Part {
     /// What would run here if this region were the active one, at the next epoch there can be.
     pub fn as_active(&self) -> Self {
+        Self::whole(self.region.clone())
+    }
+
+    /// All of it, as an active region has it at the last epoch there can be.
+    pub fn whole(region: RegionName) -> Self {
         let epoch = Some(Epoch(u64::MAX));
-        Self {
-            region: self.region.clone(),
-            scale: Scale::Full,
-            writers: epoch,
-            consumers: epoch,
-            traffic: true,
-        }
+        Self { region, scale: Scale::Full, writers: epoch, consumers: epoch, traffic: true }
     }
 
     /// What is to run here by what was decided. Where writers start again that were stopped, all else that needs them waits until

@@ -19,9 +19,11 @@ source tests/backup/point_in_time.sh
 source tests/backup/replication.sh
 # shellcheck source=tests/backup/redis.sh
 source tests/backup/redis.sh
+# shellcheck source=tests/backup/region.sh
+source tests/backup/region.sh
 
 open_bed
-for part in ${ONLY:-archives point_in_time replication redis_cluster}; do
+for part in ${ONLY:-archives point_in_time replication redis_cluster region_jobs}; do
 	"$part"
 done
 echo

@@ -6,11 +6,13 @@ from_chart() { # CHART ENVIRONMENT NAMESPACE
 	env -i PATH="$PATH" HOME="$work" "$FAIRLEAD_HELM" template "$1" "charts/$1" --namespace "$3" \
 		--values "tests/infra/values/$1-$2.yaml" | as_json
 }
-# Labels of objects differ: a chart says its release. The labels of pods that others select by count.
+# Labels of objects differ: a chart says its release. The labels of pods that others select by count. What only an active region
+# has is said by the component of the region, which is of folders.
 but_for_labels() {
 	jq -S '[.[] | del(.metadata.labels)
 		| if .spec.template.metadata.labels? then .spec.template.metadata.labels |= del(.["app.kubernetes.io/instance"],
-			.["app.kubernetes.io/part-of"], .["app.kubernetes.io/managed-by"], .region) else . end]
+			.["app.kubernetes.io/part-of"], .["app.kubernetes.io/managed-by"]) else . end
+		| del(.metadata.annotations["fairlead.dev/region-part"]) | if .metadata.annotations == {} then del(.metadata.annotations) else . end]
 		| sort_by(.kind, .metadata.name)'
 }
 # A chart names the Secret that it uses (`existingSecret`), and does not make it: references to AWS stand in the overlay.
@@ -19,7 +21,7 @@ but_for_references() {
 	jq '[.[] | select(.kind != "Secret" or any(.stringData // {} | .[]; startswith("${aws-sm:") | not))]'
 }
 equivalent() { # CHART ENVIRONMENT
-	"$fairlead" render "overlays/$2/$1" -o json | but_for_references | but_for_labels >"$work/of-base" &&
+	"$fairlead" render --env "$2" --app "$1" -o json | but_for_references | but_for_labels >"$work/of-base" &&
 		from_chart "$1" "$2" "notejam-$2" | but_for_labels >"$work/of-chart" &&
 		same "$work/of-base" "$work/of-chart"
 }

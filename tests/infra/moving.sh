@@ -65,7 +65,7 @@ moving() {
 	local environments=(uat)
 	echo '== a team moves from its own chart'
 	start_controlplane --nodes 6
-	kubectl apply --server-side -f tests/infra/crds.yaml -f charts/fairlead/crds >/dev/null
+	kubectl apply --server-side -f "$FAIRLEAD_DEFINITIONS" -f charts/fairlead/crds >/dev/null
 	kubectl wait --for condition=Established crd --all --timeout 20s >/dev/null
 	kubectl create namespace fairlead >/dev/null
 	rm -rf "$work/infra" "$work/infra.git" "$work/cache"

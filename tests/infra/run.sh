@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=make/tools.sh
 source make/tools.sh
-need helm promtool kubeconform kube-score checkov postgres moto
+need helm promtool kubeconform kube-score checkov trivy definitions postgres moto
 # shellcheck source=make/checks.sh
 source make/checks.sh
 # shellcheck source=make/controlplane.sh

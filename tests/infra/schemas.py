@@ -15,11 +15,32 @@ def strict(schema):
     if not isinstance(schema, dict):
         return schema
     made = {key: strict(value) for key, value in schema.items()}
-    if made.get("format") == "int-or-string":
+    if made.get("format") == "int-or-string" or made.get("x-kubernetes-int-or-string"):
         return {"oneOf": [{"type": "string"}, {"type": "integer"}]}
-    if "properties" in made and isinstance(made["properties"], dict) and made.get("type") == "object":
+    is_open = made.get("x-kubernetes-preserve-unknown-fields")
+    if "properties" in made and isinstance(made["properties"], dict) and made.get("type") == "object" and not is_open:
         made.setdefault("additionalProperties", False)
     return made
+
+
+def reached(name):
+    """The definitions that one needs, itself among them."""
+    found, waiting = {}, [name]
+    while waiting:
+        if (name := waiting.pop()) not in found:
+            found[name] = definitions[name]
+            waiting += references(definitions[name])
+    return found
+
+
+def references(schema):
+    if isinstance(schema, list):
+        return [name for item in schema for name in references(item)]
+    if not isinstance(schema, dict):
+        return []
+    here = schema.get("$ref")
+    own = [here.removeprefix("#/definitions/")] if isinstance(here, str) else []
+    return own + [name for value in schema.values() for name in references(value)]
 
 
 document = json.load(sys.stdin)
@@ -35,6 +56,6 @@ for name, schema in definitions.items():
         group = kind["group"].split(".")[0]
         file = "-".join(filter(None, [kind["kind"].lower(), group, kind["version"]])) + ".json"
         with open(os.path.join(sys.argv[1], file), "w") as out:
-            json.dump({"$ref": f"#/definitions/{name}", "definitions": definitions}, out)
+            json.dump({"$ref": f"#/definitions/{name}", "definitions": reached(name)}, out)
         written += 1
 print(f"{written} schemas")

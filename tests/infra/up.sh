@@ -34,7 +34,7 @@ world() {
 			*) status='{"status":{"conditions":[{"type":"Available","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z"},{"type":"Reconciled","status":"True","observedGeneration":1,"lastTransitionTime":"2026-01-01T00:00:00Z"}],"replicas":2,"availableReplicas":2,"updatedReplicas":2,"unavailableReplicas":0,"paused":false}}' ;;
 			esac
 			kubectl get "$kind" -A -o json 2>/dev/null |
-				jq -r '.items[] | select(.status == null or .status == {}) | "\(.metadata.namespace) \(.metadata.name)"' |
+				jq -r '.items[] | select([.status | .. | objects | select(.status? == "True")] == []) | "\(.metadata.namespace) \(.metadata.name)"' |
 				while read -r of name; do
 					kubectl -n "$of" patch "$kind" "$name" --subresource status --type merge --patch "$status" >/dev/null 2>&1 || true
 				done
@@ -116,6 +116,46 @@ heals() {
 	done
 	return 1
 }
+# A pull request into dev, with the label that asks for a preview of it.
+pull_request() { # STATE
+	printf 'title: Log less in dev\nhead: less-log\nbase: env/dev\nlabels: [preview]\nstate: %s\n' "$1" >"$work/pulls/7.half"
+	mv "$work/pulls/7.half" "$work/pulls/infra/7.yaml"
+}
+preview() { kubectl -n preview-dev-7 get "$@" 2>/dev/null; }
+previewed() {
+	local _ before
+	before=$(kubectl -n notejam-dev get configmap notejam -o 'jsonpath={.data.LOG_LEVEL}')
+	git -C "$work/infra" checkout --quiet -b less-log
+	sed -i 's/LOG_LEVEL: debug/LOG_LEVEL: warn/' "$work/infra/overlays/dev/notejam/configmap.yaml"
+	git -C "$work/infra" -c user.name=A -c user.email=a@example.org -c commit.gpgsign=false commit --quiet --all --message 'Log less' &&
+		git -C "$work/infra" push --quiet "$work/infra.git" less-log &&
+		git -C "$work/infra" checkout --quiet - || return 1
+	pull_request open
+	for _ in {1..240}; do
+		if [[ $(preview configmap notejam -o 'jsonpath={.data.LOG_LEVEL}') == warn &&
+			$(preview deployment notejam -o 'jsonpath={.status.availableReplicas}') == 2 &&
+			$(preview statefulset postgres -o 'jsonpath={.status.availableReplicas}') == 1 ]]; then
+			[[ $(preview ingress notejam -o 'jsonpath={.spec.rules[*].host}') == notejam-7.dev.example.org &&
+				$(kubectl -n notejam-dev get configmap notejam -o 'jsonpath={.data.LOG_LEVEL}') == "$before" ]]
+			return
+		fi
+		sleep 0.5
+	done
+	kubectl get environments
+	cat "$work/pulls/infra/7.md"
+	preview all,configmaps,events
+	return 1
+}
+preview_goes() {
+	local _
+	pull_request closed
+	for _ in {1..240}; do
+		[[ -z $(kubectl get namespace/preview-dev-7 environment/preview-dev-7 --ignore-not-found -o name) ]] && return 0
+		sleep 0.5
+	done
+	kubectl get namespace/preview-dev-7 environment/preview-dev-7 -o yaml
+	return 1
+}
 push() {
 	git -C "$work/infra" add --all
 	git -C "$work/infra" -c user.name=A -c user.email=a@example.org -c commit.gpgsign=false commit --quiet --message 'The tree' &&
@@ -136,7 +176,7 @@ up() {
 	local environment secret
 	echo '== an agent brings every environment up'
 	start_controlplane --nodes 6
-	kubectl apply --server-side -f tests/infra/crds.yaml -f charts/fairlead/crds >/dev/null
+	kubectl apply --server-side -f "$FAIRLEAD_DEFINITIONS" -f charts/fairlead/crds >/dev/null
 	kubectl wait --for condition=Established crd --all --timeout 20s >/dev/null
 	kubectl create namespace fairlead >/dev/null
 	git init --quiet --bare "$work/infra.git"
@@ -150,8 +190,14 @@ up() {
 	YAML
 	push
 	"$FAIRLEAD_KUSTOMIZE" build overlays/platform/tenants |
-		sed -e "s|url: https://git.example/infra.git|url: file://$work/infra.git|" -e '/secretRef: infra-git/d' |
+		sed -e "s|url: https://git.example/infra.git|url: file://$work/infra.git|" -e '/secretRef: infra-git/d' \
+			-e 's/forge: github/forge: files\n    interval: 1s/; s|repository: acme/infra|repository: infra|; /secretRef: infra-forge/d' |
 		kubectl apply --server-side -f - >/dev/null
+	# What the chart brings for previews: the account that they are written as, and what keeps it to their namespaces.
+	env -i PATH="$PATH" HOME="$work" "$FAIRLEAD_HELM" template fairlead charts/fairlead --namespace fairlead \
+		--set previews.enabled=true --show-only templates/previews.yaml --show-only templates/previewpolicy.yaml |
+		kubectl apply --server-side -f - >/dev/null
+	mkdir -p "$work/pulls/infra"
 	# The class of volumes that several pods share, as the cluster of a user has one.
 	kubectl get storageclass sim -o json | jq '{apiVersion, kind, metadata: {name: "shared"}, provisioner}' | kubectl apply -f - >/dev/null
 	for environment in "${environments[@]}"; do
@@ -165,7 +211,8 @@ up() {
 	world 7<&- 8>&- 9>&- &
 	world_pid=$!
 	"$fairlead" agent --kubeconfig "$kubeconfig" --namespace fairlead --state-namespace fairlead --cache "$work/cache" \
-		--listen 127.0.0.1:0 --poll-interval 1s --git-folders --secrets-interval 5s --log-format json 2>"$work/agent.log" 7<&- 8>&- 9>&- &
+		--listen 127.0.0.1:0 --poll-interval 1s --git-folders --secrets-interval 5s --pull-requests-folder "$work/pulls" \
+		--log-format json 2>"$work/agent.log" 7<&- 8>&- 9>&- &
 	agent_pid=$!
 	for environment in "${environments[@]}"; do
 		check "$environment is up" ready "$environment"
@@ -177,6 +224,8 @@ up() {
 	check 'a zone goes, and Notejam serves on from the others' a_zone_goes
 	check 'a new image of Notejam rolls through production, its migration first, and no request fails' while_a_client_asks rolls
 	check 'what somebody edits in production is put back' heals
+	check 'a pull request into dev has an environment of its own' previewed
+	check 'which goes when it is closed' preview_goes
 	commands
 	kill "$world_pid" "$agent_pid" 2>/dev/null || true
 	wait "$world_pid" "$agent_pid" 2>/dev/null || true

@@ -37,6 +37,7 @@ mod previews;
 mod prune;
 mod pull_requests;
 mod quiet;
+mod rbac;
 mod regions;
 mod regions_guard;
 mod regions_killed;

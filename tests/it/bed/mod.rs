@@ -131,6 +131,7 @@ pub struct Setup {
     suspended: bool,
     alone: Option<Arc<ControlPlane>>,
     without_environment: bool,
+    without_rights: bool,
     repo: Option<Repo>,
     /// What else stands in the spec.
     limits: Value,
@@ -149,6 +150,7 @@ impl Setup {
             suspended: false,
             alone: None,
             without_environment: false,
+            without_rights: false,
             repo: None,
             limits: json!({}),
         }
@@ -218,6 +220,12 @@ impl Setup {
         self
     }
 
+    /// Its account may do nothing: the test says what.
+    pub fn without_rights(mut self) -> Self {
+        self.without_rights = true;
+        self
+    }
+
     /// Follows a remote that another environment follows, too.
     pub fn over(mut self, repo: &Repo) -> Self {
         self.repo = Some(repo.clone());
@@ -236,7 +244,10 @@ impl Setup {
         for namespace in [&bed.name, &bed.deployers] {
             api.apply(&json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}));
         }
-        rbac::grant(api, &bed.name, &bed.deployers, &self.cluster_rules);
+        rbac::account(api, &bed.name, &bed.deployers);
+        if !self.without_rights {
+            rbac::grant(api, &bed.name, &bed.deployers, &self.cluster_rules);
+        }
         if !self.without_environment {
             let mut spec = json!({
                 "source": {"url": bed.repo.url(), "branch": "main"},

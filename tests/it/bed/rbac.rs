@@ -182,12 +182,26 @@ pub fn install(api: &Api) -> String {
     answer["status"]["token"].as_str().expect("a token").to_owned()
 }
 
-/// Gives an environment its deploy account, and the agent the right to become it and no one else.
-pub fn grant(api: &Api, namespace: &str, deployers: &str, cluster_rules: &[Value]) {
+/// Makes the deploy account of an environment, which may do nothing yet, and gives the agent the right to become it and no one
+/// else.
+pub fn account(api: &Api, namespace: &str, deployers: &str) {
     let deployer = (deployers, "deployer");
     api.apply(&json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": deployer.1, "namespace": deployers},
     }));
+    let become_it = json!({
+        "apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [deployer.1], "verbs": ["impersonate"],
+    });
+    bind(api, "fairlead-as-deployer", Some(deployers), &[become_it], (NAMESPACE, ACCOUNT));
+    let secrets = rule(&[""], &["secrets"], &READ);
+    bind(api, "fairlead-secrets", Some(namespace), &[secrets], (NAMESPACE, ACCOUNT));
+    let question = json!({"verb": "list", "resource": "secrets", "namespace": namespace});
+    allowed(api, (NAMESPACE, ACCOUNT), &question);
+}
+
+/// Lets a deploy account write the kinds of tests.
+pub fn grant(api: &Api, namespace: &str, deployers: &str, cluster_rules: &[Value]) {
+    let deployer = (deployers, "deployer");
     let write = ["create", "patch", "delete"];
     let rules = [
         rule(
@@ -206,17 +220,9 @@ pub fn grant(api: &Api, namespace: &str, deployers: &str, cluster_rules: &[Value
     if !cluster_rules.is_empty() {
         bind(api, &format!("{namespace}-deployer"), None, cluster_rules, deployer);
     }
-    let become_it = json!({
-        "apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": [deployer.1], "verbs": ["impersonate"],
-    });
-    bind(api, "fairlead-as-deployer", Some(deployers), &[become_it], (NAMESPACE, ACCOUNT));
-    let secrets = rule(&[""], &["secrets"], &READ);
-    bind(api, "fairlead-secrets", Some(namespace), &[secrets], (NAMESPACE, ACCOUNT));
     // The authorizer learns of a binding by a watch; a test must not meet the moment before.
     let question = json!({"verb": "create", "resource": "configmaps", "namespace": namespace});
     allowed(api, deployer, &question);
-    let question = json!({"verb": "list", "resource": "secrets", "namespace": namespace});
-    allowed(api, (NAMESPACE, ACCOUNT), &question);
 }
 
 /// A person who may read, make Requests, and do these verbs on an environment; answers their name and a token.
@@ -275,7 +281,8 @@ pub fn grant_environments(api: &Api, namespace: &str, name: &str) {
     bind(api, &format!("{namespace}-{name}-environments"), None, &rules, (namespace, name));
 }
 
-fn allowed(api: &Api, account: (&str, &str), question: &Value) {
+/// Waits until an account may do something.
+pub fn allowed(api: &Api, account: (&str, &str), question: &Value) {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
         "spec": {
