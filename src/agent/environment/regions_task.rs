@@ -131,7 +131,8 @@ impl Region<'_> {
         let found = regions::look(&self.seen, &self.acted.orders, &self.desk.fence, trial.as_ref(), time);
         self.desk.looked.take(found, time);
         let facts = self.facts();
-        let Some((decision, orders)) = self.desk.decide(&facts, now, time) else { return };
+        let told = self.seen.revision.as_ref().filter(|_| !self.seen.orders.frozen);
+        let Some((decision, orders)) = self.desk.decide(&facts, told, now, time) else { return };
         if self.desk.memory != self.desk.saved && !self.save().await {
             self.desk.revert();
             if let Some(wish) = self.acted.wish.clone() {
@@ -357,6 +358,7 @@ fn seen(report: &Report) -> Seen {
     let behind = report.apps.iter().filter(|app| app.phase != AppPhase::Ready);
     Seen {
         orders: report.region.orders.clone(),
+        revision: report.revision.clone(),
         is_guarded: report.region.is_guarded,
         knows_apps: report.knows_apps,
         behind: behind.map(|app| (app.name.to_string(), (is_stuck(app), words(app)))).collect(),

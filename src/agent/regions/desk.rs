@@ -29,6 +29,9 @@ pub struct Memory {
     spec: Option<RegionSpec>,
     #[serde(default)]
     state: State,
+    /// The commit that the apps were told last while nothing was frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ran: Option<Revision>,
 }
 
 pub struct Desk {
@@ -181,12 +184,24 @@ impl Desk {
             && state.words.wanted().is_some_and(is_ours)
     }
 
-    pub fn decide(&mut self, facts: &Facts, now: Moment, time: Timestamp) -> Option<(Decision, Orders)> {
+    /// Decides; `told` is the commit that the apps were told last, if nothing was frozen then.
+    pub fn decide(
+        &mut self,
+        facts: &Facts,
+        told: Option<&Revision>,
+        now: Moment,
+        time: Timestamp,
+    ) -> Option<(Decision, Orders)> {
         let settings = self.settings.clone()?;
         let here = Here { me: &self.me, settings: &settings, now, time };
         let decision = self.memory.state.decide(facts, &self.fence, here);
         let part = Part::of(&self.memory.state, &decision, &self.fence, here, self.is_restart);
-        let orders = Orders { heard: self.heard.clone(), part: Some(part), frozen: decision.duties.freeze };
+        let frozen = decision.duties.freeze;
+        if let Some(told) = told.filter(|told| !frozen && self.memory.ran.as_ref() != Some(*told)) {
+            self.memory.ran = Some(told.clone());
+        }
+        let pinned = self.memory.ran.clone().filter(|_| frozen);
+        let orders = Orders { heard: self.heard.clone(), part: Some(part), frozen, pinned };
         Some((decision, orders))
     }
 

@@ -14,6 +14,8 @@ pub struct Orders {
     pub part: Option<Part>,
     /// Nothing new of git is taken, and nothing is deleted.
     pub frozen: bool,
+    /// The commit that ran when the freeze began, where that is known: an agent that begins anew meanwhile goes on with it.
+    pub pinned: Option<Revision>,
 }
 
 /// What was seen of the environment, as far as a region decides by it.
@@ -21,6 +23,8 @@ pub struct Orders {
 pub struct Seen {
     /// What the apps were told by.
     pub orders: Orders,
+    /// The commit that the apps were told.
+    pub revision: Option<Revision>,
     pub knows_apps: bool,
     /// Those that do not run it, each with whether it will not go on by itself, and why.
     pub behind: BTreeMap<String, (bool, String)>,
