@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Span;
 use crate::object::Problem;
 use crate::region::{
-    Automatic, Epoch, Mode, Objectives, PostRecovery, RegionName, RegionStep, Settings, Silence,
-    StepSettings, Warmth,
+    Automatic, Epoch, Mode, Objectives, PostRecovery, ProbeSettings, RegionName, RegionStep, Settings,
+    Silence, StepSettings, Warmth,
 };
 
 /// In which region the environment is active, and how it moves: docs/environment.md.
@@ -31,6 +31,9 @@ pub struct RegionSpec {
     pub max_data_loss: Option<Span>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub steps: BTreeMap<RegionStep, StepSpec>,
+    /// What is measured in a standby all the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<ReadinessSpec>,
     #[serde(default)]
     pub post_recovery: PostRecovery,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,12 +80,34 @@ pub struct StepSpec {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadinessSpec {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<ProbeSpec>,
+}
+
+/// A Job that says in the termination message of its pod what it measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProbeSpec {
+    /// A file with the Job.
+    pub job: String,
+    /// One minute where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AutomaticSpec {
     /// How long all signals have to say that the active region is lost.
     pub after: Span,
     pub signals: Vec<String>,
 }
 
+/// How often a probe measures where nothing is said,
+const PROBED_EVERY: Duration = Duration::from_secs(60);
+/// and at most: each time is a Job.
+const PROBED_MOST: Duration = Duration::from_secs(10);
 /// Shorter, and one lost packet moves a production.
 const SHORTEST_AFTER: Duration = Duration::from_secs(60);
 
@@ -150,6 +175,14 @@ impl RegionSpec {
                 );
             }
         }
+        let probe = self.readiness.as_ref().and_then(|readiness| readiness.data.as_ref());
+        if let Some(every) = probe.and_then(|probe| probe.every).filter(|span| span.duration() < PROBED_MOST)
+        {
+            let least = PROBED_MOST.as_secs();
+            let message =
+                format!("each measurement is a Job: every {every} is too often, {least}s is the least");
+            say("/readiness/data/every", Problem::new(message));
+        }
         if self.objectives.as_ref().and_then(|objectives| objectives.rto).is_some_and(|rto| rto.is_zero()) {
             say("/objectives/rto", Problem::new("nothing recovers in no time: the objective is 0s"));
         }
@@ -192,6 +225,9 @@ impl RegionSpec {
                     (*step, StepSettings { timeout: time(spec.timeout), job: spec.job.clone() })
                 })
                 .collect(),
+            data_probe: self.readiness.as_ref().and_then(|readiness| readiness.data.as_ref()).map(|probe| {
+                ProbeSettings { job: probe.job.clone(), every: time(probe.every).unwrap_or(PROBED_EVERY) }
+            }),
             post_recovery: self.post_recovery,
             automatic: self.automatic.as_ref().map(|automatic| Automatic {
                 after: automatic.after.duration(),

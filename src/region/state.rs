@@ -5,12 +5,12 @@
 //! step that is next. All of it may be done again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fence::{Aim, Fence, Wish};
+use super::lag::Lag;
 use super::name::{Epoch, Moment, RegionName};
 use super::record::{Attestation, Hold, RegionRecord, Silence};
 use super::run::{
@@ -54,7 +54,7 @@ pub struct State {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub preflights: BTreeMap<Preflight, Result<(), String>>,
-    pub lag: Option<Duration>,
+    pub lag: Lag,
     /// What came of the step that was begun last.
     pub outcome: Option<(RegionStep, u32, StepOutcome)>,
     /// Writers can be told when to end, and then do so by themselves.

@@ -11,7 +11,7 @@ use crate::agent::regions::{Heard, Orders};
 use crate::git::{GitError, Mirror, Past};
 use crate::object::{Revision, chain};
 use crate::plan::Wanted;
-use crate::region::{ends_by_itself, is_fenced};
+use crate::region::{ends_by_itself, is_custom, is_fenced};
 
 /// The history may have to be fetched.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// Whether nothing of an object goes on by itself in a region that lost the environment.
 fn ends(object: &Wanted) -> bool {
     let (group, kind) = (&*object.key.group, &*object.key.kind);
-    if !matches!(group, "" | "apps" | "batch") {
+    if !matches!(group, "" | "apps" | "batch") && !is_custom(group) {
         return true;
     }
     let value = object.value();

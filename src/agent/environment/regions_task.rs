@@ -9,18 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::region_channels::RegionReplies;
-use super::{Channels, Report, Shared};
+use super::region_seen::seen;
+use super::{Channels, Shared};
 use crate::agent::hands::Hands;
 use crate::agent::regions::{
-    self, Asking, Desk, JobWith, Orders, Regions, Seen, Stepper, StopWith, Stopping,
+    self, Asking, Desk, Found, JobRun, JobWith, Orders, Probe, Purpose, Regions, Seen, Stepper, StopWith,
+    Stopping,
 };
-use crate::api::{AppPhase, AppStatus, RequestState};
+use crate::api::RequestState;
 use crate::cluster::uptime;
 use crate::delivery::{Fact, What};
 use crate::object::chain;
-use crate::region::{Decision, Facts, News, RegionStep, Wish, Writers};
+use crate::region::{Decision, Facts, Lag, News, RegionStep, Wish, Writers};
 use crate::requests::RegionWord;
 use crate::state::Change;
 
@@ -38,6 +41,7 @@ struct Region<'a> {
     place: Asking,
     stopping: Stopping,
     stepper: Stepper,
+    probe: Probe,
     seen: Seen,
     /// What was acted on last.
     acted: Acted,
@@ -74,6 +78,7 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
         regions: regions.clone(),
         stopping: Stopping::default(),
         stepper: Stepper::default(),
+        probe: Probe::default(),
         seen: Seen::default(),
         acted: Acted::default(),
     };
@@ -98,6 +103,7 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
             _ = report.changed() => {}
             () = region.stopping.changed() => {}
             () = region.stepper.ended() => {}
+            () = region.probe.ended() => {}
         }
     }
     region.regions.forget(shared.name.as_str());
@@ -127,9 +133,12 @@ impl Region<'_> {
         }
         let (now, time) = (uptime(), Timestamp::now());
         let replies = self.hear_people(words);
+        let lift = self.desk.next_lift(&self.seen);
         let trial = self.channels.region.trial.borrow().clone();
-        let found = regions::look(&self.seen, &self.acted.orders, &self.desk.fence, trial.as_ref(), time);
-        self.desk.looked.take(found, time);
+        let data = self.measure(time);
+        let found =
+            regions::look(&self.seen, &self.acted.orders, &self.desk.fence, trial.as_ref(), data, time);
+        self.desk.looked.take(found, self.probe.measured(), time);
         let facts = self.facts();
         let told = self.seen.revision.as_ref().filter(|_| !self.seen.orders.frozen);
         let Some((decision, orders)) = self.desk.decide(&facts, told, now, time) else { return };
@@ -142,11 +151,8 @@ impl Region<'_> {
         }
         self.tell(&decision.news, time);
         self.tell_fault();
-        self.channels.region.replies.send_if_modified(|known| {
-            let new = *known != replies;
-            *known = replies;
-            new
-        });
+        tell_new(&self.channels.region.replies, replies);
+        tell_new(&self.channels.region.lift, lift);
         self.act(decision, orders).await;
     }
 
@@ -159,11 +165,7 @@ impl Region<'_> {
             .replies
             .send_replace(words.iter().map(|word| (word.uid.clone(), why())).collect());
         let orders = Some(Orders { heard: self.desk.heard().cloned(), ..Orders::default() });
-        self.channels.region.orders.send_if_modified(|known| {
-            let new = *known != orders;
-            *known = orders;
-            new
-        });
+        tell_new(&self.channels.region.orders, orders);
     }
 
     /// Hears what people ask; each is heard once, and what came of it is told until it is written.
@@ -171,7 +173,7 @@ impl Region<'_> {
         let known = self.channels.region.replies.borrow().clone();
         let answer = |word: &RegionWord| {
             let came = known.get(&word.uid).cloned().unwrap_or_else(|| {
-                match self.desk.ask(word, uptime(), Timestamp::now()) {
+                match self.desk.ask(word, &self.seen, uptime(), Timestamp::now()) {
                     Ok(said) => (RequestState::Done, said),
                     Err(why) => (RequestState::Refused, why),
                 }
@@ -186,13 +188,18 @@ impl Region<'_> {
         let has_data = settings
             .and_then(|known| known.steps.get(&RegionStep::Data))
             .is_some_and(|step| step.job.is_some());
+        let lag = match settings.is_some_and(|known| known.data_probe.is_some()) {
+            true => self.probe.lag(),
+            false if has_data => Lag::Unknown,
+            // Where no Job promotes or restores anything there is nothing here that could be behind.
+            false => Lag::By(Duration::ZERO),
+        };
         let is_confirmed = self.stopping.is_confirmed();
         let is_ready = self.seen.standing(&self.acted.orders) == regions::Standing::Ready;
         let is_standby = self.desk.state().serving().is_none() && !self.acted.orders.frozen;
         Facts {
             preflights: self.desk.looked.facts(),
-            // Where no Job promotes or restores anything there is nothing here that could be behind.
-            lag: (!has_data).then_some(Duration::ZERO),
+            lag,
             outcome: self.stepper.outcome(self.desk.state().run()),
             writers_are_guarded: self.seen.is_guarded,
             // Once all apps run what ends by itself, nothing older runs.
@@ -202,6 +209,22 @@ impl Region<'_> {
             drained: is_standby && is_confirmed && is_ready && !self.seen.is_pruning,
             scratch_left: Some(0),
         }
+    }
+
+    /// Has it measured how far the data here are behind, where it is time for that, and says what is known of it.
+    fn measure(&mut self, time: Timestamp) -> Option<Found> {
+        let settings = self.desk.settings()?;
+        let (probing, now) = (settings.data_probe.as_ref()?, uptime());
+        self.probe.hear(self.desk.state().run(), now);
+        // What writes is behind nothing.
+        if self.desk.state().serving().is_none() && self.probe.is_due(probing, now) {
+            let from = self.desk.fence.record().map(|record| record.holder.clone());
+            let purpose = Purpose::Probe { at: time.as_second() };
+            let run = JobRun { file: probing.job.clone(), purpose, from, to: self.desk.me.clone() };
+            let with = JobWith { pass: None, ..self.job_with() };
+            self.probe.begin(tokio::spawn(regions::measure(with, run)), now);
+        }
+        Some(self.probe.look(settings, probing, now))
     }
 
     async fn save(&mut self) -> bool {
@@ -269,11 +292,7 @@ impl Region<'_> {
         if !self.desk.is_beginning() {
             self.see_to_writers(&decision);
             self.acted.orders = orders.clone();
-            self.channels.region.orders.send_if_modified(|known| {
-                let new = known.as_ref() != Some(&orders);
-                *known = Some(orders);
-                new
-            });
+            tell_new(&self.channels.region.orders, Some(orders));
             if let (Some(run), Some(settings)) = (self.desk.state().run(), self.desk.settings()) {
                 let with = self.job_with();
                 let job = move |run| tokio::spawn(regions::run_job(with, run));
@@ -291,14 +310,11 @@ impl Region<'_> {
             self.stopping.left(),
         );
         if let Some(status) = &status {
-            let gauges = regions::gauges(status, self.desk.fence.trouble().is_none());
+            let lag = self.probe.measured().filter(|_| self.desk.state().serving().is_none());
+            let gauges = regions::gauges(status, self.desk.fence.trouble().is_none(), lag);
             self.shared.context.metrics.region.stands(self.shared.name.as_str(), gauges);
         }
-        self.channels.region.status.send_if_modified(|known| {
-            let new = known.as_deref() != status.as_ref();
-            *known = status.map(Arc::new);
-            new
-        });
+        tell_new(&self.channels.region.status, status.map(Arc::new));
     }
 
     /// Tells what is wrong with what git says of regions, once for as long as it stays the same.
@@ -335,6 +351,13 @@ impl Region<'_> {
                     session: self.hands.session.clone(),
                     environment: self.shared.name.to_string(),
                     namespaces: environment.spec.namespaces.clone(),
+                    kinds: self
+                        .channels
+                        .inventoried
+                        .borrow()
+                        .marked
+                        .as_ref()
+                        .map(|of| of.inventory.kinds.clone()),
                     identity: self.hands.identity.clone(),
                 });
             }
@@ -353,38 +376,11 @@ impl Region<'_> {
     }
 }
 
-/// What is seen of the environment by what people are told of it.
-fn seen(report: &Report) -> Seen {
-    let behind = report.apps.iter().filter(|app| app.phase != AppPhase::Ready);
-    Seen {
-        orders: report.region.orders.clone(),
-        revision: report.revision.clone(),
-        is_guarded: report.region.is_guarded,
-        knows_apps: report.knows_apps,
-        behind: behind.map(|app| (app.name.to_string(), (is_stuck(app), words(app)))).collect(),
-        is_pruning: report.prune.as_ref().is_some_and(|prune| prune.count > 0),
-        trouble: report.trouble.as_ref().map(|trouble| trouble.message.clone()),
-        secrets: report
-            .secrets
-            .iter()
-            .filter_map(|secret| Some(format!("{}: {}", secret.name, secret.trouble.as_ref()?)))
-            .collect(),
-    }
-}
-
-fn is_stuck(app: &AppStatus) -> bool {
-    matches!(
-        app.phase,
-        AppPhase::Refused
-            | AppPhase::Halted
-            | AppPhase::Restored
-            | AppPhase::RolledBack
-            | AppPhase::Suspended
-    )
-}
-
-fn words(app: &AppStatus) -> String {
-    let waits = app.waiting_on.as_ref().map(|waiting| format!(" (waits for {})", waiting.what.join(", ")));
-    let message = app.message.as_deref().map(|message| format!(": {message}"));
-    format!("{}{}{}", app.phase.as_str(), message.unwrap_or_default(), waits.unwrap_or_default())
+/// Tells it where it is something else than what was told last.
+fn tell_new<T: PartialEq>(channel: &watch::Sender<T>, now: T) {
+    channel.send_if_modified(|known| {
+        let new = *known != now;
+        *known = now;
+        new
+    });
 }

@@ -1,26 +1,29 @@
-//! Runs the Job that a team declared for a step. Its name bears the epoch, the step and the attempt: whoever begins it again finds
-//! the one that was begun.
+//! Runs the Job that a team declared for a step, or to measure something. That of a step bears the epoch, the step and the attempt
+//! in its name: whoever begins it again finds the one that was begun.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::gate::{Pass, WriterGate};
 use crate::agent::desired::{DesiredScope, want};
 use crate::agent::hands::Archive;
 use crate::api::{AppSpec, Identity, names};
-use crate::cluster::{Call, CallError, Cluster, Session, chain};
+use crate::cluster::{Call, CallError, Cluster, Session, chain, delete_job};
 use crate::object::secret::Pins;
 use crate::object::{
-    AppName, Desired, Kinds, MANAGER, Manifest, Origin, Place, Problem, Problems, REGION_EPOCH, REGION_JOB,
-    Revision, Tree, TreePath,
+    AppName, Desired, Kinds, MANAGER, Manifest, ObjectKey, Origin, Place, Problem, Problems, REGION_EPOCH,
+    REGION_JOB, REGION_PROBE, Revision, Tree, TreePath,
 };
-use crate::region::{Epoch, RegionName, RegionStep};
+use crate::region::{Epoch, RegionName, RegionStep, read_lag};
 use crate::yaml;
 
 /// Between two looks at what became of it.
 const LOOK: Duration = Duration::from_secs(1);
+/// What measures the data is given up after this long.
+const MEASURED_WITHIN: Duration = Duration::from_secs(120);
 /// A file with one Job is short.
 const FILE_LIMIT: u64 = 1 << 20;
 /// The name of a Job is a label of its pods.
@@ -30,11 +33,41 @@ const NAME_LIMIT: usize = 63;
 #[derive(Clone, Debug)]
 pub struct JobRun {
     pub file: String,
-    pub step: RegionStep,
-    pub attempt: u32,
-    pub epoch: Epoch,
+    pub purpose: Purpose,
     pub from: Option<RegionName>,
     pub to: RegionName,
+}
+
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    Step {
+        step: RegionStep,
+        attempt: u32,
+        epoch: Epoch,
+    },
+    /// Measures something in a standby; `at` tells one measurement from the next.
+    Probe {
+        at: i64,
+    },
+}
+
+impl Purpose {
+    /// The end of the Job's name.
+    fn tail(&self) -> String {
+        match self {
+            Self::Step { step, attempt, epoch } => {
+                format!("-{epoch}-{}-{attempt}", step.as_str().to_ascii_lowercase())
+            }
+            Self::Probe { at } => format!("-{at}"),
+        }
+    }
+
+    fn words(&self) -> &'static str {
+        match self {
+            Self::Step { step, .. } => step.as_str(),
+            Self::Probe { .. } => "what measures the data",
+        }
+    }
 }
 
 /// What it works with.
@@ -49,7 +82,58 @@ pub struct JobWith {
 }
 
 /// Runs it to its end.
-pub async fn run(mut with: JobWith, run: JobRun) -> Result<(), String> {
+pub async fn run(with: JobWith, run: JobRun) -> Result<(), String> {
+    finish(with, &run).await.map(drop)
+}
+
+/// Measures: runs a Job to its end, reads what its pod left, and deletes both.
+pub async fn measure(with: JobWith, run: JobRun) -> Result<Duration, String> {
+    let (session, identity) = (with.session.clone(), with.identity.clone());
+    let job = tokio::time::timeout(MEASURED_WITHIN, finish(with, &run)).await;
+    let why = || format!("the Job of {} did not end within {} s", run.file, MEASURED_WITHIN.as_secs());
+    let job = job.map_err(|_| why())??;
+    let (namespace, name) = (text(&job, "namespace"), text(&job, "name"));
+    let said = last_words(&session.cluster, namespace, name).await;
+    let key = ObjectKey::new("batch", "Job", Some(namespace), name);
+    if let Err(error) = delete_job(&session, &key, text(&job, "uid"), identity.as_ref()).await {
+        // Its time to live ends it, too.
+        tracing::warn!(error = %chain(&error), "the Job {namespace}/{name} cannot be deleted");
+    }
+    let (words, ended) = said
+        .map_err(|error| failed(&format!("Job {namespace}/{name} of {}", run.file), &error))?
+        .ok_or_else(|| format!("no pod of Job {namespace}/{name} of {} is left to be read", run.file))?;
+    read_lag(&words, ended).map_err(|why| format!("{}: {why}", run.file))
+}
+
+/// What the pod of a Job left in its termination message, and when it ended.
+async fn last_words(
+    cluster: &Cluster,
+    namespace: &str,
+    job: &str,
+) -> Result<Option<(String, Timestamp)>, CallError> {
+    let path =
+        format!("/api/v1/namespaces/{namespace}/pods?labelSelector=batch.kubernetes.io%2Fjob-name%3D{job}");
+    let pods: Value = cluster.send(&Call::get(path)).await?.json()?;
+    let pods = pods["items"].as_array().into_iter().flatten();
+    let ended = pods.filter(|pod| pod["status"]["phase"] == "Succeeded").flat_map(|pod| {
+        pod["status"]["containerStatuses"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|status| &status["state"]["terminated"])
+    });
+    let mut words: Vec<(String, Timestamp)> = ended
+        .filter_map(|ended| {
+            let at = ended["finishedAt"].as_str()?.parse().ok()?;
+            Some((ended["message"].as_str().unwrap_or_default().to_owned(), at))
+        })
+        .collect();
+    // A pod may have containers that say nothing.
+    words.sort_by_key(|(words, _)| !words.trim().is_empty());
+    Ok(words.pop())
+}
+
+async fn finish(mut with: JobWith, run: &JobRun) -> Result<Value, String> {
     let (Some(archive), Some(revision)) = (with.archive.clone(), with.revision.clone()) else {
         return Err(format!("git was not read yet, and {} stands there", run.file));
     };
@@ -66,8 +150,11 @@ pub async fn run(mut with: JobWith, run: JobRun) -> Result<(), String> {
     let path = format!("{collection}/{name}");
     let what = format!("Job {namespace}/{name} of {}", run.file);
     if found(&with.session.cluster, &path).await.map_err(|error| failed(&what, &error))?.is_none() {
-        if run.step.needs_the_fence() && !with.gate.is_held(run.epoch) {
-            return Err(format!("{what} is not made: this region does not hold epoch {} now", run.epoch));
+        if let Purpose::Step { step, epoch, .. } = run.purpose
+            && step.needs_the_fence()
+            && !with.gate.is_held(epoch)
+        {
+            return Err(format!("{what} is not made: this region does not hold epoch {epoch} now"));
         }
         let url = format!("{collection}?fieldManager={MANAGER}&fieldValidation=Strict");
         let call = Call::create(url, job.to_string().into(), with.identity.as_ref());
@@ -81,7 +168,7 @@ pub async fn run(mut with: JobWith, run: JobRun) -> Result<(), String> {
     loop {
         match found(&with.session.cluster, &path).await {
             Ok(Some(job)) => match end_of(&job) {
-                Some(Ok(())) => return Ok(()),
+                Some(Ok(())) => return Ok(job),
                 Some(Err(why)) => return Err(format!("{what} failed: {why}")),
                 None => {}
             },
@@ -135,7 +222,7 @@ fn read(tree: &dyn Tree, scope: &DesiredScope, kinds: &Kinds, run: &JobRun) -> R
         _ => {
             return Err(Problem::at(
                 place,
-                format!("{} is done by one Job of batch/v1, and nothing else", run.step),
+                format!("{} is done by one Job of batch/v1, and nothing else", run.purpose.words()),
             )
             .into());
         }
@@ -163,7 +250,9 @@ fn read(tree: &dyn Tree, scope: &DesiredScope, kinds: &Kinds, run: &JobRun) -> R
         for mark in [names::ENVIRONMENT_LABEL, names::APP_LABEL, names::APPLYSET_PART_OF] {
             labels.remove(mark);
         }
-        labels.insert(REGION_JOB.to_owned(), scope.environment.as_str().into());
+        // What measures changes nothing: no other region has to wait for its end.
+        let mark = if matches!(run.purpose, Purpose::Probe { .. }) { REGION_PROBE } else { REGION_JOB };
+        labels.insert(mark.to_owned(), scope.environment.as_str().into());
     }
     Ok(job)
 }
@@ -171,17 +260,29 @@ fn read(tree: &dyn Tree, scope: &DesiredScope, kinds: &Kinds, run: &JobRun) -> R
 /// The Job under its name of this attempt. Its containers are told which move it is.
 fn named(job: &Value, run: &JobRun) -> Value {
     let mut job = job.clone();
-    let tail = format!("-{}-{}-{}", run.epoch, run.step.as_str().to_ascii_lowercase(), run.attempt);
+    let tail = run.purpose.tail();
     let name = job["metadata"]["name"].as_str().unwrap_or("region");
     let room = NAME_LIMIT - tail.len();
     let name: String = name.chars().take(room).collect();
     job["metadata"]["name"] = format!("{}{tail}", name.trim_end_matches(['-', '.'])).into();
-    job["metadata"]["annotations"][REGION_EPOCH] = run.epoch.to_string().into();
-    let told = [
+    let mut told = vec![
         ("FAIRLEAD_REGION", run.to.to_string()),
         ("FAIRLEAD_REGION_FROM", run.from.as_ref().map(ToString::to_string).unwrap_or_default()),
-        ("FAIRLEAD_REGION_EPOCH", run.epoch.to_string()),
     ];
+    match &run.purpose {
+        Purpose::Step { epoch, .. } => {
+            job["metadata"]["annotations"][REGION_EPOCH] = epoch.to_string().into();
+            told.push(("FAIRLEAD_REGION_EPOCH", epoch.to_string()));
+        }
+        Purpose::Probe { .. } => {
+            let limit = i64::try_from(MEASURED_WITHIN.as_secs()).unwrap_or(i64::MAX);
+            for (field, seconds) in [("activeDeadlineSeconds", limit), ("ttlSecondsAfterFinished", limit)] {
+                if job["spec"][field].is_null() {
+                    job["spec"][field] = seconds.into();
+                }
+            }
+        }
+    }
     let containers = job["spec"]["template"]["spec"]["containers"].as_array_mut();
     for container in containers.into_iter().flatten().filter(|container| container.is_object()) {
         if !container["env"].is_array() {
@@ -203,16 +304,16 @@ mod tests {
     const JOB: &str = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: promote}\nspec:\n  template:\n    spec:\n      \
                        restartPolicy: Never\n      containers: [{name: psql, image: postgres}]\n";
 
-    fn read_job(text: &str) -> Result<Value, String> {
+    const STEP: Purpose = Purpose::Step { step: RegionStep::VerifyWritable, attempt: 2, epoch: Epoch(7) };
+
+    fn read_job(text: &str, purpose: Purpose) -> Result<Value, String> {
         let tree = MemoryTree::new([("jobs/promote.yaml", text)]).unwrap();
         let name = EnvironmentName::new("prod").unwrap();
         let scope = DesiredScope::unbound(name, Some("prod".to_owned())).unwrap();
         let region = |name: &str| RegionName::new(name).unwrap();
         let run = JobRun {
             file: "jobs/promote.yaml".to_owned(),
-            step: RegionStep::VerifyWritable,
-            attempt: 2,
-            epoch: Epoch(7),
+            purpose,
             from: Some(region("a")),
             to: region("b"),
         };
@@ -222,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_job_bears_its_move_in_its_name_and_is_nobodys_object() {
-        let job = read_job(JOB).unwrap();
+        let job = read_job(JOB, STEP).unwrap();
         assert_eq!(text(&job, "name"), "promote-7-verifywritable-2");
         assert_eq!(text(&job, "namespace"), "prod");
         assert_eq!(job["metadata"]["labels"], json!({REGION_JOB: "prod"}));
@@ -231,8 +332,17 @@ mod tests {
     }
 
     #[test]
+    fn what_measures_ends_by_itself_and_holds_no_region_up() {
+        let job = read_job(JOB, Purpose::Probe { at: 1_769_846_400 }).unwrap();
+        assert_eq!(text(&job, "name"), "promote-1769846400");
+        assert_eq!(job["metadata"]["labels"], json!({REGION_PROBE: "prod"}));
+        assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 120);
+        assert_eq!(job["metadata"]["annotations"][REGION_EPOCH], Value::Null);
+    }
+
+    #[test]
     fn what_is_no_job_is_named_with_its_file() {
-        let error = read_job("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n").unwrap_err();
+        let error = read_job("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", STEP).unwrap_err();
         assert!(error.contains("jobs/promote.yaml") && error.contains("one Job"), "{error}");
     }
 

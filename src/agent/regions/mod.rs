@@ -10,6 +10,7 @@
 //! | `desk` | what one environment's region knows and decides from |
 //! | `step` | does a step of a re-point |
 //! | `jobs` | runs the Job that a team declared for one |
+//! | `probe` | has measured how far the data here are behind |
 //! | `preflights` | what was seen of whether a move to this region could begin |
 //! | `seen` | what follows git is told, and what came of it |
 //! | `told` | what happened, for people |
@@ -20,6 +21,7 @@ mod desk;
 mod gate;
 mod jobs;
 mod preflights;
+mod probe;
 mod seen;
 mod step;
 mod stopping;
@@ -35,8 +37,9 @@ pub use address::{NoSharedPlace, SharedPlaceUrl};
 pub use asking::Asking;
 pub use desk::{Desk, Heard};
 pub use gate::{Pass, WriterGate};
-pub use jobs::{JobWith, run as run_job};
+pub use jobs::{JobRun, JobWith, Purpose, measure, run as run_job};
 pub use preflights::{Found, Trial, look, try_out};
+pub use probe::Probe;
 pub use seen::{Orders, Seen, Standing};
 pub use step::Stepper;
 pub use stopping::{StopWith, Stopping};

@@ -1,8 +1,8 @@
 //! What follows git is told by the region of an environment, and what is seen of what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::object::Revision;
+use crate::object::{AppName, Digest, Revision};
 use crate::region::Part;
 
 /// What those are told who follow git.
@@ -35,6 +35,12 @@ pub struct Seen {
     pub is_guarded: bool,
     /// The secrets that cannot be read here, and why.
     pub secrets: Vec<String>,
+    /// The apps that failed their gates, and what is not tried again of each.
+    pub set_aside: BTreeMap<AppName, Digest>,
+    /// The digests that apps have set aside, or are to run.
+    pub digests: BTreeMap<AppName, BTreeSet<Digest>>,
+    /// The word to try again that was answered last.
+    pub retried: Option<String>,
 }
 
 /// How far the apps are with what is to run here.

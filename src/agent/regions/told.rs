@@ -1,5 +1,7 @@
 //! What happened in a region, for people: as facts, for the history, and as the status of the Environment.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -111,7 +113,7 @@ pub fn status(
 }
 
 /// The same as numbers.
-pub fn gauges(status: &RegionStatus, reached: bool) -> RegionGauges {
+pub fn gauges(status: &RegionStatus, reached: bool, data_lag: Option<Duration>) -> RegionGauges {
     let is_moving = |run: &&RegionRunStatus| run.state != "Ended";
     let run = status.run.as_ref().filter(is_moving);
     RegionGauges {
@@ -121,6 +123,7 @@ pub fn gauges(status: &RegionStatus, reached: bool) -> RegionGauges {
         halted: run.is_some_and(|run| run.state == "Halted"),
         missing: status.readiness.iter().filter(|row| row.state == "missing").count(),
         reached,
+        data_lag: data_lag.map(|lag| lag.as_secs()),
     }
 }
 
@@ -209,6 +212,7 @@ fn waits(on: &Waits) -> String {
         Waits::OldRegion => "it waits for the old region".to_owned(),
         Waits::Fence => "it waits until the shared place confirms the hold again".to_owned(),
         Waits::Replica => "it waits until the data here have caught up".to_owned(),
+        Waits::Measurement => "it waits until it is measured how far the data here are behind".to_owned(),
         Waits::Promotion => "the drill stands: promote it, or end it".to_owned(),
     }
 }
