@@ -259,6 +259,10 @@ mod tests {
         let role = |name: &str| settings.role(&RegionName::new(name).unwrap());
         assert_eq!((role("b"), role("c")), (Role::Standby(Warmth::Warm), Role::Standby(Warmth::Cold)));
         assert_eq!((settings.epoch, settings.mode), (Epoch(3), Mode::Graceful));
+        assert_eq!(settings.data_probe, None);
+        let spec = parse(r#"{"active": "a", "readiness": {"data": {"job": "x.yaml"}}}"#);
+        let probe = spec.unwrap().settings().data_probe.unwrap();
+        assert_eq!((probe.job.as_str(), probe.every), ("x.yaml", Duration::from_secs(60)));
         assert_eq!(settings.max_data_loss, Duration::ZERO, "where nothing is said, nothing may be lost");
     }
 
@@ -298,12 +302,13 @@ mod tests {
     #[test]
     fn steps_and_automatic_moves_are_checked() {
         let text = r#"{"active": "a", "steps": {"data": {"job": "x.yaml"}, "fence": {"job": "x.yaml", "timeout": "0s"}},
-            "objectives": {"rto": "0s"}, "automatic": {"after": "5s", "signals": ["a", "a"]}}"#;
+            "readiness": {"data": {"job": "x.yaml", "every": "1s"}}, "objectives": {"rto": "0s"}, "automatic": {"after": "5s", "signals": ["a", "a"]}}"#;
         assert_eq!(
             found(text),
             [
                 "/spec/region/steps/fence/timeout: fence needs some time: its timeout is 0s",
                 "/spec/region/steps/fence/job: fence is done without a Job",
+                "/spec/region/readiness/data/every: each measurement is a Job: every 1s is too often, 10s is the least",
                 "/spec/region/objectives/rto: nothing recovers in no time: the objective is 0s",
                 "/spec/region/automatic/signals: `automatic` needs two signals that cannot fail together",
                 "/spec/region/automatic/after: nothing moves by itself after less than 1m: this is 5s",

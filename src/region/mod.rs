@@ -16,6 +16,7 @@ pub mod automatic;
 mod fence;
 mod lag;
 mod name;
+mod needs;
 mod part;
 mod record;
 mod report;
@@ -31,6 +32,7 @@ mod words;
 pub use fence::{Aim, Asked, Fence, TIMING, Timing, Wish};
 pub use lag::{Lag, read_lag};
 pub use name::{Epoch, Moment, NotARegion, RegionName};
+pub use needs::{Needs, Present};
 pub use part::{Part, Scale};
 pub use record::{
     Answer, Attestation, Call, Claim, Hold, PlaceError, Proof, RegionRecord, Silence, Stamp, Stored, Version,

@@ -12,6 +12,7 @@
 //! | `jobs` | runs the Job that a team declared for one |
 //! | `probe` | has measured how far the data here are behind |
 //! | `preflights` | what was seen of whether a move to this region could begin |
+//! | `surroundings` | reads what objects take for granted in the cluster, such as classes |
 //! | `seen` | what follows git is told, and what came of it |
 //! | `told` | what happened, for people |
 
@@ -25,6 +26,7 @@ mod probe;
 mod seen;
 mod step;
 mod stopping;
+mod surroundings;
 mod told;
 
 use std::collections::BTreeMap;
@@ -43,6 +45,7 @@ pub use probe::Probe;
 pub use seen::{Orders, Seen, Standing};
 pub use step::Stepper;
 pub use stopping::{StopWith, Stopping};
+pub use surroundings::{missing, needs};
 pub use told::{fact, gauges, kept, status};
 
 use super::secrets::Lazy;

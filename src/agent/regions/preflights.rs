@@ -52,7 +52,7 @@ pub fn look(
         (Preflight::Secrets, secrets),
         (Preflight::Images, Found::Assumed("no registry is asked")),
         (Preflight::Capacity, Found::Assumed("neither quotas nor nodes are looked at")),
-        (Preflight::Foundation, Found::Assumed("classes are not looked at")),
+        (Preflight::Foundation, Found::Assumed("it was not tried yet")),
         (Preflight::Data, data.unwrap_or(Found::Assumed("no probe is declared"))),
         (Preflight::SharedPlace, place),
     ]);
@@ -142,9 +142,10 @@ impl Trial {
     }
 }
 
-/// Reads of a plan whether the server would take what would run here, and what is missing where it would not.
-pub fn try_out(plan: &PlanReport) -> Trial {
-    let (mut renders, mut foundation, mut capacity) = (Vec::new(), Vec::new(), Vec::new());
+/// Reads of a plan whether the server would take what would run here, and what is missing where it would not; `lacks` is what objects
+/// take for granted, and what is not here.
+pub fn try_out(plan: &PlanReport, lacks: Vec<String>) -> Trial {
+    let (mut renders, mut foundation, mut capacity) = (Vec::new(), lacks, Vec::new());
     for app in &plan.apps {
         renders.extend(app.problems.iter().map(|problem| format!("{}: {problem}", app.app)));
         for refusal in &app.refused {
