@@ -66,7 +66,7 @@ pub async fn missing(cluster: &Cluster, needs: &Needs, namespaces: &[String]) ->
 
 /// The items of a collection; nothing where it cannot be read.
 async fn list(cluster: &Cluster, path: &str) -> Option<Vec<Value>> {
-    let read = async { cluster.send(&Call::get(path)).await?.json::<Value>() };
+    let read = async { cluster.send(&Call::get(path)).await?.json() };
     match read.await {
         Ok(mut found) => Some(found["items"].as_array_mut().map(std::mem::take).unwrap_or_default()),
         Err(error) => {
