@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 use crate::object::Problem;
+use crate::region::automatic::SHARED_PLACE;
 use crate::region::{
     Automatic, Epoch, Mode, Objectives, PostRecovery, ProbeSettings, RegionName, RegionStep, Settings,
     Silence, StepSettings, Warmth,
@@ -192,6 +193,15 @@ impl RegionSpec {
                 let problem = Problem::new("`automatic` needs two signals that cannot fail together");
                 say("/automatic/signals", problem.hint("one alone may be what is broken"));
             }
+            for (n, signal) in automatic.signals.iter().enumerate() {
+                if signal != SHARED_PLACE && !signal.ends_with(".yaml") && !signal.ends_with(".yml") {
+                    let problem = Problem::new(format!("{signal} is no signal"));
+                    let hint = format!(
+                        "write `{SHARED_PLACE}`, or a file with a Job that fails where the active region does not answer"
+                    );
+                    say(&format!("/automatic/signals/{n}"), problem.hint(hint));
+                }
+            }
             if automatic.after.duration() < SHORTEST_AFTER {
                 let message =
                     format!("nothing moves by itself after less than 1m: this is {}", automatic.after);
@@ -311,6 +321,8 @@ mod tests {
                 "/spec/region/readiness/data/every: each measurement is a Job: every 1s is too often, 10s is the least",
                 "/spec/region/objectives/rto: nothing recovers in no time: the objective is 0s",
                 "/spec/region/automatic/signals: `automatic` needs two signals that cannot fail together",
+                "/spec/region/automatic/signals/0: a is no signal",
+                "/spec/region/automatic/signals/1: a is no signal",
                 "/spec/region/automatic/after: nothing moves by itself after less than 1m: this is 5s",
                 "/spec/region/automatic: there is no standby to move to",
             ]

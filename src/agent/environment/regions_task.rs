@@ -5,6 +5,8 @@
 //! 3. Remember what changed. What cannot be remembered is not acted on.
 //! 4. Act: ask the shared place, open or close the gate of writers, stop them, say what runs here, do the step that is next.
 
+mod watching;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +18,7 @@ use super::region_seen::seen;
 use super::{Channels, Shared};
 use crate::agent::hands::Hands;
 use crate::agent::regions::{
-    self, Asking, Desk, Found, JobRun, JobWith, Orders, Probe, Purpose, Regions, Seen, Stepper, StopWith,
-    Stopping,
+    self, Asking, Desk, JobWith, Orders, Probe, Regions, Seen, Signals, Stepper, StopWith, Stopping,
 };
 use crate::api::RequestState;
 use crate::cluster::uptime;
@@ -42,6 +43,7 @@ struct Region<'a> {
     stopping: Stopping,
     stepper: Stepper,
     probe: Probe,
+    signals: Signals,
     seen: Seen,
     /// What was acted on last.
     acted: Acted,
@@ -79,6 +81,7 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
         stopping: Stopping::default(),
         stepper: Stepper::default(),
         probe: Probe::default(),
+        signals: Signals::default(),
         seen: Seen::default(),
         acted: Acted::default(),
     };
@@ -104,6 +107,7 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
             () = region.stopping.changed() => {}
             () = region.stepper.ended() => {}
             () = region.probe.ended() => {}
+            () = region.signals.ended() => {}
         }
     }
     region.regions.forget(shared.name.as_str());
@@ -139,6 +143,7 @@ impl Region<'_> {
         let found =
             regions::look(&self.seen, &self.acted.orders, &self.desk.fence, trial.as_ref(), data, time);
         self.desk.looked.take(found, self.probe.measured(), time);
+        self.watch(time);
         let facts = self.facts();
         let told = self.seen.revision.as_ref().filter(|_| !self.seen.orders.frozen);
         let Some((decision, orders)) = self.desk.decide(&facts, told, now, time) else { return };
@@ -209,22 +214,6 @@ impl Region<'_> {
             drained: is_standby && is_confirmed && is_ready && !self.seen.is_pruning,
             scratch_left: Some(0),
         }
-    }
-
-    /// Has it measured how far the data here are behind, where it is time for that, and says what is known of it.
-    fn measure(&mut self, time: Timestamp) -> Option<Found> {
-        let settings = self.desk.settings()?;
-        let (probing, now) = (settings.data_probe.as_ref()?, uptime());
-        self.probe.hear(self.desk.state().run(), now);
-        // What writes is behind nothing.
-        if self.desk.state().serving().is_none() && self.probe.is_due(probing, now) {
-            let from = self.desk.fence.record().map(|record| record.holder.clone());
-            let purpose = Purpose::Probe { at: time.as_second() };
-            let run = JobRun { file: probing.job.clone(), purpose, from, to: self.desk.me.clone() };
-            let with = JobWith { pass: None, ..self.job_with() };
-            self.probe.begin(tokio::spawn(regions::measure(with, run)), now);
-        }
-        Some(self.probe.look(settings, probing, now))
     }
 
     async fn save(&mut self) -> bool {

@@ -8,9 +8,11 @@ use serde_json::Value;
 
 use super::preflights::Looked;
 use super::seen::{Orders, Seen};
+use super::signals::Signals;
 use crate::api::RegionSpec;
 use crate::delivery::Retry;
 use crate::object::{AppName, Digest, Revision};
+use crate::region::automatic::{Stays, Verdict, judge};
 use crate::region::{
     Ask, Attestation, Decision, Epoch, Facts, Fence, Here, Mode, Moment, Part, RegionAsk, RegionName,
     Request, Role, Settings, Source, State, TIMING, Warmth, Word,
@@ -38,6 +40,9 @@ pub struct Memory {
     /// The apps that are to try again what they set aside, for a person who has a step tried again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     lifts: Vec<Lift>,
+    /// The epoch that stood in the shared place last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stood: Option<Epoch>,
 }
 
 /// What [`Retry`] says, as it is remembered.
@@ -63,6 +68,8 @@ pub struct Desk {
     is_wordless: bool,
     /// Writers that were stopped while this region serves are started again.
     pub is_restart: bool,
+    /// Why nothing moves by itself, where something could.
+    pub stays: Option<Stays>,
 }
 
 impl Desk {
@@ -78,6 +85,7 @@ impl Desk {
             heard: None,
             is_wordless: false,
             is_restart: false,
+            stays: None,
         })
     }
 
@@ -219,6 +227,34 @@ impl Desk {
                 record.holder, record.epoch
             )),
         }
+    }
+
+    /// Moves the environment here by itself, where that was declared and all signals say that the active region is lost.
+    pub fn consider(&mut self, signals: &Signals, now: Moment, time: Timestamp) {
+        let Some(settings) = self.settings.clone() else { return };
+        let Some(automatic) = &settings.automatic else { return self.stays = None };
+        // Whoever moved it: what goes back and forth within a day is for a person to look at.
+        if let Some(record) = self.fence.record().filter(|record| self.memory.stood != Some(record.epoch)) {
+            if self.memory.stood.is_some() || !record.epoch.is_first() {
+                self.memory.state.moved = Some(time);
+            }
+            self.memory.stood = Some(record.epoch);
+        }
+        let told = signals.told(automatic, &self.fence, now, time);
+        self.stays = match judge(&settings, &self.me, &self.memory.state, &told, time) {
+            Verdict::Stay(why) => Some(why),
+            Verdict::Move => {
+                let names: Vec<&str> = told.keys().map(String::as_str).collect();
+                let (of, after) = (&settings.active, automatic.after.as_secs());
+                let reason =
+                    format!("{} say since {after} s or longer that {of} is lost", names.join(" and "));
+                let here = Here { me: &self.me, settings: &settings, now, time };
+                if let Err(fault) = self.memory.state.move_by_itself(reason, here, &self.fence) {
+                    tracing::warn!(%fault, "it cannot move by itself");
+                }
+                None
+            }
+        };
     }
 
     /// Whether this region is to be the first one ever, and does not hold yet.

@@ -4,26 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::gate::{Pass, WriterGate};
 use crate::agent::desired::{DesiredScope, want};
 use crate::agent::hands::Archive;
 use crate::api::{AppSpec, Identity, names};
-use crate::cluster::{Call, CallError, Cluster, Session, chain, delete_job};
+use crate::cluster::{Call, CallError, Cluster, Session, chain};
 use crate::object::secret::Pins;
 use crate::object::{
-    AppName, Desired, Kinds, MANAGER, Manifest, ObjectKey, Origin, Place, Problem, Problems, REGION_EPOCH,
-    REGION_JOB, REGION_PROBE, Revision, Tree, TreePath,
+    AppName, Desired, Kinds, MANAGER, Manifest, Origin, Place, Problem, Problems, REGION_EPOCH, REGION_JOB,
+    REGION_PROBE, Revision, Tree, TreePath,
 };
-use crate::region::{Epoch, RegionName, RegionStep, read_lag};
+use crate::region::{Epoch, RegionName, RegionStep};
 use crate::yaml;
 
 /// Between two looks at what became of it.
 const LOOK: Duration = Duration::from_secs(1);
 /// What measures the data is given up after this long.
-const MEASURED_WITHIN: Duration = Duration::from_secs(120);
+pub(super) const MEASURED_WITHIN: Duration = Duration::from_secs(120);
 /// A file with one Job is short.
 const FILE_LIMIT: u64 = 1 << 20;
 /// The name of a Job is a label of its pods.
@@ -58,14 +57,14 @@ impl Purpose {
             Self::Step { step, attempt, epoch } => {
                 format!("-{epoch}-{}-{attempt}", step.as_str().to_ascii_lowercase())
             }
-            Self::Probe { at } => format!("-{at}"),
+            Self::Probe { at, .. } => format!("-{at}"),
         }
     }
 
     fn words(&self) -> &'static str {
         match self {
             Self::Step { step, .. } => step.as_str(),
-            Self::Probe { .. } => "what measures the data",
+            Self::Probe { what, .. } => what,
         }
     }
 }
@@ -81,61 +80,37 @@ pub struct JobWith {
     pub identity: Option<Identity>,
 }
 
+/// Why a Job did not do what it was made for.
+#[derive(Debug)]
+pub enum NotDone {
+    /// It ran, and said so by its end.
+    Failed(Box<Value>, String),
+    /// It was not made, not seen, or had no time to say anything.
+    Unknown(String),
+}
+
+impl From<String> for NotDone {
+    fn from(why: String) -> Self {
+        Self::Unknown(why)
+    }
+}
+
+impl From<NotDone> for String {
+    fn from(why: NotDone) -> Self {
+        let (NotDone::Failed(_, why) | NotDone::Unknown(why)) = why;
+        why
+    }
+}
+
 /// Runs it to its end.
 pub async fn run(with: JobWith, run: JobRun) -> Result<(), String> {
-    finish(with, &run).await.map(drop)
+    Ok(finish(with, &run).await.map(drop)?)
 }
 
-/// Measures: runs a Job to its end, reads what its pod left, and deletes both.
-pub async fn measure(with: JobWith, run: JobRun) -> Result<Duration, String> {
-    let (session, identity) = (with.session.clone(), with.identity.clone());
-    let job = tokio::time::timeout(MEASURED_WITHIN, finish(with, &run)).await;
-    let why = || format!("the Job of {} did not end within {} s", run.file, MEASURED_WITHIN.as_secs());
-    let job = job.map_err(|_| why())??;
-    let (namespace, name) = (text(&job, "namespace"), text(&job, "name"));
-    let said = last_words(&session.cluster, namespace, name).await;
-    let key = ObjectKey::new("batch", "Job", Some(namespace), name);
-    if let Err(error) = delete_job(&session, &key, text(&job, "uid"), identity.as_ref()).await {
-        // Its time to live ends it, too.
-        tracing::warn!(error = %chain(&error), "the Job {namespace}/{name} cannot be deleted");
-    }
-    let (words, ended) = said
-        .map_err(|error| failed(&format!("Job {namespace}/{name} of {}", run.file), &error))?
-        .ok_or_else(|| format!("no pod of Job {namespace}/{name} of {} is left to be read", run.file))?;
-    read_lag(&words, ended).map_err(|why| format!("{}: {why}", run.file))
-}
-
-/// What the pod of a Job left in its termination message, and when it ended.
-async fn last_words(
-    cluster: &Cluster,
-    namespace: &str,
-    job: &str,
-) -> Result<Option<(String, Timestamp)>, CallError> {
-    let path =
-        format!("/api/v1/namespaces/{namespace}/pods?labelSelector=batch.kubernetes.io%2Fjob-name%3D{job}");
-    let pods: Value = cluster.send(&Call::get(path)).await?.json()?;
-    let pods = pods["items"].as_array().into_iter().flatten();
-    let ended = pods.filter(|pod| pod["status"]["phase"] == "Succeeded").flat_map(|pod| {
-        pod["status"]["containerStatuses"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|status| &status["state"]["terminated"])
-    });
-    let mut words: Vec<(String, Timestamp)> = ended
-        .filter_map(|ended| {
-            let at = ended["finishedAt"].as_str()?.parse().ok()?;
-            Some((ended["message"].as_str().unwrap_or_default().to_owned(), at))
-        })
-        .collect();
-    // A pod may have containers that say nothing.
-    words.sort_by_key(|(words, _)| !words.trim().is_empty());
-    Ok(words.pop())
-}
-
-async fn finish(mut with: JobWith, run: &JobRun) -> Result<Value, String> {
+/// Runs it to its end, and says what it was then.
+pub(super) async fn finish(mut with: JobWith, run: &JobRun) -> Result<Value, NotDone> {
     let (Some(archive), Some(revision)) = (with.archive.clone(), with.revision.clone()) else {
-        return Err(format!("git was not read yet, and {} stands there", run.file));
+        return Err(format!("git was not read yet, and {} stands there", run.file).into());
     };
     let wanted = run.clone();
     let read = tokio::task::spawn_blocking(move || {
@@ -154,14 +129,14 @@ async fn finish(mut with: JobWith, run: &JobRun) -> Result<Value, String> {
             && step.needs_the_fence()
             && !with.gate.is_held(epoch)
         {
-            return Err(format!("{what} is not made: this region does not hold epoch {epoch} now"));
+            return Err(format!("{what} is not made: this region does not hold epoch {epoch} now").into());
         }
         let url = format!("{collection}?fieldManager={MANAGER}&fieldValidation=Strict");
         let call = Call::create(url, job.to_string().into(), with.identity.as_ref());
         match with.session.cluster.send(&call).await {
             Ok(_) => {}
             Err(error) if error.is_already_there() => {}
-            Err(error) => return Err(failed(&what, &error)),
+            Err(error) => return Err(failed(&what, &error).into()),
         }
     }
     drop(with.pass.take());
@@ -169,11 +144,16 @@ async fn finish(mut with: JobWith, run: &JobRun) -> Result<Value, String> {
         match found(&with.session.cluster, &path).await {
             Ok(Some(job)) => match end_of(&job) {
                 Some(Ok(())) => return Ok(job),
-                Some(Err(why)) => return Err(format!("{what} failed: {why}")),
+                Some(Err(why)) if why.is_late => return Err(format!("{what} failed: {}", why.words).into()),
+                Some(Err(why)) => {
+                    return Err(NotDone::Failed(Box::new(job), format!("{what} failed: {}", why.words)));
+                }
                 None => {}
             },
             Ok(None) => {
-                return Err(format!("{what} was deleted before it ended, and nobody knows what it did"));
+                return Err(
+                    format!("{what} was deleted before it ended, and nobody knows what it did").into()
+                );
             }
             Err(error) => tracing::warn!(error = %chain(&error), "{what} cannot be looked at"),
         }
@@ -181,7 +161,7 @@ async fn finish(mut with: JobWith, run: &JobRun) -> Result<Value, String> {
     }
 }
 
-fn failed(what: &str, error: &CallError) -> String {
+pub(super) fn failed(what: &str, error: &CallError) -> String {
     format!("{what}: {}", chain(error))
 }
 
@@ -193,19 +173,30 @@ async fn found(cluster: &Cluster, path: &str) -> Result<Option<Value>, CallError
     }
 }
 
+/// Why a Job failed.
+#[derive(Debug, PartialEq, Eq)]
+struct Why {
+    words: String,
+    /// Its time was over: what it was made for may never have begun.
+    is_late: bool,
+}
+
 /// How a Job ended, if it has.
-fn end_of(job: &Value) -> Option<Result<(), String>> {
+fn end_of(job: &Value) -> Option<Result<(), Why>> {
     let conditions = job["status"]["conditions"].as_array()?;
     conditions.iter().filter(|condition| condition["status"] == "True").find_map(|condition| {
         match condition["type"].as_str()? {
             "Complete" => Some(Ok(())),
-            "Failed" => Some(Err(condition["message"].as_str().unwrap_or("it says no more").to_owned())),
+            "Failed" => Some(Err(Why {
+                words: condition["message"].as_str().unwrap_or("it says no more").to_owned(),
+                is_late: condition["reason"] == "DeadlineExceeded",
+            })),
             _ => None,
         }
     })
 }
 
-fn text<'a>(job: &'a Value, field: &str) -> &'a str {
+pub(super) fn text<'a>(job: &'a Value, field: &str) -> &'a str {
     job["metadata"][field].as_str().unwrap_or_default()
 }
 
@@ -333,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_measures_ends_by_itself_and_holds_no_region_up() {
-        let job = read_job(JOB, Purpose::Probe { at: 1_769_846_400 }).unwrap();
+        let job = read_job(JOB, Purpose::Probe { at: 1_769_846_400, what: "it" }).unwrap();
         assert_eq!(text(&job, "name"), "promote-1769846400");
         assert_eq!(job["metadata"]["labels"], json!({REGION_PROBE: "prod"}));
         assert_eq!(job["spec"]["ttlSecondsAfterFinished"], 120);
@@ -350,7 +341,11 @@ mod tests {
     fn a_job_has_ended_when_it_says_so() {
         let of = |kind: &str| json!({"status": {"conditions": [{"type": kind, "status": "True", "message": "no"}]}});
         assert_eq!(end_of(&of("Complete")), Some(Ok(())));
-        assert_eq!(end_of(&of("Failed")), Some(Err("no".to_owned())));
+        let why = |is_late| Some(Err(Why { words: "no".to_owned(), is_late }));
+        assert_eq!(end_of(&of("Failed")), why(false));
+        let mut late = of("Failed");
+        late["status"]["conditions"][0]["reason"] = "DeadlineExceeded".into();
+        assert_eq!(end_of(&late), why(true), "its pod may never have run");
         assert_eq!(end_of(&of("Suspended")), None);
         assert_eq!(end_of(&json!({})), None);
     }

@@ -11,6 +11,7 @@ use crate::api::{HolderStatus, RegionRunStatus, RegionStatus, RegionStepStatus};
 use crate::delivery::{Fact, What};
 use crate::metrics::RegionGauges;
 use crate::object::{Digest, EnvironmentName, EventKind, RecordId, TimelineEvent};
+use crate::region::automatic::Stays;
 use crate::region::{
     Choice, Decision, Hold, News, Next, RegionRecord, Report, Role, Run, Settings, Silence, Waits, Writers,
 };
@@ -166,6 +167,9 @@ fn message(desk: &Desk, left: Option<String>) -> Option<String> {
     words.extend(desk.state().words.fault().map(ToString::to_string));
     words.extend(desk.fence.trouble().map(ToString::to_string));
     words.extend(left);
+    if let Some(stays @ Stays::Signals { agree: 1.., .. }) = &desk.stays {
+        words.push(format!("it does not move by itself yet: {stays}"));
+    }
     if desk.asks_for_drill() {
         words.push("`mode: drill` is not acted out yet".to_owned());
     }
