@@ -44,9 +44,10 @@ pub enum Purpose {
         attempt: u32,
         epoch: Epoch,
     },
-    /// Measures something in a standby; `at` tells one measurement from the next.
+    /// Looks at something from a standby; `at` tells one look from the next.
     Probe {
         at: i64,
+        what: &'static str,
     },
 }
 
