@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows what Fairlead does, on a real API server: a first rollout wave by wave, a commit that rolls out, a bad commit that
 # is refused with nothing written, edits by hand that are seen and put back, a fight, a hold, a secret that is rotated, a
-# pull request from its report to its rollout. Each step says what happens and checks that it did.
+# pull request from its report to its rollout, and a move to another region. Each step says what happens and checks that it did.
 #
 #   CI=1                 unattended: no pauses, no questions
 #   DEMO_KUBECONFIG=...  a cluster of yours instead of one of our own (make demo KUBECONFIG=...)
@@ -16,6 +16,8 @@ source make/checks.sh
 source make/controlplane.sh
 # shellcheck source=make/stage.sh
 source make/stage.sh
+# shellcheck source=make/demo_regions.sh
+source make/demo_regions.sh
 
 tell() { printf '%s\n' "$*"; }
 
@@ -282,6 +284,9 @@ printf 'title: Log less in dev\nhead: less-log\nbase: env/dev\nstate: merged\nre
 check 'the merge is rolled out' eventually 60 ready_at 50 "$(head_commit)"
 check 'the comment says what became of it' eventually 60 contains 'merged, applied and healthy' cat "$pulls/7.md"
 check 'and that it is what was shown' contains '| yes |' cat "$pulls/7.md"
+
+# A cluster of yours has no second one beside it.
+[[ -n ${DEMO_KUBECONFIG:-} ]] || regions_act
 
 act 'Where it stands'
 "$fairlead" --kubeconfig "$kubeconfig" status "$ENVIRONMENT"

@@ -128,6 +128,7 @@ stop_agent() {
 close_stage() {
 	local status=$?
 	trap - EXIT INT TERM
+	if declare -F stop_regions >/dev/null; then stop_regions; fi
 	stop_agent
 	stop_moto
 	if [[ -n ${DEMO_KUBECONFIG:-} ]] && ((${#created[@]} > 0)); then

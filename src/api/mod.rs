@@ -44,7 +44,9 @@ pub use limits::{KindLimits, PolicyMatch, PolicySpec, PruneLimit, Severity};
 pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
 pub use preview::{PreviewGrant, PreviewSpec};
 pub use pull_requests::{ForgeKind, PersonSpec, PullRequestsSpec};
-pub use region::{AutomaticSpec, ObjectivesSpec, RegionSpec, StandbyOf, StandbySpec, StepSpec};
+pub use region::{
+    AutomaticSpec, ObjectivesSpec, ProbeSpec, ReadinessSpec, RegionSpec, StandbyOf, StandbySpec, StepSpec,
+};
 pub use region_status::{HolderStatus, ReadinessStatus, RegionRunStatus, RegionStatus, RegionStepStatus};
 pub use request::{Request, RequestSpec, RequestState, RequestStatus};
 pub use rollback::{RollbackRequest, RollbackState, RollbackStatus, RollbackTo};

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 use crate::object::Problem;
+use crate::region::automatic::SHARED_PLACE;
 use crate::region::{
-    Automatic, Epoch, Mode, Objectives, PostRecovery, RegionName, RegionStep, Settings, Silence,
-    StepSettings, Warmth,
+    Automatic, Epoch, Mode, Objectives, PostRecovery, ProbeSettings, RegionName, RegionStep, Settings,
+    Silence, StepSettings, Warmth,
 };
 
 /// In which region the environment is active, and how it moves: docs/environment.md.
@@ -31,6 +32,9 @@ pub struct RegionSpec {
     pub max_data_loss: Option<Span>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub steps: BTreeMap<RegionStep, StepSpec>,
+    /// What is measured in a standby all the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readiness: Option<ReadinessSpec>,
     #[serde(default)]
     pub post_recovery: PostRecovery,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -77,12 +81,34 @@ pub struct StepSpec {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ReadinessSpec {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<ProbeSpec>,
+}
+
+/// A Job that says in the termination message of its pod what it measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProbeSpec {
+    /// A file with the Job.
+    pub job: String,
+    /// One minute where nothing is said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AutomaticSpec {
     /// How long all signals have to say that the active region is lost.
     pub after: Span,
     pub signals: Vec<String>,
 }
 
+/// How often a probe measures where nothing is said,
+const PROBED_EVERY: Duration = Duration::from_secs(60);
+/// and at most: each time is a Job.
+const PROBED_MOST: Duration = Duration::from_secs(10);
 /// Shorter, and one lost packet moves a production.
 const SHORTEST_AFTER: Duration = Duration::from_secs(60);
 
@@ -150,6 +176,14 @@ impl RegionSpec {
                 );
             }
         }
+        let probe = self.readiness.as_ref().and_then(|readiness| readiness.data.as_ref());
+        if let Some(every) = probe.and_then(|probe| probe.every).filter(|span| span.duration() < PROBED_MOST)
+        {
+            let least = PROBED_MOST.as_secs();
+            let message =
+                format!("each measurement is a Job: every {every} is too often, {least}s is the least");
+            say("/readiness/data/every", Problem::new(message));
+        }
         if self.objectives.as_ref().and_then(|objectives| objectives.rto).is_some_and(|rto| rto.is_zero()) {
             say("/objectives/rto", Problem::new("nothing recovers in no time: the objective is 0s"));
         }
@@ -158,6 +192,15 @@ impl RegionSpec {
             if signals.len() < 2 {
                 let problem = Problem::new("`automatic` needs two signals that cannot fail together");
                 say("/automatic/signals", problem.hint("one alone may be what is broken"));
+            }
+            for (n, signal) in automatic.signals.iter().enumerate() {
+                if signal != SHARED_PLACE && !signal.ends_with(".yaml") && !signal.ends_with(".yml") {
+                    let problem = Problem::new(format!("{signal} is no signal"));
+                    let hint = format!(
+                        "write `{SHARED_PLACE}`, or a file with a Job that fails where the active region does not answer"
+                    );
+                    say(&format!("/automatic/signals/{n}"), problem.hint(hint));
+                }
             }
             if automatic.after.duration() < SHORTEST_AFTER {
                 let message =
@@ -192,6 +235,9 @@ impl RegionSpec {
                     (*step, StepSettings { timeout: time(spec.timeout), job: spec.job.clone() })
                 })
                 .collect(),
+            data_probe: self.readiness.as_ref().and_then(|readiness| readiness.data.as_ref()).map(|probe| {
+                ProbeSettings { job: probe.job.clone(), every: time(probe.every).unwrap_or(PROBED_EVERY) }
+            }),
             post_recovery: self.post_recovery,
             automatic: self.automatic.as_ref().map(|automatic| Automatic {
                 after: automatic.after.duration(),
@@ -223,6 +269,10 @@ mod tests {
         let role = |name: &str| settings.role(&RegionName::new(name).unwrap());
         assert_eq!((role("b"), role("c")), (Role::Standby(Warmth::Warm), Role::Standby(Warmth::Cold)));
         assert_eq!((settings.epoch, settings.mode), (Epoch(3), Mode::Graceful));
+        assert_eq!(settings.data_probe, None);
+        let spec = parse(r#"{"active": "a", "readiness": {"data": {"job": "x.yaml"}}}"#);
+        let probe = spec.unwrap().settings().data_probe.unwrap();
+        assert_eq!((probe.job.as_str(), probe.every), ("x.yaml", Duration::from_secs(60)));
         assert_eq!(settings.max_data_loss, Duration::ZERO, "where nothing is said, nothing may be lost");
     }
 
@@ -262,14 +312,17 @@ mod tests {
     #[test]
     fn steps_and_automatic_moves_are_checked() {
         let text = r#"{"active": "a", "steps": {"data": {"job": "x.yaml"}, "fence": {"job": "x.yaml", "timeout": "0s"}},
-            "objectives": {"rto": "0s"}, "automatic": {"after": "5s", "signals": ["a", "a"]}}"#;
+            "readiness": {"data": {"job": "x.yaml", "every": "1s"}}, "objectives": {"rto": "0s"}, "automatic": {"after": "5s", "signals": ["a", "a"]}}"#;
         assert_eq!(
             found(text),
             [
                 "/spec/region/steps/fence/timeout: fence needs some time: its timeout is 0s",
                 "/spec/region/steps/fence/job: fence is done without a Job",
+                "/spec/region/readiness/data/every: each measurement is a Job: every 1s is too often, 10s is the least",
                 "/spec/region/objectives/rto: nothing recovers in no time: the objective is 0s",
                 "/spec/region/automatic/signals: `automatic` needs two signals that cannot fail together",
+                "/spec/region/automatic/signals/0: a is no signal",
+                "/spec/region/automatic/signals/1: a is no signal",
                 "/spec/region/automatic/after: nothing moves by itself after less than 1m: this is 5s",
                 "/spec/region/automatic: there is no standby to move to",
             ]

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::call::{Call, CallError};
-use super::discovery::Session;
+use super::call::{Call, CallError, JSON};
+use super::delete::{Delete, Propagation};
+use super::discovery::{Session, collection, escape};
 use crate::api::{Identity, names};
-use crate::object::{MANAGER, REGION_JOB};
-use crate::region::{is_fenced, stop};
+use crate::object::{Gvk, KindScope, MANAGER, PRUNE, REGION_JOB};
+use crate::region::{is_custom, is_fenced, stop, stops_by_going};
 
 /// Group, kind, and the path of its collection in a namespace.
 const WORKLOADS: [(&str, &str, &str, &str); 6] = [
@@ -25,15 +26,81 @@ const WORKLOADS: [(&str, &str, &str, &str); 6] = [
 
 /// Stops every writer of an environment that runs, and lists what is left: nothing is where nothing had to be stopped and no pod
 /// of one is there any more.
+///
+/// `kinds` are those of which the environment may have objects, as `Kind.group`; all that the server serves where that is not known.
 pub async fn stop_writers(
     session: &Session,
     environment: &str,
     namespaces: &[String],
+    kinds: Option<&BTreeSet<String>>,
     identity: Option<&Identity>,
 ) -> Result<Vec<String>, CallError> {
     let mut left = Vec::new();
     for namespace in namespaces {
         left.extend(stop_in(session, environment, namespace, identity).await?);
+    }
+    let served = session.kinds();
+    let customs = served.iter().filter(|(group, kind, _)| {
+        is_custom(group) && kinds.is_none_or(|kinds| kinds.contains(&format!("{kind}.{group}")))
+    });
+    for (group, kind, info) in customs {
+        let Some(version) = info.versions.first() else { continue };
+        let gvk = Gvk { group: group.into(), version: version.as_str().into(), kind: kind.into() };
+        let within: Vec<Option<&str>> = match info.scope {
+            KindScope::Cluster => vec![None],
+            KindScope::Namespaced => namespaces.iter().map(|namespace| Some(namespace.as_str())).collect(),
+        };
+        for namespace in within {
+            let collection = collection(&gvk, info, namespace);
+            match stop_customs(session, environment, (&gvk, &collection), identity).await {
+                // Of a kind that this agent may not read it has written nothing.
+                Err(error)
+                    if kinds.is_none() && error.status().is_some_and(|status| status.as_u16() == 403) => {}
+                stopped => left.extend(stopped?),
+            }
+        }
+    }
+    Ok(left)
+}
+
+/// Deletes the custom resources that only an active region may have, and lists those that are not gone: with one goes what it has
+/// run, by its owner references and by its operator's finalizers.
+async fn stop_customs(
+    session: &Session,
+    environment: &str,
+    (gvk, collection): (&Gvk, &str),
+    identity: Option<&Identity>,
+) -> Result<Vec<String>, CallError> {
+    let mut left = Vec::new();
+    let listed = format!("{collection}?labelSelector={}%3D{environment}", escape(names::ENVIRONMENT_LABEL));
+    for item in list(session, &listed).await?.unwrap_or_default() {
+        let metadata = &item["metadata"];
+        // What copied our labels is not ours to delete.
+        let managers = metadata["managedFields"].as_array().into_iter().flatten();
+        let is_ours =
+            managers.filter(|entry| entry["operation"] == "Apply").any(|entry| entry["manager"] == MANAGER);
+        if !is_ours || !stops_by_going(&gvk.group, &gvk.kind, &item) {
+            continue;
+        }
+        let name = metadata["name"].as_str().unwrap_or_default();
+        let within = metadata["namespace"].as_str().map(|of| format!("{of}/")).unwrap_or_default();
+        let what = format!("{} {within}{name}", gvk.kind);
+        if metadata["annotations"][PRUNE] == "never" {
+            left.push(format!("{what} (it says `{PRUNE}: never`, and only its deletion stops it)"));
+            continue;
+        }
+        left.push(what);
+        if metadata["deletionTimestamp"].is_string() {
+            continue;
+        }
+        let uid = metadata["uid"].as_str().unwrap_or_default();
+        let delete = Delete { uid, version: None, propagation: Propagation::Foreground, dry_run: false };
+        let path = format!("{collection}/{}", escape(name));
+        match session.cluster.send(&delete.call(&path, identity).accept(JSON)).await {
+            // It is gone, or another bears its name: it is looked at again.
+            Err(error) if matches!(error.status().map(|status| status.as_u16()), Some(404 | 409)) => {}
+            done => drop(done?),
+        }
     }
     Ok(left)
 }

@@ -15,7 +15,7 @@ use crate::object::Revision;
 pub struct Past {
     pub revision: Revision,
     pub info: CommitInfo,
-    pub tree: GitTree,
+    pub tree: Arc<GitTree>,
 }
 
 impl Mirror {
@@ -59,7 +59,7 @@ impl Mirror {
         let remote = || self.remote().url().to_string();
         let (tree, info) =
             found.ok_or_else(|| GitError::RevisionGone { remote: remote(), revision: revision.clone() })?;
-        Ok(Past { revision, info, tree })
+        Ok(Past { revision, info, tree: Arc::new(tree) })
     }
 
     fn unread(&self, error: &git2::Error) -> GitError {

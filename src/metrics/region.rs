@@ -20,6 +20,8 @@ pub struct RegionGauges {
     pub missing: usize,
     /// The shared place was of use the last time.
     pub reached: bool,
+    /// How many seconds the data here were behind when that was measured last.
+    pub data_lag: Option<u64>,
 }
 
 #[derive(Default)]
@@ -30,6 +32,7 @@ pub struct RegionMetrics {
     halted: Family<EnvironmentLabels, Gauge>,
     missing: Family<EnvironmentLabels, Gauge>,
     reached: Family<EnvironmentLabels, Gauge>,
+    data_lag: Family<EnvironmentLabels, Gauge>,
 }
 
 impl RegionMetrics {
@@ -42,6 +45,11 @@ impl RegionMetrics {
             ("region_halted", "1 while a re-point to this region waits for a person", &made.halted),
             ("region_missing", "What a move to this standby needs and is not there", &made.missing),
             ("region_place_reached", "1 where the shared place answered the last time", &made.reached),
+            (
+                "region_data_lag_seconds",
+                "How far the data of a standby were behind when measured last",
+                &made.data_lag,
+            ),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -59,11 +67,16 @@ impl RegionMetrics {
         set(&self.halted, now.halted.into());
         set(&self.missing, i64::try_from(now.missing).unwrap_or(i64::MAX));
         set(&self.reached, now.reached.into());
+        match now.data_lag {
+            Some(lag) => set(&self.data_lag, i64::try_from(lag).unwrap_or(i64::MAX)),
+            None => drop(self.data_lag.remove(&labels)),
+        }
     }
 
     pub fn forget(&self, environment: &str) {
         let labels = EnvironmentLabels { environment: environment.to_owned() };
-        for gauge in [&self.writes, &self.epoch, &self.moving, &self.halted, &self.missing, &self.reached] {
+        let all = [&self.writes, &self.epoch, &self.moving, &self.halted, &self.missing, &self.reached];
+        for gauge in all.into_iter().chain([&self.data_lag]) {
             gauge.remove(&labels);
         }
     }

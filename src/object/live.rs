@@ -73,6 +73,8 @@ pub const REGION_GUARDED: &str = "fairlead.dev/region-guarded";
 /// On the Job of a step of a re-point: the environment that it is of. It bears none of the marks by which objects are kept or
 /// deleted.
 pub const REGION_JOB: &str = "fairlead.dev/region-job";
+/// The same on a Job that measures something in a standby.
+pub const REGION_PROBE: &str = "fairlead.dev/region-probe";
 
 /// What is kept of an object in the cluster: enough to decide whether anything is to be done, not the object itself.
 ///

@@ -180,6 +180,8 @@ pub struct Desired {
     pub app: AppName,
     pub objects: Vec<Manifest>,
     pub notes: Vec<Note>,
+    /// What it has in other regions alone, by what this one is now.
+    pub elsewhere: Vec<Manifest>,
     /// What each object's content hashes to, in their order.
     contents: Hashes,
     digest: Digest,
@@ -190,7 +192,7 @@ impl Desired {
         let contents: Hashes = objects.iter().map(Manifest::hash).collect();
         // In no order, so that moving a file changes nothing.
         let digest = contents.digest();
-        Self { app, objects, notes, contents, digest }
+        Self { app, objects, notes, elsewhere: Vec::new(), contents, digest }
     }
 
     pub fn contents(&self) -> &Hashes {

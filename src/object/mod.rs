@@ -34,7 +34,7 @@ pub use holder::{FieldHolder, added_by_others, holders};
 pub use kinds::{KindInfo, KindScope, Kinds};
 pub use live::{
     APPLIED, CONFIG, HOOK, HOOK_IDENTITY, INTERRUPTIBLE, Live, Owned, PRUNE, REGION_EPOCH, REGION_GUARDED,
-    REGION_JOB, REGION_PART, REPLACE, REVERSIBLE, SHARED_CONFIG, WAVE,
+    REGION_JOB, REGION_PART, REGION_PROBE, REPLACE, REVERSIBLE, SHARED_CONFIG, WAVE,
 };
 pub use managers::{AUTOSCALER, Held, LET_GO, MANAGER, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};

@@ -177,6 +177,28 @@ pub trait Tree: Send + Sync {
     fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError>;
 }
 
+impl<T: Tree + ?Sized> Tree for Arc<T> {
+    fn entry(&self, path: &TreePath) -> Result<Option<Entry>, TreeError> {
+        (**self).entry(path)
+    }
+
+    fn kind(&self, path: &TreePath) -> Result<Option<EntryKind>, TreeError> {
+        (**self).kind(path)
+    }
+
+    fn list(&self, folder: &TreePath) -> Result<Vec<Entry>, TreeError> {
+        (**self).list(folder)
+    }
+
+    fn differences(&self, folder: &TreePath, before: &Digest) -> Result<Option<Vec<Box<str>>>, TreeError> {
+        (**self).differences(folder, before)
+    }
+
+    fn read(&self, path: &TreePath, limit: u64) -> Result<Blob, TreeError> {
+        (**self).read(path, limit)
+    }
+}
+
 /// A tree in memory: for tests, and for what a chart rendered to.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryTree {

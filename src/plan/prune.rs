@@ -6,7 +6,7 @@
 //! 2. No app wants the object. One that moved, or whose app was renamed, is wanted, and keeps its uid.
 //! 3. The object is ours by more than its labels, which anyone may copy: our Apply entry holds them, and it bears the uid
 //!    that was remembered ([`SkipReason`], [`Known`]).
-//! 4. It is no more than the budget, no app shrank to nothing, and each is remembered ([`PruneHalt`]); else a person says
+//! 4. It is no more than the budget (what git goes on wanting in another region is not counted: the re-point is a person's word), no app shrank to nothing, and each is remembered ([`PruneHalt`]); else a person says
 //!    so.
 //! 5. Its app runs what git says and has passed its gates, and so has every app that depends on it ([`PruneWait`]).
 //! 6. The server takes a dry run of each delete. Only [`check_prune`] makes a [`CheckedPrune`], and `cluster` deletes
@@ -463,7 +463,8 @@ fn halts(view: &PruneView, doomed: &[Doomed]) -> Vec<PruneHalt> {
         found.push(PruneHalt::NoApps);
     }
     for (name, _) in view.claims.apps.iter().filter(|(_, app)| app.objects == 0) {
-        let count = doomed.iter().filter(|object| *object.app == *name.as_str()).count();
+        let of_it = doomed.iter().filter(|object| *object.app == *name.as_str());
+        let count = of_it.filter(|object| !view.claims.wants_elsewhere(&object.live.key)).count();
         if count > 0 {
             found.push(PruneHalt::Emptied { app: name.to_string(), count });
         }
@@ -473,8 +474,10 @@ fn halts(view: &PruneView, doomed: &[Doomed]) -> Vec<PruneHalt> {
         found.push(PruneHalt::Unrecorded { count });
     }
     let allowed = view.budget.allows(view.total);
-    if doomed.len() > allowed {
-        let (count, total, budget, bound) = (doomed.len(), view.total, view.budget, view.bound);
+    // What git wants in another region goes for a person's word, the re-point, and comes back with the next one.
+    let count = doomed.iter().filter(|object| !view.claims.wants_elsewhere(&object.live.key)).count();
+    if count > allowed {
+        let (total, budget, bound) = (view.total, view.budget, view.bound);
         found.push(PruneHalt::OverBudget { count, allowed, total, budget, bound });
     }
     found

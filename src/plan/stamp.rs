@@ -37,6 +37,8 @@ pub struct WantedApp {
     pub needed: BTreeSet<ObjectKey>,
     /// What is not made at all, and why.
     pub left: Vec<String>,
+    /// What git has it have in other regions alone: where one is here, a re-point is why it goes.
+    pub elsewhere: BTreeSet<ObjectKey>,
 }
 
 /// What an app's objects were made with, so that some of them can be made anew alone.
@@ -60,8 +62,19 @@ impl WantedApp {
     pub fn of_objects(app: AppName, digest: Digest, objects: Vec<Arc<Wanted>>) -> Self {
         let secrets = pinned(&objects);
         let content = digest.clone();
-        let (hooks, needed, left) = Default::default();
-        Self { app, digest, content, secrets, old_secrets_work: true, objects, hooks, needed, left }
+        let (hooks, needed, left, elsewhere) = Default::default();
+        Self {
+            app,
+            digest,
+            content,
+            secrets,
+            old_secrets_work: true,
+            objects,
+            hooks,
+            needed,
+            left,
+            elsewhere,
+        }
     }
 
     /// Its objects, and the Jobs of its hooks.
@@ -126,6 +139,8 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
     let mut hooks = Hooks::default();
     // Of what it rendered to, so that a new label of ours is not a new version of theirs.
     let digest = mixed(&content, &secrets);
+    let elsewhere =
+        desired.elsewhere.iter().map(|manifest| key_of(manifest, stamp, kinds, &around)).collect();
     for manifest in desired.objects {
         let stamped = stamp_one(&manifest, &desired.app, stamp, kinds, &around);
         let stamped = stamped.and_then(|wanted| hooks.take(&manifest, wanted, &digest));
@@ -155,6 +170,7 @@ pub fn stamp(desired: Desired, stamp: &Stamp, kinds: &Kinds) -> Result<(WantedAp
         hooks,
         needed,
         left,
+        elsewhere,
     };
     Ok((app, Basis { contents, around: Arc::new(around) }))
 }
@@ -203,9 +219,7 @@ fn stamp_one(
     kinds: &Kinds,
     around: &Around,
 ) -> Result<Wanted, Problem> {
-    let gvk = manifest.gvk();
-    let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
-    let scope = known.or_else(|| around.own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied());
+    let scope = scope_of(manifest, kinds, around);
     let place = || manifest.origin.place.clone();
     let mut value = manifest.value();
     strip_nulls(&mut value);
@@ -287,6 +301,22 @@ fn stamp_one(
     let body = Body::new(&write_body(value));
     let gvk = manifest.gvk().clone();
     Ok(Wanted { key, gvk, place: place(), digest, wave, depends_on, replicas, config, shared, body })
+}
+
+fn scope_of(manifest: &Manifest, kinds: &Kinds, around: &Around) -> Option<KindScope> {
+    let gvk = manifest.gvk();
+    let known = kinds.get(&gvk.group, &gvk.kind).map(|info| info.scope);
+    known.or_else(|| around.own_scopes.get(&(gvk.group.clone(), gvk.kind.clone())).copied())
+}
+
+/// The name that an object would bear if it were sent.
+fn key_of(manifest: &Manifest, stamp: &Stamp, kinds: &Kinds, around: &Around) -> ObjectKey {
+    let namespace = match scope_of(manifest, kinds, around) {
+        Some(KindScope::Cluster) => None,
+        Some(KindScope::Namespaced) => manifest.namespace().or(stamp.default_namespace),
+        None => manifest.namespace(),
+    };
+    ObjectKey::new(&manifest.gvk().group, &manifest.gvk().kind, namespace, manifest.name())
 }
 
 /// Whether git says how many replicas an object has. What an autoscaler of the same app sets is taken out.

@@ -15,6 +15,10 @@ use super::{RegionName, State};
 /// A second move within this time would be one back and forth: a person has to look.
 pub const AT_MOST_ONCE_IN: Duration = Duration::from_secs(24 * 3600);
 
+/// The signal that the holder is silent in the shared place. Every other is a file with a Job of the team, which fails where the active
+/// region does not answer.
+pub const SHARED_PLACE: &str = "sharedPlace";
+
 /// What one source says of the active region.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signal {
@@ -39,7 +43,7 @@ pub enum Stays {
     NoStandby,
     #[error("{agree} of {needed} independent signals say for long enough that the active region is lost")]
     Signals { agree: usize, needed: usize },
-    #[error("it moved by itself at {at}, and does so once a day at most")]
+    #[error("it moved at {at}, and nothing moves by itself within a day of that")]
     MovedAlready { at: Timestamp },
     #[error("a re-point or a drill is under way")]
     Busy,
@@ -62,7 +66,7 @@ pub fn judge(
         return Verdict::Stay(Stays::Busy);
     }
     // A clock that was set back shows a move of the future: then it is not yet a day ago, either.
-    if let Some(at) = state.moved_by_itself.filter(|at| passed(*at, now) < AT_MOST_ONCE_IN) {
+    if let Some(at) = state.moved.filter(|at| passed(*at, now) < AT_MOST_ONCE_IN) {
         return Verdict::Stay(Stays::MovedAlready { at });
     }
     let says = |name: &String| {
@@ -85,7 +89,7 @@ pub fn judge(
 mod tests {
     use super::*;
     use crate::region::settings::settings;
-    use crate::region::{Epoch, Mode, Source, Word};
+    use crate::region::{Epoch, Fence, Here, Mode, Source, TIMING, Word};
 
     fn time(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_700_000_000 + seconds).unwrap()
@@ -99,7 +103,7 @@ mod tests {
         let from = Source::Git { commit: "c".into() };
         let active = RegionName::new("a").unwrap();
         state.words.hear_git(Word { epoch: Epoch(1), active, mode: Mode::Graceful, from }).unwrap();
-        state.moved_by_itself = moved.map(time);
+        state.moved = moved.map(time);
         let signals = signals.iter().map(|(name, source, since)| {
             ((*name).to_owned(), Signal { source: (*source).to_owned(), lost_since: since.map(time) })
         });
@@ -115,6 +119,27 @@ mod tests {
         assert_eq!(judged(&[("probe", "http", Some(0)), ("lease", "place", None)], None, 900), stays(1));
         assert_eq!(judged(&[("probe", "http", Some(0)), ("other", "http", Some(0))], None, 900), stays(1));
         assert_eq!(judged(&[("probe", "http", Some(0))], None, 900), stays(1));
+    }
+
+    #[test]
+    fn a_move_by_itself_is_a_word_with_the_next_epoch_and_the_last_one_of_that_day() {
+        let mut state = State::default();
+        let from = Source::Git { commit: "c".into() };
+        let (me, active) = (RegionName::new("b").unwrap(), RegionName::new("a").unwrap());
+        state.words.hear_git(Word { epoch: Epoch(4), active, mode: Mode::Graceful, from }).unwrap();
+        let mut settings = settings("a", &["b"], 4);
+        settings.automatic = Some(Automatic { after: Duration::ZERO, signals: vec!["x".into(), "y".into()] });
+        let here = Here { me: &me, settings: &settings, now: Duration::ZERO, time: time(50) };
+        let fence = Fence::new(me.clone(), 1, TIMING);
+        state.move_by_itself("all say so".to_owned(), here, &fence).unwrap();
+        let word = state.words.wanted().unwrap();
+        assert_eq!((word.epoch, &word.active, word.mode), (Epoch(5), &me, Mode::Ungraceful));
+        assert_eq!(word.from.to_string(), "automatic: all say so");
+        let lost = |source: &str| {
+            (source.to_owned(), Signal { source: source.to_owned(), lost_since: Some(time(0)) })
+        };
+        let verdict = judge(&settings, &me, &state, &BTreeMap::from([lost("x"), lost("y")]), time(60));
+        assert_eq!(verdict, Verdict::Stay(Stays::MovedAlready { at: time(50) }));
     }
 
     #[test]

@@ -14,7 +14,9 @@
 
 pub mod automatic;
 mod fence;
+mod lag;
 mod name;
+mod needs;
 mod part;
 mod record;
 mod report;
@@ -28,7 +30,9 @@ mod step;
 mod words;
 
 pub use fence::{Aim, Asked, Fence, TIMING, Timing, Wish};
+pub use lag::{Lag, read_lag};
 pub use name::{Epoch, Moment, NotARegion, RegionName};
+pub use needs::{Needs, Present};
 pub use part::{Part, Scale};
 pub use record::{
     Answer, Attestation, Call, Claim, Hold, PlaceError, Proof, RegionRecord, Silence, Stamp, Stored, Version,
@@ -38,8 +42,10 @@ pub use run::{
     Ask, Cause, Choice, End, Next, Preflight, Progress, Refusal, Request, Run, Said, StepOutcome, StepResult,
     Waits,
 };
-pub use settings::{Automatic, Objectives, PostRecovery, Role, Settings, StepSettings, Warmth};
-pub use shape::{Starts, ends_by_itself, is_fenced, starts, stop};
+pub use settings::{
+    Automatic, Objectives, PostRecovery, ProbeSettings, Role, Settings, StepSettings, Warmth,
+};
+pub use shape::{Starts, ends_by_itself, is_custom, is_fenced, starts, stop, stops_by_going};
 pub use state::{Decision, Duties, Facts, Here, News, Refused, RegionAsk, State, Writers};
 pub use step::{Mode, RegionStep};
 pub use words::{Source, Word, WordFault, Words};

@@ -201,6 +201,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::region::lag::Lag;
     use crate::region::run::{Facts, Next, Preflight, Request, StepOutcome};
     use crate::region::settings::settings;
     use crate::region::words::{Source, Word};
@@ -232,7 +233,7 @@ mod tests {
                 place_is_empty: false,
                 other_froze: false,
                 other_drained: false,
-                lag: Some(Duration::from_secs(7)),
+                lag: Lag::By(Duration::from_secs(7)),
                 outcome: outcome.as_ref(),
             };
             match run.next(&facts, &settings, time(second)) {

@@ -41,6 +41,8 @@ pub struct Settings {
     /// The most that may be lost without a person's word.
     pub max_data_loss: Duration,
     pub steps: BTreeMap<RegionStep, StepSettings>,
+    /// What tells how far the data of a standby are behind.
+    pub data_probe: Option<ProbeSettings>,
     pub post_recovery: PostRecovery,
     pub automatic: Option<Automatic>,
     /// What the active region does that cannot renew its hold.
@@ -61,6 +63,14 @@ pub struct StepSettings {
     pub timeout: Option<Duration>,
     /// A file with the Job that does it.
     pub job: Option<String>,
+}
+
+/// A Job of the team that measures something, again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProbeSettings {
+    /// A file with the Job.
+    pub job: String,
+    pub every: Duration,
 }
 
 /// That the environment may move by itself.
@@ -122,6 +132,7 @@ pub fn settings(active: &str, standby: &[&str], epoch: u64) -> Settings {
         objectives: Objectives::default(),
         max_data_loss: Duration::from_secs(60),
         steps: BTreeMap::new(),
+        data_probe: None,
         post_recovery: PostRecovery::None,
         automatic: None,
         when_cut_off: Silence::Stops,

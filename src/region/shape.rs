@@ -50,10 +50,10 @@ pub enum Starts {
 
 /// What writing this object would start.
 pub fn starts(group: &str, kind: &str, object: &Value) -> Starts {
-    if !is_workload(group, kind) || is_stopped(kind, object) {
+    if is_workload(group, kind) && is_stopped(kind, object) {
         return Starts::Nothing;
     }
-    if !matches!(use_of(group, kind, object), Ok(Use::Writer | Use::Consumer)) {
+    if !is_fenced(group, kind, object) {
         return Starts::Nothing;
     }
     match annotation(object, REGION_EPOCH).and_then(|epoch| epoch.parse().ok()) {
@@ -69,7 +69,7 @@ pub fn ends_by_itself(object: &Value) -> bool {
 
 /// What stops an object that only an active region may run, as a merge patch; nothing where it is stopped, or need not be.
 pub fn stop(group: &str, kind: &str, object: &Value) -> Option<Value> {
-    if starts(group, kind, object) == Starts::Nothing {
+    if !is_workload(group, kind) || starts(group, kind, object) == Starts::Nothing {
         return None;
     }
     Some(match kind {
@@ -81,7 +81,19 @@ pub fn stop(group: &str, kind: &str, object: &Value) -> Option<Value> {
 
 /// Whether only an active region may run this object, be it stopped.
 pub fn is_fenced(group: &str, kind: &str, object: &Value) -> bool {
-    is_workload(group, kind) && matches!(use_of(group, kind, object), Ok(Use::Writer | Use::Consumer))
+    let is_known = is_workload(group, kind) || (is_custom(group) && !is_scaler(group, kind));
+    is_known && matches!(use_of(group, kind, object), Ok(Use::Writer | Use::Consumer))
+}
+
+/// Whether it is stopped by being deleted: nobody knows how else to stop what a custom resource has run.
+pub fn stops_by_going(group: &str, kind: &str, object: &Value) -> bool {
+    !is_workload(group, kind) && is_fenced(group, kind, object)
+}
+
+/// Whether kinds of a group are defined by who installs them, and may run something: those of Kubernetes itself have no dot in
+/// theirs, or end with its own domain.
+pub fn is_custom(group: &str) -> bool {
+    group.contains('.') && !group.ends_with(".k8s.io")
 }
 
 impl Part {
@@ -89,15 +101,18 @@ impl Part {
     pub fn shape(&self, desired: Desired) -> Result<Desired, Problems> {
         let Desired { app, objects, notes, .. } = desired;
         let (mut shaped, mut found) = (Vec::with_capacity(objects.len()), Vec::new());
-        let autoscaled = autoscaled(&objects);
+        let (autoscaled, mut elsewhere) = (autoscaled(&objects), Vec::new());
         for object in objects {
-            match self.shape_one(object, &autoscaled) {
-                Ok(object) => shaped.extend(object),
+            match self.shape_one(object.clone(), &autoscaled) {
+                Ok(Some(object)) => shaped.push(object),
+                Ok(None) => elsewhere.push(object),
                 Err(problem) => found.push(problem),
             }
         }
         Problems::check(found)?;
-        Ok(Desired::new(app, shaped, notes))
+        let mut desired = Desired::new(app, shaped, notes);
+        desired.elsewhere = elsewhere;
+        Ok(desired)
     }
 
     /// One object as it is here; nothing where it is not.
@@ -127,10 +142,9 @@ impl Part {
             Use::Reader if self.scale == Scale::Full => return Ok(Some(manifest)),
             Use::Reader => None,
         };
-        if !is_workload(&group, &kind) {
+        if !is_workload(&group, &kind) && (here == Use::Reader || runs.is_none()) {
             // Nobody knows how to stop it: it is there where it may run.
-            let is_there = runs.is_some() || (here == Use::Reader && self.scale == Scale::Warm);
-            return Ok(Some(manifest).filter(|_| is_there));
+            return Ok(Some(manifest).filter(|_| here == Use::Reader && self.scale == Scale::Warm));
         }
         if runs.is_none() && (kind.as_ref() == "Pod" || is_hook(&object)) && here != Use::Reader {
             return Ok(None);
@@ -141,7 +155,11 @@ impl Part {
                 let target = (kind.to_string(), manifest.name().to_owned());
                 let least = scalers.least.get(&target);
                 let is_scaled = self.is_autoscaled(here) && least.is_some();
-                if is_scalable(&kind) && !is_scaled && object["spec"].get("replicas").is_none() {
+                if is_workload(&group, &kind)
+                    && is_scalable(&kind)
+                    && !is_scaled
+                    && object["spec"].get("replicas").is_none()
+                {
                     // What was stopped has none, and stays so where nobody says how many. Its autoscaler comes later, and
                     // finds as many as it would have at least.
                     object["spec"]["replicas"] = least.copied().unwrap_or(1).into();

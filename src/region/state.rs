@@ -5,12 +5,12 @@
 //! step that is next. All of it may be done again.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::fence::{Aim, Fence, Wish};
+use super::lag::Lag;
 use super::name::{Epoch, Moment, RegionName};
 use super::record::{Attestation, Hold, RegionRecord, Silence};
 use super::run::{
@@ -44,8 +44,9 @@ pub struct State {
     /// Something of a drill may be left here.
     #[serde(default)]
     scratch: bool,
+    /// When the environment moved last, as far as this region saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub moved_by_itself: Option<Timestamp>,
+    pub moved: Option<Timestamp>,
     #[serde(default)]
     heard: VecDeque<String>,
 }
@@ -54,7 +55,7 @@ pub struct State {
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     pub preflights: BTreeMap<Preflight, Result<(), String>>,
-    pub lag: Option<Duration>,
+    pub lag: Lag,
     /// What came of the step that was begun last.
     pub outcome: Option<(RegionStep, u32, StepOutcome)>,
     /// Writers can be told when to end, and then do so by themselves.
@@ -270,6 +271,15 @@ impl State {
         if let Some(run) = drill.promote(&said, here.time) {
             self.run = Some(run);
         }
+        Ok(())
+    }
+
+    /// Says by nobody's word that the environment is to be here: [`super::automatic::judge`] let it.
+    pub fn move_by_itself(&mut self, reason: String, here: Here<'_>, fence: &Fence) -> Result<(), WordFault> {
+        let from = Source::Cluster { person: "automatic".to_owned(), reason };
+        let (epoch, active) = (self.next_epoch(fence), here.me.clone());
+        self.words.hear_cluster(Word { epoch, active, mode: Mode::Ungraceful, from })?;
+        self.moved = Some(here.time);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::bed::regions::{CENTRAL, Regions, Site, WEST, said};
+use crate::bed::regions::{CENTRAL, Regions, Site, WEST, job, said};
 use crate::bed::{Agent, SOON, fairlead, wait_until};
 
 /// The silence that proves something takes a minute, and the steps come before and after.
@@ -77,16 +77,26 @@ fn take_over(name: &str, lose: impl Fn(&Regions, &Agent), is_agent_lost: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = folder.path().join("ledger");
     let (of_west, of_central) = (west.agent(), central.agent());
-    regions.point_to(WEST, 1);
+    // Where the agent is lost, nobody says a word: the shared place and a Job say that the region is lost.
+    let automatic = ", automatic: {after: 1m, signals: [sharedPlace, jobs/answers.yaml]}";
+    let automatic = if is_agent_lost { automatic } else { "" };
+    let answers = job("answers", "sim.fairlead.dev/job: fail");
+    let files: &[(&str, &str)] = &[("jobs/answers.yaml", &answers)];
+    regions.commit_with(&said(WEST, 1, automatic), files);
     west.wait_active(SOON, 1);
     central.wait_standby(SOON, WEST);
     wait_until(SOON, "its silence is a promise", || regions.record()["hold"] == json!({"held": "stop"}));
     let _writers = (Writer::start(west, &of_west, &ledger), Writer::start(central, &of_central, &ledger));
     let wrote = |region: &str| lines(&ledger).iter().filter(|(of, ..)| of == region).count();
     wait_until(SOON, "the writer of the west writes", || wrote(WEST) > 20);
+    assert_eq!(regions.record()["holder"], WEST, "one signal alone moves nothing");
     lose(&regions, &of_west);
-    regions.commit(&said(CENTRAL, 2, ", mode: ungraceful"));
-    central.wait_active(TAKEN_OVER, 2);
+    if !is_agent_lost {
+        regions.commit(&said(CENTRAL, 2, ", mode: ungraceful"));
+    }
+    let moved = central.wait_active(TAKEN_OVER, 2);
+    let by = moved["run"]["by"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(by.starts_with("automatic: "), is_agent_lost, "{by}");
     let proof = regions.record()["proof"].clone();
     assert_eq!(proof["by"], "silence", "{proof}");
     wait_until(SOON, "the writer of the other region writes", || wrote(CENTRAL) > 20);
@@ -97,6 +107,11 @@ fn take_over(name: &str, lose: impl Fn(&Regions, &Agent), is_agent_lost: bool) {
     }
     west.link.mend();
     let again = is_agent_lost.then(|| west.agent());
+    if is_agent_lost {
+        west.wait(SOON, "it reads whose the environment is", |status| status["holder"]["region"] == CENTRAL);
+        // Git says so, too.
+        regions.commit_with(&said(CENTRAL, 2, automatic), files);
+    }
     west.wait_standby(SOON, CENTRAL);
     wait_until(SOON, "what ran there is stopped", || west.replicas("writer") == Some(0));
     wait_until(SOON, "the writer goes on", || wrote(CENTRAL) > 60);

@@ -1,5 +1,6 @@
 //! One commit moves an environment from a region to another, and never do two write at once.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -68,14 +69,43 @@ fn one_commit_moves_an_environment_and_no_two_regions_write_at_once() {
 fn a_job_that_fails_halts_the_move_and_people_decide_how_it_goes_on() {
     let regions = Regions::new("halt");
     let (west, central) = (&regions.west, &regions.central);
-    let _agents = (west.agent(), central.agent());
-    let jobs = ", steps: {verifyWritable: {job: jobs/verify.yaml}, smokeTest: {job: jobs/smoke.yaml}}";
-    let (verify, smoke) = (job("verify", ""), job("smoke", "sim.fairlead.dev/job: fail"));
-    let files: &[(&str, &str)] = &[("jobs/verify.yaml", &verify), ("jobs/smoke.yaml", &smoke)];
+    let (_of_west, of_central) = (west.agent(), central.agent());
+    let jobs = ", steps: {data: {job: jobs/promote.yaml}, verifyWritable: {job: jobs/verify.yaml}, smokeTest: {job: \
+                jobs/smoke.yaml}}, readiness: {data: {job: jobs/lag.yaml, every: 10s}}";
+    let lag = job("lag", "sim.fairlead.dev/termination-message: \"90\"");
+    let (promote, verify) = (job("promote", ""), job("verify", ""));
+    let smoke = job("smoke", "sim.fairlead.dev/job: fail");
+    let files: &[(&str, &str)] = &[
+        ("jobs/lag.yaml", &lag),
+        ("jobs/promote.yaml", &promote),
+        ("jobs/verify.yaml", &verify),
+        ("jobs/smoke.yaml", &smoke),
+    ];
     regions.commit_with(&said(WEST, 1, jobs), files);
     west.wait_active(SOON, 1);
     central.wait_standby(SOON, WEST);
+    central.wait(SOON, "how far its data are behind is measured", |status| {
+        let row = find(&status["readiness"], "check", "data");
+        (&row["state"], &row["message"]) == (&json!("ready"), &json!("90 s behind"))
+    });
     regions.commit_with(&said(CENTRAL, 2, jobs), files);
+    let waits_for_data = |status: &Value| {
+        let why = status["run"]["message"].as_str().unwrap_or_default();
+        status["run"]["step"] == "data" && status["run"]["state"] == "Waiting" && why.contains("caught up")
+    };
+    central.wait(MOVED, "it waits for the data", waits_for_data);
+    // An agent that begins anew goes on with what ran, whatever was committed since.
+    of_central.signal("KILL");
+    regions.value.store(2, Ordering::Relaxed);
+    regions.commit_with(&said(CENTRAL, 2, jobs), files);
+    let _of_central = central.agent();
+    central.wait(SOON, "it waits again", |status| waits_for_data(status) && status["frozen"] == true);
+    let value = |site: &Site| site.bed.configmap("web").map(|map| map["data"]["value"].clone());
+    holds_for(A_WHILE / 2, "nothing new is deployed while it moves", || {
+        [west, central].map(value) == [Some(json!("1")), Some(json!("1"))]
+    });
+    let loss = ["repoint", &central.bed.name, "--take-loss", "2m", "--reason", "a test"];
+    central.bed.fairlead(&loss).ok();
     let halted =
         central.wait(MOVED, "it halts at the smoke test", |status| status["run"]["state"] == "Halted");
     assert_eq!(halted["run"]["step"], "smokeTest", "{halted:#}");
@@ -83,6 +113,14 @@ fn a_job_that_fails_halts_the_move_and_people_decide_how_it_goes_on() {
     assert!(why.contains("jobs/smoke.yaml") && why.contains("failed"), "{why}");
     assert!(!halted["run"]["choices"].as_array().expect("a list").is_empty(), "no cause is without a choice");
     assert_eq!(step(&halted, "verifyWritable")["outcome"], "done");
+    assert_eq!(step(&halted, "data")["outcome"], "done");
+    let jobs = format!(
+        "/apis/batch/v1/namespaces/{}/jobs?labelSelector=fairlead.dev%2Fregion-probe",
+        central.bed.name
+    );
+    wait_until(SOON, "what measured is gone", || {
+        central.bed.api().get(&jobs).is_some_and(|jobs| jobs["items"].as_array().is_some_and(Vec::is_empty))
+    });
     central.bed.wait_events("RepointHalted", 1);
     // Not the step that is shown, and no reason: neither is heard.
     let refused = ask(central, repoint("skip", json!({"step": "data"})));
@@ -99,6 +137,9 @@ fn a_job_that_fails_halts_the_move_and_people_decide_how_it_goes_on() {
     let outcome = step(&moved, "smokeTest")["outcome"].as_str().unwrap_or_default().to_owned();
     assert!(outcome.starts_with("skipped by") && outcome.ends_with("a test"), "{outcome}");
     assert_eq!(regions.ledger.judge().map(|count| count > 0), [true, true]);
+    for site in [west, central] {
+        wait_until(SOON, "what was committed meanwhile is deployed", || value(site) == Some(json!("2")));
+    }
     let halts = central.bed.events().iter().filter(|event| event.starts_with("RepointHalted")).count();
     assert_eq!(halts, 1, "a halt is told once");
 }
@@ -139,7 +180,7 @@ fn a_standby_says_what_a_move_to_it_lacks_and_waits_until_it_is_there() {
     };
     define(west);
     let gadget = "apiVersion: bed.fairlead.dev/v1\nkind: Gadget\nmetadata: {name: g, annotations: {fairlead.dev/region-part: \
-                  traffic}}\nspec: {metres: 1}\n";
+                  writer}}\nspec: {metres: 1}\n";
     let kustomization = "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [all.yaml, gadget.yaml]\n";
     let files: &[(&str, &str)] = &[("web/gadget.yaml", gadget), ("web/kustomization.yaml", kustomization)];
     regions.commit_with(&said(WEST, 1, ""), files);
@@ -154,9 +195,28 @@ fn a_standby_says_what_a_move_to_it_lacks_and_waits_until_it_is_there() {
     let halted = central.wait(SOON, "the move waits", |status| status["run"]["state"] == "Halted");
     assert_eq!(halted["run"]["step"], "freeze", "{halted:#}");
     assert_eq!(west.status()["writers"], "running", "nothing was done to the old region");
+    // What a custom resource has run is stopped by its deletion, and that takes as long as its operator needs.
+    let gadget = |site: &Site| site.bed.get("bed.fairlead.dev/v1", "gadgets", "g");
+    let path = format!("/apis/bed.fairlead.dev/v1/namespaces/{}/gadgets/g", west.bed.name);
+    west.bed.api().merge(&path, &json!({"metadata": {"finalizers": ["bed.fairlead.dev/operator"]}}));
     define(central);
+    wait_until(MOVED, "it is being deleted in the old region", || {
+        gadget(west).is_some_and(|gadget| gadget["metadata"]["deletionTimestamp"].is_string())
+    });
+    holds_for(A_WHILE / 2, "the environment is not given up while it is there", || {
+        regions.record()["holder"] == WEST && gadget(central).is_none()
+    });
+    west.wait(SOON, "it says what it waits for", |status| {
+        status["message"].as_str().is_some_and(|why| why.contains("Gadget"))
+    });
+    west.bed.api().merge(&path, &json!({"metadata": {"finalizers": null}}));
     central.wait_active(MOVED, 2);
     west.wait_standby(SOON, CENTRAL);
+    assert_eq!(
+        gadget(central).expect("it is there")["metadata"]["annotations"]["fairlead.dev/region-epoch"],
+        "2"
+    );
+    assert!(gadget(west).is_none());
     regions.ledger.judge();
 }
 

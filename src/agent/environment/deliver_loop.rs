@@ -77,6 +77,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
     let mut looked = Instant::now();
     let (mut known, mut turns) = channels.secrets.watch();
     let mut region = channels.region.status.subscribe();
+    let mut lift = channels.region.lift.subscribe();
     let mut verify = interval(this.unknown_after().div_f64(4.0).clamp(VERIFY.0, VERIFY.1));
     verify.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let pulse = shared.context.own.watchdog.pulse(format!("environment {}", shared.name));
@@ -103,6 +104,7 @@ pub(super) async fn run(shared: &Shared, channels: &Channels, hands: Arc<Hands>)
             _ = known.changed() => this.report.1 = true,
             _ = turns.changed() => this.report.1 = true,
             _ = region.changed() => this.report.1 = true,
+            _ = lift.changed() => this.hear_platform(&platform.borrow().clone()),
             _ = verify.tick() => this.verify(),
             () = this.deliver.finish_some() => this.report.1 = true,
             () = bell.notified() => { swarm.get_or_insert_with(|| Instant::now().max(looked + SWARM)); }
@@ -314,7 +316,7 @@ impl Loop<'_> {
             grants: Some(grants),
             agreed: words.agreed,
             prune,
-            retry: words.retry,
+            retry: words.retry.or_else(|| self.channels.region.lift.borrow().clone()),
             rollbacks: words.rollbacks,
             holds: words.holds,
             holds_unknown: !words.known,

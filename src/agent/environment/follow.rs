@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use asking::Asking;
 
-use super::place::{archive, scope};
+use super::place::{archive, scope, tree_of};
 use super::placing::Placing;
 use super::trust::Trust;
 use super::{Channels, GitState, Shared, Spoken, trouble};
@@ -190,7 +190,7 @@ impl Follow<'_> {
             Some(preview) => Some((Revision::new(preview.head.as_str()), scope)),
             None => {
                 let told = self.told.as_ref().map(|told| &told.revision);
-                self.placing.place(&mirror, revision, scope, told).await
+                self.placing.place((&mirror, &spec.branch), revision, scope, told).await
             }
         };
         let Some((revision, scope)) = placed else {
@@ -325,7 +325,7 @@ impl Follow<'_> {
         };
         let (mirror, changes) = (source.mirror.clone(), wanted.preview.as_ref().map(|_| source.changes()));
         let Wanted { revision, scope, kinds, preview } = wanted.clone();
-        let is_preview = preview.is_some();
+        let (is_preview, past) = (preview.is_some(), self.placing.past(&revision));
         let mut memo = std::mem::take(&mut self.rendering.memo);
         let (context, stop) = (self.shared.context.clone(), Stop::default());
         let (stops, of, secrets) = (stop.clone(), revision.clone(), self.secrets.clone());
@@ -333,14 +333,11 @@ impl Follow<'_> {
             let charts = Charts::blocking(&context.rendering.helm, &context.session, &kinds, stop);
             let tree: Result<Box<dyn Tree>, Trouble> = match (&preview, &changes) {
                 (Some(preview), Some(changes)) => previewed(changes, preview, &scope),
-                _ => mirror
-                    .tree(&of)
-                    .map(|tree| Box::new(tree) as Box<dyn Tree>)
-                    .map_err(|error| trouble(error.reason(), &chain(&error), true)),
+                _ => tree_of(&mirror, past.as_ref(), &of),
             };
             let scope = if preview.is_some() { scope.within(FOLDER) } else { scope };
             let result = tree.map(|tree| {
-                let said = mirror.commit_info(&of).ok();
+                let said = past.map(|past| past.info.clone()).or_else(|| mirror.commit_info(&of).ok());
                 let said =
                     said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
                 let commit = Commit::new(of, said.0, said.1);

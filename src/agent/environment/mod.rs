@@ -26,6 +26,7 @@ mod prepare;
 mod pull_requests_task;
 mod readiness_task;
 mod region_channels;
+mod region_seen;
 mod regions_task;
 mod requests_task;
 mod secrets_task;

@@ -8,7 +8,8 @@ use crate::agent::hands::Archive;
 use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::source::Subscription;
 use crate::api::Environment;
-use crate::object::{Kinds, TreePath};
+use crate::git::{Mirror, Past};
+use crate::object::{Kinds, Revision, Tree, TreePath, chain};
 use crate::report::Trouble;
 
 /// Where in a revision the environment's word stands.
@@ -22,6 +23,19 @@ pub(super) fn scope(shared: &Shared, environment: &Environment) -> Result<Desire
         default_namespace: None,
         part: None,
     })
+}
+
+/// The files of a revision: of `past`, where the mirror does not hold it.
+pub(super) fn tree_of(
+    mirror: &Mirror,
+    past: Option<&Arc<Past>>,
+    revision: &Revision,
+) -> Result<Box<dyn Tree>, Trouble> {
+    if let Some(past) = past {
+        return Ok(Box::new(past.tree.clone()));
+    }
+    let tree = mirror.tree(revision).map_err(|error| trouble(error.reason(), &chain(&error), true))?;
+    Ok(Box::new(tree))
 }
 
 /// Where older revisions are read from.

@@ -2,20 +2,24 @@
 //! nothing new while a re-point is under way.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::region_channels::RegionChannels;
 use super::{GitState, Shared, Spoken};
 use crate::agent::desired::{DesiredScope, read_config};
 use crate::agent::regions::{Heard, Orders};
-use crate::git::Mirror;
-use crate::object::Revision;
+use crate::git::{GitError, Mirror, Past};
+use crate::object::{Revision, chain};
 use crate::plan::Wanted;
-use crate::region::{ends_by_itself, is_fenced};
+use crate::region::{ends_by_itself, is_custom, is_fenced};
+
+/// The history may have to be fetched.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// Whether nothing of an object goes on by itself in a region that lost the environment.
 fn ends(object: &Wanted) -> bool {
     let (group, kind) = (&*object.key.group, &*object.key.kind);
-    if !matches!(group, "" | "apps" | "batch") {
+    if !matches!(group, "" | "apps" | "batch") && !is_custom(group) {
         return true;
     }
     let value = object.value();
@@ -30,18 +34,20 @@ pub(super) struct Placing<'a> {
     /// By which is rendered now, and by which was rendered what is told.
     orders: Orders,
     rendered: Option<Orders>,
+    /// A commit that a freeze has the apps run, where the mirror does not hold it any more.
+    kept: Option<Arc<Past>>,
 }
 
 impl<'a> Placing<'a> {
     pub fn new(shared: &Shared, channels: &'a RegionChannels) -> Self {
         let is_regional = shared.context.own.regions.is_some();
-        Self { channels, is_regional, heard: None, orders: Orders::default(), rendered: None }
+        Self { channels, is_regional, heard: None, orders: Orders::default(), rendered: None, kept: None }
     }
 
     /// Which commit is rendered, and what of it; nothing while that is not decided.
     pub async fn place(
         &mut self,
-        mirror: &Arc<Mirror>,
+        (mirror, branch): (&Arc<Mirror>, &str),
         revision: Revision,
         mut scope: DesiredScope,
         told: Option<&Revision>,
@@ -69,8 +75,44 @@ impl<'a> Placing<'a> {
         }
         self.orders = orders.clone();
         scope.part = orders.part;
-        let revision = told.filter(|_| orders.frozen).cloned().unwrap_or(revision);
-        Some((revision, scope))
+        let pinned = told.or(orders.pinned.as_ref()).filter(|pinned| orders.frozen && **pinned != revision);
+        match pinned {
+            Some(pinned) if self.hold((mirror, branch), pinned).await? => Some((pinned.clone(), scope)),
+            _ => Some((revision, scope)),
+        }
+    }
+
+    /// Has a commit of before there to be rendered; false where its branch does not have it any more, nothing where that cannot
+    /// be told now.
+    async fn hold(&mut self, (mirror, branch): (&Arc<Mirror>, &str), pinned: &Revision) -> Option<bool> {
+        if self.past(pinned).is_some() {
+            return Some(true);
+        }
+        let (mirror, branch, of) = (mirror.clone(), branch.to_owned(), pinned.clone());
+        let found = tokio::task::spawn_blocking(move || match mirror.tree(&of) {
+            Ok(_) => Ok(None),
+            // A mirror that was made anew has the newest alone.
+            Err(_) => mirror.past(&branch, of.as_str(), Instant::now() + WITHIN).map(Some),
+        });
+        match found.await.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic())) {
+            Ok(past) => {
+                self.kept = past.map(Arc::new);
+                Some(true)
+            }
+            Err(error @ (GitError::NotInBranch { .. } | GitError::RevisionGone { .. })) => {
+                tracing::warn!(error = %chain(&error), "what ran when the re-point began is not in its branch any more: the newest commit is rendered");
+                Some(false)
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "what ran when the re-point began cannot be read");
+                None
+            }
+        }
+    }
+
+    /// A commit that the mirror does not hold any more, and that is rendered all the same.
+    pub fn past(&self, revision: &Revision) -> Option<Arc<Past>> {
+        self.kept.clone().filter(|past| past.revision == *revision)
     }
 
     /// Notes that what is told was rendered by what runs here now; says whether all of it that only an active region may run ends

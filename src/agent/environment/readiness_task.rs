@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{Channels, Shared};
 use crate::agent::hands::Hands;
-use crate::agent::once::{Means, Once, plan_once};
-use crate::agent::regions::{Found, Trial, try_out};
+use crate::agent::once::{Means, Once, plan_desire};
+use crate::agent::regions::{Found, Trial, missing, needs, try_out};
 use crate::delivery::Tokens;
 use crate::object::chain;
 
@@ -81,8 +81,14 @@ async fn trial(shared: &Shared, channels: &Channels, hands: &Hands, part: &crate
         Ok(Err(error)) => return Trial::failed(&chain(&error)),
         Err(error) => return Trial::failed(&error.to_string()),
     };
-    match plan_once(&once, &tree, None).await {
-        Ok(plan) => try_out(&plan),
+    let desire = match once.desire(&tree).await {
+        Ok(desire) => desire,
+        Err(error) => return Trial::failed(&chain(&error)),
+    };
+    let (needed, namespaces) = (needs(&desire), shared.platform.borrow().spec.namespaces.clone());
+    let lacks = missing(&context.session.cluster, &needed, &namespaces).await;
+    match plan_desire(&once, desire, None, &|_| true, false).await {
+        Ok(plan) => try_out(&plan, lacks),
         Err(error) => Trial::failed(&chain(&error)),
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use crate::agent::regions::{Heard, Orders, Trial, WriterGate};
 use crate::api::{RegionStatus, RequestState};
+use crate::delivery::Retry;
 
 /// What came of the requests about regions, by their uids.
 pub(super) type RegionReplies = BTreeMap<String, (RequestState, String)>;
@@ -21,6 +22,8 @@ pub(super) struct RegionChannels {
     pub replies: watch::Sender<RegionReplies>,
     /// What came of trying out what would run here as the active region.
     pub trial: watch::Sender<Option<Trial>>,
+    /// An app that is to try again what it set aside, for a step that is tried again.
+    pub lift: watch::Sender<Option<Retry>>,
     pub gate: Arc<WriterGate>,
 }
 
@@ -32,6 +35,7 @@ impl Default for RegionChannels {
             status: watch::channel(None).0,
             replies: watch::channel(RegionReplies::new()).0,
             trial: watch::channel(None).0,
+            lift: watch::channel(None).0,
             gate: Arc::default(),
         }
     }

@@ -5,22 +5,26 @@
 //! 3. Remember what changed. What cannot be remembered is not acted on.
 //! 4. Act: ask the shared place, open or close the gate of writers, stop them, say what runs here, do the step that is next.
 
+mod watching;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
 use super::region_channels::RegionReplies;
-use super::{Channels, Report, Shared};
+use super::region_seen::seen;
+use super::{Channels, Shared};
 use crate::agent::hands::Hands;
 use crate::agent::regions::{
-    self, Asking, Desk, JobWith, Orders, Regions, Seen, Stepper, StopWith, Stopping,
+    self, Asking, Desk, JobWith, Orders, Probe, Regions, Seen, Signals, Stepper, StopWith, Stopping,
 };
-use crate::api::{AppPhase, AppStatus, RequestState};
+use crate::api::RequestState;
 use crate::cluster::uptime;
 use crate::delivery::{Fact, What};
 use crate::object::chain;
-use crate::region::{Decision, Facts, News, RegionStep, Wish, Writers};
+use crate::region::{Decision, Facts, Lag, News, RegionStep, Wish, Writers};
 use crate::requests::RegionWord;
 use crate::state::Change;
 
@@ -38,6 +42,8 @@ struct Region<'a> {
     place: Asking,
     stopping: Stopping,
     stepper: Stepper,
+    probe: Probe,
+    signals: Signals,
     seen: Seen,
     /// What was acted on last.
     acted: Acted,
@@ -74,6 +80,8 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
         regions: regions.clone(),
         stopping: Stopping::default(),
         stepper: Stepper::default(),
+        probe: Probe::default(),
+        signals: Signals::default(),
         seen: Seen::default(),
         acted: Acted::default(),
     };
@@ -98,6 +106,8 @@ pub(super) async fn run(shared: Shared, channels: Channels, hands: Arc<Hands>) {
             _ = report.changed() => {}
             () = region.stopping.changed() => {}
             () = region.stepper.ended() => {}
+            () = region.probe.ended() => {}
+            () = region.signals.ended() => {}
         }
     }
     region.regions.forget(shared.name.as_str());
@@ -127,11 +137,16 @@ impl Region<'_> {
         }
         let (now, time) = (uptime(), Timestamp::now());
         let replies = self.hear_people(words);
+        let lift = self.desk.next_lift(&self.seen);
         let trial = self.channels.region.trial.borrow().clone();
-        let found = regions::look(&self.seen, &self.acted.orders, &self.desk.fence, trial.as_ref(), time);
-        self.desk.looked.take(found, time);
+        let data = self.measure(time);
+        let found =
+            regions::look(&self.seen, &self.acted.orders, &self.desk.fence, trial.as_ref(), data, time);
+        self.desk.looked.take(found, self.probe.measured(), time);
+        self.watch(time);
         let facts = self.facts();
-        let Some((decision, orders)) = self.desk.decide(&facts, now, time) else { return };
+        let told = self.seen.revision.as_ref().filter(|_| !self.seen.orders.frozen);
+        let Some((decision, orders)) = self.desk.decide(&facts, told, now, time) else { return };
         if self.desk.memory != self.desk.saved && !self.save().await {
             self.desk.revert();
             if let Some(wish) = self.acted.wish.clone() {
@@ -141,11 +156,8 @@ impl Region<'_> {
         }
         self.tell(&decision.news, time);
         self.tell_fault();
-        self.channels.region.replies.send_if_modified(|known| {
-            let new = *known != replies;
-            *known = replies;
-            new
-        });
+        tell_new(&self.channels.region.replies, replies);
+        tell_new(&self.channels.region.lift, lift);
         self.act(decision, orders).await;
     }
 
@@ -158,11 +170,7 @@ impl Region<'_> {
             .replies
             .send_replace(words.iter().map(|word| (word.uid.clone(), why())).collect());
         let orders = Some(Orders { heard: self.desk.heard().cloned(), ..Orders::default() });
-        self.channels.region.orders.send_if_modified(|known| {
-            let new = *known != orders;
-            *known = orders;
-            new
-        });
+        tell_new(&self.channels.region.orders, orders);
     }
 
     /// Hears what people ask; each is heard once, and what came of it is told until it is written.
@@ -170,7 +178,7 @@ impl Region<'_> {
         let known = self.channels.region.replies.borrow().clone();
         let answer = |word: &RegionWord| {
             let came = known.get(&word.uid).cloned().unwrap_or_else(|| {
-                match self.desk.ask(word, uptime(), Timestamp::now()) {
+                match self.desk.ask(word, &self.seen, uptime(), Timestamp::now()) {
                     Ok(said) => (RequestState::Done, said),
                     Err(why) => (RequestState::Refused, why),
                 }
@@ -185,13 +193,18 @@ impl Region<'_> {
         let has_data = settings
             .and_then(|known| known.steps.get(&RegionStep::Data))
             .is_some_and(|step| step.job.is_some());
+        let lag = match settings.is_some_and(|known| known.data_probe.is_some()) {
+            true => self.probe.lag(),
+            false if has_data => Lag::Unknown,
+            // Where no Job promotes or restores anything there is nothing here that could be behind.
+            false => Lag::By(Duration::ZERO),
+        };
         let is_confirmed = self.stopping.is_confirmed();
         let is_ready = self.seen.standing(&self.acted.orders) == regions::Standing::Ready;
         let is_standby = self.desk.state().serving().is_none() && !self.acted.orders.frozen;
         Facts {
             preflights: self.desk.looked.facts(),
-            // Where no Job promotes or restores anything there is nothing here that could be behind.
-            lag: (!has_data).then_some(Duration::ZERO),
+            lag,
             outcome: self.stepper.outcome(self.desk.state().run()),
             writers_are_guarded: self.seen.is_guarded,
             // Once all apps run what ends by itself, nothing older runs.
@@ -268,11 +281,7 @@ impl Region<'_> {
         if !self.desk.is_beginning() {
             self.see_to_writers(&decision);
             self.acted.orders = orders.clone();
-            self.channels.region.orders.send_if_modified(|known| {
-                let new = known.as_ref() != Some(&orders);
-                *known = Some(orders);
-                new
-            });
+            tell_new(&self.channels.region.orders, Some(orders));
             if let (Some(run), Some(settings)) = (self.desk.state().run(), self.desk.settings()) {
                 let with = self.job_with();
                 let job = move |run| tokio::spawn(regions::run_job(with, run));
@@ -290,14 +299,11 @@ impl Region<'_> {
             self.stopping.left(),
         );
         if let Some(status) = &status {
-            let gauges = regions::gauges(status, self.desk.fence.trouble().is_none());
+            let lag = self.probe.measured().filter(|_| self.desk.state().serving().is_none());
+            let gauges = regions::gauges(status, self.desk.fence.trouble().is_none(), lag);
             self.shared.context.metrics.region.stands(self.shared.name.as_str(), gauges);
         }
-        self.channels.region.status.send_if_modified(|known| {
-            let new = known.as_deref() != status.as_ref();
-            *known = status.map(Arc::new);
-            new
-        });
+        tell_new(&self.channels.region.status, status.map(Arc::new));
     }
 
     /// Tells what is wrong with what git says of regions, once for as long as it stays the same.
@@ -334,6 +340,13 @@ impl Region<'_> {
                     session: self.hands.session.clone(),
                     environment: self.shared.name.to_string(),
                     namespaces: environment.spec.namespaces.clone(),
+                    kinds: self
+                        .channels
+                        .inventoried
+                        .borrow()
+                        .marked
+                        .as_ref()
+                        .map(|of| of.inventory.kinds.clone()),
                     identity: self.hands.identity.clone(),
                 });
             }
@@ -352,37 +365,11 @@ impl Region<'_> {
     }
 }
 
-/// What is seen of the environment by what people are told of it.
-fn seen(report: &Report) -> Seen {
-    let behind = report.apps.iter().filter(|app| app.phase != AppPhase::Ready);
-    Seen {
-        orders: report.region.orders.clone(),
-        is_guarded: report.region.is_guarded,
-        knows_apps: report.knows_apps,
-        behind: behind.map(|app| (app.name.to_string(), (is_stuck(app), words(app)))).collect(),
-        is_pruning: report.prune.as_ref().is_some_and(|prune| prune.count > 0),
-        trouble: report.trouble.as_ref().map(|trouble| trouble.message.clone()),
-        secrets: report
-            .secrets
-            .iter()
-            .filter_map(|secret| Some(format!("{}: {}", secret.name, secret.trouble.as_ref()?)))
-            .collect(),
-    }
-}
-
-fn is_stuck(app: &AppStatus) -> bool {
-    matches!(
-        app.phase,
-        AppPhase::Refused
-            | AppPhase::Halted
-            | AppPhase::Restored
-            | AppPhase::RolledBack
-            | AppPhase::Suspended
-    )
-}
-
-fn words(app: &AppStatus) -> String {
-    let waits = app.waiting_on.as_ref().map(|waiting| format!(" (waits for {})", waiting.what.join(", ")));
-    let message = app.message.as_deref().map(|message| format!(": {message}"));
-    format!("{}{}{}", app.phase.as_str(), message.unwrap_or_default(), waits.unwrap_or_default())
+/// Tells it where it is something else than what was told last.
+fn tell_new<T: PartialEq>(channel: &watch::Sender<T>, now: T) {
+    channel.send_if_modified(|known| {
+        let new = *known != now;
+        *known = now;
+        new
+    });
 }

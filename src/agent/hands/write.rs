@@ -9,7 +9,7 @@ use crate::cluster::apply_wave;
 use crate::delivery::{Event, Failure};
 use crate::object::chain;
 use crate::plan::{CheckedPlan, Wanted};
-use crate::region::{Starts, starts};
+use crate::region::{Starts, is_custom, starts};
 use crate::state::Change;
 
 /// Writes a wave, once what it is about to make is remembered.
@@ -50,8 +50,10 @@ pub(super) fn enter<'a>(
 ) -> Result<Option<Pass>, String> {
     let Some(gate) = &hands.gate else { return Ok(None) };
     let starts = wanted.map(|wanted| match (&*wanted.key.group, &*wanted.key.kind) {
+        (group, kind) if matches!(group, "" | "apps" | "batch") || is_custom(group) => {
+            starts(group, kind, &wanted.value())
+        }
         // Of all others it is known without a look.
-        (group @ ("" | "apps" | "batch"), kind) => starts(group, kind, &wanted.value()),
         _ => Starts::Nothing,
     });
     gate.enter(starts.collect::<Vec<_>>()).map(Some)

@@ -10,7 +10,11 @@
 //! | `desk` | what one environment's region knows and decides from |
 //! | `step` | does a step of a re-point |
 //! | `jobs` | runs the Job that a team declared for one |
+//! | `looking` | runs the Jobs that a team declared to look at something |
+//! | `probe` | has measured how far the data here are behind |
+//! | `signals` | has seen since when the active region is lost, where an environment may move by itself |
 //! | `preflights` | what was seen of whether a move to this region could begin |
+//! | `surroundings` | reads what objects take for granted in the cluster, such as classes |
 //! | `seen` | what follows git is told, and what came of it |
 //! | `told` | what happened, for people |
 
@@ -19,10 +23,14 @@ mod asking;
 mod desk;
 mod gate;
 mod jobs;
+mod looking;
 mod preflights;
+mod probe;
 mod seen;
+mod signals;
 mod step;
 mod stopping;
+mod surroundings;
 mod told;
 
 use std::collections::BTreeMap;
@@ -35,11 +43,15 @@ pub use address::{NoSharedPlace, SharedPlaceUrl};
 pub use asking::Asking;
 pub use desk::{Desk, Heard};
 pub use gate::{Pass, WriterGate};
-pub use jobs::{JobWith, run as run_job};
+pub use jobs::{JobRun, JobWith, Purpose, run as run_job};
+pub use looking::{measure, observe};
 pub use preflights::{Found, Trial, look, try_out};
+pub use probe::Probe;
 pub use seen::{Orders, Seen, Standing};
+pub use signals::Signals;
 pub use step::Stepper;
 pub use stopping::{StopWith, Stopping};
+pub use surroundings::{missing, needs};
 pub use told::{fact, gauges, kept, status};
 
 use super::secrets::Lazy;

@@ -1,6 +1,7 @@
 //! Whether a move to this region could begin now: what is looked at all the time, and not first in the emergency.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -26,6 +27,7 @@ pub fn look(
     orders: &Orders,
     fence: &Fence,
     trial: Option<&Trial>,
+    data: Option<Found>,
     now: Timestamp,
 ) -> BTreeMap<Preflight, Found> {
     let renders = match (&seen.trouble, seen.standing(orders)) {
@@ -50,8 +52,8 @@ pub fn look(
         (Preflight::Secrets, secrets),
         (Preflight::Images, Found::Assumed("no registry is asked")),
         (Preflight::Capacity, Found::Assumed("neither quotas nor nodes are looked at")),
-        (Preflight::Foundation, Found::Assumed("classes are not looked at")),
-        (Preflight::Data, Found::Assumed("no probe is declared")),
+        (Preflight::Foundation, Found::Assumed("it was not tried yet")),
+        (Preflight::Data, data.unwrap_or(Found::Assumed("no probe is declared"))),
         (Preflight::SharedPlace, place),
     ]);
     match trial {
@@ -82,6 +84,8 @@ const PROVEN_FOR: SignedDuration = SignedDuration::from_mins(5);
 pub struct Looked {
     pub at: Option<Timestamp>,
     pub found: BTreeMap<Preflight, Found>,
+    /// How far the data were behind then, where that is measured.
+    pub lag: Option<Duration>,
 }
 
 /// What was seen is told again after so long, though it is the same: people see how old it is. Each time is a write.
@@ -89,10 +93,11 @@ const TOLD_EVERY: SignedDuration = SignedDuration::from_mins(4);
 
 impl Looked {
     /// Takes what was found.
-    pub fn take(&mut self, found: BTreeMap<Preflight, Found>, now: Timestamp) {
+    pub fn take(&mut self, found: BTreeMap<Preflight, Found>, lag: Option<Duration>, now: Timestamp) {
         let is_old = self.at.is_none_or(|at| now.duration_since(at).abs() >= TOLD_EVERY);
+        // How far the data are behind changes all the time, and is told with the rest.
         if is_old || found != self.found {
-            *self = Self { at: Some(now), found };
+            *self = Self { at: Some(now), found, lag };
         }
     }
 
@@ -108,6 +113,9 @@ impl Looked {
     pub fn rows(&self) -> Vec<ReadinessStatus> {
         let row = |preflight: Preflight| {
             let (state, message) = match self.found.get(&preflight) {
+                Some(Found::Ready) if preflight == Preflight::Data => {
+                    ("ready", self.lag.map(|lag| format!("{} s behind", lag.as_secs())))
+                }
                 Some(Found::Ready) => ("ready", None),
                 Some(Found::Assumed(why)) => ("assumed", Some((*why).to_owned())),
                 Some(Found::Missing(why)) => ("missing", Some(why.clone())),
@@ -134,9 +142,10 @@ impl Trial {
     }
 }
 
-/// Reads of a plan whether the server would take what would run here, and what is missing where it would not.
-pub fn try_out(plan: &PlanReport) -> Trial {
-    let (mut renders, mut foundation, mut capacity) = (Vec::new(), Vec::new(), Vec::new());
+/// Reads of a plan whether the server would take what would run here, and what is missing where it would not; `lacks` is what objects
+/// take for granted, and what is not here.
+pub fn try_out(plan: &PlanReport, lacks: Vec<String>) -> Trial {
+    let (mut renders, mut foundation, mut capacity) = (Vec::new(), lacks, Vec::new());
     for app in &plan.apps {
         renders.extend(app.problems.iter().map(|problem| format!("{}: {problem}", app.app)));
         for refusal in &app.refused {
@@ -177,7 +186,7 @@ mod tests {
             (Preflight::Images, Found::Assumed("no registry is asked")),
             (Preflight::Renders, Found::Missing("web: no".to_owned())),
         ]);
-        looked.take(found.clone(), Timestamp::UNIX_EPOCH);
+        looked.take(found.clone(), None, Timestamp::UNIX_EPOCH);
         let facts = looked.facts();
         assert_eq!(facts.get(&Preflight::Images), Some(&Ok(())));
         assert!(facts[&Preflight::Renders].is_err());
@@ -187,9 +196,13 @@ mod tests {
             (row("images"), row("renders"), row("data")),
             (Some("assumed"), Some("missing"), Some("unknown"))
         );
-        looked.take(found.clone(), Timestamp::UNIX_EPOCH + SignedDuration::from_secs(5));
+        looked.take(
+            found.clone(),
+            Some(Duration::ZERO),
+            Timestamp::UNIX_EPOCH + SignedDuration::from_secs(5),
+        );
         assert_eq!(looked.at, Some(Timestamp::UNIX_EPOCH), "the same is not told anew all the time");
-        looked.take(found, Timestamp::UNIX_EPOCH + TOLD_EVERY);
+        looked.take(found, None, Timestamp::UNIX_EPOCH + TOLD_EVERY);
         assert_eq!(looked.at, Some(Timestamp::UNIX_EPOCH + TOLD_EVERY));
     }
 }

@@ -1,8 +1,8 @@
 //! What follows git is told by the region of an environment, and what is seen of what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::object::Revision;
+use crate::object::{AppName, Digest, Revision};
 use crate::region::Part;
 
 /// What those are told who follow git.
@@ -14,6 +14,8 @@ pub struct Orders {
     pub part: Option<Part>,
     /// Nothing new of git is taken, and nothing is deleted.
     pub frozen: bool,
+    /// The commit that ran when the freeze began, where that is known: an agent that begins anew meanwhile goes on with it.
+    pub pinned: Option<Revision>,
 }
 
 /// What was seen of the environment, as far as a region decides by it.
@@ -21,6 +23,8 @@ pub struct Orders {
 pub struct Seen {
     /// What the apps were told by.
     pub orders: Orders,
+    /// The commit that the apps were told.
+    pub revision: Option<Revision>,
     pub knows_apps: bool,
     /// Those that do not run it, each with whether it will not go on by itself, and why.
     pub behind: BTreeMap<String, (bool, String)>,
@@ -31,6 +35,12 @@ pub struct Seen {
     pub is_guarded: bool,
     /// The secrets that cannot be read here, and why.
     pub secrets: Vec<String>,
+    /// The apps that failed their gates, and what is not tried again of each.
+    pub set_aside: BTreeMap<AppName, Digest>,
+    /// The digests that apps have set aside, or are to run.
+    pub digests: BTreeMap<AppName, BTreeSet<Digest>>,
+    /// The word to try again that was answered last.
+    pub retried: Option<String>,
 }
 
 /// How far the apps are with what is to run here.

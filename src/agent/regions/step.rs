@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::jobs::JobRun;
+use super::jobs::{JobRun, Purpose};
 use super::seen::Standing;
 use crate::cluster::uptime;
 use crate::region::{Epoch, Moment, Next, RegionStep, Run, Settings, StepOutcome};
@@ -87,9 +87,9 @@ impl Stepper {
             }
             Some(file) => {
                 self.waits_for = Some(format!("the Job of {file}"));
-                let (epoch, from, to) = (run.epoch, run.from.clone(), run.to.clone());
-                let begun =
-                    job(JobRun { file: file.clone(), step: *step, attempt: *attempt, epoch, from, to });
+                let purpose = Purpose::Step { step: *step, attempt: *attempt, epoch: run.epoch };
+                let (from, to) = (run.from.clone(), run.to.clone());
+                let begun = job(JobRun { file: file.clone(), purpose, from, to });
                 self.job = Some(AbortOnDropHandle::new(begun));
                 true
             }

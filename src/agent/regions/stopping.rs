@@ -1,5 +1,6 @@
 //! Stops the writers of an environment, and sees that none is left.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct StopWith {
     pub session: Session,
     pub environment: String,
     pub namespaces: Vec<String>,
+    /// The kinds of which it may have objects, where that is known.
+    pub kinds: Option<BTreeSet<String>>,
     pub identity: Option<Identity>,
 }
 
@@ -90,8 +93,9 @@ impl Stopping {
 async fn stop(with: StopWith, sure_from: Moment, tell: &watch::Sender<Left>) {
     with.gate.emptied().await;
     loop {
-        let StopWith { session, environment, namespaces, identity, .. } = &with;
-        let left = match stop_writers(session, environment, namespaces, identity.as_ref()).await {
+        let StopWith { session, environment, namespaces, kinds, identity, .. } = &with;
+        let stopped = stop_writers(session, environment, namespaces, kinds.as_ref(), identity.as_ref()).await;
+        let left = match stopped {
             Ok(left) if left.is_empty() && uptime() >= sure_from => Left::Nothing,
             Ok(left) if left.is_empty() => {
                 Left::Some("a request of the process before this one may be under way".to_owned())

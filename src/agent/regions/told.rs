@@ -1,5 +1,7 @@
 //! What happened in a region, for people: as facts, for the history, and as the status of the Environment.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -9,6 +11,7 @@ use crate::api::{HolderStatus, RegionRunStatus, RegionStatus, RegionStepStatus};
 use crate::delivery::{Fact, What};
 use crate::metrics::RegionGauges;
 use crate::object::{Digest, EnvironmentName, EventKind, RecordId, TimelineEvent};
+use crate::region::automatic::Stays;
 use crate::region::{
     Choice, Decision, Hold, News, Next, RegionRecord, Report, Role, Run, Settings, Silence, Waits, Writers,
 };
@@ -111,7 +114,7 @@ pub fn status(
 }
 
 /// The same as numbers.
-pub fn gauges(status: &RegionStatus, reached: bool) -> RegionGauges {
+pub fn gauges(status: &RegionStatus, reached: bool, data_lag: Option<Duration>) -> RegionGauges {
     let is_moving = |run: &&RegionRunStatus| run.state != "Ended";
     let run = status.run.as_ref().filter(is_moving);
     RegionGauges {
@@ -121,6 +124,7 @@ pub fn gauges(status: &RegionStatus, reached: bool) -> RegionGauges {
         halted: run.is_some_and(|run| run.state == "Halted"),
         missing: status.readiness.iter().filter(|row| row.state == "missing").count(),
         reached,
+        data_lag: data_lag.map(|lag| lag.as_secs()),
     }
 }
 
@@ -163,6 +167,9 @@ fn message(desk: &Desk, left: Option<String>) -> Option<String> {
     words.extend(desk.state().words.fault().map(ToString::to_string));
     words.extend(desk.fence.trouble().map(ToString::to_string));
     words.extend(left);
+    if let Some(stays @ Stays::Signals { agree: 1.., .. }) = &desk.stays {
+        words.push(format!("it does not move by itself yet: {stays}"));
+    }
     if desk.asks_for_drill() {
         words.push("`mode: drill` is not acted out yet".to_owned());
     }
@@ -209,6 +216,7 @@ fn waits(on: &Waits) -> String {
         Waits::OldRegion => "it waits for the old region".to_owned(),
         Waits::Fence => "it waits until the shared place confirms the hold again".to_owned(),
         Waits::Replica => "it waits until the data here have caught up".to_owned(),
+        Waits::Measurement => "it waits until it is measured how far the data here are behind".to_owned(),
         Waits::Promotion => "the drill stands: promote it, or end it".to_owned(),
     }
 }

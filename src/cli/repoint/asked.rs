@@ -22,7 +22,7 @@ pub struct Asked {
     /// Go on after a pause
     #[arg(long)]
     resume: bool,
-    /// Do the step again that it halted at
+    /// Do the step again that it halted at; apps that failed at it try again what was set aside of them
     #[arg(long)]
     retry: bool,
     /// Leave out the step that it is at. The fence cannot be left out

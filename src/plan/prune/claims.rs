@@ -18,6 +18,8 @@ pub struct Claim {
 pub struct Claims {
     pub(super) apps: BTreeMap<AppName, App>,
     keys: Arc<HashSet<ObjectKey>>,
+    /// What git wants in other regions alone.
+    elsewhere: HashSet<ObjectKey>,
     pub(super) digests: HashMap<Digest, ObjectKey>,
     pub(super) unrendered: Vec<AppName>,
     /// The environment itself goes, and nothing is wanted any more.
@@ -43,6 +45,7 @@ impl Claims {
                 keys.insert(object.key.clone());
                 all.digests.insert(object.digest.clone(), object.key.clone());
             }
+            all.elsewhere.extend(wanted.elsewhere.iter().cloned());
             keys.extend(wanted.hooks.iter().map(|hook| hook.job.key.clone()));
         }
         all.keys = Arc::new(keys);
@@ -84,6 +87,11 @@ impl Claims {
 
     pub fn wants(&self, key: &ObjectKey) -> bool {
         self.keys.contains(key)
+    }
+
+    /// Whether git wants an object still, and in another region: then it goes from here for the re-point.
+    pub(super) fn wants_elsewhere(&self, key: &ObjectKey) -> bool {
+        !self.leaving && self.elsewhere.contains(key)
     }
 
     /// The apps that must have settled before anything that bears this app's name is deleted: the app and whoever depends

@@ -355,6 +355,37 @@ fn more_than_the_budget_deletes_nothing_at_all() {
 }
 
 #[test]
+fn what_git_wants_in_another_region_goes_beyond_the_budget_and_nothing_else_does() {
+    let elsewhere = |count: usize, of: Claim| {
+        let wanted = of.wanted.as_deref().cloned().unwrap();
+        let elsewhere = many(count).iter().map(|live| live.key.clone()).collect();
+        Claim { wanted: Some(Arc::new(WantedApp { elsewhere, ..wanted })), ..of }
+    };
+    let world = World::new(vec![elsewhere(11, claim("web", &["kept"]))], many(11));
+    assert_eq!((world.look().halts, world.due().len()), (vec![], 11));
+    let mut world = World::new(vec![elsewhere(11, claim("web", &[]))], many(11));
+    assert_eq!(world.look().halts, [], "an app of which nothing is here is not one that was emptied");
+    world.budget.max = 2;
+    world.live.extend((0..3).map(|n| live(ours("ConfigMap", "web", &format!("x{n}")))));
+    let halts = world.look().halts;
+    assert!(
+        matches!(
+            halts[..],
+            [PruneHalt::Emptied { count: 3, .. }, PruneHalt::OverBudget { count: 3, allowed: 2, .. }]
+        ),
+        "{halts:?}"
+    );
+    assert!(world.due().is_empty());
+    let mut world = World::new(vec![elsewhere(11, claim("web", &["kept"]))], many(11));
+    world.known = many(1).iter().map(|live| (live.key.name.clone(), Known::Not)).collect();
+    assert_eq!(
+        world.look().halts,
+        [PruneHalt::Unrecorded { count: 1 }],
+        "what nobody remembers is asked about"
+    );
+}
+
+#[test]
 fn a_budget_is_not_evaded_by_splitting_over_apps() {
     let mut objects = many(8);
     objects.extend((0..8).map(|n| live(ours("ConfigMap", "api", &format!("x{n}")))));

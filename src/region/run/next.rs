@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Cause, Choice, End, Preflight, Progress, Run, RunState, StepResult};
+use crate::region::lag::Lag;
 use crate::region::name::{Epoch, RegionName};
 use crate::region::settings::Settings;
 use crate::region::step::{Mode, RegionStep};
@@ -25,8 +26,8 @@ pub struct Facts<'a> {
     pub other_froze: bool,
     /// Nothing is left of it in the old region.
     pub other_drained: bool,
-    /// How far the data here are behind; nothing where that cannot be told.
-    pub lag: Option<Duration>,
+    /// How far the data here are behind.
+    pub lag: Lag,
     /// What is known of the step that was begun.
     pub outcome: Option<&'a (RegionStep, u32, StepOutcome)>,
 }
@@ -51,6 +52,8 @@ pub enum Waits {
     Fence,
     /// The data here catch up.
     Replica,
+    /// It is measured how far the data here are behind.
+    Measurement,
     /// A drill that stands.
     Promotion,
 }
@@ -173,15 +176,10 @@ impl Run {
             }
             return self.wait(Waits::OldRegion, timed_out, settings, now);
         }
-        if step == RegionStep::Data && !is_drill {
-            match self.loses_too_much(facts, settings) {
-                // The old region's writers have stopped: what the replica lacks is on its way.
-                Some(cause) if self.mode == Mode::Graceful => {
-                    return self.wait(Waits::Replica, cause, settings, now);
-                }
-                Some(cause) => return Judgement::Halt(cause),
-                None => {}
-            }
+        if step == RegionStep::Data
+            && let Some(judgement) = self.judge_lag(facts, settings, now)
+        {
+            return judgement;
         }
         let attempt = self.progress().attempt;
         match facts.outcome {
@@ -196,6 +194,30 @@ impl Run {
         }
     }
 
+    /// What how far the data are behind means for the step that promotes them, where that is not that it may be done.
+    fn judge_lag(&mut self, facts: &Facts<'_>, settings: &Settings, now: Timestamp) -> Option<Judgement> {
+        if self.is_drill() {
+            // Nothing is promoted, so nothing is lost: it is measured what would be.
+            return match facts.lag {
+                Lag::By(lag) => {
+                    self.loss.get_or_insert(lag);
+                    None
+                }
+                Lag::Awaited if !self.is_late(settings, now) => {
+                    Some(Judgement::Next(Next::Wait { on: Waits::Measurement, until: None }))
+                }
+                Lag::Awaited | Lag::Unknown => None,
+            };
+        }
+        let cause = self.loses_too_much(facts, settings)?;
+        Some(match (self.mode, facts.lag) {
+            (_, Lag::Awaited) => self.wait(Waits::Measurement, cause, settings, now),
+            // The old region's writers have stopped: what the replica lacks is on its way.
+            (Mode::Graceful, _) => self.wait(Waits::Replica, cause, settings, now),
+            _ => Judgement::Halt(cause),
+        })
+    }
+
     /// Asked before the data are touched for the first time. Once that has begun, what could be lost is decided.
     fn loses_too_much(&mut self, facts: &Facts<'_>, settings: &Settings) -> Option<Cause> {
         if self.loss.is_some() {
@@ -208,11 +230,12 @@ impl Run {
             (None, _) => settings.max_data_loss,
         };
         match facts.lag {
-            Some(lag) if lag <= most => {
+            Lag::By(lag) if lag <= most => {
                 self.loss = Some(lag);
                 None
             }
-            lag => Some(Cause::DataLag { lag, most }),
+            Lag::By(lag) => Some(Cause::DataLag { lag: Some(lag), most }),
+            Lag::Awaited | Lag::Unknown => Some(Cause::DataLag { lag: None, most }),
         }
     }
 

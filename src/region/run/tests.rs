@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::*;
+use crate::region::lag::Lag;
 use crate::region::record::Attestation;
 use crate::region::settings::{Settings, settings};
 use crate::region::words::Source;
@@ -36,7 +37,7 @@ fn well(green: &BTreeMap<Preflight, Result<(), String>>) -> Facts<'_> {
         place_is_empty: false,
         other_froze: true,
         other_drained: true,
-        lag: Some(Duration::ZERO),
+        lag: Lag::By(Duration::ZERO),
         outcome: None,
     }
 }
@@ -195,7 +196,7 @@ fn nothing_of_an_active_region_is_touched_without_the_hold() {
 #[test]
 fn more_than_may_be_lost_is_taken_by_a_person_and_by_its_number() {
     let green = green();
-    let behind = |seconds| Facts { lag: Some(Duration::from_secs(seconds)), ..well(&green) };
+    let behind = |seconds| Facts { lag: Lag::By(Duration::from_secs(seconds)), ..well(&green) };
     let mut bed = Bed::new(Mode::Ungraceful);
     let (done, next) = bed.go(&behind(61));
     assert_eq!(done, [RegionStep::ScaleTarget]);
@@ -209,7 +210,7 @@ fn more_than_may_be_lost_is_taken_by_a_person_and_by_its_number() {
     assert_eq!(bed.go(&behind(91)).1, Next::Ended);
     assert_eq!(bed.run.loss, Some(Duration::from_secs(91)));
     let mut bed = Bed::new(Mode::Ungraceful);
-    let next = bed.go(&Facts { lag: None, ..well(&green) }).1;
+    let next = bed.go(&Facts { lag: Lag::Unknown, ..well(&green) }).1;
     assert_eq!(
         halted(&next).0.to_string(),
         "how far the data here are behind is unknown, and at most 60 s may be lost"
@@ -217,9 +218,33 @@ fn more_than_may_be_lost_is_taken_by_a_person_and_by_its_number() {
 }
 
 #[test]
+fn what_is_being_measured_is_waited_for_and_not_for_ever() {
+    let green = green();
+    let awaited = Facts { lag: Lag::Awaited, ..well(&green) };
+    for mode in [Mode::Graceful, Mode::Ungraceful] {
+        let mut bed = Bed::new(mode);
+        assert!(matches!(bed.go(&awaited).1, Next::Wait { on: Waits::Measurement, .. }), "{mode:?}");
+        bed.clock += 3600;
+        assert!(matches!(halted(&bed.next(&awaited)).0, Cause::DataLag { lag: None, .. }));
+        bed.ask(Ask::Retry).unwrap();
+        assert!(matches!(bed.next(&awaited), Next::Wait { on: Waits::Measurement, .. }));
+        assert!(matches!(bed.next(&well(&green)), Next::Do { step: RegionStep::Data, attempt: 2 }));
+    }
+    let mut drill = Bed::drill();
+    assert!(matches!(drill.go(&awaited).1, Next::Wait { on: Waits::Measurement, .. }));
+    let behind = Facts { lag: Lag::By(Duration::from_secs(600)), ..well(&green) };
+    assert!(matches!(drill.go(&behind).1, Next::Wait { on: Waits::Promotion, .. }));
+    assert_eq!(
+        drill.run.loss,
+        Some(Duration::from_secs(600)),
+        "a drill loses nothing, and says what a move would"
+    );
+}
+
+#[test]
 fn a_graceful_move_loses_nothing_and_waits_for_the_replica() {
     let green = green();
-    let behind = Facts { lag: Some(Duration::from_secs(2)), ..well(&green) };
+    let behind = Facts { lag: Lag::By(Duration::from_secs(2)), ..well(&green) };
     let mut bed = Bed::new(Mode::Graceful);
     assert!(matches!(bed.go(&behind).1, Next::Wait { on: Waits::Replica, .. }));
     assert!(matches!(bed.next(&well(&green)), Next::Do { step: RegionStep::Data, .. }));
@@ -325,7 +350,7 @@ fn a_reason_is_asked_for() {
 #[test]
 fn a_drill_touches_neither_the_fence_nor_the_old_region_nor_traffic() {
     let green = green();
-    let facts = Facts { held: None, other_froze: false, lag: None, ..well(&green) };
+    let facts = Facts { held: None, other_froze: false, lag: Lag::Unknown, ..well(&green) };
     let mut bed = Bed::drill();
     let (done, next) = bed.go(&facts);
     let drilled: Vec<RegionStep> = RegionStep::ALL.into_iter().filter(|step| step.is_drilled()).collect();

@@ -139,6 +139,36 @@ fn what_runs_is_stopped_by_a_patch_and_what_does_not_is_left_alone() {
 }
 
 #[test]
+fn a_custom_resource_that_writes_is_there_where_it_may_run_and_is_stopped_by_going() {
+    let database = || object("db.example.com/v1", "Cluster", "main", "writer", json!({"replicas": 3}));
+    assert_eq!(one(&standby(), database()), None);
+    let there = one(&active(), database()).unwrap();
+    assert_eq!(starts("db.example.com", "Cluster", &there), AT_3);
+    assert_eq!(there["spec"], json!({"replicas": 3}));
+    assert!(stops_by_going("db.example.com", "Cluster", &there));
+    assert_eq!(stop("db.example.com", "Cluster", &there), None, "nobody knows how to stop it");
+    let unmarked = object("db.example.com/v1", "Cluster", "main", "", json!({}));
+    assert!(!stops_by_going("db.example.com", "Cluster", &one(&standby(), unmarked).unwrap()));
+    let scaler = object("keda.sh/v1alpha1", "ScaledObject", "x", "writer", json!({})).value();
+    assert_eq!(starts("keda.sh", "ScaledObject", &scaler), Starts::Nothing);
+    assert!(is_custom("jobset.x-k8s.io") && !is_custom("gateway.networking.k8s.io") && !is_custom("apps"));
+}
+
+#[test]
+fn what_is_not_here_is_named_as_being_elsewhere() {
+    let objects = vec![
+        object("networking.k8s.io/v1", "Ingress", "web", "", json!({})),
+        object("v1", "ConfigMap", "web", "", json!({})),
+    ];
+    let elsewhere = |part: Part| {
+        let shaped =
+            part.shape(Desired::new(AppName::new("web").unwrap(), objects.clone(), Vec::new())).unwrap();
+        shaped.elsewhere.iter().map(|object| object.name().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((elsewhere(standby()), elsewhere(active())), (vec!["web".to_owned()], Vec::new()));
+}
+
+#[test]
 fn a_word_that_nobody_knows_is_refused_with_its_file() {
     let desired = vec![object("apps/v1", "Deployment", "web", "writes", json!({}))];
     let desired = Desired::new(AppName::new("web").unwrap(), desired, Vec::new());

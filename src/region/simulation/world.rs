@@ -11,8 +11,8 @@ use super::site::{Command, Site, name};
 use super::story::{CALM, Person, Stimulus, Story};
 use crate::region::settings::settings;
 use crate::region::{
-    Answer, Call, Epoch, Fence, Hold, Mode, Next, Preflight, RegionName, RegionRecord, RegionStep, Settings,
-    Silence, Source, StepOutcome, StepSettings, TIMING, Word, Writers,
+    Answer, Call, Epoch, Fence, Hold, Lag, Mode, Next, Preflight, RegionName, RegionRecord, RegionStep,
+    Settings, Silence, Source, StepOutcome, StepSettings, TIMING, Word, Writers,
 };
 
 /// In a story every step may take so long: a minute and a half is longer than any wait for the fence.
@@ -263,7 +263,7 @@ impl World {
         }
         facts.writers_have_ends = self.ledger.end_of(site).is_some();
         facts.scratch_left = Some(it.scratch);
-        facts.lag = Some(self.lag_at(site));
+        facts.lag = Lag::By(self.lag_at(site));
         let it = &mut self.sites[site];
         let before = process.state.clone();
         let here = it.here(&self.settings, self.now);

@@ -28,7 +28,7 @@ impl Bed {
         let preflights = Preflight::ALL.into_iter().map(|preflight| (preflight, Ok(()))).collect();
         let facts = Facts {
             preflights,
-            lag: Some(Duration::ZERO),
+            lag: Lag::By(Duration::ZERO),
             writers_are_guarded: true,
             writers_have_ends: true,
             writers_stopped: true,

@@ -188,6 +188,9 @@ func (c *container) terminate(p *podRun, at time.Time, code int32) {
 		ExitCode: code, Reason: reason, ContainerID: c.id(p),
 		StartedAt: metav1.NewTime(c.since), FinishedAt: metav1.NewTime(at),
 	}
+	if c.name == p.script.container {
+		c.last.Message = p.script.lastWord
+	}
 	c.stage, c.until = exited, time.Time{}
 	c.web.close()
 	c.web = nil

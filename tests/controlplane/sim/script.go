@@ -44,6 +44,7 @@ type script struct {
 	task       bool // the containers end by themselves
 	taskFail   bool
 	log        []string
+	lastWord   string // the termination message
 
 	httpStatus int
 	httpDelay  time.Duration
@@ -91,6 +92,7 @@ func newScript(pod *corev1.Pod) script {
 	default:
 		s.crashes = number("crash", 0)
 	}
+	s.lastWord = get("termination-message")
 	if text := get("log"); text != "" {
 		s.log = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	}

@@ -96,6 +96,8 @@ pub struct Regions {
     table: String,
     /// Whether git says that what writes ends by itself.
     pub is_guarded: bool,
+    /// What the ConfigMap of the next commit says.
+    pub value: AtomicU32,
 }
 
 impl Regions {
@@ -110,7 +112,7 @@ impl Regions {
         let site = |region, bed| Site { region, bed, link: Link::to(moto.port()), table: table.clone() };
         let (west, central) = (site(WEST, first), site(CENTRAL, second));
         let ledger = Ledger::watch(&[&west, &central]);
-        Self { west, central, moto, table, ledger, is_guarded: false }
+        Self { west, central, moto, table, ledger, is_guarded: false, value: AtomicU32::new(1) }
     }
 
     /// What stands in the shared place.
@@ -124,8 +126,7 @@ impl Regions {
     }
 
     pub fn commit_with(&self, region: &str, more: &[(&str, &str)]) -> String {
-        let more_of =
-            format!("rollout: {{timeout: 60s, prune: {{max: 50, percent: 100}}}}\n  region: {{{region}}}");
+        let more_of = format!("rollout: {{timeout: 60s, prune: {{max: 0}}}}\n  region: {{{region}}}");
         let (path, config) = self.west.bed.config("{name: web, path: web}", &more_of);
         let guarded = if self.is_guarded { "fairlead.dev/region-guarded: \"true\"" } else { "" };
         // It takes a while to end, as writers do.
@@ -137,9 +138,11 @@ impl Regions {
                     spec:\n      template:\n        spec:\n          restartPolicy: Never\n          containers: [{name: main, image: \"registry.example/cron:1\"}]\n"
             .replace("GUARDED", guarded);
         let ingress = "---\napiVersion: networking.k8s.io/v1\nkind: Ingress\nmetadata: {name: web}\nspec:\n  defaultBackend: {service: {name: web, port: {number: 80}}}\n";
-        let config_map =
-            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: web}\ndata: {value: \"1\"}\n";
-        let all = [&writer, &reader, &cron, ingress, config_map].map(|text| text.to_owned()).concat();
+        let config_map = format!(
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: web}}\ndata: {{value: \"{}\"}}\n",
+            self.value.load(Ordering::Relaxed)
+        );
+        let all = [&writer, &reader, &cron, ingress, &config_map].map(|text| text.to_owned()).concat();
         let component = |region: &str| {
             format!(
                 "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches:\n  - target: {{kind: ConfigMap, name: web}}\n    \
