@@ -7,24 +7,29 @@ use super::desired::{DesiredScope, want};
 use crate::api::{AppSpec, RegionSpec};
 use crate::object::secret::Pins;
 use crate::object::{AppName, Desired, Kinds, Manifest, Origin, Place, Problem, Problems, Tree, TreePath};
-use crate::region::RegionStep;
+use crate::region::automatic::SHARED_PLACE;
 use crate::yaml;
 
 /// A file with one Job is short.
 const FILE_LIMIT: u64 = 1 << 20;
 
-/// Of each step that is done by a Job the namespace that it goes to, where the environment may have it there.
+/// Of each file with a Job of a step, of a probe or of a signal the namespace that the Job goes to, where the environment may
+/// have it there.
 pub fn step_jobs(
     tree: &dyn Tree,
     scope: &DesiredScope,
     kinds: &Kinds,
     region: &RegionSpec,
-) -> Result<BTreeMap<RegionStep, String>, Problems> {
+) -> Result<BTreeMap<String, String>, Problems> {
     let (mut jobs, mut found) = (BTreeMap::new(), Vec::new());
-    for (step, spec) in &region.steps {
-        let Some(file) = &spec.job else { continue };
+    let steps = region.steps.values().filter_map(|step| step.job.as_ref());
+    let probes =
+        region.readiness.iter().filter_map(|readiness| readiness.data.as_ref()).map(|probe| &probe.job);
+    let signals = region.automatic.iter().flat_map(|automatic| &automatic.signals);
+    let signals = signals.filter(|signal| *signal != SHARED_PLACE);
+    for file in steps.chain(probes).chain(signals) {
         match namespace(tree, scope, kinds, file) {
-            Ok(namespace) => drop(jobs.insert(*step, namespace)),
+            Ok(namespace) => drop(jobs.insert(file.clone(), namespace)),
             Err(problems) => found.extend(problems.into_vec()),
         }
     }
@@ -67,18 +72,25 @@ mod tests {
     fn each_step_says_where_its_job_goes_and_what_is_wrong_with_its_file() {
         let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: promote}\nspec:\n  template:\n    spec:\n      \
                    restartPolicy: Never\n      containers: [{name: psql, image: postgres}]\n";
-        let files =
-            [("promote.yaml", job), ("map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n")];
+        let files = [
+            ("promote.yaml", job),
+            ("lag.yaml", job),
+            ("lost.yaml", job),
+            ("map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n"),
+        ];
         let tree = MemoryTree::new(files).unwrap();
         let name = EnvironmentName::new("prod").unwrap();
         let scope = DesiredScope::unbound(name, Some("prod".to_owned())).unwrap();
         let jobs = |steps: Value| {
-            let region = serde_json::from_value(json!({"active": "a", "steps": steps})).unwrap();
+            let region = json!({"active": "a", "steps": steps, "readiness": {"data": {"job": "lag.yaml"}},
+                "automatic": {"after": "2m", "signals": ["sharedPlace", "lost.yaml"]}});
+            let region = serde_json::from_value(region).unwrap();
             step_jobs(&tree, &scope, schema::builtin().kinds(), &region)
                 .map_err(|problems| problems.to_string())
         };
         let known = jobs(json!({"data": {"job": "promote.yaml"}, "fence": {"timeout": "1m"}})).unwrap();
-        assert_eq!(known, BTreeMap::from([(RegionStep::Data, "prod".to_owned())]));
+        let files = ["lag.yaml", "lost.yaml", "promote.yaml"];
+        assert_eq!(known, files.map(|file| (file.to_owned(), "prod".to_owned())).into());
         for (file, says) in [("none.yaml", "none.yaml"), ("map.yaml", "map.yaml:2: a step is done by a Job")]
         {
             let error = jobs(json!({"data": {"job": file}})).unwrap_err();

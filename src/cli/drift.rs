@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::explain::Asked;
-use super::failure::Failure;
 use super::output::{Format, page, print_value, table};
 use super::repo::RepoArguments;
 use super::target::{Global, environments};
