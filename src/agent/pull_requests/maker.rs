@@ -13,6 +13,7 @@ use crate::agent::scope::DesiredScope;
 use crate::api::Environment;
 use crate::delivery::Tokens;
 use crate::git::{Changes, Merged};
+use crate::helm::Stop;
 use crate::object::{EnvironmentName, Kinds, TreePath, chain};
 use crate::pull_requests::{Failure, Inputs, Made};
 use crate::review::markdown::LIMIT;
@@ -102,7 +103,10 @@ impl Maker {
         let whole = context.environments.get_whole(name.as_str()).await.map_err(|error| away(&error))?;
         let once = Once {
             session: context.session.clone(),
-            means: Means { helm: context.rendering.helm.clone(), limits: context.rendering.limits.clone() },
+            means: Means {
+                helm: context.rendering.helm.clone(),
+                limits: context.rendering.limits_of(name, Stop::default()),
+            },
             version: context.session.version().await.map_err(|error| away(&error))?,
             environments: context.environments.clone(),
             scope,
