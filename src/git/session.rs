@@ -96,22 +96,20 @@ impl<'a> RemoteConnection<'a> {
 
     /// Whether a pack that was received may be taken apart.
     fn look_at(&self, received: impl Iterator<Item = PathBuf>, objects: usize) -> bool {
-        let mut found = Err(pack::BadPack::Malformed);
+        let mut why = pack::BadPack::Malformed;
         for file in received {
             let look = || {
                 let mut file = BufReader::with_capacity(1 << 16, File::open(&file)?);
                 pack::look(&mut file, || self.go_on(0).is_ok())
             };
             // A fetch that was left to itself may have another one there.
-            found = match look() {
+            match look() {
                 Ok(count) if count as usize == objects => return true,
-                Ok(_) => continue,
-                Err(error) => Err(error),
-            };
+                Ok(_) => {}
+                Err(error) => why = error,
+            }
         }
-        if let Err(error) = found {
-            let _ = self.refuse(Refusal::Pack(error.to_string()));
-        }
+        let _ = self.refuse(Refusal::Pack(why.to_string()));
         false
     }
 

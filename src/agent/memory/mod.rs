@@ -68,7 +68,8 @@ impl Budget {
     }
 
     /// Bytes that are granted now, and the most that were at once.
-    pub fn taken(&self) -> (usize, usize) {
+    #[cfg(test)]
+    fn taken(&self) -> (usize, usize) {
         self.lock().taken()
     }
 }
