@@ -384,7 +384,7 @@ mod tests {
             stages: Vec::new(),
             created: None,
             strategy: crate::api::Strategy::default(),
-            on_rotation_failure: crate::api::OnRotationFailure::default(),
+            on_rotation_failure: crate::api::OnRotationFailure::Previous,
             apps: Vec::new(),
             trouble: Some("ä".repeat(5_000)),
             warning: None,
