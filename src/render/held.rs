@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::Limits;
-use super::resource::Resource;
 use super::source::Text;
 use super::weight;
 use crate::object::{OutOfMemory, Place, Problem};
@@ -53,8 +52,8 @@ impl<'a> Held<'a> {
     }
 
     /// Holds copies of objects that were read before.
-    pub fn copies(&self, of: &[Resource], place: &Place) -> Result<(), Problem> {
-        self.hold(of.iter().map(|resource| weight::of(&resource.node)).sum(), place)
+    pub fn copies<'n>(&self, of: impl Iterator<Item = &'n Node>, place: &Place) -> Result<(), Problem> {
+        self.hold(of.map(weight::of).sum(), place)
     }
 
     /// Holds so many bytes more.

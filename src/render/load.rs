@@ -151,7 +151,9 @@ impl<'a> Files<'a> {
             false => None,
         };
         if let Some(known) = id.as_ref().and_then(|id| self.cache.parsed(id, path, dialect)) {
-            self.held.copies(&known, place).map_err(|problem| vec![problem])?;
+            self.held
+                .copies(known.iter().map(|resource| &resource.node), place)
+                .map_err(|problem| vec![problem])?;
             return Ok(known);
         }
         let blob =

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::bed::manifests::configmap;
 use crate::bed::Bed;
+use crate::bed::manifests::configmap;
 
 /// What must be in nobody's hands but its owner's.
 const CANARY: &str = "canary-3f9d1c";
@@ -38,9 +38,11 @@ impl Commit {
         }
         commit.more = match random.u8(0..4) {
             // Patterns and lists that take for ever, where nothing bounds them.
-            0 => "rollout: {health: [{kind: ConfigMap, healthy: 'data.exists(a, data.exists(b, data.exists(c, \
+            0 => {
+                "rollout: {health: [{kind: ConfigMap, healthy: 'data.exists(a, data.exists(b, data.exists(c, \
                   a.matches(\"(x+x+)+y\") && b != c)))'}]}"
-                .to_owned(),
+                    .to_owned()
+            }
             1 => "rollout: {prune: {max: 1000000, percent: 100}, timeout: 7d}".to_owned(),
             2 => format!("rollout: {{timeout: {}h}}", random.u32(1..u32::MAX)),
             _ => String::new(),
@@ -56,7 +58,10 @@ impl Commit {
             0 => {
                 for n in 0..random.usize(4..12) {
                     let entries = "- {a: b}\n".repeat(random.usize(30_000..120_000));
-                    file(&format!("{n}.yaml"), format!("{}spec:\n{entries}", object("Large", &format!("l{n}"))));
+                    file(
+                        &format!("{n}.yaml"),
+                        format!("{}spec:\n{entries}", object("Large", &format!("l{n}"))),
+                    );
                 }
             }
             // What belongs to others.
@@ -73,7 +78,9 @@ impl Commit {
                 let patch = format!("[{{op: add, path: /metadata/namespace, value: {other}}}]");
                 file(
                     "kustomization.yaml",
-                    format!("resources: [map.yaml]\npatches:\n- target: {{kind: ConfigMap}}\n  patch: '{patch}'\n"),
+                    format!(
+                        "resources: [map.yaml]\npatches:\n- target: {{kind: ConfigMap}}\n  patch: '{patch}'\n"
+                    ),
                 );
             }
             // Where nothing of ours is.
@@ -130,7 +137,8 @@ impl Commit {
             }
             // Bytes.
             _ => {
-                let bytes: String = (0..random.usize(1..20_000)).map(|_| random.char('\u{1}'..'\u{3000}')).collect();
+                let bytes: String =
+                    (0..random.usize(1..20_000)).map(|_| random.char('\u{1}'..'\u{3000}')).collect();
                 file("bytes.yaml", bytes);
             }
         }
@@ -205,8 +213,13 @@ fn a_hostile_team_takes_nothing_of_the_others_and_little_of_their_time() {
         let all = all.as_array().expect("a list");
         all.iter().map(|one| (one[0].clone(), one[1].clone(), one[2].clone())).collect::<Vec<_>>()
     };
-    assert_eq!(names(&before), names(&after), "seed {seed}: nothing came, nothing went, nothing was made anew");
-    let canary = |all: &Value| all.as_array().and_then(|all| all.iter().find(|one| one[1] == "canary")).cloned();
+    assert_eq!(
+        names(&before),
+        names(&after),
+        "seed {seed}: nothing came, nothing went, nothing was made anew"
+    );
+    let canary =
+        |all: &Value| all.as_array().and_then(|all| all.iter().find(|one| one[1] == "canary")).cloned();
     assert_eq!(canary(&before), canary(&after), "seed {seed}");
     for namespace in [namespace, "kube-system", "default"] {
         let seized = other.api().get(&format!("/api/v1/namespaces/{namespace}/configmaps/seized"));
