@@ -232,7 +232,10 @@ impl State {
 /// Puts another pack in the place of the one that is sent, in pieces of the first side band.
 fn instead(body: &mut Vec<u8>, pack: &[u8]) {
     let said = b"0008NAK\n";
-    let end = body.windows(said.len()).position(|window| window == said).expect("a pack is sent");
+    // The client may ask what is shallow first; no pack comes with that.
+    let sends = body.windows(4).any(|window| window == b"PACK");
+    let end = body.windows(said.len()).position(|window| window == said);
+    let Some(end) = end.filter(|_| sends) else { return };
     body.truncate(end + said.len());
     for piece in pack.chunks(60_000) {
         body.extend(format!("{:04x}\x01", piece.len() + 5).into_bytes());
