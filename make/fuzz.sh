@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the rooms that read what others wrote: YAML, kustomizations, both kinds of patches, and what helm answers. Each
-# target runs for FAIRLEAD_FUZZ seconds (60 where it is not given), begins with the cases of the tests and with what
+# Fuzzes the rooms that read what others wrote: YAML, kustomizations, both kinds of patches, what helm answers, and packs of
+# git. Each target runs for FAIRLEAD_FUZZ seconds (60 where it is not given), begins with the cases of the tests and with what
 # earlier runs found, and fails at a panic, at 10 s for one input, and at 1 GiB of memory.
 #
 #   make fuzz ONLY=yaml          one target
@@ -65,7 +65,7 @@ fuzz() {
 }
 
 RUSTFLAGS=$coverage cargo build --locked --release --quiet --manifest-path fuzz/Cargo.toml --target "$host"
-for target in yaml kustomization json_patch strategic_merge chart; do
+for target in yaml kustomization json_patch strategic_merge chart pack; do
 	[[ -z ${ONLY:-} || $target == *"$ONLY"* ]] || continue
 	check "$target" fuzz "$target"
 done

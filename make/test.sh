@@ -19,6 +19,22 @@ formatted_go() {
 }
 vetted_go() { (cd tests/controlplane && GOFLAGS='' GOWORK=off go vet ./...); }
 
+# What depends on what, against deny.toml. The tool takes minutes to build, and known advisories come from the network: where
+# either is missing this says so, and fails nothing.
+dependencies() {
+	local deny=$bin/cargo-deny
+	if [[ ! -x $deny ]]; then
+		echo "skip  cargo deny: it is not installed (\`make deny\` does that)"
+		return
+	fi
+	check 'cargo deny: licences, bans, sources' "$deny" --all-features check bans licenses sources
+	if timeout 60 "$deny" fetch db >/dev/null 2>&1; then
+		check 'cargo deny: advisories' "$deny" --all-features check --disable-fetch advisories
+	else
+		echo 'skip  cargo deny: the database of advisories cannot be had'
+	fi
+}
+
 echo '== style'
 check 'cargo fmt' cargo fmt --check -- --files-with-diff
 check 'cargo clippy' cargo clippy --locked --quiet --all-targets -- -D warnings
@@ -30,6 +46,9 @@ if [[ ${1:-} == style ]]; then
 	conclude 'style: '
 	exit
 fi
+echo
+echo '== dependencies'
+dependencies
 # One of the tools that deployed what an environment takes over; what stands in for AWS; a database of the history; what
 # shows comments; and what describes the API that they are written by.
 need helm moto postgres gfm github

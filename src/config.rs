@@ -29,6 +29,10 @@ pub struct AgentConfig {
     pub helm: Option<PathBuf>,
     pub helm_time: Duration,
     pub helm_memory: u64,
+    /// Bytes of memory that this process may have; what it renders at the same time takes a part of it.
+    pub memory: u64,
+    /// Bytes that all git caches may take together.
+    pub git_cache: u64,
     /// Charts are rendered by a helm that is confined, or not at all.
     pub helm_confined: bool,
     /// Environments to look after; all where empty.
@@ -159,6 +163,26 @@ pub fn default_cache() -> PathBuf {
         .join("fairlead")
 }
 
+/// The memory that this process may have: what the cgroup's limit leaves it (version 2, or 1), or else that of the machine.
+pub fn memory() -> u64 {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let limits = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"].map(read);
+    memory_of([&limits[0], &limits[1]], &read("/proc/meminfo"))
+}
+
+/// Where nothing says how much there is.
+const SOME_MEMORY: u64 = 1 << 30;
+
+fn memory_of(limits: [&str; 2], machine: &str) -> u64 {
+    let total = machine.lines().find_map(|line| {
+        let kib: u64 = line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        kib.checked_mul(1024)
+    });
+    // No limit is written as `max`, or as a number that no machine has.
+    let limits = limits.into_iter().filter_map(|limit| limit.trim().parse::<u64>().ok());
+    limits.chain(total).filter(|bytes| *bytes > 0).min().unwrap_or(SOME_MEMORY)
+}
+
 /// Where a program is: as it is named, or else where the PATH has it.
 pub fn program(named: Option<PathBuf>, name: &str) -> Option<PathBuf> {
     let wanted = named.unwrap_or_else(|| name.into());
@@ -183,4 +207,26 @@ pub fn no_color() -> bool {
 /// The pager that the user likes, if any.
 pub fn pager() -> Option<String> {
     std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_is_that_of_the_cgroup_or_of_the_machine() {
+        let machine = "MemTotal:       16000 kB\nMemFree:         2000 kB\n";
+        let cases = [
+            (["1048576\n", ""], machine, 1 << 20),
+            (["max\n", ""], machine, 16_000 << 10),
+            (["", "2097152\n"], machine, 2 << 20),
+            (["", "9223372036854771712\n"], machine, 16_000 << 10),
+            (["", ""], machine, 16_000 << 10),
+            (["", ""], "", SOME_MEMORY),
+            (["0", "what"], "MemTotal: what", SOME_MEMORY),
+        ];
+        for (limits, machine, expected) in cases {
+            assert_eq!(memory_of(limits, machine), expected, "{limits:?}");
+        }
+    }
 }

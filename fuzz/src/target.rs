@@ -112,3 +112,16 @@ pub fn chart(data: &[u8]) {
         assert!(!matches!(rendered, Ok(Rendered::NeedCharts(_))), "the answer is there");
     }
 }
+
+/// What a git server sends. No byte of it makes the reader hold more than its buffers.
+pub fn pack(data: &[u8]) {
+    let mut objects = 0;
+    let mut pack = data;
+    let looked = crate::pack::look(&mut pack, || {
+        objects += 1;
+        objects <= 1_000
+    });
+    if let Ok(count) = looked {
+        assert_eq!(count, objects, "each object was looked at");
+    }
+}

@@ -8,6 +8,7 @@ mod adopt;
 mod audit;
 pub mod charts;
 mod cluster_view;
+mod crashes;
 mod credentials;
 mod dead_states;
 mod deliver;
@@ -18,6 +19,7 @@ mod foreign;
 mod hands;
 mod heartbeat;
 mod inventory;
+mod memory;
 pub mod named_sources;
 mod once;
 mod panics;
@@ -59,7 +61,7 @@ use crate::cluster::{
 };
 use crate::config::{AgentConfig, HistoryConfig};
 use crate::git::{Limits, Remotes};
-use crate::helm::{Bounds, Helm};
+use crate::helm::{Bounds, Helm, Stop};
 use crate::history::{self, BadPlace, History, Place};
 use crate::http::{self, AuditError, Port};
 use crate::metrics::{Beside, Metrics, Requests};
@@ -68,6 +70,8 @@ use crate::object::EnvironmentName;
 use crate::ownership::TIMING;
 use crate::render;
 use audit::{AuditHearing, AuditTrail};
+use crashes::Crashes;
+use memory::Budget;
 use panics::{catch, panic_message, panic_text};
 use pull_requests::PullRequests;
 use regions::{Regions, RegionsError};
@@ -116,6 +120,17 @@ struct Own {
 struct Rendering {
     helm: Arc<Helm>,
     limits: render::Limits,
+    /// Memory for all that is rendered at the same time.
+    memory: Arc<Budget>,
+    crashes: Crashes,
+}
+
+impl Rendering {
+    /// The limits of what is rendered for an environment from here on, which shares memory with all others.
+    fn limits_of(&self, environment: &EnvironmentName, stop: Stop) -> render::Limits {
+        let lease = self.memory.begin(environment.as_str(), stop);
+        render::Limits { memory: Arc::new(lease), ..self.limits.clone() }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -143,6 +158,10 @@ fn place(config: &HistoryConfig) -> Result<Option<Place>, BadPlace> {
     let Some(url) = &config.url else { return Ok(None) };
     let place: Place = url.0.parse()?;
     place.with_password_file(config.password_file.as_deref()).map(Some)
+}
+
+fn limits_of_git(config: &AgentConfig) -> Limits {
+    Limits { all_bytes: config.git_cache, ..Limits::default() }
 }
 
 fn settings(config: &AgentConfig) -> history::Settings {
@@ -180,7 +199,7 @@ pub async fn run(
     let environments = Environments::new(&cluster, &config.instance);
     let requests = RequestBook::new(Asked::new(&cluster), &config.instance);
     let reach = reach::reach(&config.git, &cluster).await;
-    let remotes = Remotes::new(&config.cache.join("git"), Limits::default(), reach);
+    let remotes = Remotes::new(&config.cache.join("git"), limits_of_git(&config), reach);
     // Whoever needs the folder says what is wrong with it.
     let _ = std::fs::create_dir_all(&config.cache);
     let history = place.map(|place| Arc::new(History::start(place, settings(&config))));
@@ -208,7 +227,12 @@ pub async fn run(
         environments: environments.clone(),
         requests: requests.clone(),
         state: StateSecrets::new(&cluster, &config.state_namespace),
-        rendering: Rendering { helm: Arc::new(helm), limits },
+        rendering: Rendering {
+            helm: Arc::new(helm),
+            limits,
+            memory: Budget::of(config.memory),
+            crashes: Crashes::open(&config.cache),
+        },
         metrics: metrics.clone(),
         own: Own {
             namespace: config.namespace.clone(),

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
+use super::limits::Size;
 use super::target::Global;
 use super::{CliResult, Exit};
 use crate::api::Span;
@@ -48,6 +49,13 @@ pub struct Arguments {
     /// Let file:// URLs of Environments name folders of this machine
     #[arg(long, env = "FAIRLEAD_GIT_FOLDERS")]
     git_folders: bool,
+    /// Memory that this process may have, such as 2Gi; a quarter of it is for what is rendered at the same time. The limit of
+    /// its cgroup where none is given, or else what the machine has
+    #[arg(long, value_name = "BYTES", env = "FAIRLEAD_MEMORY")]
+    memory: Option<Size>,
+    /// What all git caches may take on disk together. Those of remotes that nobody follows any more go first
+    #[arg(long, value_name = "BYTES", default_value = "1536Mi", env = "FAIRLEAD_GIT_CACHE")]
+    git_cache: Size,
     /// The name of this replica, where it is not that of the pod or machine
     #[arg(long, value_name = "NAME", env = "FAIRLEAD_INSTANCE")]
     instance: Option<String>,
@@ -189,6 +197,8 @@ pub fn run(global: &Global, arguments: Arguments) -> CliResult {
         helm: config::program(global.helm.clone(), "helm"),
         helm_time: global.helm_timeout.duration(),
         helm_memory: global.helm_bytes(),
+        memory: arguments.memory.map_or_else(config::memory, Size::bytes),
+        git_cache: arguments.git_cache.bytes(),
         helm_confined: !global.helm_unconfined,
         only: arguments.only,
         pull_requests: PullRequestsConfig {

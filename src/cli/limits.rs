@@ -3,7 +3,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use crate::api::Span;
-use crate::object::Manifest;
+use crate::object::{Manifest, Unbounded};
 use crate::{cluster, render, yaml};
 
 /// What the files of a repository may cost: whoever may commit can write anything into them.
@@ -110,6 +110,7 @@ impl LimitArguments {
             total_bytes: self.max_total_bytes.count(),
             time: self.max_render_time.duration(),
             clock: cluster::uptime,
+            memory: std::sync::Arc::new(Unbounded),
         }
     }
 }
@@ -123,9 +124,13 @@ fn depth(text: &str) -> Result<usize, String> {
 
 /// Bytes: a number, or one with Ki, Mi or Gi.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Size(u64);
+pub struct Size(u64);
 
 impl Size {
+    pub fn bytes(self) -> u64 {
+        self.0
+    }
+
     fn count(self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
     }

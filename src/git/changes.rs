@@ -65,7 +65,7 @@ impl Changes {
             None => {
                 self.mirror.reach().resolve(remote)?;
                 let _turn = lock(&self.fetching);
-                let session = RemoteConnection::new(remote, deadline, self.mirror.limits().fetch_bytes);
+                let session = RemoteConnection::new(remote, deadline, self.mirror.fetch_bytes());
                 let objects = self.objects()?;
                 let fetched = objects.with(|repo| fetch(repo, remote.url().for_libgit2(), names, &session));
                 fetched.map_err(|error| session.explain(&error, objects.folder()))?
@@ -151,7 +151,7 @@ fn fetch(
         options
             .download_tags(AutotagOption::None)
             .update_fetchhead(false)
-            .remote_callbacks(session.callbacks());
+            .remote_callbacks(session.receiving(repo.path()));
         connection.remote().download(&missing, Some(&mut options))?;
         session.go_on(0)?;
     }

@@ -40,8 +40,13 @@ pub enum GitError {
     Timeout { remote: String },
     #[error("{remote} cut the transfer short or damaged it")]
     Transfer { remote: String, source: Cause },
-    #[error("{remote} sends more than {limit} bytes for its branches")]
+    #[error(
+        "{remote} sends more than the {limit} bytes that are left for it: of the limit of one fetch, or of half of what all git \
+         caches may still take"
+    )]
     TooLarge { remote: String, limit: u64 },
+    #[error("what {remote} sends is not taken: {why}")]
+    BadPack { remote: String, why: String },
     #[error("the disk that holds the cache {} is full", folder.display())]
     DiskFull { folder: PathBuf, source: Cause },
     #[error("cannot use the cache {}", folder.display())]
@@ -89,6 +94,7 @@ impl GitError {
             Self::Timeout { .. } => "Timeout",
             Self::Transfer { .. } => "TransferBroken",
             Self::TooLarge { .. } => "TooLarge",
+            Self::BadPack { .. } => "PackRefused",
             Self::DiskFull { .. } => "DiskFull",
             Self::Cache { .. } => "CacheBroken",
             Self::CacheBusy { .. } => "CacheBusy",

@@ -90,7 +90,7 @@ fn sync_smart(
             .depth(depth)
             .download_tags(AutotagOption::None)
             .update_fetchhead(false)
-            .remote_callbacks(session.callbacks());
+            .remote_callbacks(session.receiving(repo.path()));
         connection.remote().download(&specs, Some(&mut options))?;
         session.go_on(0)?;
     }

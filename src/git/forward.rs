@@ -66,7 +66,7 @@ impl Mirror {
         };
         let mut fetched = Ok(());
         let result = objects.with(|repo| {
-            fetched = sync_whole(repo, self.remote(), branch, deadline, self.limits().fetch_bytes);
+            fetched = sync_whole(repo, self.remote(), branch, deadline, self.fetch_bytes());
             if fetched.is_ok() { read(repo).map(Some) } else { Ok(None) }
         });
         if !matches!(fetched, Err(GitError::Cache { .. })) {

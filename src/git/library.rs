@@ -16,6 +16,9 @@ const SILENCE_MILLISECONDS: i32 = 30_000;
 /// Parsed objects that libgit2 keeps, over all repositories; its own default is 256 MB.
 const CACHE_BYTES: isize = 8 << 20;
 
+/// Objects of one fetch. All history of Kubernetes has some 1.6 million.
+const MOST_OBJECTS: usize = 4_000_000;
+
 /// Sets libgit2 up, once. All that opens a repository or a connection calls it first.
 pub(super) fn ready() {
     static ONCE: Once = Once::new();
@@ -34,6 +37,8 @@ pub(super) fn ready() {
             let _ = opts::set_server_connect_timeout_in_milliseconds(CONNECT_MILLISECONDS);
             let _ = opts::set_server_timeout_in_milliseconds(SILENCE_MILLISECONDS);
             let _ = opts::set_cache_max_size(CACHE_BYTES);
+            // libgit2 makes room for as many objects as the first bytes of a pack claim.
+            libgit2_sys::git_libgit2_opts(libgit2_sys::GIT_OPT_SET_PACK_MAX_OBJECTS as _, MOST_OBJECTS);
         }
     });
 }

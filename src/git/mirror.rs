@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::fetch::{RemoteHeads, sync};
 use super::objects::{Objects, lock};
+use super::room::Room;
 use super::store::{Store, Usage};
 use super::{Cause, CommitInfo, GitError, GitTree, Reach, Remote};
 use crate::object::Revision;
@@ -26,6 +27,8 @@ pub struct Limits {
     pub packs: usize,
     /// Bytes in the cache, or twice what one revision takes if that is more.
     pub cache_bytes: u64,
+    /// Bytes of all caches together.
+    pub all_bytes: u64,
     /// How long a fetch may overrun its deadline before it is left to itself and another may start. libgit2 looks up more
     /// often than the default, unless a server feeds it a byte at a time or the disk under it hangs.
     pub overrun: Duration,
@@ -33,7 +36,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fetch_bytes: 1 << 30, packs: 24, cache_bytes: 64 << 20, overrun: Duration::from_secs(60) }
+        Self {
+            fetch_bytes: 1 << 30,
+            packs: 24,
+            cache_bytes: 64 << 20,
+            all_bytes: u64::MAX,
+            overrun: Duration::from_secs(60),
+        }
     }
 }
 
@@ -56,6 +65,7 @@ pub struct Mirror {
     remote: Remote,
     limits: Limits,
     reach: Arc<Reach>,
+    room: Arc<Room>,
     store: Store,
     state: Mutex<State>,
     /// Told whenever a fetch ends.
@@ -107,6 +117,7 @@ impl Mirror {
         folder: &Path,
         limits: Limits,
         reach: Arc<Reach>,
+        room: Arc<Room>,
     ) -> Result<Self, GitError> {
         let store = Store::open(folder)?;
         let (newest, latest) = store.latest();
@@ -124,6 +135,7 @@ impl Mirror {
             remote,
             limits,
             reach,
+            room,
             store,
             state: Mutex::new(state),
             ended: Condvar::new(),
@@ -141,6 +153,11 @@ impl Mirror {
 
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// The bytes that a fetch may take now.
+    pub(super) fn fetch_bytes(&self) -> u64 {
+        self.limits.fetch_bytes.min(self.room.of_a_fetch())
     }
 
     pub(super) fn history(&self) -> &Mutex<Option<Arc<Objects>>> {
@@ -319,9 +336,9 @@ impl Mirror {
     }
 
     fn sync(&self, objects: &Objects, batch: &Batch) -> Result<RemoteHeads, GitError> {
-        let mut result = None;
+        let (mut result, limit) = (None, self.fetch_bytes());
         let opened = objects.with(|repo| {
-            result = Some(sync(repo, &self.remote, &batch.wanted, batch.deadline, self.limits.fetch_bytes));
+            result = Some(sync(repo, &self.remote, &batch.wanted, batch.deadline, limit));
             Ok(())
         });
         let unopened = |error: git2::Error| {

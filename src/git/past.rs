@@ -27,7 +27,7 @@ impl Mirror {
             None => {
                 self.reach().resolve(self.remote())?;
                 let objects = self.store().create(self.next_number())?;
-                let (remote, limit) = (self.remote(), self.limits().fetch_bytes);
+                let (remote, limit) = (self.remote(), self.fetch_bytes());
                 let mut result = Ok(());
                 let fetch = |repo: &Repository| {
                     result = sync_whole(repo, remote, branch, deadline, limit);

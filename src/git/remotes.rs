@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use super::mirror::{Limits, Mirror};
 use super::objects::lock;
+use super::room::Room;
 use super::store::{Store, disk_error};
 use super::url::Scheme;
 use super::{Credentials, GitError, Reach, Remote, library};
@@ -21,13 +22,15 @@ pub struct Remotes {
     cache: PathBuf,
     limits: Limits,
     reach: Arc<Reach>,
+    room: Arc<Room>,
     mirrors: Mutex<HashMap<Remote, Weak<Mirror>>>,
 }
 
 impl Remotes {
     /// `cache` is a folder of our own; what is in it can be lost at any time.
     pub fn new(cache: &Path, limits: Limits, reach: Reach) -> Self {
-        Self { cache: cache.to_owned(), limits, reach: Arc::new(reach), mirrors: Mutex::default() }
+        let room = Arc::new(Room::new(cache, limits.all_bytes));
+        Self { cache: cache.to_owned(), limits, reach: Arc::new(reach), room, mirrors: Mutex::default() }
     }
 
     /// The mirror of a remote, opened if nobody has it yet. It is closed when the last one lets go.
@@ -77,7 +80,8 @@ impl Remotes {
             if live.iter().any(|mirror| mirror.folder() == folder) {
                 continue;
             }
-            result = Mirror::open(remote.clone(), &folder, self.limits, self.reach.clone());
+            result =
+                Mirror::open(remote.clone(), &folder, self.limits, self.reach.clone(), self.room.clone());
             if !matches!(result, Err(GitError::CacheBusy { .. })) {
                 return result;
             }

@@ -1,7 +1,10 @@
 //! One connection to a remote: what libgit2 asks on the way, and what its errors mean.
 
 use std::cell::{Cell, RefCell};
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,6 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::known_hosts::{self, Verdict};
+use super::pack;
 use super::url::Scheme;
 use super::{Cause, Credentials, GitError, Remote};
 
@@ -23,6 +27,7 @@ enum Refusal {
     Untrusted(String),
     Credentials(&'static str),
     Redirected,
+    Pack(String),
 }
 
 pub(super) struct RemoteConnection<'a> {
@@ -63,9 +68,49 @@ impl<'a> RemoteConnection<'a> {
                         .refuse(Refusal::Untrusted("it showed neither a key nor a certificate".to_owned())))
                 }
             })
-            .sideband_progress(|_| self.go_on(0).is_ok())
-            .transfer_progress(|progress| self.go_on(progress.received_bytes() as u64).is_ok());
+            .sideband_progress(|_| self.go_on(0).is_ok());
         callbacks
+    }
+
+    /// The same, while a pack is received into the repository in `folder`. Once all of it is there it is looked at, before
+    /// libgit2 takes it apart.
+    pub fn receiving(&self, folder: &Path) -> RemoteCallbacks<'_> {
+        let folder = folder.join("objects/pack");
+        let (before, mut looked) = (unfinished(&folder), false);
+        let mut callbacks = self.callbacks();
+        callbacks.transfer_progress(move |progress| {
+            if self.go_on(progress.received_bytes() as u64).is_err() {
+                return false;
+            }
+            let is_whole =
+                progress.total_objects() > 0 && progress.received_objects() == progress.total_objects();
+            if looked || !is_whole {
+                return true;
+            }
+            looked = true;
+            let received = unfinished(&folder).into_iter().filter(|file| !before.contains(file));
+            self.look_at(received, progress.total_objects())
+        });
+        callbacks
+    }
+
+    /// Whether a pack that was received may be taken apart.
+    fn look_at(&self, received: impl Iterator<Item = PathBuf>, objects: usize) -> bool {
+        let mut why = pack::BadPack::Malformed;
+        for file in received {
+            let look = || {
+                let mut file = BufReader::with_capacity(1 << 16, File::open(&file)?);
+                pack::look(&mut file, || self.go_on(0).is_ok())
+            };
+            // A fetch that was left to itself may have another one there.
+            match look() {
+                Ok(count) if count as usize == objects => return true,
+                Ok(_) => {}
+                Err(error) => why = error,
+            }
+        }
+        let _ = self.refuse(Refusal::Pack(why.to_string()));
+        false
     }
 
     fn refuse(&self, why: Refusal) -> Error {
@@ -163,6 +208,7 @@ impl<'a> RemoteConnection<'a> {
                 let source = Cause("it asked for credentials there; they are for this host only".to_owned());
                 return GitError::Redirected { remote, source };
             }
+            Some(Refusal::Pack(why)) => return GitError::BadPack { remote, why },
             Some(Refusal::Untrusted(why)) => return self.untrusted(Cause(why)),
             None => {}
         }
@@ -214,6 +260,13 @@ impl<'a> RemoteConnection<'a> {
             _ => GitError::Certificate { remote, source },
         }
     }
+}
+
+/// What libgit2 receives, or once received, into a folder of packs.
+fn unfinished(folder: &Path) -> BTreeSet<PathBuf> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_unfinished = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"pack_git2_");
+    files.filter(|file| is_unfinished(&file.file_name())).map(|file| file.path()).collect()
 }
 
 /// Whether a leaf certificate is for `host` and leads to one of the certificates in `pem`.

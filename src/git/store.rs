@@ -8,7 +8,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use git2::{Oid, Repository, RepositoryInitOptions};
 
@@ -26,7 +26,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 /// A mirror's folder, held by this process.
 pub(super) struct Store {
     folder: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 /// How much a generation holds.
@@ -44,7 +44,7 @@ impl Store {
         for _ in 0..LOCK_TRIES {
             match lock.try_lock() {
                 Ok(()) => {
-                    return Ok(Self { folder: folder.to_owned(), _lock: lock });
+                    return Ok(Self { folder: folder.to_owned(), lock });
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
                 Err(TryLockError::Error(error)) => return Err(fail(error)),
@@ -151,6 +151,13 @@ impl Usage {
             usage.packs += usize::from(entry.path().extension().is_none_or(|extension| extension != "idx"));
         }
         usage
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // It says when this was used last.
+        let _ = self.lock.set_modified(SystemTime::now());
     }
 }
 

@@ -32,7 +32,7 @@ impl Mirror {
         }
         self.reach().resolve(self.remote())?;
         let objects = self.find(revision, |objects| Some(objects.clone()))?;
-        let session = RemoteConnection::new(self.remote(), deadline, self.limits().fetch_bytes);
+        let session = RemoteConnection::new(self.remote(), deadline, self.fetch_bytes());
         let found = objects.with(|repo| {
             fetch(repo, self.remote(), commit, most, &session)?
                 .into_iter()
@@ -88,7 +88,7 @@ fn fetch(
             .depth(1)
             .download_tags(AutotagOption::None)
             .update_fetchhead(false)
-            .remote_callbacks(session.callbacks());
+            .remote_callbacks(session.receiving(repo.path()));
         connection.remote().download(&specs, Some(&mut options))?;
         session.go_on(0)?;
     }

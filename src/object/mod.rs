@@ -15,6 +15,7 @@ mod kinds;
 mod live;
 mod managers;
 mod manifest;
+mod memory;
 mod name;
 mod overlaid;
 pub mod pattern;
@@ -38,6 +39,7 @@ pub use live::{
 };
 pub use managers::{AUTOSCALER, Held, LET_GO, MANAGER, ManagedEntry, TOKEN_LENGTH, Tool, held_token};
 pub use manifest::{Desired, Identity, Manifest, NotAManifest, Note, Origin, RenderContext, Touch};
+pub use memory::{Memory, OutOfMemory, Unbounded};
 pub use name::{AppName, EnvironmentName, Gvk, InvalidKey, InvalidName, ObjectKey, Revision};
 pub use overlaid::Overlaid;
 pub use problem::{Place, Problem, Problems};

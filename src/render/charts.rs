@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Limits;
 use super::chart_refusals::refusals;
+use super::held::Held;
 use super::load;
 use super::resource::Resource;
 use super::source::Text;
@@ -26,6 +27,7 @@ pub(crate) fn objects(
     answer: &Result<Arc<ChartOutput>, ChartFailure>,
     dialect: Dialect,
     limits: &Limits,
+    held: &Held<'_>,
 ) -> Result<(Vec<Resource>, Vec<Note>), Vec<Problem>> {
     let output = match answer {
         Ok(output) => output,
@@ -35,11 +37,11 @@ pub(crate) fn objects(
         ) => return Err(vec![problem.clone()]),
     };
     let sources = Sources { tree, chart: &request.chart };
-    let objects = sources.read(&output.text, dialect, limits)?;
+    let objects = sources.read(&output.text, dialect, limits, held)?;
     match &output.again {
         None => {}
         Some(Again::Text(again)) => {
-            let again = sources.read(again, dialect, limits).unwrap_or_default();
+            let again = sources.read(again, dialect, limits, held).unwrap_or_default();
             let found = differences(request, &objects, &again);
             if !found.is_empty() {
                 return Err(found);
@@ -86,7 +88,13 @@ struct Sources<'a> {
 }
 
 impl Sources<'_> {
-    fn read(&self, text: &str, dialect: Dialect, limits: &Limits) -> Result<Vec<Resource>, Vec<Problem>> {
+    fn read(
+        &self,
+        text: &str,
+        dialect: Dialect,
+        limits: &Limits,
+        held: &Held<'_>,
+    ) -> Result<Vec<Resource>, Vec<Problem>> {
         let (mut objects, mut found) = (Vec::new(), Vec::new());
         let mut place = Place::file(self.chart.clone());
         for part in parts(text) {
@@ -95,7 +103,7 @@ impl Sources<'_> {
             }
             // The lines are those of the output, which nobody sees.
             let text = Text::inline(&place, part, false);
-            let read = text.nodes(dialect, &limits.yaml).map_err(|problem| vec![problem]);
+            let read = held.nodes(&text, dialect, &place);
             match read.and_then(load::objects) {
                 Ok(mut read) => objects.append(&mut read),
                 Err(mut problems) => {

@@ -248,7 +248,8 @@ pub(crate) fn one(
         return;
     };
     let tree = build.files.tree;
-    let read = charts::objects(tree, &request, answer, Dialect::Kustomize, build.files.limits);
+    let read =
+        charts::objects(tree, &request, answer, Dialect::Kustomize, build.files.limits, &build.files.held);
     let Some((objects, mut notes)) = build.keep_all(read) else { return };
     build.notes.append(&mut notes);
     for mut object in objects {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Limits;
 use super::cache::Cache;
+use super::held::Held;
 use super::kustomization::At;
 use super::many;
 use super::resource::Resource;
@@ -23,6 +24,8 @@ pub(crate) struct Files<'a> {
     texts: Mutex<HashSet<TreePath>>,
     /// When the time is over, by the clock of the limits.
     ends: Duration,
+    /// The memory that this render holds.
+    pub held: Held<'a>,
 }
 
 fn seconds(time: Duration) -> String {
@@ -47,12 +50,14 @@ pub(crate) enum Target {
 impl<'a> Files<'a> {
     pub fn new(tree: &'a dyn Tree, limits: &'a Limits, cache: &'a Cache, charts: &'a ChartAnswers) -> Self {
         let ends = (limits.clock)().saturating_add(limits.time);
-        Self { tree, limits, cache, charts, texts: Mutex::default(), ends }
+        let held = Held::new(limits);
+        Self { tree, limits, cache, charts, texts: Mutex::default(), ends, held }
     }
 
     /// What is small can be read many times over, so that no other limit ends it: this one does.
     pub fn in_time(&self, place: &Place) -> Result<(), Problem> {
-        if (self.limits.clock)() < self.ends {
+        // Who waits for memory that others have is not late.
+        if (self.limits.clock)() < self.ends.saturating_add(self.held.waited()) {
             return Ok(());
         }
         let message = format!("rendering this took longer than {}", seconds(self.limits.time));
@@ -111,6 +116,7 @@ impl<'a> Files<'a> {
     pub fn text(&self, path: &TreePath, place: &Place) -> Result<Text, Problem> {
         self.in_time(place)?;
         let blob = self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| at(place, &error))?;
+        self.held.hold(blob.bytes.len(), place)?;
         self.texts.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
         Ok(Text::file(path.clone(), blob.bytes))
     }
@@ -145,13 +151,16 @@ impl<'a> Files<'a> {
             false => None,
         };
         if let Some(known) = id.as_ref().and_then(|id| self.cache.parsed(id, path, dialect)) {
+            self.held
+                .copies(known.iter().map(|resource| &resource.node), place)
+                .map_err(|problem| vec![problem])?;
             return Ok(known);
         }
         let blob =
             self.tree.read(path, self.limits.yaml.file_bytes).map_err(|error| vec![at(place, &error)])?;
         let size = blob.bytes.len();
         let text = Text::file(path.clone(), blob.bytes);
-        let documents = text.nodes(dialect, &self.limits.yaml).map_err(|problem| vec![problem])?;
+        let documents = self.held.nodes(&text, dialect, place)?;
         let resources = Arc::new(objects(documents)?);
         if let Some(id) = id {
             self.cache.keep_parsed(id, path, dialect, &resources, size);

@@ -22,6 +22,7 @@ mod finish;
 mod folder;
 mod generators;
 mod hash;
+mod held;
 mod helm_charts;
 mod id;
 mod images;
@@ -49,6 +50,7 @@ mod strategic;
 mod strategic_ports;
 mod trace;
 mod vars;
+mod weight;
 mod wildcard;
 
 pub use again::{KeptRender, again};
@@ -62,8 +64,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::object::{
-    ChartAnswers, ChartFailure, ChartOutput, ChartRequest, Desired, Manifest, Note, Problem, Problems,
-    RenderContext, Tree, TreePath,
+    ChartAnswers, ChartFailure, ChartOutput, ChartRequest, Desired, Manifest, Memory, Note, Problem,
+    Problems, RenderContext, Tree, TreePath, Unbounded,
 };
 use crate::yaml;
 
@@ -99,6 +101,8 @@ pub struct Limits {
     pub time: Duration,
     /// Tells the time, which nobody here may read: how long it has been since some moment.
     pub clock: fn() -> Duration,
+    /// Grants the memory of what is read. A wait for it takes no time.
+    pub memory: Arc<dyn Memory>,
 }
 
 impl Default for Limits {
@@ -110,6 +114,7 @@ impl Default for Limits {
             total_bytes: 512 << 20,
             time: Duration::from_mins(1),
             clock: || Duration::ZERO,
+            memory: Arc::new(Unbounded),
         }
     }
 }
@@ -146,7 +151,8 @@ fn chart(
     answer: &Result<Arc<ChartOutput>, ChartFailure>,
     limits: &Limits,
 ) -> Result<Built, Problems> {
-    let read = charts::objects(tree, request, answer, yaml::Dialect::Kubectl, limits);
+    let held = held::Held::new(limits);
+    let read = charts::objects(tree, request, answer, yaml::Dialect::Kubectl, limits, &held);
     let (resources, notes) = read.map_err(problems)?;
     let (mut objects, mut found) = (Vec::with_capacity(resources.len()), Vec::new());
     for resource in resources {

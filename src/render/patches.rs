@@ -122,12 +122,14 @@ pub(crate) fn one(
 /// A list is a JSON patch, a map a strategic merge.
 fn parse(build: &Build<'_>, text: &Text) -> Result<Parsed, Vec<Problem>> {
     let limits = &build.files.limits.yaml;
+    let (held, place) = (&build.files.held, text.place_at(1));
+    let json = || held.reading(text, &place, || json_patch::read(text, limits).map(Parsed::Json));
     if text.bytes().first() == Some(&b'[') {
-        return json_patch::read(text, limits).map(Parsed::Json);
+        return json();
     }
-    let documents = text.nodes(Dialect::Kustomize, limits).map_err(|problem| vec![problem])?;
+    let documents = held.nodes(text, Dialect::Kustomize, &place)?;
     if documents.iter().any(|(node, _)| node.as_list().is_some()) {
-        return json_patch::read(text, limits).map(Parsed::Json);
+        return json();
     }
     objects(documents).map(Parsed::Strategic)
 }

@@ -19,6 +19,6 @@ pub use drift_report::drift_report;
 pub use fact::{Told, told};
 pub use handover::{HandoverReport, SharedReport};
 pub use hooks::{HookReport, HookState};
-pub use overview::{Overview, bounded, cut, overview};
+pub use overview::{Overview, bounded, cut, overview, secrets};
 pub use plan::{AppPlan, PlanReport, StepReport};
 pub use prune::{DeleteReport, KeptReport, PruneReport};

@@ -6,7 +6,7 @@
 
 use serde::Serialize;
 
-use crate::api::{AdoptionStatus, AppDetails, AppPhase, AppStatus, PruneStatus};
+use crate::api::{AdoptionStatus, AppDetails, AppPhase, AppStatus, PruneStatus, SecretStatus};
 use crate::object::{AppName, Digest};
 
 /// Bytes of all apps in full that need no pages. Less is read and written at once than a page more would cost.
@@ -224,6 +224,27 @@ pub fn bounded(mut prune: PruneStatus) -> PruneStatus {
     prune
 }
 
+/// Bytes of the rows of secrets, and how many there are at most.
+const SECRETS: usize = 24 << 10;
+const ROWS: usize = 100;
+
+/// The secrets that a status has room for: the first by name.
+pub fn secrets(all: &[SecretStatus]) -> Vec<SecretStatus> {
+    let mut room = SECRETS;
+    let short = |row: &SecretStatus| SecretStatus {
+        trouble: row.trouble.as_deref().map(|trouble| cut(trouble, SHORT)),
+        warning: row.warning.as_deref().map(|warning| cut(warning, SHORT)),
+        ..row.clone()
+    };
+    let rows = all.iter().take(ROWS).map(short);
+    rows.take_while(|row| {
+        let left = room.checked_sub(size(row));
+        room = left.unwrap_or_default();
+        left.is_some()
+    })
+    .collect()
+}
+
 /// Cuts a text at a character, and says how much is left out.
 pub fn cut(text: &str, limit: usize) -> String {
     if text.len() <= limit {
@@ -353,6 +374,26 @@ mod tests {
             assert_eq!(all.listed.len() + all.unlisted as usize, count);
             assert_eq!(all.pages.iter().map(Vec::len).sum::<usize>(), count);
         }
+    }
+
+    #[test]
+    fn long_troubles_of_secrets_are_cut_and_there_is_room_for_some() {
+        let one = SecretStatus {
+            name: "aws-sm:a".to_owned(),
+            version: None,
+            stages: Vec::new(),
+            created: None,
+            strategy: crate::api::Strategy::default(),
+            on_rotation_failure: crate::api::OnRotationFailure::Previous,
+            apps: Vec::new(),
+            trouble: Some("ä".repeat(5_000)),
+            warning: None,
+            reason: None,
+        };
+        let rows = secrets(&vec![one; 300]);
+        assert!(rows.iter().map(size).sum::<usize>() <= SECRETS && rows.len() > 20, "{}", rows.len());
+        let told = rows[0].trouble.as_deref().unwrap();
+        assert!(told.len() <= SHORT && told.ends_with(" bytes more)"), "{told}");
     }
 
     #[test]

@@ -344,3 +344,42 @@ fn a_certificate_is_trusted_by_the_remotes_own_ca_only() {
         assert!(matches!(error, GitError::Certificate { .. }), "{}", chain(&error));
     }
 }
+
+/// An object as it stands in a pack.
+fn entry(kind: u8, before: &[u8], content: &[u8]) -> Vec<u8> {
+    let mut size = content.len();
+    let mut bytes = vec![kind << 4 | (size & 15) as u8];
+    size >>= 4;
+    while size > 0 {
+        *bytes.last_mut().unwrap() |= 0x80;
+        bytes.push((size & 0x7f) as u8);
+        size >>= 7;
+    }
+    bytes.extend(before);
+    let mut encoder = flate2::write::ZlibEncoder::new(bytes, flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_small_pack_that_stands_for_gigabytes_is_refused_before_it_is_taken_apart() {
+    let (origin, _) = Origin::with_one_commit();
+    // 65,536 bytes, and 65,536 copies of them: 4 GiB. Sizes stand in pieces of seven bits.
+    let base = entry(3, &[], &[0; 65_536]);
+    let bomb = [b"\x80\x80\x04\x80\x80\x80\x80\x10".to_vec(), [0xc0, 0x01].repeat(65_536)].concat();
+    assert!(base.len() < 128, "how far away it begins is one byte");
+    let away = [base.len() as u8];
+    let pack = [b"PACK\0\0\0\x02\0\0\0\x02".to_vec(), base, entry(6, &away, &bomb), vec![0; 20]].concat();
+    assert!(pack.len() < 4096);
+    let web = Web::start(origin.folder.path(), Manners { pack: Some(pack), ..Manners::default() });
+    let cache = Cache::new();
+    let mirror = cache.mirror(&web.url());
+    let error = fetch(&mirror, "main").unwrap_err();
+    assert!(matches!(error, GitError::BadPack { .. }), "{}", chain(&error));
+    let told = "it sends an object of 4294967296 bytes, and the limit is 104857600";
+    assert!(chain(&error).contains(told), "{}", chain(&error));
+    web.change(|manners| manners.pack = None);
+    origin.write("base/web.yaml", "kind: Deployment\n");
+    let next = origin.push("main");
+    assert_eq!(revision(&mirror, "main"), next, "what is sent next is taken");
+}

@@ -30,6 +30,8 @@ pub struct Manners {
     pub cut: Option<usize>,
     /// Sends nothing for so long before it answers.
     pub silence: Option<Duration>,
+    /// Sends this pack instead of its own.
+    pub pack: Option<Vec<u8>>,
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
 
@@ -184,8 +186,13 @@ impl State {
             return Answer::plain("401 Unauthorized", "WWW-Authenticate: Basic realm=\"git\"\r\n");
         }
         let cut = manners.cut.filter(|_| method == "POST");
+        let pack = manners.pack.clone().filter(|_| method == "POST");
         drop(manners);
-        Answer { cut, ..self.backend(method, target, body) }
+        let mut answer = Answer { cut, ..self.backend(method, target, body) };
+        if let Some(pack) = pack {
+            instead(&mut answer.body, &pack);
+        }
+        answer
     }
 
     fn backend(&self, method: &str, target: &str, body: &[u8]) -> Answer {
@@ -220,6 +227,21 @@ impl State {
         }
         Answer { head: format!("{status}\r\n{head}"), body: output[split + 4..].to_vec(), cut: None }
     }
+}
+
+/// Puts another pack in the place of the one that is sent, in pieces of the first side band.
+fn instead(body: &mut Vec<u8>, pack: &[u8]) {
+    let said = b"0008NAK\n";
+    // The client may ask what is shallow first; no pack comes with that.
+    let sends = body.windows(4).any(|window| window == b"PACK");
+    let end = body.windows(said.len()).position(|window| window == said);
+    let Some(end) = end.filter(|_| sends) else { return };
+    body.truncate(end + said.len());
+    for piece in pack.chunks(60_000) {
+        body.extend(format!("{:04x}\x01", piece.len() + 5).into_bytes());
+        body.extend(piece);
+    }
+    body.extend(b"0000");
 }
 
 type Read1 = Option<(Request, String, String, Vec<u8>)>;

@@ -25,6 +25,7 @@ mod helm;
 mod helm_overlay;
 mod history;
 mod hooks;
+mod hostile;
 mod input;
 mod kill;
 mod limits;

@@ -41,6 +41,9 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// so, and the others go on.
 const SECRETS_WITHIN: Duration = Duration::from_secs(5);
 
+/// The reason of a revision that ended the agent.
+const SET_ASIDE: &str = "RevisionSetAside";
+
 struct Follow<'a> {
     shared: &'a Shared,
     trust: Trust<'a>,
@@ -206,6 +209,10 @@ impl Follow<'_> {
                 Ok(true) => {}
                 Ok(false) => return Some(Instant::now()),
                 Err(trouble) => {
+                    if trouble.reason == SET_ASIDE {
+                        self.state.doubt = Some(trouble.message.clone());
+                        self.state.away = self.state.says.is_none();
+                    }
                     self.state.trouble = refused.or(Some(trouble));
                     return Some(Instant::now() + TRY_AGAIN);
                 }
@@ -329,7 +336,12 @@ impl Follow<'_> {
         let mut memo = std::mem::take(&mut self.rendering.memo);
         let (context, stop) = (self.shared.context.clone(), Stop::default());
         let (stops, of, secrets) = (stop.clone(), revision.clone(), self.secrets.clone());
+        let (ending, of_environment) = (stop.clone(), self.shared.name.clone());
         let mut rendered = tokio::task::spawn_blocking(move || {
+            let _under_way = match context.rendering.crashes.begin(&of_environment, &of) {
+                Ok(under_way) => under_way,
+                Err(set_aside) => return (memo, Err(trouble(SET_ASIDE, &set_aside.to_string(), true))),
+            };
             let charts = Charts::blocking(&context.rendering.helm, &context.session, &kinds, stop);
             let tree: Result<Box<dyn Tree>, Trouble> = match (&preview, &changes) {
                 (Some(preview), Some(changes)) => previewed(changes, preview, &scope),
@@ -341,7 +353,7 @@ impl Follow<'_> {
                 let said =
                     said.as_ref().map_or(("", ""), |info| (info.author.as_str(), info.subject.as_str()));
                 let commit = Commit::new(of, said.0, said.1);
-                let limits = &context.rendering.limits;
+                let limits = &context.rendering.limits_of(&of_environment, ending);
                 let pins = |app: &AppName| secrets.pins(app);
                 let desire = desire(&*tree, &scope, &kinds, &mut memo, limits, &charts, &pins);
                 desire.map(|desire| (desire, commit))

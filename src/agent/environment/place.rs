@@ -55,6 +55,7 @@ pub(super) fn archive(
         kinds: kinds.clone(),
         helm: context.rendering.helm.clone(),
         limits: context.rendering.limits.clone(),
+        memory: context.rendering.memory.clone(),
         session: context.session.clone(),
         secrets: secrets.clone(),
     }

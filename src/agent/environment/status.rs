@@ -17,16 +17,14 @@ use crate::api::{
 use crate::cluster::CallError;
 use crate::object::chain;
 use crate::report::{
-    Body, Overview, Sketch, bounded, conditions, overview, secrets_condition, summary, verified_condition,
-    whole,
+    Body, Overview, Sketch, bounded, conditions, overview, secrets, secrets_condition, summary,
+    verified_condition, whole,
 };
 
 /// At most one status a second is written, but for the first after a rest, and for a verdict.
 const STATUS_PAUSE: Duration = Duration::from_secs(1);
 /// A status that cannot be written is tried again ever more rarely, at last every 32 s.
 const STATUS_DOUBLINGS: u32 = 5;
-/// Rows of secrets; there is no room for more.
-const SECRETS: usize = 100;
 /// Bytes of a request's name. Ours are far shorter, and whoever leaves a longer one is not answered.
 const REQUEST: usize = 256;
 
@@ -122,7 +120,7 @@ impl<'a> StatusWriter<'a> {
             unlisted: rows.unlisted,
             pages: rows.count,
             apps: Vec::new(),
-            secrets: report.secrets.iter().take(SECRETS).cloned().collect(),
+            secrets: secrets(&report.secrets),
             region: report.region.status.as_deref().cloned(),
         };
         let result = self.write(environment, &status, &rows.listed, verdict).await;

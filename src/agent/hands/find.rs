@@ -7,6 +7,7 @@ use super::Hands;
 use super::recall::as_wanted;
 use crate::agent::charts::Charts;
 use crate::agent::desired::{DesiredScope, read_config, render_past};
+use crate::agent::memory::Budget;
 use crate::agent::secrets::EnvironmentSecrets;
 use crate::agent::state_store::{StateError, StateStore};
 use crate::cluster::Session;
@@ -30,6 +31,7 @@ pub struct Archive {
     pub kinds: Arc<Kinds>,
     pub helm: Arc<Helm>,
     pub limits: render::Limits,
+    pub memory: Arc<Budget>,
     pub session: Session,
     /// With which versions of secrets an app is rendered now.
     pub secrets: Arc<EnvironmentSecrets>,
@@ -104,7 +106,9 @@ fn past(archive: &Archive, app: &AppName, rev: &str) -> Result<(WantedApp, Optio
         return Err(format!("commit {short} has no app {app}"));
     };
     let charts = Charts::blocking(&archive.helm, &archive.session, &archive.kinds, Stop::default());
-    let (scope, kinds, limits) = (&archive.scope, &archive.kinds, &archive.limits);
+    let (scope, kinds) = (&archive.scope, &archive.kinds);
+    let memory = archive.memory.begin(scope.environment.as_str(), Stop::default());
+    let limits = &render::Limits { memory: Arc::new(memory), ..archive.limits.clone() };
     let pins = archive.secrets.pins(app);
     let wanted =
         render_past(&past.tree, scope, &config, spec, (kinds, &pins), limits, &charts).map_err(wrong)?;

@@ -14,6 +14,7 @@ use crate::agent::scope::DesiredScope;
 use crate::api::Environment;
 use crate::delivery::Tokens;
 use crate::git::{Changes, Merged};
+use crate::helm::Stop;
 use crate::object::{EnvironmentName, Kinds, TreePath, chain};
 use crate::pull_requests::{Failure, Inputs, Made};
 use crate::requests::decisions;
@@ -111,7 +112,10 @@ impl Maker {
         };
         let once = Once {
             session: context.session.clone(),
-            means: Means { helm: context.rendering.helm.clone(), limits: context.rendering.limits.clone() },
+            means: Means {
+                helm: context.rendering.helm.clone(),
+                limits: context.rendering.limits_of(name, Stop::default()),
+            },
             version: context.session.version().await.map_err(|error| away(&error))?,
             environments: context.environments.clone(),
             scope,

@@ -14,6 +14,7 @@ use crate::agent::requests::Book as Requests;
 use crate::agent::scope::DesiredScope;
 use crate::api::RequestSpec;
 use crate::cluster::CallError;
+use crate::helm::Stop;
 use crate::object::{AppName, Digest, EnvironmentName, EventKind, RecordId, TimelineEvent, TreePath, chain};
 use crate::previews::Wish;
 use crate::pull_requests::{
@@ -108,7 +109,8 @@ impl Orders {
         let (changes, context) = (self.previews.changes.clone(), self.context.clone());
         let looking = tokio::task::spawn_blocking(move || {
             let tree = tree_at(&changes, &branch, &tip).map_err(|error| chain(&error))?;
-            explaining::explain(&tree, &scope, &context.rendering.limits, &object, field.as_deref())
+            let limits = context.rendering.limits_of(&scope.environment, Stop::default());
+            explaining::explain(&tree, &scope, &limits, &object, field.as_deref())
         });
         let said = looking.await.map_err(|error| Failure::Away(crate::agent::panic_message(error)))?;
         Ok(said.map_or_else(Outcome::Refused, Outcome::Done))

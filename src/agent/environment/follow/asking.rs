@@ -23,6 +23,7 @@ impl Follow<'_> {
             .asked
             .as_ref()
             .map_or_else(|| wanted.is_empty(), |(asked, _)| wanted.is_subset(asked));
+        self.shared.context.rendering.crashes.lift(&self.shared.name, &wanted);
         let Some((_, source)) = self.source.as_ref().filter(|_| !known) else { return };
         // Before the first answer nothing older than the request is looked at.
         let look = if self.told.is_some() { source.poke() } else { 0 };
