@@ -236,13 +236,16 @@ fn what_somebody_changed_in_the_cluster_is_told_with_who_did_it_and_what_the_mer
     let (path, config) = bed.config("{name: web, path: web}", "drift: {policy: report}");
     let manifests = |settings: &str| configmap("settings", settings) + &configmap("other", "1");
     let first = bed.commit(&[(&path, &config), ("web/all.yaml", &manifests("1"))]);
-    let _agent = folder.agent(&bed);
+    let history = format!("sqlite:{}", folder.folder.path().join("history.sqlite").display());
+    let pulls = folder.folder.path().to_string_lossy().into_owned();
+    let _agent = bed.agent_with(&[("FAIRLEAD_PULL_REQUESTS_FOLDER", &pulls), ("FAIRLEAD_HISTORY", &history)]);
     bed.wait_ready(&first);
     bed.set_by_hand("settings");
     bed.set_by_hand("other");
     wait_until(SOON, "the history has it", || {
-        let history = bed.fairlead(&["history", "--env", &bed.name, "--kind", "drift", "-o", "json"]).json();
-        history.as_array().is_some_and(|all| all.len() == 2)
+        let asked = ["history", "--history", &history, "--env", &bed.name, "--kind", "drift", "-o", "json"];
+        let told = bed.fairlead(&asked);
+        told.code == 0 && told.json().as_array().is_some_and(|all| all.len() == 2)
     });
     branch(&bed, "more", &manifests("2"));
     folder.write("7.yaml", "title: More\nhead: more\nbase: main\n");
