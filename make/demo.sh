@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Shows what Fairlead does, on a real API server: a first rollout wave by wave, a commit that rolls out, a bad commit that
-# is refused with nothing written, edits by hand that are seen and put back, a fight, a hold, a secret that is rotated, a
-# pull request from its report to its rollout, and a move to another region. Each step says what happens and checks that it did.
+# is refused with nothing written, edits by hand that are seen and put back, a fight, a hold, a preview of a pull request, a
+# secret that is rotated, a pull request from its report to its rollout, and a move to another region. Each step says what
+# happens and checks that it did.
 #
 #   CI=1                 unattended: no pauses, no questions
 #   DEMO_KUBECONFIG=...  a cluster of yours instead of one of our own (make demo KUBECONFIG=...)
@@ -221,6 +222,32 @@ tell 'The history has all of it: who, what, when, and what was done about it.'
 check 'with the values, the manager and the hold' \
 	eventually 10 contains 'an incident' timeline
 timeline | sed 's/^/  /'
+
+act 'A preview'
+tell 'The base branch says that a pull request with a label gets an environment of its own. A developer opens one.'
+printf '  previews: {label: preview, apps: [notejam]}\n' >>"$work/infra/environments/dev/environment.yaml"
+commit 'Let pull requests into dev have previews'
+infra checkout --quiet -b closed-sign-up
+sed -i 's/SIGN_UP: open/SIGN_UP: closed/' "$work/infra/overlays/dev/notejam/configmap.yaml"
+infra commit --quiet --all --message 'Close the sign-up in dev'
+infra push --quiet origin closed-sign-up
+infra checkout --quiet env/dev
+try_out=$work/pulls/infra/6
+printf 'title: Close the sign-up\nhead: closed-sign-up\nbase: env/dev\nlabels: [preview]\n' >"$try_out.yaml"
+check 'it gets one, which is healthy' eventually 90 contains '**healthy**' cat "$try_out.md"
+sign_up() { kubectl -n "$1" get configmap notejam -o 'jsonpath={.data.SIGN_UP}'; }
+check 'it is what the merge would be' is closed sign_up "$PREVIEW"
+check 'dev itself is as it was' is open sign_up "$NAMESPACE"
+what_bounds() { kubectl -n "$PREVIEW" get resourcequotas,limitranges,networkpolicies -o name; }
+check 'it has a quota, and a policy that lets nothing out' contains networkpolicy.networking.k8s.io/fairlead-preview what_bounds
+what_bounds | sed 's/^/  /'
+tell 'The pull request is closed.'
+printf 'title: Close the sign-up\nhead: closed-sign-up\nbase: env/dev\nlabels: [preview]\nstate: closed\n' >"$try_out.yaml"
+nothing_left() {
+	is '' kubectl get namespace "$PREVIEW" --ignore-not-found -o name &&
+		is '' kubectl get environment "$PREVIEW" --ignore-not-found -o name
+}
+check 'nothing is left of it' eventually 60 nothing_left
 
 act 'A secret'
 tell 'The database password is kept in AWS Secrets Manager (moto stands in for AWS here). Git holds a reference to it:'

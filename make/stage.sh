@@ -6,6 +6,9 @@
 HOME_NAMESPACE=fairlead-demo
 NAMESPACE=notejam-dev
 ENVIRONMENT=dev
+# The preview of the demo's pull request, and the rights of the account that writes it.
+PREVIEW=preview-dev-6
+PREVIEWS=fairlead-demo-previews
 IDENTITY=system:serviceaccount:$HOME_NAMESPACE:deploy-dev
 
 # shellcheck source=make/moto.sh
@@ -30,7 +33,8 @@ open_stage() {
 	tell "This will be done in the cluster of the context $context ($server):"
 	tell "  the CustomResourceDefinition environments.fairlead.dev, if it is not there"
 	tell "  the Environment $ENVIRONMENT"
-	tell "  the namespace $HOME_NAMESPACE with the ServiceAccount deploy-dev"
+	tell "  the namespace $HOME_NAMESPACE with the ServiceAccounts deploy-dev and previews"
+	tell "  the ClusterRole $PREVIEWS and a ClusterRoleBinding for the latter; for a while the Environment and namespace $PREVIEW"
 	tell "  the namespace $NAMESPACE with a Role and a RoleBinding for it, and the application notejam:"
 	tell "    a Deployment of two small pods (nginxinc/nginx-unprivileged), a Service, a ConfigMap, a Secret and what goes with"
 	tell "    them, a PostgreSQL and a Redis of one small pod each, which keep nothing"
@@ -41,7 +45,8 @@ open_stage() {
 		[[ $answer == [yY]* ]] || { tell 'Nothing was done.' && exit 1; }
 	fi
 	local there
-	there=$(kubectl get "namespace/$HOME_NAMESPACE" "namespace/$NAMESPACE" --ignore-not-found -o name)
+	there=$(kubectl get "namespace/$HOME_NAMESPACE" "namespace/$NAMESPACE" "namespace/$PREVIEW" "clusterrole/$PREVIEWS" \
+		"clusterrolebinding/$PREVIEWS" --ignore-not-found -o name)
 	if kubectl get crd environments.fairlead.dev >/dev/null 2>&1; then
 		there+=$(kubectl get environment "$ENVIRONMENT" --ignore-not-found -o name)
 	fi
@@ -67,7 +72,15 @@ set_stage() {
 	sed -e "s/namespace: fairlead$/namespace: $HOME_NAMESPACE/" -e 's/\[configmaps, /[configmaps, secrets, /' \
 		"overlays/platform/tenants/$ENVIRONMENT/namespace/role.yaml" |
 		kubectl -n "$NAMESPACE" create -f - >/dev/null
-	created=("environment/$ENVIRONMENT" "${created[@]}")
+	# In a cluster of yours the chart brings this account, and policies that keep it to the namespaces of previews.
+	kubectl -n "$HOME_NAMESPACE" create serviceaccount previews >/dev/null
+	created+=("clusterrole/$PREVIEWS" "clusterrolebinding/$PREVIEWS")
+	kubectl create clusterrole "$PREVIEWS" --verb create,patch,delete \
+		--resource namespaces,resourcequotas,limitranges,configmaps,services,serviceaccounts,deployments.apps \
+		--resource networkpolicies.networking.k8s.io,poddisruptionbudgets.policy >/dev/null
+	kubectl create clusterrolebinding "$PREVIEWS" --clusterrole "$PREVIEWS" \
+		--serviceaccount "$HOME_NAMESPACE:previews" >/dev/null
+	created=("environment/$ENVIRONMENT" "environment/$PREVIEW" "namespace/$PREVIEW" "${created[@]}")
 	kubectl create -f - >/dev/null <<-YAML
 		apiVersion: fairlead.dev/v1alpha1
 		kind: Environment
@@ -77,7 +90,11 @@ set_stage() {
 		  serviceAccount: {namespace: $HOME_NAMESPACE, name: deploy-dev}
 		  namespaces: [$NAMESPACE]
 		  secrets: [notejam/dev/*]
-		  pullRequests: {forge: files, repository: infra, interval: 1s}
+		  pullRequests:
+		    forge: files
+		    repository: infra
+		    interval: 1s
+		    previews: {serviceAccount: {namespace: $HOME_NAMESPACE, name: previews}, max: 1}
 	YAML
 	mkdir -p "$work/pulls/infra"
 }
@@ -110,7 +127,7 @@ commit() {
 head_commit() { infra rev-parse HEAD; }
 
 start_agent() {
-	"$fairlead" agent --kubeconfig "$kubeconfig" --namespace "${AGENT_NAMESPACE:-$HOME_NAMESPACE}" --env "$ENVIRONMENT" \
+	"$fairlead" agent --kubeconfig "$kubeconfig" --namespace "${AGENT_NAMESPACE:-$HOME_NAMESPACE}" --env "$ENVIRONMENT" --env "$PREVIEW" \
 		--state-namespace "${STATE_NAMESPACE:-$HOME_NAMESPACE}" --cache "$work/cache" --listen 127.0.0.1:0 --poll-interval 1s --git-folders --secrets-interval 1s --log-format json \
 		--pull-requests-folder "$work/pulls" \
 		2>"$work/agent.log" 7<&- 8>&- 9>&- &

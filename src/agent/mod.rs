@@ -6,6 +6,7 @@
 
 mod adopt;
 mod audit;
+pub mod charted;
 pub mod charts;
 mod cluster_view;
 mod crashes;

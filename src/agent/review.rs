@@ -10,7 +10,7 @@ use super::charts::Charts;
 use super::desired::{AppDesire, Desire, DesiredScope, Memo, desire, render_app, want_unchecked};
 use super::once::{Once, OnceError, plan_desire};
 use super::secrets::live_pins;
-use crate::api::{AppPhase, AppSpec, AppStatus, Environment, EnvironmentConfig};
+use crate::api::{AppPhase, AppSpec, AppStatus, Environment, EnvironmentConfig, Request, RequestState};
 use crate::cluster::{Call, CallError, METADATA};
 use crate::object::secret::Pins;
 use crate::object::{AppName, Gvk, Kinds, ObjectKey, Problems, Tree, TreePath};
@@ -305,6 +305,29 @@ fn of_environment(environment: &Environment) -> Vec<Stop> {
     stops
 }
 
+/// Commits that wait because somebody holds them.
+pub fn held<'a>(requests: impl Iterator<Item = &'a Request>, changed: &BTreeSet<AppName>) -> Vec<Stop> {
+    let holds = requests.filter(|request| {
+        let spec = &request.spec;
+        let is_going = request.status.as_ref().is_some_and(|status| status.state == RequestState::Going);
+        is_going && spec.verb == "hold" && spec.deploys && spec.object.is_none()
+    });
+    let mut stops = Vec::new();
+    for hold in holds {
+        let message = hold.status.as_ref().and_then(|status| status.message.as_deref()).unwrap_or_default();
+        let reason = hold.spec.reason.as_ref().map_or(String::new(), |reason| format!(" ({reason})"));
+        let why = format!("{} holds commits{reason}: {message}", hold.spec.by);
+        match &hold.spec.app {
+            None => stops.push(Stop { app: None, why }),
+            Some(app) => {
+                let app = changed.iter().find(|changed| changed.as_str() == app).cloned();
+                stops.extend(app.map(|app| Stop { app: Some(app), why }));
+            }
+        }
+    }
+    stops
+}
+
 fn why_not(row: &AppStatus, digest: Option<&crate::object::Digest>) -> Option<String> {
     if row.quarantined.is_some() && row.quarantined.as_ref() == digest {
         return Some(
@@ -334,4 +357,39 @@ fn namespaces(sides: &Sides, changed: &BTreeSet<AppName>) -> BTreeSet<String> {
     let after = sides.after.iter().flatten().filter(|side| changed.contains(&side.app));
     let objects = after.filter_map(AppSide::objects).flat_map(|wanted| &wanted.objects);
     objects.filter_map(|object| object.key.namespace.as_deref()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{RequestSpec, RequestStatus};
+
+    #[test]
+    fn who_holds_commits_is_told_of_what_they_hold_and_for_as_long() {
+        let changed = BTreeSet::from([AppName::new("web").unwrap()]);
+        let hold = |change: &dyn Fn(&mut Request)| {
+            let spec = RequestSpec {
+                verb: "hold".into(),
+                deploys: true,
+                by: "ada".into(),
+                reason: Some("an incident".into()),
+                ..RequestSpec::default()
+            };
+            let mut request = Request::new("a", spec);
+            let (state, message) = (RequestState::Going, Some("until 12:00".to_owned()));
+            request.status = Some(RequestStatus { state, message, ..RequestStatus::default() });
+            change(&mut request);
+            held([&request].into_iter(), &changed)
+        };
+        let why = "ada holds commits (an incident): until 12:00".to_owned();
+        assert_eq!(hold(&|_| {}), [Stop { app: None, why: why.clone() }]);
+        let of = |app: &'static str| hold(&|request| request.spec.app = Some(app.into()));
+        assert_eq!(of("web"), [Stop { app: AppName::new("web").ok(), why }]);
+        assert_eq!(of("other"), [], "nothing of it changes");
+        assert_eq!(hold(&|request| request.spec.deploys = false), []);
+        assert_eq!(hold(&|request| request.spec.object = Some("Service web/web".into())), []);
+        assert_eq!(hold(&|request| request.spec.verb = "release".into()), []);
+        let over = |request: &mut Request| request.status.as_mut().unwrap().state = RequestState::Done;
+        assert_eq!(hold(&over), [], "it is over");
+    }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Span;
 use super::drift::Drift;
+use super::night::Night;
 use super::region::RegionSpec;
 use super::secret_rule::SecretRule;
 use crate::health::{Rule, Rules};
@@ -228,6 +229,12 @@ pub struct Previews {
     /// The host of each app, such as `{app}-{pr}.preview.example`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// In that time of the day nothing runs of those at which nobody looked since it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub night: Option<Night>,
+    /// Whether those of forks may have one, for a commit that a person named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forks: bool,
 }
 
 /// The longest time that a rollout may wait for anything: a week.

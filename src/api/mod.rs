@@ -12,6 +12,7 @@ mod history;
 mod identity;
 mod limits;
 pub mod names;
+mod night;
 mod page;
 mod preview;
 mod pull_requests;
@@ -41,6 +42,7 @@ pub use environment::{
 pub use history::RecordStatus;
 pub use identity::Identity;
 pub use limits::{KindLimits, PolicyMatch, PolicySpec, PruneLimit, Severity};
+pub use night::Night;
 pub use page::{AppDetails, EnvironmentPage, EnvironmentPageSpec};
 pub use preview::{PreviewGrant, PreviewSpec};
 pub use pull_requests::{ForgeKind, PersonSpec, PullRequestsSpec};

@@ -24,6 +24,15 @@ pub struct PreviewGrant {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20), inner(length(min = 1, max = 63)))]
     pub ingress_from: Vec<String>,
+    /// Annotations that previews may have beside those that order nothing of a controller: names, or how they begin, up to
+    /// a `/`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(min = 1, max = 100), regex(pattern = "^[A-Za-z0-9._/-]+$")))]
+    pub annotations: Vec<String>,
+    /// Whether pull requests of forks may have one, for a commit that a person named and with no way out of it; git has to
+    /// say so as well.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forks: bool,
 }
 
 /// On an Environment that the agent made for a pull request: what it shows.
@@ -58,6 +67,12 @@ pub struct PreviewSpec {
     /// Somebody asked for it, and it needs no label.
     #[serde(default)]
     pub asked: bool,
+    /// Its commits are of a fork: it goes on to another one only when a person names that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fork: bool,
+    /// It is night, and nothing of it runs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asleep: bool,
     /// When it was made, or was last to be kept.
     #[schemars(length(max = 40))]
     pub since: String,

@@ -1,5 +1,4 @@
 mod blame;
-mod charted;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use super::output::{Format, page, print_value};
 use super::repo::{Repo, RepoArguments, open_around};
 use super::target::Global;
 use super::{CliResult, Exit};
+use crate::agent::charted::Charted;
 use crate::agent::charts::Charts;
 use crate::agent::desired::{DesiredScope, read_config, source_of};
 use crate::cluster::{Call, Cluster, ConnectOptions, Session};
@@ -21,7 +21,6 @@ pub use crate::render::Asked;
 use crate::render::{self, AppSource, Explained};
 use crate::report::explain::{Explanation, Field, SetBy, Spot};
 use blame::Blame;
-pub use charted::Charted;
 
 #[derive(Debug, Args)]
 pub struct Arguments {

@@ -235,6 +235,7 @@ impl Sighted {
             stops: std::mem::take(&mut self.sides.stops),
             live: self.live.take(),
             unseen: unseen.cloned(),
+            records: Vec::new(),
         }
     }
 }

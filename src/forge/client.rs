@@ -31,6 +31,11 @@ const MOST_BYTES: usize = 16 << 20;
 const REDIRECTS: usize = 3;
 /// Pages of one list. More than five thousand comments are not looked through.
 const PAGES: usize = 50;
+/// Of a text that somebody wrote so much is kept in a list: thousands of long ones are more than the agent has room for.
+const TEXT: usize = 4 << 10;
+/// Texts that begin as ours do are kept whole, within this: anybody can begin one like that.
+const WHOLE_TEXTS: usize = 16 << 20;
+const OURS: &str = "<!-- fairlead:";
 /// Answers that are kept to ask whether they changed: some for each pull request.
 const KEPT: usize = 512;
 const KEPT_BYTES: usize = 32 << 20;
@@ -139,12 +144,16 @@ impl Client {
     pub async fn list(&self, path: &str, more: &HeaderMap) -> Result<Vec<Value>, Failure> {
         let mut all = Vec::new();
         let mut next = Some(path.to_owned());
+        let mut room = WHOLE_TEXTS;
         for _ in 0..PAGES {
             let Some(path) = next.take() else { return Ok(all) };
             let answer = self.get(&path, more).await?;
             refuse(&answer)?;
             match answer.json()? {
-                Value::Array(items) => all.extend(items),
+                Value::Array(mut items) => {
+                    items.iter_mut().for_each(|item| shorten(item, &mut room));
+                    all.extend(items);
+                }
                 _ => return Err(Failure::Away("the forge's answer is not a list".to_owned())),
             }
             next = answer.next().map(|target| self.path_of(&target)).transpose()?;
@@ -374,6 +383,22 @@ pub fn refuse(answer: &Answer) -> Result<(), Failure> {
     }
 }
 
+/// Cuts what people wrote in an item of a list.
+fn shorten(item: &mut Value, room: &mut usize) {
+    for name in ["body", "description"] {
+        let Some(Value::String(text)) = item.get_mut(name) else { continue };
+        if text.len() <= TEXT {
+            continue;
+        }
+        if text.starts_with(OURS) && text.len() <= *room {
+            *room -= text.len();
+            continue;
+        }
+        text.truncate(text.floor_char_boundary(TEXT));
+        text.shrink_to_fit();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -388,6 +413,22 @@ mod tests {
             headers: map,
             body: body.to_owned().into(),
         }
+    }
+
+    #[test]
+    fn long_texts_of_others_are_cut_and_ours_is_kept_whole() {
+        let long = "é".repeat(40_000);
+        let ours = format!("{OURS}report cluster= environments=dev -->\n{long}");
+        let mut room = ours.len() + 10;
+        let cut = |body: &str, room: &mut usize| {
+            let mut item = serde_json::json!({"id": 1, "body": body, "description": null});
+            shorten(&mut item, room);
+            item["body"].as_str().map(str::len)
+        };
+        assert_eq!(cut("short", &mut room), Some(5));
+        assert_eq!(cut(&long, &mut room), Some(TEXT));
+        assert_eq!(cut(&ours, &mut room), Some(ours.len()));
+        assert!(cut(&ours, &mut room) < Some(TEXT + 1), "anybody can begin a text as ours begins");
     }
 
     #[test]

@@ -87,6 +87,7 @@ pub struct History {
     end: CancellationToken,
     counts: Arc<Counts>,
     cluster: String,
+    place: Place,
 }
 
 /// Since the start.
@@ -125,10 +126,30 @@ impl History {
         let cluster = settings.cluster.clone();
         let writer = tokio::spawn(write(place.clone(), entries, counts.clone(), end.clone()));
         if let Some(every) = settings.upkeep_every {
-            tokio::spawn(upkeep::run(place, settings, every, counts.clone(), end.clone()));
+            tokio::spawn(upkeep::run(place.clone(), settings, every, counts.clone(), end.clone()));
         }
         let writer = tokio::sync::Mutex::new(Some(writer));
-        Self { queue, writer, end, counts, cluster }
+        Self { queue, writer, end, counts, cluster, place }
+    }
+
+    /// What has drifted in an environment and was not over when that was written last: the newest so many records since
+    /// then are looked through.
+    pub async fn open_drift(
+        &self,
+        environment: &EnvironmentName,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DriftRecord>, HistoryError> {
+        let (environment, kinds) = (Some(environment.clone()), vec![EntryKind::Drift]);
+        let query = Query { environment, since: Some(since), kinds, limit, ..Query::default() };
+        let found = read(&self.place, &query).await?;
+        let open = found.entries.into_iter().filter_map(|entry| match entry {
+            Entry::Drift(record) if record.closed.is_none() && record.cluster == self.cluster => {
+                Some(*record)
+            }
+            _ => None,
+        });
+        Ok(open.collect())
     }
 
     /// A rollout ended.

@@ -27,8 +27,14 @@ pub fn namespace(name: &str) -> Value {
 }
 
 /// All that is in it before anything of the pull request: what it may take, and that nothing reaches it or is reached from
-/// it, but its own, the namespaces that the platform names, and DNS.
-pub fn objects(name: &str, quota: &BTreeMap<String, String>, ingress_from: &[String]) -> Vec<Value> {
+/// it, but its own, the namespaces that the platform names, and DNS. Of a fork it reaches its own alone: a question to DNS
+/// can carry anything out.
+pub fn objects(
+    name: &str,
+    quota: &BTreeMap<String, String>,
+    ingress_from: &[String],
+    is_fork: bool,
+) -> Vec<Value> {
     let mut hard: BTreeMap<String, String> =
         QUOTA.iter().map(|(what, most)| ((*what).to_owned(), (*most).to_owned())).collect();
     hard.extend(quota.clone());
@@ -40,6 +46,10 @@ pub fn objects(name: &str, quota: &BTreeMap<String, String>, ingress_from: &[Str
         "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}],
         "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
     });
+    let mut egress = vec![json!({"to": [own]})];
+    if !is_fork {
+        egress.push(dns);
+    }
     vec![
         json!({
             "apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata("fairlead-preview"),
@@ -57,7 +67,7 @@ pub fn objects(name: &str, quota: &BTreeMap<String, String>, ingress_from: &[Str
             "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": metadata("fairlead-preview"),
             "spec": {
                 "podSelector": {}, "policyTypes": ["Ingress", "Egress"],
-                "ingress": [{"from": from}], "egress": [{"to": [own]}, dns],
+                "ingress": [{"from": from}], "egress": egress,
             },
         }),
     ]

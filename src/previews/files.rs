@@ -13,7 +13,9 @@ use crate::object::{AppName, EntryKind, Tree, TreeError, TreePath};
 pub const FOLDER: &str = ".fairlead-preview";
 const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// What bounds a namespace is ours alone; policies of networks add up, so that one more opens what ours closes.
-const LEFT_OUT: [&str; 4] = ["Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange"];
+/// A budget could hold the drain of a node up, and what is only looked at need not be there all the time.
+const LEFT_OUT: [&str; 5] =
+    ["Namespace", "NetworkPolicy", "ResourceQuota", "LimitRange", "PodDisruptionBudget"];
 /// Folders in folders.
 const DEPTH: usize = 16;
 
@@ -24,13 +26,14 @@ pub struct Composed {
 }
 
 /// Composes a preview of an environment whose file, as the merge has it, says `config`. `apps` and `pattern` are those of
-/// the base branch.
+/// the base branch. Of one that is asleep no pod is wanted, but for those of charts and of Jobs.
 pub fn compose(
     tree: &dyn Tree,
     config: &EnvironmentConfig,
     (name, number): (&str, u64),
     apps: Option<&[AppName]>,
     pattern: Option<&str>,
+    is_asleep: bool,
 ) -> Result<Composed, String> {
     let folder = TreePath::root().child(FOLDER);
     let mut files = BTreeMap::new();
@@ -47,7 +50,7 @@ pub fn compose(
                 }
                 let own = folder.child(app.name.as_str());
                 let host = pattern.map(|pattern| host(pattern, &app.name, number)).transpose()?;
-                let text = kustomization(name, &source, host.as_deref());
+                let text = kustomization(name, &source, host.as_deref(), is_asleep);
                 files.insert(own.child("kustomization.yaml"), text.to_string().into_bytes());
                 spec["path"] = json!(own);
             }
@@ -75,18 +78,25 @@ pub fn compose(
 }
 
 /// JSON is YAML.
-fn kustomization(namespace: &str, source: &TreePath, host: Option<&str>) -> Value {
+fn kustomization(namespace: &str, source: &TreePath, host: Option<&str>, is_asleep: bool) -> Value {
     let remove = |kind: &&str| {
         let patch =
             json!({"$patch": "delete", "apiVersion": "v1", "kind": kind, "metadata": {"name": "any"}});
         json!({"target": {"kind": kind}, "patch": patch.to_string()})
     };
+    let set = |kind: &str, path: &str, value: Value| {
+        let patch = json!([{"op": "add", "path": path, "value": value}]);
+        json!({"target": {"kind": kind}, "patch": patch.to_string()})
+    };
     let mut patches: Vec<Value> = LEFT_OUT.iter().map(remove).collect();
+    if is_asleep {
+        // An autoscaler would want one pod at least.
+        patches.push(remove(&"HorizontalPodAutoscaler"));
+        patches.push(set("Deployment", "/spec/replicas", json!(0)));
+        patches.push(set("StatefulSet", "/spec/replicas", json!(0)));
+        patches.push(set("CronJob", "/spec/suspend", json!(true)));
+    }
     if let Some(host) = host {
-        let set = |kind: &str, path: &str, value: Value| {
-            let patch = json!([{"op": "add", "path": path, "value": value}]);
-            json!({"target": {"kind": kind}, "patch": patch.to_string()})
-        };
         patches.push(set("Ingress", "/spec/rules/0/host", json!(host)));
         patches.push(set("HTTPRoute", "/spec/hostnames", json!([host])));
     }

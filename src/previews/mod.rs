@@ -28,6 +28,7 @@ pub use files::{Composed, FOLDER, compose};
 pub use limits::{kinds, policies};
 pub use names::{PREFIX, host, name};
 
+use crate::api::Night;
 use crate::object::Revision;
 
 /// A list may be old by that much: what it does not say any more counts only after it.
@@ -48,6 +49,10 @@ pub struct Rules {
     pub cap: SignedDuration,
     /// So many at once.
     pub max: usize,
+    /// When nothing runs of those at which nobody looks.
+    pub night: Option<Night>,
+    /// Whether those of forks may have one.
+    pub forks: bool,
 }
 
 /// A pull request as the forge tells of it now.
@@ -81,6 +86,9 @@ pub struct Preview {
     pub base: Revision,
     /// It was asked for, and needs no label.
     pub is_asked: bool,
+    /// Its commit is of a fork, and stays until a person names another one.
+    pub is_fork: bool,
+    pub is_asleep: bool,
     /// When it was made, or was last to be kept.
     pub since: Timestamp,
     pub active: Timestamp,
@@ -149,7 +157,14 @@ pub enum Step {
     /// Let it be rolled out.
     Open,
     /// Go on to another commit, or note that somebody looked at it.
-    Update { head: Revision, base: Revision, active: Timestamp, since: Timestamp, is_asked: bool },
+    Update {
+        head: Revision,
+        base: Revision,
+        active: Timestamp,
+        since: Timestamp,
+        is_asked: bool,
+        is_asleep: bool,
+    },
     /// Begin again one that ended.
     Revive { head: Revision, base: Revision, is_asked: bool },
     /// Note that it ends, and stop what is rolled out.
@@ -237,12 +252,28 @@ fn next(
         }
         _ => (preview.active, preview.since),
     };
-    let is_same = (&pull.head, &pull.base, is_asked) == (&preview.head, &preview.base, preview.is_asked);
+    // What a fork pushes after a person looked at it has to be looked at as well.
+    let is_held = (preview.is_fork || pull.is_fork) && wish != Some(Wish::Start);
+    let head = if is_held { &preview.head } else { &pull.head };
+    let is_asleep = match rules {
+        Some(rules) => sleeps(rules, active, now, again),
+        // Whoever looks at it wants to see it.
+        None => preview.is_asleep && active == preview.active,
+    };
+    let is_same = (head, &pull.base, is_asked, is_asleep)
+        == (&preview.head, &preview.base, preview.is_asked, preview.is_asleep);
     if is_same && (active, since) == (preview.active, preview.since) {
         return None;
     }
-    let (head, base) = (pull.head.clone(), pull.base.clone());
-    Some(Step::Update { head, base, active, since, is_asked })
+    let (head, base) = (head.clone(), pull.base.clone());
+    Some(Step::Update { head, base, active, since, is_asked, is_asleep })
+}
+
+/// Whether it is night, and nobody looked since that began.
+fn sleeps(rules: &Rules, active: Timestamp, now: Timestamp, again: &mut Option<Timestamp>) -> bool {
+    let Some(night) = &rules.night else { return false };
+    *again = [*again, night.next(now)].into_iter().flatten().min();
+    night.around(now).is_some_and(|(begin, _)| active < begin)
 }
 
 /// Why a preview ends now, if it does.
@@ -256,6 +287,9 @@ fn ends(
 ) -> Option<Ended> {
     if pull.is_some_and(|pull| pull.is_over) {
         return Some(Ended::Closed);
+    }
+    if preview.is_fork && rules.is_some_and(|rules| !rules.forks) {
+        return Some(Ended::Stopped);
     }
     match wish {
         Some(Wish::Stop) => return Some(Ended::Stopped),
@@ -306,7 +340,8 @@ fn admit(world: &World<'_>, now: Timestamp, decision: &mut Decision) {
             }
         };
         // What a fork says runs nowhere by itself.
-        is_wanted && !pull.is_over && !pull.is_fork && wish != Some(&Wish::Stop)
+        let may = !pull.is_fork || rules.forks && wish == Some(&Wish::Start);
+        is_wanted && may && !pull.is_over && wish != Some(&Wish::Stop)
     };
     let mut free = rules.max.saturating_sub(world.previews.values().filter(|one| takes_place(one)).count());
     for (number, pull) in world.pulls.iter().filter(wants) {

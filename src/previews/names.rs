@@ -36,6 +36,12 @@ pub fn host_parts(pattern: &str, number: u64) -> Result<(String, String), String
     if pattern.contains("{app}{pr}") || pattern.contains("{pr}{app}") || !pattern.contains("{pr}") {
         return Err(format!("{pattern:?} has no {{pr}} of its own: previews would have the same hosts"));
     }
+    // With `1{pr}` 7 would be 17, and with `{app}1{pr}` the app `a1` of 17 the app `a` of 117.
+    let mut around =
+        pattern.split("{pr}").flat_map(|part| [part.chars().next(), part.chars().next_back()]).flatten();
+    if around.any(|c| c.is_ascii_digit()) {
+        return Err(format!("{pattern:?} has a digit beside {{pr}}: previews would have the same hosts"));
+    }
     let filled = pattern.replace("{pr}", &number.to_string());
     let parts: Vec<&str> = filled.split("{app}").collect();
     let [begin, end] = parts.as_slice() else {

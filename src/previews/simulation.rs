@@ -10,7 +10,6 @@ use super::*;
 const STORIES: u64 = 100;
 const LIVELY: i64 = 6 * 3600;
 const QUIET: i64 = 3600;
-const MAX: usize = 3;
 /// How old a list may be.
 const STALE: i64 = 15;
 
@@ -37,10 +36,20 @@ struct Seen {
     kills: u32,
     queued: u32,
     revived: u32,
+    slept: u32,
+    of_forks: u32,
+}
+
+/// How many pull requests there are, and how many of them may have a preview at once.
+#[derive(Clone, Copy)]
+struct Size {
+    pulls: u64,
+    max: usize,
 }
 
 struct Story {
     chance: Rng,
+    size: Size,
     now: Timestamp,
     end: Timestamp,
     /// What was true, and from when on.
@@ -57,20 +66,23 @@ fn seconds(n: i64) -> SignedDuration {
     SignedDuration::from_secs(n)
 }
 
-fn rules() -> Rules {
+fn rules(max: usize) -> Rules {
     Rules {
         label: Some("preview".into()),
         idle: SignedDuration::from_hours(72),
         cap: SignedDuration::from_hours(14 * 24),
-        max: MAX,
+        max,
+        night: serde_json::from_str(r#"{"from": "10:00", "to": "12:00"}"#).ok(),
+        forks: true,
     }
 }
 
 impl Story {
-    fn new(seed: u64) -> Self {
+    fn new(size: Size, seed: u64) -> Self {
         let now = Timestamp::from_second(1_800_000_000).expect("a time");
         Self {
             chance: Rng::with_seed(seed),
+            size,
             now,
             end: now + seconds(LIVELY),
             truth: vec![(now, BTreeMap::new())],
@@ -98,9 +110,11 @@ impl Story {
     }
 
     fn people(&mut self) {
-        let number = self.chance.u64(1..=6);
+        let number = self.chance.u64(1..=self.size.pulls);
+        let last = self.size.pulls;
         let now = self.now;
-        match self.chance.u32(0..300) {
+        // However many there are, each has as much said of it.
+        match self.chance.u64(0..1800 / self.size.pulls) {
             0 => self.change(number, |truth| (truth.is_open, truth.active) = (true, now)),
             1 => self.change(number, |truth| truth.is_open = false),
             2..=4 => self.change(number, |truth| truth.is_labelled = true),
@@ -112,7 +126,7 @@ impl Story {
             9 => drop(self.wishes.insert(number, Wish::Start)),
             10 => drop(self.wishes.insert(number, Wish::Stop)),
             11 => drop(self.wishes.insert(number, Wish::Keep)),
-            12 => self.change(number, |truth| truth.is_fork = number == 6),
+            12 => self.change(number, |truth| truth.is_fork = number == last),
             _ => {}
         }
     }
@@ -174,7 +188,7 @@ impl Story {
 
     fn turn(&mut self) {
         self.look();
-        let rules = rules();
+        let rules = rules(self.size.max);
         let readable = !self.is_lively() || self.chance.u32(0..10) > 0;
         let world = World {
             rules: readable.then_some(&rules),
@@ -205,8 +219,11 @@ impl Story {
         match step {
             Step::Make { head, base, is_asked } | Step::Revive { head, base, is_asked } => {
                 let places = self.environments.values().filter(|one| takes_place(one)).count();
-                assert!(places < MAX, "{number} is one too many");
-                assert!(!self.pulls[&number].is_fork, "{number} is of a fork");
+                assert!(places < self.size.max, "{number} is one too many");
+                let is_fork = self.pulls[&number].is_fork;
+                let is_named = self.wishes.get(&number) == Some(&Wish::Start);
+                assert!(!is_fork || is_named, "{number} is of a fork, and nobody named its commit");
+                self.seen.of_forks += u32::from(is_fork);
                 let is_new = matches!(step, Step::Make { .. });
                 assert_eq!(is_new, !self.environments.contains_key(&number), "{number}");
                 (self.seen.made, self.seen.revived) =
@@ -216,6 +233,8 @@ impl Story {
                     head: head.clone(),
                     base: base.clone(),
                     is_asked: *is_asked,
+                    is_fork,
+                    is_asleep: false,
                     since: self.now,
                     active: self.now,
                     ended: None,
@@ -236,8 +255,19 @@ impl Story {
                 );
                 self.environments.entry(number).and_modify(|one| one.is_suspended = false);
             }
-            Step::Update { head, base, active, since, is_asked } => {
+            Step::Update { head, base, active, since, is_asked, is_asleep } => {
                 let preview = self.environments.get_mut(&number).expect("it is there");
+                let is_named = self.wishes.get(&number) == Some(&Wish::Start);
+                assert!(
+                    !preview.is_fork || is_named || preview.head == *head,
+                    "{number}: nobody named {head}"
+                );
+                if *is_asleep && !preview.is_asleep {
+                    let night = rules(self.size.max).night.and_then(|night| night.around(self.now));
+                    assert!(night.is_some_and(|(begin, _)| *active < begin), "{number}: it is no night");
+                    self.seen.slept += 1;
+                }
+                preview.is_asleep = *is_asleep;
                 preview.head = head.clone();
                 preview.base = base.clone();
                 (preview.active, preview.since, preview.is_asked) = (*active, *since, *is_asked);
@@ -264,7 +294,7 @@ impl Story {
                             "{number} had its label all the time"
                         );
                     }
-                    Ended::Stopped => assert_eq!(self.wishes.remove(&number), Some(Wish::Stop)),
+                    Ended::Stopped => assert_eq!(self.wishes.remove(&number), Some(Wish::Stop), "{number}"),
                     Ended::Yielded => assert!(self.now >= self.environments[&number].active + YIELDS),
                     Ended::Idle | Ended::Cap => panic!("{number}: six hours are no time"),
                 }
@@ -323,31 +353,47 @@ impl Story {
             }
             running += 1;
             assert!(truth.is_labelled || preview.is_asked, "{number}: nobody wants it: {preview:?}");
-            assert_eq!(preview.head.as_str(), truth.head.to_string(), "{number}");
+            assert!(!preview.is_asleep, "{number}: it is day");
+            let is_held = preview.is_fork || truth.is_fork;
+            assert!(is_held || preview.head.as_str() == truth.head.to_string(), "{number}: {preview:?}");
             assert!(!preview.is_suspended && self.spaces[number].is_fenced, "{number}: {preview:?}");
         }
         for (number, truth) in self.known() {
             let wanted = truth.is_open && truth.is_labelled && !truth.is_fork;
             if wanted && !self.environments.contains_key(number) {
-                assert_eq!(running, MAX, "{number} waits, and there is a place");
+                assert_eq!(running, self.size.max, "{number} waits, and there is a place");
             }
         }
     }
 }
 
-#[test]
-fn no_preview_is_left_behind_and_none_ends_without_a_reason() {
+fn tell(size: Size, stories: u64) -> Seen {
     let mut seen = Seen::default();
-    for seed in 0..STORIES {
-        let one = Story::new(seed).tell();
+    for seed in 0..stories {
+        let one = Story::new(size, seed).tell();
         seen.made += one.made;
         seen.ended += one.ended;
         seen.gone += one.gone;
         seen.kills += one.kills;
         seen.queued += one.queued;
         seen.revived += one.revived;
+        seen.slept += one.slept;
+        seen.of_forks += one.of_forks;
     }
-    println!("{STORIES} stories: {seen:?}");
+    println!("{stories} stories: {seen:?}");
+    seen
+}
+
+#[test]
+fn no_preview_is_left_behind_and_none_ends_without_a_reason() {
+    let seen = tell(Size { pulls: 6, max: 3 }, STORIES);
     assert!(seen.made > 1_000 && seen.ended > 1_000 && seen.gone > 1_000, "{seen:?}");
     assert!(seen.kills > 500 && seen.queued > 1_000 && seen.revived > 200, "{seen:?}");
+    assert!(seen.slept > 50 && seen.of_forks > 5, "{seen:?}");
+}
+
+#[test]
+fn thirty_pull_requests_share_ten_places() {
+    let seen = tell(Size { pulls: 30, max: 10 }, STORIES / 10);
+    assert!(seen.made > 300 && seen.gone > 300 && seen.kills > 100 && seen.queued > 10_000, "{seen:?}");
 }

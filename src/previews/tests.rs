@@ -14,6 +14,8 @@ fn rules() -> Rules {
         idle: SignedDuration::from_hours(72),
         cap: SignedDuration::from_hours(14 * 24),
         max: 2,
+        night: None,
+        forks: false,
     }
 }
 
@@ -35,6 +37,8 @@ fn preview(number: u64) -> Preview {
         head: Revision::new("aaa"),
         base: Revision::new("bbb"),
         is_asked: false,
+        is_fork: false,
+        is_asleep: false,
         since: at(0),
         active: at(0),
         ended: None,
@@ -97,8 +101,14 @@ fn a_labelled_pull_request_is_made_fenced_and_opened_in_that_order() {
 fn a_push_goes_into_it_and_counts_as_a_look() {
     let pushed = Pull { head: Revision::new("ccc"), active: at(600), ..pull() };
     let bed = Bed::default().pull(7, pushed.clone()).preview(preview(7));
-    let expected =
-        Step::Update { head: pushed.head, base: pushed.base, active: at(600), since: at(0), is_asked: false };
+    let expected = Step::Update {
+        head: pushed.head,
+        base: pushed.base,
+        active: at(600),
+        since: at(0),
+        is_asked: false,
+        is_asleep: false,
+    };
     assert_eq!(bed.steps(610), [(7, expected)]);
     let looked = Pull { active: at(30), ..pull() };
     assert_eq!(Bed::default().pull(7, looked).preview(preview(7)).steps(40), [], "to the minute");
@@ -146,6 +156,7 @@ fn to_be_kept_it_is_asked_for_and_counts_anew() {
         active: at(now),
         since: at(now),
         is_asked: false,
+        is_asleep: false,
     };
     assert_eq!(kept.steps(now), [(7, expected)]);
 }
@@ -207,10 +218,74 @@ fn places_have_an_end_and_who_is_longest_idle_makes_room() {
 }
 
 #[test]
-fn a_fork_gets_none_whoever_asks() {
+fn a_fork_gets_none_by_itself_and_where_it_may_it_stays_at_the_commit_that_was_named() {
     let fork = Pull { is_fork: true, ..pull() };
     assert_eq!(Bed::default().pull(7, fork.clone()).steps(5), []);
-    assert_eq!(Bed::default().pull(7, fork).wish(7, Wish::Start).steps(5), []);
+    assert_eq!(Bed::default().pull(7, fork.clone()).wish(7, Wish::Start).steps(5), [], "off by default");
+    let may = Rules { forks: true, ..rules() };
+    let steps = |bed: &Bed, now| bed.decide(Some(&may), now).steps;
+    assert_eq!(steps(&Bed::default().pull(7, fork.clone()), 5), [], "a label asks for none");
+    let asked = Bed::default().pull(7, fork.clone()).wish(7, Wish::Start);
+    assert!(matches!(steps(&asked, 5).as_slice(), [(7, Step::Make { is_asked: true, .. })]));
+    // What it pushes then is another commit, which nobody looked at.
+    let there = Preview { is_fork: true, is_asked: true, ..preview(7) };
+    let pushed = Pull { head: Revision::new("ccc"), active: at(30), ..fork.clone() };
+    let bed = || Bed::default().pull(7, pushed.clone()).preview(there.clone());
+    assert_eq!(steps(&bed(), 40), []);
+    let head = |bed: &Bed| match steps(bed, 40).as_slice() {
+        [(7, Step::Update { head, .. })] => head.as_str().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(head(&bed().wish(7, Wish::Keep)), "aaa", "to keep it is not to let another commit run");
+    assert_eq!(head(&bed().wish(7, Wish::Start)), "ccc");
+    // One that is taken for none of a fork by mistake goes nowhere either.
+    let odd = Bed::default().pull(7, pushed.clone()).preview(Preview { is_asked: true, ..preview(7) });
+    assert_eq!(steps(&odd, 40), []);
+    // One whose time was over comes back at a person's word alone.
+    let over = Preview { ended: Some(Ended::Idle), namespace: NamespaceState::Absent, ..there.clone() };
+    assert_eq!(steps(&Bed::default().pull(7, pushed.clone()).preview(over), 40), []);
+    assert_eq!(bed().decide(Some(&rules()), 40).steps, [(7, Step::End(Ended::Stopped))], "it may no longer");
+    assert_eq!(bed().decide(None, 40).steps, [], "what cannot be read ends nothing");
+}
+
+#[test]
+fn the_fence_of_a_fork_lets_nothing_out() {
+    let egress =
+        |is_fork| objects("preview-dev-7", &BTreeMap::new(), &[], is_fork)[2]["spec"]["egress"].clone();
+    assert_eq!(egress(true), serde_json::json!([{"to": [{"podSelector": {}}]}]));
+    assert_eq!(egress(false).as_array().map(Vec::len), Some(2), "and DNS");
+}
+
+#[test]
+fn at_night_nothing_runs_of_what_nobody_looks_at() {
+    let night: Night = serde_json::from_str(r#"{"from": "20:00", "to": "06:00"}"#).expect("a night");
+    let rules = Rules { night: Some(night), ..rules() };
+    // at(0) is 8 o'clock.
+    let (evening, morning) = (12 * HOUR, 22 * HOUR);
+    let decide = |active: i64, is_asleep: bool, now: i64| {
+        let there = Preview { is_asleep, active: at(active), ..preview(7) };
+        let decision = Bed::default()
+            .pull(7, Pull { active: at(active), ..pull() })
+            .preview(there)
+            .decide(Some(&rules), now);
+        let sleeps = decision.steps.iter().map(|(_, step)| match step {
+            Step::Update { is_asleep, .. } => *is_asleep,
+            other => panic!("{other:?}"),
+        });
+        (sleeps.collect::<Vec<_>>(), decision.again)
+    };
+    assert_eq!(decide(0, false, evening - 1), (vec![], Some(at(evening))));
+    assert_eq!(decide(0, false, evening), (vec![true], Some(at(morning))));
+    assert_eq!(decide(0, true, morning - 1), (vec![], Some(at(morning))));
+    assert_eq!(decide(0, true, morning), (vec![false], Some(at(morning + 14 * HOUR))));
+    assert_eq!(decide(evening + 60, true, evening + 90).0, [false], "somebody looks at it");
+    assert_eq!(decide(evening + 60, false, evening + 3600).0, Vec::<bool>::new());
+    let kept = Bed::default().pull(7, pull()).preview(Preview { is_asleep: true, ..preview(7) });
+    let kept = kept.wish(7, Wish::Keep).decide(Some(&rules), evening + 60).steps;
+    assert!(matches!(kept.as_slice(), [(7, Step::Update { is_asleep: false, .. })]), "{kept:?}");
+    // Where the rules cannot be read it stays as it is.
+    let asleep = Bed::default().pull(7, pull()).preview(Preview { is_asleep: true, ..preview(7) });
+    assert_eq!(asleep.decide(None, morning).steps, []);
 }
 
 #[test]
@@ -228,6 +303,8 @@ fn names_and_hosts_are_safe_whatever_they_are_made_of() {
         "{pr}.preview.example",
         "{app}-{app}-{pr}.x.example",
         "{pr}",
+        "{app}-1{pr}.x.example",
+        "{pr}1.{app}.x.example",
         "{pr}..example",
         "{pr}.-x.example",
         "{pr}.Example",
@@ -255,8 +332,9 @@ fn the_files_of_a_preview_put_every_app_into_its_namespace() {
     )
     .expect("a config");
     let apps = ["web", "plain", "db"].map(|name| AppName::new(name).expect("a name"));
-    let composed = compose(&tree, &config, ("preview-dev-7", 7), Some(&apps), Some("{app}-{pr}.x.example"))
-        .expect("files");
+    let composed =
+        compose(&tree, &config, ("preview-dev-7", 7), Some(&apps), Some("{app}-{pr}.x.example"), false)
+            .expect("files");
     let text = |path: &str| {
         let path = TreePath::new(path).expect("a path");
         String::from_utf8(composed.files[&path].clone()).expect("text")
@@ -269,14 +347,25 @@ fn the_files_of_a_preview_put_every_app_into_its_namespace() {
     for kind in ["NetworkPolicy", "ResourceQuota", "LimitRange", "Namespace"] {
         assert!(web.contains(kind), "{kind}: {web}");
     }
+    assert!(!web.contains("replicas"), "{web}");
+    let asleep = compose(&tree, &config, ("preview-dev-7", 7), Some(&apps), None, true).expect("files");
+    let path = TreePath::new(".fairlead-preview/web/kustomization.yaml").expect("a path");
+    let web = String::from_utf8(asleep.files[&path].clone()).expect("text");
+    for part in ["/spec/replicas", "/spec/suspend", "HorizontalPodAutoscaler"] {
+        assert!(web.contains(part), "{part}: {web}");
+    }
     assert_eq!(text("plain/kustomization.yaml"), r#"{"resources":["a.yaml","more/b.yml"]}"#);
-    assert!(compose(&tree, &config, ("preview-dev-7", 7), Some(&[]), None).is_err());
+    assert!(compose(&tree, &config, ("preview-dev-7", 7), Some(&[]), None, false).is_err());
 }
 
 #[test]
 fn the_fences_are_restricted_and_the_platform_may_say_more() {
-    let fences =
-        objects("preview-dev-7", &[("pods".to_owned(), "3".to_owned())].into(), &["ingress".to_owned()]);
+    let fences = objects(
+        "preview-dev-7",
+        &[("pods".to_owned(), "3".to_owned())].into(),
+        &["ingress".to_owned()],
+        false,
+    );
     let quota = &fences[0]["spec"]["hard"];
     assert_eq!((&quota["pods"], &quota["services.loadbalancers"]), (&"3".into(), &"0".into()));
     let policy = &fences[2]["spec"];

@@ -15,6 +15,8 @@ use super::words::{Status, StatusState};
 
 /// A reason is a sentence or two, and may hold the last words of a pod.
 const LONGEST_REASON: usize = 400;
+/// Environments of which a comment tells: the gravest first where there are more.
+const TOLD: usize = 8;
 /// Apps that are named where they are not what was previewed.
 const NAMED: usize = 5;
 
@@ -41,6 +43,8 @@ pub fn land(
     }
     let has_seen = landing.holds.contains(merge);
     let (state, why) = if has_seen { fate(previewed, landing) } else { (Fate::Waiting, None) };
+    // It is kept in the comment, which has an end.
+    let why = why.map(|why| why.chars().take(LONGEST_REASON).collect());
     // As it was when the environment saw the merge: what others merge after that is not this one's.
     let differing = before
         .and_then(|before| before.differing.clone())
@@ -99,7 +103,11 @@ pub fn outcome(record: &CommentRecord, merged: Timestamp) -> String {
     let mut out = format!(
         "## Fairlead: {verdict}\n\n| Environment | State | After | As previewed |\n| --- | --- | --: | --- |\n"
     );
-    for (environment, landed) in all {
+    let mut told: Vec<(&String, &Landed)> = all.iter().collect();
+    told.sort_by_key(|(_, landed)| std::cmp::Reverse(landed.state));
+    told.truncate(TOLD);
+    told.sort_by_key(|(environment, _)| *environment);
+    for (environment, landed) in &told {
         let after = if landed.state.is_final() { span(merged, landed.since) } else { "…".to_owned() };
         let previewed = match &landed.differing {
             // There was no room for what each app was to become.
@@ -110,8 +118,11 @@ pub fn outcome(record: &CommentRecord, merged: Timestamp) -> String {
         };
         let _ = writeln!(out, "| {} | {} | {after} | {previewed} |", short(environment), words(landed.state));
     }
+    if all.len() > told.len() {
+        let _ = writeln!(out, "| and {} more | | | |", all.len() - told.len());
+    }
     out.push('\n');
-    for (environment, landed) in all {
+    for (environment, landed) in told {
         if let Some(why) = &landed.why {
             let _ = writeln!(out, "- {}: {}", short(environment), text(why, LONGEST_REASON));
         }

@@ -9,6 +9,9 @@ use crate::review::markdown::escape::code;
 
 use super::record::CommentRecord;
 
+/// A preview is a line; each environment that shares the comment may have one.
+const PREVIEWS: usize = 2_000;
+
 const OUTCOME: &str = "<!-- fairlead:outcome -->";
 const PLAN: &str = "<!-- fairlead:plan -->";
 const COMMANDS: &str = "<!-- fairlead:commands -->";
@@ -69,6 +72,20 @@ fn history(record: &CommentRecord) -> String {
         )
     });
     format!("<sub>{now}{before}</sub>\n")
+}
+
+/// Whole lines of what is said of previews, as many as there is room for.
+pub fn lines_within(text: &str) -> String {
+    let mut out = String::new();
+    for (n, line) in text.lines().enumerate() {
+        if out.len() + line.len() > PREVIEWS {
+            out.push_str(&format!("- and {} more\n", text.lines().count() - n));
+            break;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
 }
 
 /// Reads a comment of ours; `None` where its parts cannot be told apart any more.

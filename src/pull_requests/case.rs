@@ -167,7 +167,8 @@ impl Case {
 
     /// What is said beside the report: of previews, and of what people asked for.
     fn asides(&self) -> Option<String> {
-        let all: Vec<String> = self.preview.iter().cloned().chain(self.commands.text()).collect();
+        let preview = self.preview.as_deref().map(body::lines_within);
+        let all: Vec<String> = preview.into_iter().chain(self.commands.text()).collect();
         (!all.is_empty()).then(|| all.join("\n"))
     }
 

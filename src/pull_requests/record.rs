@@ -128,11 +128,23 @@ impl CommentRecord {
     pub fn line(&self) -> String {
         let encode = |record: &Self| STANDARD.encode(serde_json::to_vec(record).unwrap_or_default());
         let mut encoded = encode(self);
-        if encoded.len() > MOST {
-            let mut smaller = self.clone();
-            smaller.previewed.values_mut().for_each(BTreeMap::clear);
-            smaller.unnamed = true;
-            encoded = encode(&smaller);
+        // First what is only compared, then what is said in words elsewhere in the comment.
+        let smaller: [fn(&mut Self); 4] = [
+            |record| {
+                record.previewed.values_mut().for_each(BTreeMap::clear);
+                record.unnamed = true;
+            },
+            |record| record.outcome.values_mut().for_each(|landed| landed.why = None),
+            |record| record.outcome.values_mut().for_each(|landed| landed.differing = None),
+            |record| record.outcome.clear(),
+        ];
+        let mut record = self.clone();
+        for make_smaller in smaller {
+            if encoded.len() <= MOST {
+                break;
+            }
+            make_smaller(&mut record);
+            encoded = encode(&record);
         }
         format!("{BEGIN}{encoded}{END}")
     }

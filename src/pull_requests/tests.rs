@@ -363,3 +363,57 @@ fn very_many_apps_leave_the_record_small() {
     let landed = land(None, None, &merge, &landing, at(1));
     assert_eq!((landed.state, landed.differing), (Fate::Halted, None));
 }
+
+#[test]
+fn a_comment_is_never_longer_than_a_forge_takes_however_much_there_is_to_say() {
+    // What GitHub takes is 65,536 characters.
+    let names: Vec<String> = (0..40).map(|n| format!("environment-{n:0>48}")).collect();
+    let apps: BTreeMap<String, Option<Digest>> =
+        (0..50).map(|n| (format!("app-{n:0>59}"), Some(Digest::of(b"x")))).collect();
+    let environments = names.iter().map(|name| MadeEnvironment {
+        name: name.clone(),
+        status: StatusState::Success,
+        short: String::new(),
+        previewed: apps.clone(),
+    });
+    let plan = "x".repeat(crate::review::markdown::LIMIT - made::AROUND);
+    let made = Made { environments: environments.collect(), ..made(&plan) };
+    let mut record = CommentRecord::new(&made, &"a".repeat(64), at(0));
+    let why = Some("<@ada> `x` ".repeat(1_000));
+    let landing = Landing {
+        holds: [Revision::new("m")].into(),
+        suspended: false,
+        apps: vec![AppStatus { message: why, ..app(AppPhase::Halted, b"new", None) }],
+    };
+    for name in &names {
+        let previewed = [("web".to_owned(), "old".to_owned())].into();
+        let mut landed = land(None, Some(&previewed), &Revision::new("m"), &landing, at(5));
+        landed.differing = Some(apps.keys().cloned().collect());
+        record.outcome.insert(name.clone(), landed);
+    }
+    let said = |id: u64| commands::CommandLine {
+        id,
+        by: "a".repeat(39),
+        said: format!("/fairlead {}", "@".repeat(300)),
+        at: at(0),
+        state: LineState::Refused,
+        environment: names.first().cloned(),
+        message: Some("<".repeat(300)),
+    };
+    record.commands = (0..8).map(said).collect();
+    record.answered = (0..60).map(|n| u64::MAX - n).collect();
+    let previews: String = names.iter().map(|name| format!("- Preview of {name}: waits\n")).collect();
+    let content = Content {
+        marker: made.marker.to_string(),
+        head: "a".repeat(64),
+        outcome: Some(outcome(&record, at(0))),
+        plan,
+        commands: Some(body::lines_within(&previews)),
+    };
+    let body = body::write(&content, &record);
+    assert!(body.chars().count() <= 65_000, "{}", body.chars().count());
+    let (read, kept) = body::read(&body).expect("it is read again");
+    assert_eq!(read.digest(), content.digest());
+    assert_eq!((kept.head.len(), kept.answered.len()), (64, 60), "what is remembered of commands stays");
+    assert!(content.outcome.expect("it is said").contains("and 32 more"));
+}

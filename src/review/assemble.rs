@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::compare::Delta;
+use super::drifted::{DriftSides, drifted};
 use super::hide::{hide, values};
 use super::input::{AppSide, Change, LiveSide};
 use super::report::{
@@ -44,13 +45,47 @@ fn review_one(change: &Change<'_>) -> EnvironmentReport {
         counts: count(&scene, &apps),
         risks,
         drift: live.map(|live| drift(&scene, live)).unwrap_or_default(),
+        stays: Vec::new(),
         apps,
         prune: live.and_then(|live| live.plan.prune.clone()),
     };
+    tell_who(&mut report, change);
     report.verdict = verdict(&report);
     let after = change.after.iter().flatten();
     hide(&mut report, &values(change.before.iter().chain(after)));
     report
+}
+
+/// Adds what the history knows of drift: to what would be written over who changed it, and beside it what stays.
+fn tell_who(report: &mut EnvironmentReport, change: &Change<'_>) {
+    // Of an environment with which the change has nothing to do, nothing is told.
+    if !report.has_changes() {
+        return;
+    }
+    let found = drifted(&DriftSides {
+        cluster: None,
+        environment: &change.environment,
+        branch: "",
+        records: &change.records,
+        plan: change.live.as_ref().map(|live| &live.plan),
+    });
+    for one in found.overwritten {
+        // What git changes anyway is no drift, but for the fields of which it is known.
+        let drift = report.drift.iter_mut().find(|drift| drift.object == one.object);
+        match (drift, one.record) {
+            (Some(drift), Some(record)) => drift.records.push(record),
+            (None, Some(record)) => report.drift.push(Drift {
+                app: one.app,
+                object: one.object,
+                cause: DriftCause::Changed,
+                changes: one.change.into_iter().collect(),
+                records: vec![record],
+            }),
+            (_, None) => {}
+        }
+    }
+    report.drift.sort_by(|a, b| (&a.app, &a.object).cmp(&(&b.app, &b.object)));
+    report.stays = found.stays;
 }
 
 fn verdict(report: &EnvironmentReport) -> Verdict {
@@ -223,6 +258,7 @@ fn drift(scene: &Scene<'_>, live: &LiveSide) -> Vec<Drift> {
                 object: gone.object.clone(),
                 cause: DriftCause::LeftOver,
                 changes: Vec::new(),
+                records: Vec::new(),
             });
         }
     }
@@ -252,7 +288,8 @@ fn drift_of(scene: &Scene<'_>, plan: &AppPlan, step: &StepReport, delta: Option<
         (Reason::Changed { .. }, Some(_)) => (DriftCause::Behind, beside(&step.changes, delta)),
         _ => return None,
     };
-    Some(Drift { app: plan.app.clone(), object: step.object.clone(), cause, changes })
+    let (app, object) = (plan.app.clone(), step.object.clone());
+    Some(Drift { app, object, cause, changes, records: Vec::new() })
 }
 
 /// The object as git had it, where it did.

@@ -120,7 +120,7 @@ fn difference(record: &DriftRecord, field: &str) -> Option<FieldChange> {
 
 /// The field of a record as a plan writes it: `.spec.containers[name=web].image` for
 /// `/spec/containers/name=web/image`.
-fn field_of(pointer: &str) -> String {
+pub fn field_of(pointer: &str) -> String {
     let mut text = String::new();
     for part in pointer.split('/').skip(1) {
         let part = part.replace("~1", "/").replace("~0", "~");

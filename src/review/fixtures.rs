@@ -49,6 +49,7 @@ pub fn change(before: &str, after: &str) -> Change<'static> {
         stops: Vec::new(),
         live: None,
         unseen: None,
+        records: Vec::new(),
     }
 }
 

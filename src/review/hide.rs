@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::input::AppSide;
 use super::report::EnvironmentReport;
+use crate::object::DriftRecord;
 use crate::object::secret::{Plaintext, Scrubber};
 use crate::plan::FieldChange;
 
@@ -56,11 +57,23 @@ pub fn hide(report: &mut EnvironmentReport, values: &Scrubber) {
     }
     for drift in &mut report.drift {
         changes(&mut drift.changes, values);
+        drift.records.iter_mut().for_each(|record| told(record, values));
+    }
+    for one in &mut report.stays {
+        one.field = values.scrub(&one.field);
+        changes(one.change.as_mut_slice(), values);
+        one.record.iter_mut().for_each(|record| told(record, values));
     }
     if let Some(prune) = &mut report.prune {
         prune.halts.iter_mut().chain(&mut prune.waits).for_each(text);
     }
     report.unseen.iter_mut().for_each(text);
+}
+
+/// What is shown of a record.
+fn told(record: &mut DriftRecord, values: &Scrubber) {
+    record.path = values.scrub(&record.path);
+    record.rule.iter_mut().for_each(|rule| *rule = values.scrub(rule));
 }
 
 fn changes(changes: &mut [FieldChange], values: &Scrubber) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::object::{AppName, EnvironmentName, Kinds, ObjectKey, Problems};
+use crate::object::{AppName, DriftRecord, EnvironmentName, Kinds, ObjectKey, Problems};
 use crate::plan::WantedApp;
 use crate::policy::Finding;
 use crate::report::PlanReport;
@@ -25,6 +25,8 @@ pub struct Change<'a> {
     pub live: Option<LiveSide>,
     /// Why nobody looked at the cluster, where somebody should have.
     pub unseen: Option<String>,
+    /// What the history knows of drift: who, and since when.
+    pub records: Vec<DriftRecord>,
 }
 
 /// What is known of the server.

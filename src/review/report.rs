@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::drifted::Drifting;
 use super::risk::{Risk, Severity};
-use crate::object::{Digest, Place, Problem};
+use crate::object::{Digest, DriftRecord, Place, Problem};
 use crate::plan::FieldChange;
 use crate::report::PruneReport;
 
@@ -60,6 +61,9 @@ pub struct EnvironmentReport {
     pub apps: Vec<AppReport>,
     /// What is in the cluster otherwise than git had it before this change, and would be overwritten.
     pub drift: Vec<Drift>,
+    /// What has drifted and is not written over, as the history knows it; for people alone, and not looked for otherwise.
+    #[serde(skip)]
+    pub stays: Vec<Drifting>,
     /// What would be deleted, and what stands in the way; `None` where nothing leaves git, or nobody looked.
     pub prune: Option<PruneReport>,
 }
@@ -157,6 +161,9 @@ pub struct Drift {
     pub cause: DriftCause,
     /// From what is live to what would be.
     pub changes: Vec<FieldChange>,
+    /// Who did it and since when, as the history knows it; for people alone.
+    #[serde(skip)]
+    pub records: Vec<DriftRecord>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -46,11 +46,11 @@ impl Previewed {
         let spec = json!({"pullRequests": {
             "forge": "files", "repository": setup.name(), "interval": "1s",
             "people": [{"login": "ada", "user": "ada@example.org"}, {"login": "bob", "user": "bob@example.org"}],
-            "previews": {"serviceAccount": {"namespace": "fairlead", "name": "fairlead-previews"}, "max": 2},
+            "previews": {"serviceAccount": {"namespace": "fairlead", "name": "fairlead-previews"}, "max": 2, "forks": true},
         }});
         let bed = setup.limits(spec).make();
         rbac::previews(bed.api());
-        let config = "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\nspec:\n  apps: [{name: web, path: web}]\n  previews: {label: preview, host: '{app}-{pr}.preview.example'}\n";
+        let config = "apiVersion: fairlead.dev/v1alpha1\nkind: EnvironmentConfig\nspec:\n  apps: [{name: web, path: web}]\n  previews: {label: preview, host: '{app}-{pr}.preview.example', forks: true}\n";
         bed.repo.write(format!("environments/{}/environment.yaml", bed.name), config.as_bytes());
         bed.repo.write("web/all.yaml", format!("{APP}{}", configmap("settings", "1")).as_bytes());
         bed.repo.push("main");
@@ -195,7 +195,7 @@ fn a_labelled_pull_request_has_an_environment_of_its_own_until_it_is_closed() {
     });
     let web = previewed.object(9, "apps/v1", "deployments", "web");
     assert_eq!(web, None, "nothing of it runs");
-    // A fork gets none, and says so nowhere in the cluster.
+    // A fork gets none for a label, and says so nowhere in the cluster.
     previewed.write("8.yaml", "head: more\nbase: main\nlabels: [preview]\nfork: true\n");
     previewed.wait("8.md", &["changes without risks"]);
     holds_for(4 * SECOND, "a fork gets none", || previewed.environment(8).is_none());
@@ -253,6 +253,23 @@ fn who_may_asks_for_a_preview_and_has_it_taken_away_and_an_agent_that_dies_leave
     wait_until(SOON, "it goes", || {
         bed.api().get("/apis/fairlead.dev/v1alpha1/environments/preview-nobody-7").is_none()
     });
+    // One of a fork runs the commit that was named, and reaches itself alone; what is pushed then does not run.
+    let forked = previewed.push("forked", "3");
+    previewed.write("8.yaml", "head: forked\nbase: main\nlabels: [preview]\nfork: true\n");
+    previewed.wait("8.md", &["changes without risks"]);
+    let mut to_fork = vec![said(2, "ada", "/fairlead preview")];
+    previewed.write("8.comments.yaml", &json!(to_fork).to_string());
+    previewed.wait("8.md", &["it comes from a fork: look at the commit and name it"]);
+    assert_eq!(previewed.environment(8), None);
+    to_fork.push(said(3, "ada", &format!("/fairlead preview @{}", &forked[..10])));
+    previewed.write("8.comments.yaml", &json!(to_fork).to_string());
+    previewed.wait_healthy(8, &forked);
+    let fence = previewed.object(8, "networking.k8s.io/v1", "networkpolicies", "fairlead-preview");
+    let egress = fence.expect("it is there")["spec"]["egress"].clone();
+    assert_eq!(egress, json!([{"to": [{"podSelector": {}}]}]));
+    let pushed = previewed.push("forked", "4");
+    previewed.wait("8.md", &["goes on to", &pushed[..10], "/fairlead preview @"]);
+    assert_eq!(previewed.value(8), "3");
     all.push(said(4, "ada", "/fairlead preview stop"));
     previewed.write("7.comments.yaml", &json!(all).to_string());
     wait_until(SOON, "it is taken away", || {

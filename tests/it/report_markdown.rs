@@ -15,8 +15,8 @@ use fairlead::plan::{FieldChange, Reason};
 use fairlead::report::{AppPlan, PlanReport, StepReport};
 use fairlead::review::markdown::LEAST_LIMIT;
 use fairlead::review::{
-    Action, AppReport, AppState, Counts, Drift, DriftCause, DriftSides, EnvironmentReport, ObjectChange,
-    Report, Risk, RiskClass, SecretUse, Severity, Side, Verdict, drift_markdown, markdown,
+    Action, AppReport, AppState, Counts, Drift, DriftCause, DriftSides, Drifting, EnvironmentReport,
+    ObjectChange, Report, Risk, RiskClass, SecretUse, Severity, Side, Verdict, drift_markdown, markdown,
 };
 
 /// Texts that have meaning to a forge, a browser or a terminal.
@@ -185,6 +185,14 @@ impl Dice {
                 object: dice.text(),
                 cause: DriftCause::Changed,
                 changes: dice.changes(),
+                records: dice.drift().0.into_iter().take(2).collect(),
+            }),
+            stays: self.some(6, |dice| Drifting {
+                app: dice.text(),
+                object: dice.text(),
+                field: dice.text(),
+                change: dice.changes().pop(),
+                record: dice.drift().0.pop(),
             }),
             prune: None,
         }

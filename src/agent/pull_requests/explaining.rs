@@ -3,9 +3,11 @@
 
 use std::str::FromStr;
 
+use crate::agent::charted::Charted;
+use crate::agent::charts::Charts;
 use crate::agent::desired::{DesiredScope, read_config, source_of};
 use crate::object::{Problems, Tree};
-use crate::render::{self, AppSource, Asked, Explained, Rendered};
+use crate::render::{self, AppSource, Asked, Explained};
 
 /// A value that is longer says nothing more.
 const LONGEST: usize = 80;
@@ -16,14 +18,14 @@ const PLACES: usize = 3;
 pub(super) fn explain(
     tree: &dyn Tree,
     scope: &DesiredScope,
-    limits: &render::Limits,
+    (limits, charts): (&render::Limits, &Charts<'_>),
     object: &str,
     field: Option<&str>,
 ) -> Result<String, String> {
     let asked = Asked::from_str(object)?;
     let first = |problems: Problems| problems.as_slice().first().map(ToString::to_string).unwrap_or_default();
     let config = read_config(tree, scope).map_err(first)?;
-    let (mut charts, mut broken) = (Vec::new(), Vec::new());
+    let mut broken = Vec::new();
     for app in &config.apps {
         let source = match source_of(tree, scope, &config, app) {
             Ok(source) => source,
@@ -32,36 +34,35 @@ pub(super) fn explain(
                 continue;
             }
         };
-        let AppSource::Folder(folder) = source else {
-            charts.push(app.name.as_str());
-            continue;
+        let mut requests = Vec::new();
+        let rendered = match &source {
+            AppSource::Folder(folder) => charts.serve(tree, |made| {
+                requests = made.keys().cloned().collect();
+                render::explain(tree, folder, limits, made)
+            }),
+            AppSource::Chart(request) => {
+                requests.push((**request).clone());
+                let charted = Charted { tree, charts, limits, requests: requests.clone() };
+                charted.render(request).map(|all| all.into_iter().map(Explained::as_it_is).collect())
+            }
         };
-        match render::explain(tree, &folder, limits, &Default::default()) {
-            Ok(Rendered::Done(all)) => {
+        match rendered {
+            Ok(all) => {
                 if let Some(found) = all.iter().find(|one| asked.is(one, None)) {
-                    return said(tree, limits, found, field);
+                    return said(&Charted { tree, charts, limits, requests }, found, field);
                 }
             }
-            Ok(Rendered::NeedCharts(_)) => charts.push(app.name.as_str()),
             Err(problems) => broken.push(first(problems)),
         }
     }
     let mut why = format!("no object of {} is {asked}", scope.environment);
-    if !charts.is_empty() {
-        why.push_str(&format!("; of the charts {} only `fairlead explain` says it", charts.join(", ")));
-    }
     if let Some(broken) = broken.first() {
         why.push_str(&format!("; and not all can be rendered: {broken}"));
     }
     Err(why)
 }
 
-fn said(
-    tree: &dyn Tree,
-    limits: &render::Limits,
-    object: &Explained,
-    field: Option<&str>,
-) -> Result<String, String> {
+fn said(charted: &Charted<'_>, object: &Explained, field: Option<&str>) -> Result<String, String> {
     let key = object.manifest.key();
     let Some(field) = field else {
         return Ok(format!("{key} stands at {}", object.manifest.origin.place));
@@ -70,7 +71,9 @@ fn said(
     let value = object.value(&path).map(|value| crate::redact::value(&key, &path.to_string(), &value));
     let value = value.map_or_else(|| "not set".to_owned(), |value| value.to_string());
     let value: String = value.chars().take(LONGEST).collect();
-    let settings = object.settings(tree, limits, &path);
+    let mut settings = object.settings(charted.tree, charted.limits, &path);
+    charted.name_template(object, &mut settings);
+    charted.name_values(object, &path, &mut settings);
     let skip = settings.len().saturating_sub(PLACES);
     let places: Vec<String> =
         settings.iter().skip(skip).map(|setting| format!("{} ({})", setting.place, setting.by)).collect();
@@ -82,6 +85,7 @@ fn said(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::helm::{Bounds, Helm};
     use crate::object::{EnvironmentName, MemoryTree};
 
     fn asked(object: &str, field: Option<&str>) -> Result<String, String> {
@@ -104,7 +108,9 @@ mod tests {
         .expect("a tree");
         let name = EnvironmentName::new("dev").expect("a name");
         let scope = DesiredScope::unbound(name, None).expect("a scope");
-        explain(&tree, &scope, &render::Limits::default(), object, field)
+        let helm = Helm::new(None, std::path::Path::new(""), Bounds::default());
+        let charts = Charts::offline(&helm, None);
+        explain(&tree, &scope, (&render::Limits::default(), &charts), object, field)
     }
 
     #[test]

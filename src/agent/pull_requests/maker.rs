@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::runtime::Handle;
 
 use crate::agent::Context;
 use crate::agent::environment::grants;
 use crate::agent::once::{Means, Once};
-use crate::agent::review::{Sides, Trees};
+use crate::agent::review::{Sides, Trees, held};
 use crate::agent::scope::DesiredScope;
 use crate::api::Environment;
 use crate::delivery::Tokens;
 use crate::git::{Changes, Merged};
 use crate::helm::Stop;
-use crate::object::{EnvironmentName, Kinds, TreePath, chain};
+use crate::object::{DriftRecord, EnvironmentName, Kinds, TreePath, chain};
 use crate::pull_requests::{Failure, Inputs, Made};
 use crate::requests::decisions;
 use crate::review::markdown::LIMIT;
@@ -24,6 +24,11 @@ use crate::schema;
 
 /// Of a fetch, with all the history that a merge needs.
 const FETCH_WITHIN: Duration = Duration::from_secs(120);
+
+/// Records of drift that are looked through for what is open, and how old they may be.
+const RECORDS: (u32, SignedDuration) = (500, SignedDuration::from_hours(30 * 24));
+/// A history that does not answer holds no report up.
+const RECORDS_WITHIN: Duration = Duration::from_secs(5);
 
 pub(super) struct Maker {
     pub context: Arc<Context>,
@@ -47,6 +52,7 @@ struct Looked {
     sides: Sides,
     live: Option<LiveSide>,
     kinds: Arc<Kinds>,
+    records: Vec<DriftRecord>,
 }
 
 fn away(error: &(dyn std::error::Error + 'static)) -> Failure {
@@ -126,8 +132,32 @@ impl Maker {
             decisions,
         };
         let mut sides = once.render_sides(trees).await;
+        let changed = sides.changed();
         let live = once.look(&mut sides).await.map_err(|error| away(&error))?;
-        Ok(Looked { name: name.clone(), sides, live: Some(live), kinds: context.session.kinds() })
+        {
+            let book = context.requests.subscribe();
+            let book = book.borrow();
+            let of = book.as_ref().and_then(|book| book.get(name.as_str()));
+            let requests = of.into_iter().flat_map(|of| of.values()).map(|request| &**request);
+            sides.stops.extend(held(requests, &changed));
+        }
+        let records = self.records(name).await;
+        Ok(Looked { name: name.clone(), sides, live: Some(live), kinds: context.session.kinds(), records })
+    }
+
+    /// What the history knows of drift. Without one, or where it does not answer, who did it is not said.
+    async fn records(&self, name: &EnvironmentName) -> Vec<DriftRecord> {
+        let Some(history) = &self.context.outlets.history else { return Vec::new() };
+        let (limit, oldest) = RECORDS;
+        let read = history.open_drift(name, Timestamp::now() - oldest, limit);
+        match tokio::time::timeout(RECORDS_WITHIN, read).await {
+            Ok(Ok(records)) => records,
+            Ok(Err(error)) => {
+                tracing::debug!(environment = %name, why = chain(&error), "the history does not say what has drifted");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
     }
 }
 
@@ -141,5 +171,6 @@ fn change(looked: &mut Looked) -> Change<'_> {
         stops: std::mem::take(&mut looked.sides.stops),
         live: looked.live.take(),
         unseen: None,
+        records: std::mem::take(&mut looked.records),
     }
 }

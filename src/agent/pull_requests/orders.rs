@@ -10,6 +10,7 @@ use super::explaining;
 use super::preview_parts::{Facts, tree_at};
 use super::previews::PreviewDesk;
 use crate::agent::Context;
+use crate::agent::charts::Charts;
 use crate::agent::requests::Book as Requests;
 use crate::agent::scope::DesiredScope;
 use crate::api::RequestSpec;
@@ -107,10 +108,16 @@ impl Orders {
             part: None,
         };
         let (changes, context) = (self.previews.changes.clone(), self.context.clone());
+        let version = context.session.version().await.map_err(|error| Failure::Away(chain(&error)))?;
+        // Charts are rendered for it, which takes what a report takes.
+        let turns = context.pull_requests.clone();
+        let _turn = turns.turns.acquire().await;
         let looking = tokio::task::spawn_blocking(move || {
             let tree = tree_at(&changes, &branch, &tip).map_err(|error| chain(&error))?;
+            let kinds = context.session.kinds();
+            let charts = Charts::of(&context.rendering.helm, &version, &kinds);
             let limits = context.rendering.limits_of(&scope.environment, Stop::default());
-            explaining::explain(&tree, &scope, &limits, &object, field.as_deref())
+            explaining::explain(&tree, &scope, (&limits, &charts), &object, field.as_deref())
         });
         let said = looking.await.map_err(|error| Failure::Away(crate::agent::panic_message(error)))?;
         Ok(said.map_or_else(Outcome::Refused, Outcome::Done))
@@ -128,6 +135,9 @@ impl Orders {
             }
             all => all.iter().find(|name| ***name == order.environment).copied().unwrap_or(all[0]),
         };
+        if let Some(why) = unnamed(&facts, number, order, wish) {
+            return Ok(Outcome::Refused(why));
+        }
         let spec = RequestSpec {
             verb: "preview".to_owned(),
             environment: of.to_string(),
@@ -198,6 +208,25 @@ impl Orders {
         let chance = Digest::of(format!("{} {number} {}", self.place, line.id).as_bytes());
         let digits = chance.as_str().get(..32).unwrap_or_default();
         RecordId::new(line.at, u128::from_str_radix(digits, 16).unwrap_or(0))
+    }
+}
+
+/// Why a fork gets no preview: somebody has to name the commit that they looked at. What is pushed in the moment in which they
+/// write is another one.
+fn unnamed(facts: &Facts, number: Number, order: &Order, wish: Wish) -> Option<String> {
+    let pull = facts.open.iter().map(|(pull, _)| pull).find(|pull| pull.number == number);
+    if wish != Wish::Start || pull.is_some_and(|pull| !pull.is_fork) {
+        return None;
+    }
+    let Some(pull) = pull else { return Some("it is not known to be open".to_owned()) };
+    let named = order.spoken.commit.as_deref().filter(|commit| commit.len() >= 7);
+    match named {
+        Some(commit) if pull.head.as_str().starts_with(commit) => None,
+        Some(commit) => Some(format!("the pull request is at {} by now, not at {commit}", pull.head.short())),
+        None => Some(format!(
+            "it comes from a fork: look at the commit and name it, as `/fairlead preview @{}`",
+            pull.head.short()
+        )),
     }
 }
 

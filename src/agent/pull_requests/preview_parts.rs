@@ -80,14 +80,15 @@ pub(super) async fn rules(parts: &Parts<'_>, changes: Arc<Changes>) -> Result<Re
     let span = |span: Option<crate::api::Span>, other| {
         span.and_then(|span| SignedDuration::try_from(span.duration()).ok()).unwrap_or(other)
     };
-    let Previews { label, apps, idle, cap, max, host } = said;
+    let Previews { label, apps, idle, cap, max, host, night, forks } = said;
     if let Some(pattern) = &host {
         let probe = AppName::new("app").map_err(|error| error.to_string())?;
         previews::host(pattern, &probe, 1)?;
     }
     let most = parts.grant.max.unwrap_or(MAX);
     let max = usize::try_from(max.unwrap_or(most).min(most)).unwrap_or(0);
-    let rules = Rules { label, idle: span(idle, IDLE), cap: span(cap, CAP), max };
+    let forks = forks && parts.grant.forks;
+    let rules = Rules { label, idle: span(idle, IDLE), cap: span(cap, CAP), max, night, forks };
     Ok(Read { rules, apps, host })
 }
 
@@ -126,6 +127,9 @@ impl Parts<'_> {
             apps: read.apps.clone(),
             host: read.host.clone(),
             asked,
+            // What nobody knows of is not trusted.
+            fork: self.pull(number).is_none_or(|pull| pull.is_fork),
+            asleep: false,
             since: written(now),
             active: written(now),
             ended: None,
@@ -133,6 +137,16 @@ impl Parts<'_> {
         let labels = [(names::PREVIEW_LABEL.to_owned(), self.of.to_string())].into();
         let metadata = ObjectMeta { name: Some(called), labels: Some(labels), ..ObjectMeta::default() };
         Environment { metadata, spec: self.spec_of(read, preview, true), status: None }
+    }
+
+    fn pull(&self, number: u64) -> Option<&PullRequest> {
+        self.facts.open.iter().map(|(pull, _)| pull).find(|pull| pull.number.0 == number)
+    }
+
+    /// What bounds a preview.
+    pub fn fences(&self, one: &Found) -> Vec<Value> {
+        let called = name(self.of, one.preview.number);
+        previews::objects(&called, &self.grant.quota, &self.grant.ingress_from, one.preview.is_fork)
     }
 
     fn spec_of(&self, read: &Read, preview: PreviewSpec, suspended: bool) -> EnvironmentSpec {
@@ -143,7 +157,7 @@ impl Parts<'_> {
         source.verify = None;
         let host = read.host.as_deref();
         let mut policies = whole.policies.clone();
-        let more = previews::policies(host, preview.pull_request);
+        let more = previews::policies(host, preview.pull_request, &self.grant.annotations);
         policies.retain(|known| more.iter().all(|one| one.name != known.name));
         policies.extend(more);
         let denied = whole.kinds.clone().unwrap_or_default().denied;
@@ -173,16 +187,16 @@ impl Parts<'_> {
             Step::End(ended) => {
                 return Some(json!({"suspended": true, "preview": {"ended": ended.as_str()}}));
             }
-            Step::Update { head, base, active, since, is_asked } => {
+            Step::Update { head, base, active, since, is_asked, is_asleep } => {
                 (preview.head, preview.base) = (head.to_string(), base.to_string());
                 (preview.active, preview.since) = (written(*active), written(*since));
-                preview.asked = *is_asked;
+                (preview.asked, preview.asleep) = (*is_asked, *is_asleep);
                 one.environment.spec.suspended
             }
             Step::Revive { head, base, is_asked } => {
                 (preview.head, preview.base) = (head.to_string(), base.to_string());
                 (preview.active, preview.since) = (written(now), written(now));
-                (preview.asked, preview.ended) = (*is_asked, None);
+                (preview.asked, preview.asleep, preview.ended) = (*is_asked, false, None);
                 true
             }
             _ => return None,
@@ -194,7 +208,7 @@ impl Parts<'_> {
             }
             None => json!({"preview": preview, "suspended": suspended}),
         };
-        spec["preview"] = with_gaps(spec["preview"].take(), &["apps", "host", "ended"]);
+        spec["preview"] = with_gaps(spec["preview"].take(), &["apps", "host", "ended", "fork", "asleep"]);
         Some(spec)
     }
 }
@@ -250,7 +264,7 @@ impl Text<'_> {
                     short(&name(self.of, preview.number))
                 )
             }
-            (None, _) => format!("{} at {head}{}", self.state(), self.end()),
+            (None, _) => format!("{} at {head}{}{}", self.state(), self.newer(), self.end()),
         };
         let hosts = self.hosts().filter(|_| preview.ended.is_none()).unwrap_or_default();
         format!("- Preview of {}: {state}{hosts}\n", short(self.of.as_str()))
@@ -263,9 +277,35 @@ impl Text<'_> {
             .and_then(|status| status.revision.as_ref())
             .is_some_and(|revision| *revision == self.one.preview.head);
         match ready {
-            Some(ready) if is_current && ready.status == ConditionStatus::True => "**healthy**".to_owned(),
+            Some(ready) if is_current && ready.status == ConditionStatus::True => match self.asleep() {
+                Some(asleep) => asleep,
+                None => "**healthy**".to_owned(),
+            },
             Some(ready) if is_current => format!("not ready: {}", text(&ready.message, 300)),
             _ => "is being made".to_owned(),
+        }
+    }
+
+    fn asleep(&self) -> Option<String> {
+        let night = self.rules.and_then(|rules| rules.night.as_ref());
+        let end = night.and_then(|night| night.around(self.now)).map(|(_, end)| end);
+        let until = end.map_or_else(String::new, |end| end.strftime(" until %H:%M UTC").to_string());
+        let text = format!("**asleep**{until}, or until somebody pushes or writes a comment,");
+        self.one.preview.is_asleep.then_some(text)
+    }
+
+    /// Of a fork, that there is a commit which nobody named.
+    fn newer(&self) -> String {
+        let preview = &self.one.preview;
+        match self.pull {
+            Some(pull) if preview.is_fork && pull.head != preview.head => {
+                let newest = pull.head.short();
+                format!(
+                    "; it is of a fork, and goes on to {} once somebody writes `/fairlead preview @{newest}`",
+                    short(newest)
+                )
+            }
+            _ => String::new(),
         }
     }
 
@@ -302,77 +342,4 @@ pub(super) fn queued(of: &EnvironmentName, nth: usize, most: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::health::{Expression, Input};
-
-    /// The policies of a preview that an object breaks.
-    fn broken(kind: &str, object: &Value) -> Vec<String> {
-        let policies = previews::policies(Some("{app}-{pr}.x.example"), 7);
-        let concerns = |matches: &crate::api::PolicyMatch| matches.kinds.iter().any(|one| one == kind);
-        let of_kind = policies.iter().filter(|policy| policy.matches.as_ref().is_some_and(concerns));
-        let holds = |policy: &&crate::api::PolicySpec| {
-            let expression = policy.expression.as_deref().expect("an expression");
-            Expression::compile(expression).expect(expression).holds(&Input::new(object)) == Ok(true)
-        };
-        of_kind.filter(|policy| !holds(policy)).map(|policy| policy.name.clone()).collect()
-    }
-
-    #[test]
-    fn what_reaches_beyond_a_preview_is_not_let() {
-        let ingress = |hosts: &[&str]| {
-            let rules: Vec<Value> = hosts.iter().map(|host| json!({"host": host})).collect();
-            json!({"metadata": {"name": "a"}, "spec": {"rules": rules}})
-        };
-        let kind = "Ingress.networking.k8s.io";
-        assert_eq!(broken(kind, &ingress(&["web-7.x.example"])), Vec::<String>::new());
-        let others: [&[&str]; 5] = [
-            &["web-17.x.example"],
-            &["web-7.x.example", "shop.example"],
-            &["-7.x.example"],
-            &[""],
-            &["web-7.x.example.evil.example"],
-        ];
-        for hosts in others {
-            assert_eq!(broken(kind, &ingress(hosts)), ["preview-hosts"], "{hosts:?}");
-        }
-        for wrong in [
-            json!({"metadata": {}, "spec": {"rules": [{}]}}),
-            json!({"metadata": {}, "spec": {"rules": [], "defaultBackend": {}}}),
-            json!({"metadata": {"annotations": {"nginx.ingress.kubernetes.io/server-snippet": "x"}}, "spec": {"rules": []}}),
-        ] {
-            assert_eq!(broken(kind, &wrong), ["preview-hosts"], "{wrong}");
-        }
-        let route = "HTTPRoute.gateway.networking.k8s.io";
-        assert_eq!(broken(route, &json!({"spec": {"hostnames": ["web-7.x.example"]}})), Vec::<String>::new());
-        assert_eq!(broken(route, &json!({"spec": {}})), ["preview-routes"], "it would be of all hosts");
-        for (spec, is_let) in [
-            (json!({"ports": []}), true),
-            (json!({"type": "ClusterIP"}), true),
-            (json!({"type": "ExternalName", "externalName": "db.shop.svc"}), false),
-            (json!({"type": "LoadBalancer"}), false),
-            (json!({"externalIPs": ["10.0.0.1"]}), false),
-        ] {
-            assert_eq!(broken("Service", &json!({"spec": spec})).is_empty(), is_let, "{spec}");
-        }
-        let pod = |pod: Value| json!({"spec": {"template": {"spec": pod}}});
-        assert!(broken("Deployment.apps", &pod(json!({"containers": []}))).is_empty());
-        let first = pod(json!({"priorityClassName": "system-cluster-critical"}));
-        assert_eq!(broken("Deployment.apps", &first), ["preview-priorities"]);
-        assert_eq!(
-            broken("CronJob.batch", &json!({"spec": {"jobTemplate": first}})),
-            ["preview-job-priorities"]
-        );
-    }
-
-    #[test]
-    fn the_chart_lets_the_agent_ask_for_the_same_kinds() {
-        let chart = include_str!("../../../charts/fairlead/templates/_names.tpl");
-        let list = chart.split_once("\"fairlead.previewKinds\" -}}\n").expect("it is there").1;
-        let list: Vec<String> = serde_json::from_str(list.lines().next().expect("a line")).expect("a list");
-        assert_eq!(list, previews::kinds(Some("{app}-{pr}.x.example")));
-        assert!(
-            previews::kinds(None).iter().all(|kind| !kind.contains("Ingress") && !kind.contains("Route"))
-        );
-    }
-}
+mod tests;

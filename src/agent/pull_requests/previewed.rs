@@ -37,9 +37,9 @@ pub(in crate::agent) fn previewed(
         trouble("InvalidConfig", &first, true)
     })?;
     let (name, number) = (scope.environment.as_str(), preview.pull_request);
-    let Composed { files } =
-        compose(&after, &config, (name, number), preview.apps.as_deref(), preview.host.as_deref())
-            .map_err(|why| trouble("InvalidConfig", &why, true))?;
+    let (apps, host) = (preview.apps.as_deref(), preview.host.as_deref());
+    let composed = compose(&after, &config, (name, number), apps, host, preview.asleep);
+    let Composed { files } = composed.map_err(|why| trouble("InvalidConfig", &why, true))?;
     let over = MemoryTree::new(files.iter().map(|(path, bytes)| (path.as_str(), bytes)));
     let over = over.map_err(|error| trouble("InvalidConfig", &error.to_string(), true))?;
     Ok(Box::new(Overlaid { under: after, over }))

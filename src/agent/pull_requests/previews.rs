@@ -15,7 +15,7 @@ use crate::git::Changes;
 use crate::object::{EnvironmentName, Revision, chain};
 use crate::previews::{
     Decision, Ended, NAMESPACE_LABEL, NamespaceState, Preview, Pull, Rules, Step, Wish, World, decide, name,
-    namespace, objects,
+    namespace,
 };
 use crate::pull_requests::Number;
 
@@ -143,6 +143,8 @@ impl PreviewDesk {
                 head: Revision::new(spec.head.as_str()),
                 base: Revision::new(spec.base.as_str()),
                 is_asked: spec.asked,
+                is_fork: spec.fork,
+                is_asleep: spec.asleep,
                 since: time(&spec.since),
                 active: time(&spec.active),
                 // A word that nobody knows is an end all the same: somebody wrote it.
@@ -238,7 +240,7 @@ impl PreviewDesk {
             Step::Make { .. } => Ok(()),
             Step::Fence => {
                 self.cluster.apply(&namespace(&called), identity).await?;
-                for object in objects(&called, &parts.grant.quota, &parts.grant.ingress_from) {
+                for object in parts.fences(one) {
                     self.cluster.apply(&object, identity).await?;
                 }
                 Ok(())
@@ -250,7 +252,7 @@ impl PreviewDesk {
             Step::Forget => self.cluster.remove(&called, &one.uid).await,
             Step::Open => {
                 // Whoever was here before may have died in the middle of it.
-                for object in objects(&called, &parts.grant.quota, &parts.grant.ingress_from) {
+                for object in parts.fences(one) {
                     self.cluster.apply(&object, identity).await?;
                 }
                 self.cluster.change(&called, &one.uid, &preview_parts::opened()).await
@@ -355,7 +357,7 @@ fn came_to(number: u64, wish: Wish, decision: &Decision, rules: Option<&Rules>) 
             Ok("it gets a preview".to_owned())
         }
         (Wish::Start, _) => {
-            Err("it gets none: it comes from a fork, or its preview is being taken away".to_owned())
+            Err("it gets none: it comes from a fork, which may have none here, or its preview is being taken away".to_owned())
         }
         (Wish::Stop, Some(Step::End(_))) => Ok("its preview is taken away".to_owned()),
         (Wish::Keep, Some(Step::Update { .. })) => Ok("its preview is kept for another while".to_owned()),

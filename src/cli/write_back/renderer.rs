@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
+use crate::agent::charted::Charted;
 use crate::agent::charts::Charts;
 use crate::agent::desired::{DesiredScope, read_config, source_of};
-use crate::cli::explain::Charted;
 use crate::cli::failure::Failure;
 use crate::cli::repo::{Repo, environments};
 use crate::object::field_path::FieldPath;

@@ -35,6 +35,9 @@ const LOOKED_AT: SignedDuration = SignedDuration::from_hours(24);
 const LATE: &str = "it was written more than an hour before it could be done: write it again";
 /// Commands of a pull request that wait at once. More is not a person's work.
 const WAITING: usize = 20;
+/// Commands of one account that are taken up in an hour: each is a question to the forge and an answer there, which anybody
+/// who may write a comment can have us ask.
+const BY_ONE: usize = 10;
 /// What came of a Request is followed for so long.
 const FOLLOWED: SignedDuration = SignedDuration::from_mins(30);
 
@@ -147,6 +150,7 @@ impl Commands {
     /// All comments; those of `own` ask for nothing.
     pub fn found(&mut self, comments: &[Comment], own: &str, now: Timestamp) {
         self.look = false;
+        let written = Written::of(comments);
         for comment in comments {
             let is_new = !self.answered.contains(&comment.id) && !self.waiting.contains_key(&comment.id);
             let is_recent = now.duration_since(comment.at) < LOOKED_AT;
@@ -157,8 +161,8 @@ impl Commands {
             if is_new
                 && is_recent
                 && !is_ours
-                && parse(&comment.body).is_some()
                 && self.waiting.len() < WAITING
+                && written.before(comment).is_some_and(|before| before < BY_ONE)
             {
                 let waiting = Waiting { comment: comment.clone(), stage: Stage::Permit };
                 self.waiting.insert(comment.id, waiting);
@@ -303,6 +307,29 @@ impl Commands {
     /// As text for our comment.
     pub fn text(&self) -> Option<String> {
         line::section(&self.lines())
+    }
+}
+
+/// When each account wrote commands, by the list itself: so it is the same ones that are taken up, whoever reads it and
+/// whenever.
+struct Written<'a>(BTreeMap<&'a str, Vec<(Timestamp, CommentId)>>);
+
+impl<'a> Written<'a> {
+    fn of(comments: &'a [Comment]) -> Self {
+        let mut all: BTreeMap<&str, Vec<(Timestamp, CommentId)>> = BTreeMap::new();
+        for comment in comments.iter().filter(|comment| parse(&comment.body).is_some()) {
+            all.entry(&comment.author).or_default().push((comment.at, comment.id));
+        }
+        all.values_mut().for_each(|of_one| of_one.sort_unstable());
+        Self(all)
+    }
+
+    /// How many the same account wrote in the hour before a command; `None` of what is none.
+    fn before(&self, comment: &Comment) -> Option<usize> {
+        let all = self.0.get(comment.author.as_str())?;
+        let place = all.binary_search(&(comment.at, comment.id)).ok()?;
+        let first = all.partition_point(|(at, _)| comment.at.duration_since(*at) >= TAKEN);
+        Some(place.saturating_sub(first))
     }
 }
 

@@ -192,3 +192,28 @@ fn a_request_of_a_comment_has_one_name_and_another_repository_another() {
     assert_ne!(name("a"), name("b"));
     assert!(name("a").len() < 63 && name("a").starts_with("comment-") && name("a").ends_with("-7-99"));
 }
+
+#[test]
+fn a_flood_of_commands_of_one_account_holds_nobody_up() {
+    let mut commands = Commands::new();
+    let mut all: Vec<Comment> = (1..=500).map(|id| comment(id, "mallory", "/fairlead plan")).collect();
+    all.push(comment(501, "ada", "/fairlead plan"));
+    let mut asked: BTreeMap<String, usize> = BTreeMap::new();
+    for second in 0..60 {
+        commands.look();
+        commands.found(&all, "fairlead", at(second));
+        while let Some(step) = commands.next() {
+            match step {
+                CommandStep::Permit(login, _) => {
+                    *asked.entry(login).or_default() += 1;
+                    let (pull, people) = (pull(), BTreeMap::new());
+                    let situation = Situation { pull: &pull, head_since: None, people, now: at(second) };
+                    commands.permitted(Ok(false), &situation);
+                }
+                CommandStep::React(..) => commands.reacted(),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(asked, [("ada".to_owned(), 1), ("mallory".to_owned(), BY_ONE)].into());
+}

@@ -48,6 +48,23 @@ fn have(count: usize) -> String {
     if count == 1 { "1 object has".to_owned() } else { format!("{count} objects have") }
 }
 
+/// What has drifted and stays, as a section of the report of a change: of one environment, or of many.
+pub(super) fn staying(environment: &str, all: &[Drifting], many: bool) -> Vec<Group> {
+    // What counts up would be one edit after the other.
+    let once = |one: &Drifting| {
+        let record = one.record.as_ref().map(|record| DriftRecord { count: 1, ..record.clone() });
+        Drifting { record, ..one.clone() }
+    };
+    let mut groups = groups(&all.iter().map(once).collect::<Vec<_>>());
+    if many {
+        for group in &mut groups {
+            group.summary = format!("{} {}", html_code(environment), group.summary);
+            group.name = format!("{} in {}", group.name, short(environment));
+        }
+    }
+    groups
+}
+
 fn groups(all: &[Drifting]) -> Vec<Group> {
     let mut groups: Vec<(&str, Vec<Item>)> = Vec::new();
     for drifting in all {
@@ -83,6 +100,17 @@ fn item(drifting: &Drifting) -> Item {
     Item { priority: 0, brief, full }
 }
 
+/// By whom, since when, and what is done about it: as the report of a change has it, where what counts up would be one
+/// edit after the other.
+pub(super) fn who(record: &DriftRecord) -> String {
+    told(&DriftRecord { count: 1, ..record.clone() })
+}
+
+/// The field of a record, as a plan writes it.
+pub(super) fn field(record: &DriftRecord) -> String {
+    crate::review::drifted::field_of(&record.path)
+}
+
 /// By whom, since when, how often, and what is done about it.
 fn told(record: &DriftRecord) -> String {
     let mut words = match record.class {
@@ -116,7 +144,7 @@ fn told(record: &DriftRecord) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use jiff::Timestamp;
     use serde_json::json;
 
@@ -125,7 +153,7 @@ mod tests {
     use crate::plan::{FieldChange, Reason};
     use crate::report::{AppPlan, PlanReport, StepReport};
 
-    fn record(name: &str, path: &str, live: &str) -> DriftRecord {
+    pub fn record(name: &str, path: &str, live: &str) -> DriftRecord {
         let at: Timestamp = "2026-11-30T12:00:00Z".parse().unwrap();
         DriftRecord {
             id: RecordId::new(at, 1),

@@ -71,6 +71,13 @@ pub fn markdown(report: &Report, limit: usize) -> String {
     }
     let heading = "### Otherwise in the cluster\n\nThis was so before the change, and a rollout would overwrite it.\n\n";
     fit.groups(heading, groups, |count| format!("{} that differ in the cluster", objects(count)));
+    let staying = report
+        .environments
+        .iter()
+        .flat_map(|one| drifted::staying(&one.environment, &one.stays, many))
+        .collect();
+    let heading = "### Otherwise in the cluster, and left as it is\n\nThis has drifted, and the change does not touch it.\n\n";
+    fit.groups(heading, staying, |count| format!("{count} of what has drifted and stays"));
     fit.finish()
 }
 
@@ -213,7 +220,12 @@ fn drift_group(environment: &EnvironmentReport, app: &str, drift: &[&Drift], man
             DriftCause::Behind => "is older than git had it",
             DriftCause::LeftOver => "left git before, and is still there",
         };
-        let brief = format!("{} {what}\n\n", code(&drift.object));
+        let mut brief = format!("{} {what}\n\n", code(&drift.object));
+        for record in &drift.records {
+            let field = drifted::field(record);
+            let field = if field.is_empty() { "It".to_owned() } else { code(&field) };
+            let _ = write!(brief, "- {field}{}\n\n", drifted::who(record));
+        }
         let full = format!("{brief}{}", diff::fields(&drift.changes));
         Item { priority: 0, brief, full }
     });

@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::object::{DriftRecord, Principal};
+use crate::review::drifted::Drifting;
 use crate::review::fixtures::{app, change, report};
 use crate::review::risk::RiskClass;
 
@@ -112,6 +114,48 @@ fn risk_of(text: &str) -> Risk {
     }
 }
 
+fn record_of(text: &str) -> DriftRecord {
+    DriftRecord {
+        path: text.to_owned(),
+        manager: text.to_owned(),
+        principal: Some(Principal {
+            user: text.to_owned(),
+            groups: Vec::new(),
+            user_agent: None,
+            source_address: None,
+        }),
+        rule: Some(text.to_owned()),
+        ..drifted::tests::record("web", "/spec/replicas", "3")
+    }
+}
+
+#[test]
+fn who_changed_what_is_written_over_is_told_and_what_stays_is_beside_it() {
+    let mut one = report(&[change(&map("a", "1"), &map("a", "2"))]);
+    let environment = &mut one.environments[0];
+    let record = drifted::tests::record("web", "/spec/replicas", "3");
+    environment.drift = vec![Drift {
+        app: "web".into(),
+        object: "Deployment.apps web/web".into(),
+        cause: DriftCause::Changed,
+        changes: Vec::new(),
+        records: vec![record.clone()],
+    }];
+    environment.stays = vec![Drifting {
+        app: "web".into(),
+        object: "Service web/web".into(),
+        field: ".spec.type".into(),
+        change: None,
+        record: Some(record),
+    }];
+    let text = markdown(&one, LIMIT);
+    let who = "was changed by `kubectl`, first seen `2026-11-30T12:00:00Z`; it is only reported";
+    assert!(text.contains(&format!("- `.spec.replicas` {who}")), "{text}");
+    let (_, stays) = text.split_once("### Otherwise in the cluster, and left as it is").expect("a section");
+    assert!(stays.contains(&format!("`Service web/web` `.spec.type` {who}")), "{text}");
+    assert!(!text.contains("3 times"), "what counts up would be one edit after the other: {text}");
+}
+
 proptest! {
     #[test]
     fn foreign_text_stays_within_its_bounds(texts in prop::collection::vec(HOSTILE, 1..12), limit in LEAST_LIMIT..16_000) {
@@ -134,6 +178,11 @@ proptest! {
         }
         environment.drift = texts.iter().map(|text| Drift {
             app: text.clone(), object: text.clone(), cause: DriftCause::Changed, changes: template.changes.clone(),
+            records: vec![record_of(text)],
+        }).collect();
+        environment.stays = texts.iter().map(|text| Drifting {
+            app: text.clone(), object: text.clone(), field: text.clone(), change: template.changes.first().cloned(),
+            record: Some(record_of(text)),
         }).collect();
         report.cluster = Some(text(1));
         let out = markdown(&report, limit);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::agent::charts::Charts;
+use super::charts::Charts;
 use crate::object::field_path::{FieldPath, value_at};
 use crate::object::{
     AppName, ChartRequest, ChartValues, EntryKind, EnvironmentName, InvalidName, Manifest, Place, Problem,
