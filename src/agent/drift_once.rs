@@ -30,12 +30,15 @@ pub struct DriftLook {
 /// An object, the fields of it that others changed, and its version.
 type Changed = (Arc<Wanted>, Vec<FieldPath>, Option<Box<str>>);
 
+/// An object to which others may have added something, and its version.
+type Added = (Arc<Wanted>, Box<str>);
+
 /// What was changed, before it is looked at: where it is the same as before, so is the look.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Changes {
     changed: Vec<(AppName, Vec<Changed>)>,
     /// The objects of which is told what others add to them, each with its version.
-    added: Vec<(AppName, Vec<(Arc<Wanted>, Box<str>)>)>,
+    added: Vec<(AppName, Vec<Added>)>,
 }
 
 impl DriftLook {
@@ -123,11 +126,7 @@ impl DriftLook {
     }
 
     /// What others added under what git sets, and that a rule tells.
-    async fn look_for_extras(
-        &self,
-        app: &AppName,
-        objects: &[(Arc<Wanted>, Box<str>)],
-    ) -> Vec<DriftedObject> {
+    async fn look_for_extras(&self, app: &AppName, objects: &[Added]) -> Vec<DriftedObject> {
         let asked: Vec<_> = objects.iter().map(|(object, _)| object.clone()).collect();
         let now = Timestamp::now();
         let mut found = Vec::new();

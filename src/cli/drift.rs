@@ -5,6 +5,7 @@ mod seen;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::explain::Asked;
@@ -185,7 +186,8 @@ fn show(
     arguments: &Arguments,
     environments: usize,
 ) {
-    let mut parts: Vec<String> = vec![unknown.iter().map(UnknownDrift::text).collect(), common_causes(found)];
+    let mut parts: Vec<String> =
+        vec![unknown.iter().map(UnknownDrift::text).collect(), common_causes(found, Timestamp::now())];
     let rows: Vec<_> = found.iter().flat_map(DriftedObject::rows).collect();
     if rows.len() > 1 {
         let head = ["ENV", "APP", "OBJECT", "FIELD", "BY", "SINCE", "POLICY"].map(str::to_owned).to_vec();

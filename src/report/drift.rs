@@ -1,5 +1,6 @@
 //! What others changed, as a person would read it.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -232,7 +233,9 @@ const LONG: usize = 60;
 const LINES: usize = 20;
 
 /// What of this has one cause, where several things do, for people.
-pub fn common_causes(objects: &[DriftedObject]) -> String {
+///
+/// What bears no time, as what `kubectl scale` sets, is taken to have happened now.
+pub fn common_causes(objects: &[DriftedObject], now: Timestamp) -> String {
     let members = objects.iter().flat_map(|object| {
         object.fields.iter().filter_map(|field| {
             let holder = field.by.first()?;
@@ -241,7 +244,7 @@ pub fn common_causes(objects: &[DriftedObject]) -> String {
                 kind: object.object.split(' ').next().unwrap_or_default().to_owned(),
                 field: field.path.to_string(),
                 manager: holder.manager.clone(),
-                at: holder.time.as_ref()?.parse().ok()?,
+                at: holder.time.as_ref().and_then(|time| time.parse().ok()).unwrap_or(now),
             })
         })
     });
@@ -251,8 +254,9 @@ pub fn common_causes(objects: &[DriftedObject]) -> String {
         let Cause { kind, field, manager, first, environments, members } = cause;
         let places =
             if *environments > 1 { format!(" in {environments} environments") } else { String::new() };
+        let since = if *first < now { format!(" since {first}") } else { String::new() };
         text.push_str(&format!(
-            "{} objects have one cause: {manager:?} changed .{field} of {kind}{places} since {first} (--cause {})\n",
+            "{} objects have one cause: {manager:?} changed .{field} of {kind}{places}{since} (--cause {})\n",
             members.len(),
             cause_name(manager, field)
         ));
@@ -312,11 +316,12 @@ mod tests {
             DriftedObject::new(environment, &app, &drifted, &|_| (DriftPolicy::Heal, None))
         };
         let one = object("dev", "a", "2026-01-01T12:00:00Z");
-        assert_eq!(common_causes(std::slice::from_ref(&one)), "");
+        let now = "2026-01-01T14:00:00Z".parse().unwrap();
+        assert_eq!(common_causes(std::slice::from_ref(&one), now), "");
         let more =
             [one, object("prod", "b", "2026-01-01T12:30:00Z"), object("prod", "c", "2026-01-01T13:30:00Z")];
         assert_eq!(
-            common_causes(&more),
+            common_causes(&more, now),
             "2 objects have one cause: \"kubectl\" changed .spec.replicas of Deployment.apps in 2 environments since \
              2026-01-01T12:00:00Z (--cause kubectl:spec.replicas)\n"
         );

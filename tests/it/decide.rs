@@ -22,7 +22,6 @@ const CAUSE: &str = "kubectl:spec.replicas";
 fn wait_for_cause(bed: &Bed) {
     wait_until(SOON, "both have one cause", || {
         let said = bed.fairlead_here(&["drift", &bed.name]);
-        eprintln!("{said:?}");
         said.stdout.lines().any(|line| line.starts_with("2 objects have one cause") && line.contains(CAUSE))
     });
 }
