@@ -233,9 +233,11 @@ fn a_command_in_a_comment_is_done_as_who_wrote_it_once_and_only_if_they_may() {
 #[test]
 fn what_somebody_changed_in_the_cluster_is_told_with_who_did_it_and_what_the_merge_does_about_it() {
     let (bed, folder) = bed("pull-drift");
-    let (path, config) = bed.config("{name: web, path: web}", "drift: {policy: report}");
-    let manifests = |settings: &str| configmap("settings", settings) + &configmap("other", "1");
-    let first = bed.commit(&[(&path, &config), ("web/all.yaml", &manifests("1"))]);
+    let (path, config) =
+        bed.config("{name: web, path: web}, {name: more, path: more}", "drift: {policy: report}");
+    let other = configmap("other", "1");
+    let web = configmap("settings", "1");
+    let first = bed.commit(&[(&path, &config), ("web/all.yaml", &web), ("more/all.yaml", &other)]);
     let history = format!("sqlite:{}", folder.folder.path().join("history.sqlite").display());
     let pulls = folder.folder.path().to_string_lossy().into_owned();
     let _agent = bed.agent_with(&[("FAIRLEAD_PULL_REQUESTS_FOLDER", &pulls), ("FAIRLEAD_HISTORY", &history)]);
@@ -247,7 +249,7 @@ fn what_somebody_changed_in_the_cluster_is_told_with_who_did_it_and_what_the_mer
         let told = bed.fairlead(&asked);
         told.code == 0 && told.json().as_array().is_some_and(|all| all.len() == 2)
     });
-    branch(&bed, "more", &manifests("2"));
+    branch(&bed, "more", &configmap("settings", "2"));
     folder.write("7.yaml", "title: More\nhead: more\nbase: main\n");
     let report = folder.wait("7.md", &["### Otherwise in the cluster", "and left as it is"]);
     let (_, told) = report.split_once("### Otherwise in the cluster\n").expect("what is written over");
