@@ -96,7 +96,8 @@ async fn look_after_open(
     now: Timestamp,
 ) -> Result<Done, sqlx::Error> {
     let today = day_of(now);
-    let ahead = [today, today + AHEAD_DAYS / 2, today + AHEAD_DAYS].into();
+    // Yesterday's month, too: a record that comes late is of it, and who writes may not be let make tables.
+    let ahead = [today - 1, today, today + AHEAD_DAYS / 2, today + AHEAD_DAYS].into();
     partitions::ensure(store, &ahead).await?;
     let sealed = seal::seal(store, now.as_millisecond(), &settings.instance).await?;
     let oldest = today - settings.kept_days;

@@ -86,6 +86,20 @@ impl App {
         }
     }
 
+    /// What others deleted that a rollout does not write, and that stays so by the rules or because a person holds it: no gate
+    /// waits for what nobody makes.
+    pub(in crate::delivery) fn left_gone(&self, view: &View, wanted: &WantedApp) -> BTreeSet<ObjectKey> {
+        let Some(rollout) = self.rollout() else { return BTreeSet::new() };
+        let gone: BTreeSet<&ObjectKey> =
+            rollout.baseline.iter().filter(|key| view.world.live(key).is_none()).collect();
+        let objects = wanted.objects.iter().filter(|object| gone.contains(&object.key));
+        let stays = objects.filter(|object| {
+            let policy = self.drift.rules.judge(object, None, view.now).policy;
+            policy != DriftPolicy::Heal || view.held(self.name(), &object.key).is_some()
+        });
+        stays.map(|object| object.key.clone()).collect()
+    }
+
     /// Takes out of a plan what stays as others left it. Says when to look again.
     pub(in crate::delivery) fn leave_drift(
         &mut self,

@@ -157,7 +157,9 @@ impl App {
         let may_go_back = self.may_go_back();
         let hooks = self.seen_hooks(view);
         let terms = self.terms;
+        let left = self.left_gone(view, wanted);
         let Doing::Rolling(rollout) = &mut self.doing else { return AppStep::Rest { until: None } };
+        rollout.baseline.retain(|key| !left.contains(key));
         let looks = &rollout.looks;
         let settling = matches!(rollout.state.phase, Phase::Settle { .. });
         let health = |key: &ObjectKey| looks.health(key, view.world.health(key), settling);
