@@ -45,10 +45,12 @@ pub(super) async fn follow(
     let mut before = vec![Changes::default(); looks.len()];
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // One for all of the time: what comes while it is looked would be lost by another.
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         tokio::select! {
             _ = tick.tick() => {}
-            _ = tokio::signal::ctrl_c() => return Ok(exit(!known.is_empty(), !unknown.is_empty())),
+            _ = &mut interrupted => return Ok(exit(!known.is_empty(), !unknown.is_empty())),
         }
         for (((name, look), report), before) in looks.iter().zip(reports).zip(&mut before) {
             let changes = look.changes()?;
