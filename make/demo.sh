@@ -225,8 +225,6 @@ timeline | sed 's/^/  /'
 
 act 'A preview'
 tell 'The base branch says that a pull request with a label gets an environment of its own. A developer opens one.'
-printf '  previews: {label: preview, apps: [notejam]}\n' >>"$work/infra/environments/dev/environment.yaml"
-commit 'Let pull requests into dev have previews'
 infra checkout --quiet -b closed-sign-up
 sed -i 's/SIGN_UP: open/SIGN_UP: closed/' "$work/infra/overlays/dev/notejam/configmap.yaml"
 infra commit --quiet --all --message 'Close the sign-up in dev'
