@@ -76,7 +76,8 @@ set_stage() {
 	kubectl -n "$HOME_NAMESPACE" create serviceaccount previews >/dev/null
 	created+=("clusterrole/$PREVIEWS" "clusterrolebinding/$PREVIEWS")
 	kubectl create clusterrole "$PREVIEWS" --verb create,patch,delete \
-		--resource namespaces,resourcequotas,limitranges,configmaps,services,serviceaccounts,deployments.apps \
+		--resource namespaces,resourcequotas,limitranges,configmaps,services,serviceaccounts \
+		--resource deployments.apps,statefulsets.apps,horizontalpodautoscalers.autoscaling,ingresses.networking.k8s.io \
 		--resource networkpolicies.networking.k8s.io,poddisruptionbudgets.policy >/dev/null
 	kubectl create clusterrolebinding "$PREVIEWS" --clusterrole "$PREVIEWS" \
 		--serviceaccount "$HOME_NAMESPACE:previews" >/dev/null
