@@ -82,3 +82,31 @@ fn many_files_just_below_the_limits_are_read_within_the_budget_and_others_go_on(
 fn small_map() -> String {
     "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: small}\ndata: {a: b}\n".to_owned()
 }
+
+#[test]
+fn an_app_of_ten_thousand_objects_has_room_in_a_pod_of_one_gibibyte() {
+    let object = |n: usize| {
+        let data = "x".repeat(200);
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: n{n}, labels: {{app: web, part: p{n}}}}}\ndata: {{a: {data}, b: \"1\"}}\n"
+        )
+    };
+    let one_each: Vec<(String, String)> = (0..10_000).map(|n| (format!("a/{n}.yaml"), object(n))).collect();
+    let all: Vec<String> = (0..10_000).map(object).collect();
+    // As many documents as one file may have.
+    let halves = all.chunks(5_000).enumerate();
+    let in_two: Vec<(String, String)> =
+        halves.map(|(n, half)| (format!("a/{n}.yaml"), half.join("---\n"))).collect();
+    for files in [one_each, in_two] {
+        let count = files.len();
+        let tree = MemoryTree::new(files.iter().map(|(path, text)| (path.as_str(), text))).unwrap();
+        let budget = Budget::of(1 << 30);
+        let lease = budget.begin("large", Stop::default());
+        let limits = render::Limits { memory: Arc::new(lease), ..render::Limits::default() };
+        let folder = TreePath::new("a").unwrap();
+        let built = render::build_with(&tree, &folder, &limits, &render::Cache::none(), &ChartAnswers::new());
+        if let Err(refused) = built {
+            panic!("{count} files: {refused}, {:?}", budget.taken());
+        }
+    }
+}
