@@ -25,7 +25,7 @@ use crate::report::{DriftedFieldReport, DriftedObject, cause_name};
                   environments/ignore there. `fairlead release` ends them before their time."
 )]
 pub struct Arguments {
-    /// The cause, as `fairlead drift` names it
+    /// The cause, as `fairlead drift` names it: kubectl:spec.replicas, or kubectl alone for all that it changed
     #[arg(value_name = "CAUSE")]
     cause: String,
     /// What is done about all of it
@@ -45,9 +45,9 @@ pub struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Word {
-    /// Put back what git says, now, be it that the rules only report it
+    /// Put back what git says, even where the rules only report it
     Heal,
-    /// Leave it to who changed it, for some time: it is neither told nor written
+    /// Leave it as others set it, for some time: it is neither reported nor written
     Ignore,
     /// Print the patch that makes git say it
     Adopt,

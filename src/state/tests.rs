@@ -293,6 +293,8 @@ fn whose_it_is_and_what_counts_of_the_budget_are_read_again() {
     assert_eq!((read.memory().budgets.as_ref(), damage), (Some(&budgets), None));
     assert_eq!(read.memory().drift, Some(rules));
     assert!(read.save(&[&change, &drift], &BTreeSet::new()).is_none(), "it is saved already");
+    assert!(read.says_nothing_new(&[&change, &drift], &BTreeSet::new()));
+    assert!(!log.says_nothing_new(&[&change, &drift], &BTreeSet::new()));
     let nothing = Prepared::from(Change::Drift(None));
     assert!(read.save(&[&nothing], &BTreeSet::new()).is_some(), "git says nothing of it any more");
     let followed = Followed { branch: Digest::of(b"main"), revision: commit.clone() };

@@ -145,6 +145,21 @@ fn what_leaves_git_while_deploys_are_held_goes_when_they_are_not() {
     assert!(told.iter().all(|told| told.facts.contains_key("pruned")), "{told:?}");
 }
 
+/// What is put back passes its gate, although something else is deleted meanwhile that nobody makes again.
+#[test]
+fn no_gate_waits_for_what_others_deleted_and_is_only_reported() {
+    for delay in [50, 500, 2000] {
+        let told = holds(vec![
+            (0, begins(rule(Report, CONFIG, None))),
+            (60_000, Lurk("write", 1, delay)),
+            (60_000, Delete(0, CONFIG)),
+            (60_000, Edit(0, WEB, Late)),
+        ]);
+        once(&told, "drift reported");
+        never(&told, "halted");
+    }
+}
+
 #[test]
 fn a_fight_is_told_once_and_ends_by_itself() {
     let told = holds(vec![(0, begins(Policies::default())), (60_000, Fight(0, CONFIG, 600))]);
